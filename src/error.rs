@@ -1,0 +1,86 @@
+//! The one error type of the library. Every message names the thing and the remedy.
+
+use std::path::{Path, PathBuf};
+
+/// What can go wrong, seen from the caller.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No adapter, or none that matches what was asked for.
+    #[error("{0}")]
+    Adapter(String),
+
+    /// The job needs more than the device offers.
+    #[error("{what} needs {needed} bytes, but the device allows {available}; {remedy}")]
+    Limit {
+        what: String,
+        needed: u64,
+        available: u64,
+        remedy: String,
+    },
+
+    /// A kernel that the device's compiler refused: a defect of this crate or of the driver.
+    #[error("kernel `{kernel}` was refused by the device: {message}")]
+    Shader { kernel: String, message: String },
+
+    /// The device is gone (driver reset, unplugged, out of memory).
+    #[error("the device was lost: {0}; start again with --resume to go on from the last checkpoint")]
+    DeviceLost(String),
+
+    /// A configuration key with an impossible value.
+    #[error("`{key}`: {message}")]
+    Config { key: String, message: String },
+
+    /// A network that cannot be built.
+    #[error("model: {0}")]
+    Model(String),
+
+    /// A data set or a file of tasks that cannot be used.
+    #[error("{}: {message}", path.display())]
+    Data { path: PathBuf, message: String },
+
+    /// A checkpoint that is damaged or belongs to something else.
+    #[error("checkpoint {}: {message}", path.display())]
+    Checkpoint { path: PathBuf, message: String },
+
+    /// The loss or a parameter stopped being finite.
+    #[error(
+        "run {run} diverged at iteration {iteration}: the loss is {loss}; \
+         lower inner.rate or outer.rate, the last good checkpoint is kept"
+    )]
+    Diverged { run: usize, iteration: u64, loss: f32 },
+
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A bad value of a configuration key.
+    pub fn config(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Config { key: key.into(), message: message.into() }
+    }
+
+    /// Something wrong with a data file or folder.
+    pub fn data(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
+        Self::Data { path: path.as_ref().into(), message: message.into() }
+    }
+
+    /// Something wrong with a checkpoint.
+    pub fn checkpoint(path: impl AsRef<Path>, message: impl Into<String>) -> Self {
+        Self::Checkpoint { path: path.as_ref().into(), message: message.into() }
+    }
+
+    /// An I/O error at `path`.
+    pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.as_ref().to_path_buf();
+        move |source| Self::Io { path, source }
+    }
+}
