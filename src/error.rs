@@ -12,19 +12,16 @@ pub enum Error {
 
     /// The job needs more than the device offers.
     #[error("{what} needs {needed} bytes, but the device allows {available}; {remedy}")]
-    Limit {
-        what: String,
-        needed: u64,
-        available: u64,
-        remedy: String,
-    },
+    Limit { what: String, needed: u64, available: u64, remedy: String },
 
     /// A kernel that the device's compiler refused: a defect of this crate or of the driver.
     #[error("kernel `{kernel}` was refused by the device: {message}")]
     Shader { kernel: String, message: String },
 
     /// The device is gone (driver reset, unplugged, out of memory).
-    #[error("the device was lost: {0}; start again with --resume to go on from the last checkpoint")]
+    #[error(
+        "the device was lost: {0}; start again with --resume to go on from the last checkpoint"
+    )]
     DeviceLost(String),
 
     /// A configuration key with an impossible value.
