@@ -1,0 +1,283 @@
+// The whole inner SGD loop of one task, by one subgroup. Hidden units live in registers, four to a
+// lane and slot: unit 4 (s · LANES + lane) + i of a layer is component i of slot s. Activations
+// reach the other lanes by shuffles; the head's weights stay in registers, turned by 90 degrees;
+// the other weights stay in the task's part of `theta`, read and updated once a step.
+// Grid: (tasks). Needs lib/run_step.wgsl, lib/activation.wgsl, lib/targets_*.wgsl, lib/fused_loss_*.wgsl.
+
+@group(0) @binding(0) var<storage, read> runs: array<RunStep>;
+@group(0) @binding(1) var<storage, read> order: array<u32>;              // [T, ORDER_STRIDE]
+@group(0) @binding(2) var<storage, read> support_x: array<vec4<f32>>;    // [T, SUPPORT, IN4]
+@group(0) @binding(3) var<storage, read> support_y: array<Target>;       // [T, SUPPORT, …]
+@group(0) @binding(4) var<storage, read> start: array<vec4<f32>>;        // [T / SHARERS, STRIDE]
+@group(0) @binding(5) var<storage, read_write> theta: array<vec4<f32>>;  // [T, STRIDE]
+@group(0) @binding(6) var<storage, read_write> losses: array<f32>;       // [T, LOSS_STRIDE]
+
+// Per hidden layer, from the host: UNITS, COLUMNS (vectors), SLOTS (vectors a lane), H_START
+// (first activation), B_START (first bias register), OFFSETS and BIASES (vectors into a parameter
+// set), ACTIVATIONS.
+const LAST = HIDDEN - 1u;
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let task = group.x;
+    let run = runs[task / TASKS_PER_RUN];
+    let base = task * STRIDE;
+    let source = task / SHARERS * STRIDE;
+    for (var i = lane; i < STRIDE; i += LANES) {
+        theta[base + i] = run.weight_decay * start[source + i];
+    }
+    workgroupBarrier();
+    storageBarrier();
+    var bias: array<vec4<f32>, B_TOTAL>;
+    for (var l = 0u; l < HIDDEN; l++) { // unroll
+        for (var s = 0u; s < SLOTS[l]; s++) { // unroll
+            bias[B_START[l] + s] = theta[base + BIASES[l] + min(s * LANES + lane, COLUMNS[l] - 1u)];
+        }
+    }
+    var head: array<vec4<f32>, OUTPUTS * SLOTS[LAST]>;
+    var head_bias: array<f32, OUTPUTS>;
+    for (var o = 0u; o < OUTPUTS; o++) { // unroll
+        head_bias[o] = theta[base + HEAD_BIAS + o / 4u][o % 4u];
+        for (var s = 0u; s < SLOTS[LAST]; s++) { // unroll
+            let column = s * LANES + lane;
+            let w = base + HEAD + 4u * min(column, COLUMNS[LAST] - 1u) * OUT4 + o / 4u;
+            let row = vec4<f32>(theta[w][o % 4u], theta[w + OUT4][o % 4u],
+                theta[w + 2u * OUT4][o % 4u], theta[w + 3u * OUT4][o % 4u]);
+            head[o * SLOTS[LAST] + s] = select(vec4<f32>(0.0), row, column < COLUMNS[LAST]);
+        }
+    }
+
+    for (var step = 0u; step < STEPS; step++) {
+        let decay = select(run.weight_decay, 1.0, step + 1u == STEPS);
+        let rate = run.inner_rate;
+        let first = task * ORDER_STRIDE + ORDER_START + step * BATCH;
+        var rows: array<u32, BATCH>;
+        for (var b = 0u; b < BATCH; b++) { // unroll
+            rows[b] = task * SUPPORT + order[first + b];
+        }
+
+        // Forward. h: [layer, slot, b]; z likewise where GELU needs it.
+        var h: array<vec4<f32>, H_TOTAL>;
+        var z: array<vec4<f32>, Z_TOTAL>;
+        for (var s = 0u; s < SLOTS[0]; s++) { // unroll
+            for (var b = 0u; b < BATCH; b++) { // unroll
+                h[s * BATCH + b] = bias[s];
+            }
+        }
+        for (var i = 0u; i < INPUTS; i++) {
+            var x: array<f32, BATCH>;
+            for (var b = 0u; b < BATCH; b++) { // unroll
+                x[b] = support_x[rows[b] * IN4 + i / 4u][i % 4u];
+            }
+            for (var s = 0u; s < SLOTS[0]; s++) { // unroll
+                let w = theta[base + i * COLUMNS[0] + min(s * LANES + lane, COLUMNS[0] - 1u)];
+                for (var b = 0u; b < BATCH; b++) { // unroll
+                    h[s * BATCH + b] = fma(vec4<f32>(x[b]), w, h[s * BATCH + b]);
+                }
+            }
+        }
+        for (var l = 0u; l < HIDDEN; l++) { // unroll
+            // Row by row of the layer's weights (layer 0 is done): q is the lane whose units they are.
+            if (l > 0u) {
+                for (var s = 0u; s < SLOTS[l]; s++) { // unroll
+                    for (var b = 0u; b < BATCH; b++) { // unroll
+                        h[H_START[l] + s * BATCH + b] = bias[B_START[l] + s];
+                    }
+                }
+                for (var q = 0u; q < LANES; q++) {
+                    for (var g = 0u; g < SLOTS[max(l, 1u) - 1u]; g++) { // unroll
+                        if ((g + 1u) * LANES <= COLUMNS[max(l, 1u) - 1u] || g * LANES + q < COLUMNS[max(l, 1u) - 1u]) {
+                            let row = base + OFFSETS[l] + 4u * (g * LANES + q) * COLUMNS[l];
+                            var w: array<vec4<f32>, 4u * SLOTS_MAX>;
+                            for (var s = 0u; s < SLOTS[l]; s++) { // unroll
+                                let place = row + min(s * LANES + lane, COLUMNS[l] - 1u);
+                                w[4u * s] = theta[place];
+                                w[4u * s + 1u] = theta[place + COLUMNS[l]];
+                                w[4u * s + 2u] = theta[place + 2u * COLUMNS[l]];
+                                w[4u * s + 3u] = theta[place + 3u * COLUMNS[l]];
+                            }
+                            for (var b = 0u; b < BATCH; b++) { // unroll
+                                let v = subgroupShuffle(h[H_START[max(l, 1u) - 1u] + g * BATCH + b], q);
+                                for (var s = 0u; s < SLOTS[l]; s++) { // unroll
+                                    h[H_START[l] + s * BATCH + b] = fma(w[4u * s + 3u], vec4<f32>(v.w),
+                                        fma(w[4u * s + 2u], vec4<f32>(v.z),
+                                        fma(w[4u * s + 1u], vec4<f32>(v.y),
+                                        fma(w[4u * s], vec4<f32>(v.x), h[H_START[l] + s * BATCH + b]))));
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+            for (var s = 0u; s < SLOTS[l]; s++) { // unroll
+                for (var b = 0u; b < BATCH; b++) { // unroll
+                    let before = h[H_START[l] + s * BATCH + b];
+                    if (ACTIVATIONS[l] == GELU) {
+                        z[(H_START[l] + s * BATCH + b) % Z_TOTAL] = before;
+                    }
+                    var after = activate(ACTIVATIONS[l], before);
+                    if (UNITS[l] % 4u != 0u) {
+                        after = without_padding(after, 4u * (s * LANES + lane), UNITS[l]);
+                    }
+                    h[H_START[l] + s * BATCH + b] = after;
+                }
+            }
+        }
+
+        // Head, loss, and the gradient d by the last hidden layer before its activation.
+        var d: array<vec4<f32>, D_SIZE>;
+        var head_gradient: array<vec4<f32>, OUTPUTS * SLOTS[LAST]>;
+        var head_bias_gradient: array<f32, OUTPUTS>;
+        for (var o = 0u; o < OUTPUTS; o++) { // unroll
+            head_bias_gradient[o] = 0.0;
+            for (var s = 0u; s < SLOTS[LAST]; s++) { // unroll
+                head_gradient[o * SLOTS[LAST] + s] = vec4<f32>(0.0);
+            }
+        }
+        var loss = 0.0;
+        for (var b = 0u; b < BATCH; b++) { // unroll
+            var outputs: array<f32, OUTPUTS>;
+            for (var o = 0u; o < OUTPUTS; o++) { // unroll
+                var part = 0.0;
+                for (var s = 0u; s < SLOTS[LAST]; s++) { // unroll
+                    part += dot(h[H_START[LAST] + s * BATCH + b], head[o * SLOTS[LAST] + s]);
+                }
+                outputs[o] = subgroupAdd(part) + head_bias[o];
+            }
+            loss += loss_gradient(&outputs, rows[b]);
+            for (var s = 0u; s < SLOTS[LAST]; s++) { // unroll
+                let after = h[H_START[LAST] + s * BATCH + b];
+                var gradient = vec4<f32>(0.0);
+                for (var o = 0u; o < OUTPUTS; o++) { // unroll
+                    gradient = fma(vec4<f32>(outputs[o]), head[o * SLOTS[LAST] + s], gradient);
+                    head_gradient[o * SLOTS[LAST] + s] =
+                        fma(vec4<f32>(outputs[o]), after, head_gradient[o * SLOTS[LAST] + s]);
+                }
+                d[s * BATCH + b] = gradient
+                    * slope(ACTIVATIONS[LAST], after, z[(H_START[LAST] + s * BATCH + b) % Z_TOTAL]);
+            }
+            for (var o = 0u; o < OUTPUTS; o++) { // unroll
+                head_bias_gradient[o] += outputs[o];
+            }
+        }
+        if (lane == 0u) {
+            losses[task * LOSS_STRIDE + FIRST_STEP + step] = loss;
+        }
+        for (var o = 0u; o < OUTPUTS; o++) { // unroll
+            head_bias[o] = decay * (head_bias[o] - rate * head_bias_gradient[o]);
+            for (var s = 0u; s < SLOTS[LAST]; s++) { // unroll
+                head[o * SLOTS[LAST] + s] =
+                    decay * (head[o * SLOTS[LAST] + s] - rate * head_gradient[o * SLOTS[LAST] + s]);
+            }
+        }
+
+        // Backward: a lane owns the four rows of its units; d of the columns comes by shuffles. The
+        // weights are read, used and updated in one go.
+        workgroupBarrier();
+        storageBarrier();
+        for (var l = LAST; l > 0u; l--) { // unroll
+            for (var s = 0u; s < SLOTS[l]; s++) { // unroll
+                var gradient = vec4<f32>(0.0);
+                for (var b = 0u; b < BATCH; b++) { // unroll
+                    gradient += d[s * BATCH + b];
+                }
+                bias[B_START[l] + s] = decay * (bias[B_START[l] + s] - rate * gradient);
+            }
+            var back: array<vec4<f32>, D_SIZE>;
+            for (var i = 0u; i < SLOTS[l - 1u] * BATCH; i++) { // unroll
+                back[i] = vec4<f32>(0.0);
+            }
+            for (var q = 0u; q < LANES; q++) {
+                for (var g = 0u; g < SLOTS[l]; g++) { // unroll
+                    if ((g + 1u) * LANES <= COLUMNS[l] || g * LANES + q < COLUMNS[l]) {
+                        var e: array<vec4<f32>, BATCH>;
+                        for (var b = 0u; b < BATCH; b++) { // unroll
+                            e[b] = subgroupShuffle(d[g * BATCH + b], q);
+                        }
+                        for (var s = 0u; s < SLOTS[l - 1u]; s++) { // unroll
+                            if ((s + 1u) * LANES <= COLUMNS[l - 1u] || s * LANES + lane < COLUMNS[l - 1u]) {
+                                let row = base + OFFSETS[l] + 4u * (s * LANES + lane) * COLUMNS[l] + g * LANES + q;
+                                var wx = theta[row];
+                                var wy = theta[row + COLUMNS[l]];
+                                var wz = theta[row + 2u * COLUMNS[l]];
+                                var ww = theta[row + 3u * COLUMNS[l]];
+                                for (var b = 0u; b < BATCH; b++) { // unroll
+                                    back[s * BATCH + b] +=
+                                        vec4<f32>(dot(wx, e[b]), dot(wy, e[b]), dot(wz, e[b]), dot(ww, e[b]));
+                                }
+                                for (var b = 0u; b < BATCH; b++) { // unroll
+                                    let scaled = -rate * h[H_START[l - 1u] + s * BATCH + b];
+                                    wx = fma(vec4<f32>(scaled.x), e[b], wx);
+                                    wy = fma(vec4<f32>(scaled.y), e[b], wy);
+                                    wz = fma(vec4<f32>(scaled.z), e[b], wz);
+                                    ww = fma(vec4<f32>(scaled.w), e[b], ww);
+                                }
+                                theta[row] = decay * wx;
+                                theta[row + COLUMNS[l]] = decay * wy;
+                                theta[row + 2u * COLUMNS[l]] = decay * wz;
+                                theta[row + 3u * COLUMNS[l]] = decay * ww;
+                            }
+                        }
+                    }
+                }
+            }
+            for (var s = 0u; s < SLOTS[l - 1u]; s++) { // unroll
+                for (var b = 0u; b < BATCH; b++) { // unroll
+                    d[s * BATCH + b] = back[s * BATCH + b] * slope(
+                        ACTIVATIONS[l - 1u],
+                        h[H_START[l - 1u] + s * BATCH + b],
+                        z[(H_START[l - 1u] + s * BATCH + b) % Z_TOTAL],
+                    );
+                }
+            }
+        }
+        for (var s = 0u; s < SLOTS[0]; s++) { // unroll
+            var gradient = vec4<f32>(0.0);
+            for (var b = 0u; b < BATCH; b++) { // unroll
+                gradient += d[s * BATCH + b];
+            }
+            bias[s] = decay * (bias[s] - rate * gradient);
+        }
+        for (var i = 0u; i < INPUTS; i++) {
+            var x: array<f32, BATCH>;
+            for (var b = 0u; b < BATCH; b++) { // unroll
+                x[b] = support_x[rows[b] * IN4 + i / 4u][i % 4u];
+            }
+            for (var s = 0u; s < SLOTS[0]; s++) { // unroll
+                if ((s + 1u) * LANES <= COLUMNS[0] || s * LANES + lane < COLUMNS[0]) {
+                    var gradient = vec4<f32>(0.0);
+                    for (var b = 0u; b < BATCH; b++) { // unroll
+                        gradient = fma(vec4<f32>(x[b]), d[s * BATCH + b], gradient);
+                    }
+                    let place = base + i * COLUMNS[0] + s * LANES + lane;
+                    theta[place] = decay * (theta[place] - rate * gradient);
+                }
+            }
+        }
+        workgroupBarrier();
+        storageBarrier();
+    }
+
+    // Home: the registers' parameters.
+    for (var l = 0u; l < HIDDEN; l++) { // unroll
+        for (var s = 0u; s < SLOTS[l]; s++) { // unroll
+            if (s * LANES + lane < COLUMNS[l]) {
+                theta[base + BIASES[l] + s * LANES + lane] = bias[B_START[l] + s];
+            }
+        }
+    }
+    for (var o = 0u; o < OUTPUTS; o++) { // unroll
+        for (var s = 0u; s < SLOTS[LAST]; s++) { // unroll
+            if (s * LANES + lane < COLUMNS[LAST]) {
+                let w = base + HEAD + 4u * (s * LANES + lane) * OUT4 + o / 4u;
+                theta[w][o % 4u] = head[o * SLOTS[LAST] + s].x;
+                theta[w + OUT4][o % 4u] = head[o * SLOTS[LAST] + s].y;
+                theta[w + 2u * OUT4][o % 4u] = head[o * SLOTS[LAST] + s].z;
+                theta[w + 3u * OUT4][o % 4u] = head[o * SLOTS[LAST] + s].w;
+            }
+        }
+        if (lane == 0u) {
+            theta[base + HEAD_BIAS + o / 4u][o % 4u] = head_bias[o];
+        }
+    }
+}

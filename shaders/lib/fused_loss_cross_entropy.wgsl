@@ -1,0 +1,20 @@
+// Loss of one row of logits, which become their gradient. Twin of loss_cross_entropy.wgsl.
+fn loss_gradient(logits: ptr<function, array<f32, OUTPUTS>>, row: u32) -> f32 {
+    const SCALE = 1.0 / f32(BATCH);
+    let label = support_y[row];
+    var highest = (*logits)[0];
+    var own = 0.0;
+    for (var o = 0u; o < OUTPUTS; o++) { // unroll
+        highest = max(highest, (*logits)[o]);
+        own = select(own, (*logits)[o], o == label);
+    }
+    var sum = 0.0;
+    for (var o = 0u; o < OUTPUTS; o++) { // unroll
+        (*logits)[o] = exp((*logits)[o] - highest);
+        sum += (*logits)[o];
+    }
+    for (var o = 0u; o < OUTPUTS; o++) { // unroll
+        (*logits)[o] = SCALE * ((*logits)[o] / sum - select(0.0, 1.0, o == label));
+    }
+    return SCALE * (highest + log(sum) - own);
+}

@@ -1,0 +1,7 @@
+// What the kernels of one inner step need to know; twin of `InnerStep` in src/kernels/host.rs.
+struct InnerStep {
+    index: u32,         // k: the step inside the inner loop
+    order_start: u32,   // where its minibatch starts in a task's order
+    last: u32,          // 1 if no step of the same segment follows
+    unused: u32,
+}

@@ -1,0 +1,14 @@
+// What one run needs to know about one meta-iteration; twin of `RunStep` in src/kernels/host.rs.
+struct RunStep {
+    seed: vec2<u32>,
+    phase: u32,         // which stream of tasks: training, validation, test, …
+    iteration: u32,
+    adam_steps: u32,    // inner Adam steps that the state has already seen
+    outer_steps: u32,   // outer steps done, this one included
+    first_task: u32,    // number of the first task of the batch inside its run
+    slot: u32,          // row of the metrics ring
+    inner_rate: f32,
+    outer_rate: f32,
+    weight_decay: f32,  // parameters are multiplied by it before each inner step
+    tasks_inverse: f32, // 1 / tasks per run
+}

@@ -1,0 +1,1 @@
+alias Target = u32;

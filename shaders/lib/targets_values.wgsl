@@ -1,0 +1,1 @@
+alias Target = vec4<f32>;

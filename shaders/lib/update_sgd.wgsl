@@ -1,0 +1,13 @@
+// The inner optimiser SGD: θ ← θ − rate · g, then the weight decay of the step that follows.
+struct Rates {
+    rate: f32,
+    decay: f32,
+}
+
+fn rates_of(run: RunStep, k: u32, last: bool) -> Rates {
+    return Rates(run.inner_rate, select(run.weight_decay, 1.0, last));
+}
+
+fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
+    theta[index] = rates.decay * fma(vec4<f32>(-rates.rate), gradient, theta[index]);
+}

@@ -1,0 +1,71 @@
+// Softmax cross-entropy, mean over the batch, the share of right answers, and (if GRADIENT) the
+// gradient in place of the logits: (softmax − one-hot) / B. Grid: (tasks).
+
+@group(0) @binding(0) var<uniform> inner: InnerStep;
+@group(0) @binding(1) var<storage, read_write> logits: array<vec4<f32>>;   // [T, B, OUT4]
+@group(0) @binding(2) var<storage, read> labels: array<u32>;               // [T, B]
+@group(0) @binding(3) var<storage, read_write> losses: array<f32>;         // [T, STEPS]
+@group(0) @binding(4) var<storage, read_write> hits: array<f32>;           // [T, STEPS]
+
+const SCALE = 1.0 / f32(BATCH);
+const LOWEST = -3.4028234e38;
+
+var<workgroup> partial: array<vec2<f32>, 64>;
+
+// The logits of one vector, the padding at −∞ in all but name.
+fn load(place: u32, column: u32) -> vec4<f32> {
+    let first = 4u * column;
+    let numbers = vec4<u32>(first, first + 1u, first + 2u, first + 3u);
+    return select(vec4<f32>(LOWEST), logits[place + column], numbers < vec4<u32>(OUTPUTS));
+}
+
+// Loss and hit (1 or 0) of one row.
+fn row_loss(task: u32, row: u32) -> vec2<f32> {
+    let place = (task * BATCH + row) * OUT4;
+    let label = labels[task * BATCH + row];
+    var highest = LOWEST;
+    var before = LOWEST;    // the highest logit of the classes before the label
+    var own = 0.0;
+    for (var column = 0u; column < OUT4; column++) {
+        let v = load(place, column);
+        for (var i = 0u; i < 4u; i++) {
+            let number = 4u * column + i;
+            if (number < label) { before = max(before, v[i]); }
+            if (number == label) { own = v[i]; }
+            highest = max(highest, v[i]);
+        }
+    }
+    var sum = 0.0;
+    for (var column = 0u; column < OUT4; column++) {
+        sum += dot(exp(load(place, column) - highest), vec4<f32>(1.0));
+    }
+    if (GRADIENT == 1u) {
+        for (var column = 0u; column < OUT4; column++) {
+            let first = 4u * column;
+            let numbers = vec4<u32>(first, first + 1u, first + 2u, first + 3u);
+            let one_hot = select(vec4<f32>(0.0), vec4<f32>(1.0), numbers == vec4<u32>(label));
+            let share = exp(load(place, column) - highest) / sum;
+            logits[place + column] = SCALE * (share - one_hot);
+        }
+    }
+    return vec2<f32>(highest + log(sum) - own, f32(own == highest && own > before));
+}
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let task = group.x;
+    var sum = vec2<f32>(0.0);
+    for (var row = lane; row < BATCH; row += 64u) {
+        sum += row_loss(task, row);
+    }
+    partial[lane] = sum;
+    workgroupBarrier();
+    if (lane == 0u) {
+        var total = vec2<f32>(0.0);
+        for (var i = 0u; i < min(64u, BATCH); i++) {
+            total += partial[i];
+        }
+        losses[task * STEPS + inner.index] = SCALE * total.x;
+        hits[task * STEPS + inner.index] = SCALE * total.y;
+    }
+}

@@ -1,0 +1,35 @@
+// Mean squared error over batch and outputs, and (if GRADIENT) its gradient in place of the
+// predictions: 2 (p − y) / (B · OUTPUTS). Grid: (tasks).
+
+@group(0) @binding(0) var<uniform> inner: InnerStep;
+@group(0) @binding(1) var<storage, read_write> predictions: array<vec4<f32>>;   // [T, B, OUT4]
+@group(0) @binding(2) var<storage, read> targets: array<vec4<f32>>;             // [T, B, OUT4]
+@group(0) @binding(3) var<storage, read_write> losses: array<f32>;              // [T, STEPS]
+@group(0) @binding(4) var<storage, read_write> hits: array<f32>;                // [T, STEPS], unused
+
+const SCALE = 1.0 / f32(BATCH * OUTPUTS);
+
+var<workgroup> partial: array<f32, 64>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let task = group.x;
+    var sum = 0.0;
+    for (var i = lane; i < BATCH * OUT4; i += 64u) {
+        let place = task * BATCH * OUT4 + i;
+        let error = predictions[place] - targets[place];
+        sum += dot(error, error);
+        if (GRADIENT == 1u) {
+            predictions[place] = 2.0 * SCALE * error;
+        }
+    }
+    partial[lane] = sum;
+    workgroupBarrier();
+    if (lane == 0u) {
+        var total = 0.0;
+        for (var i = 0u; i < min(64u, BATCH * OUT4); i++) {
+            total += partial[i];
+        }
+        losses[task * STEPS + inner.index] = SCALE * total;
+    }
+}

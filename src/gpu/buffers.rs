@@ -1,0 +1,104 @@
+//! Buffers, counted before they are made.
+
+use crate::error::{Error, Result};
+use crate::gpu::context::Gpu;
+
+/// Bytes of `count` floats.
+pub const fn size_of_f32s(count: usize) -> u64 {
+    4 * count as u64
+}
+
+/// What a job will allocate: named sizes, checked against the device before anything is made.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    entries: Vec<(&'static str, u64)>,
+}
+
+impl Memory {
+    /// Adds a buffer of `bytes`, rounded up to what the device takes.
+    pub fn add(&mut self, name: &'static str, bytes: u64) {
+        self.entries.push((name, bytes.max(16).next_multiple_of(16)));
+    }
+
+    /// Bytes of all buffers.
+    pub fn total(&self) -> u64 {
+        self.entries.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Refuses a job with a buffer that the device cannot bind.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] with the needed and the available bytes; `remedy` names the setting to lower.
+    pub fn check(&self, gpu: &Gpu, remedy: &str) -> Result<()> {
+        let available = gpu.profile().largest_binding;
+        match self.entries.iter().find(|(_, bytes)| *bytes > available) {
+            None => Ok(()),
+            Some((name, needed)) => Err(Error::Limit {
+                what: format!("the buffer of {name}"),
+                needed: *needed,
+                available,
+                remedy: remedy.to_string(),
+            }),
+        }
+    }
+}
+
+impl Gpu {
+    /// A storage buffer of `bytes`, zeroed, that can be copied from and to.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the device has no room for it.
+    pub fn storage(&self, name: &'static str, bytes: u64) -> Result<wgpu::Buffer> {
+        use wgpu::BufferUsages as Usage;
+        self.buffer(name, bytes, Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)
+    }
+
+    /// A buffer of `bytes` (rounded up to 16) for `usage`.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the device has no room for it.
+    pub fn buffer(
+        &self,
+        name: &'static str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> Result<wgpu::Buffer> {
+        let size = bytes.max(16).next_multiple_of(16);
+        let limit = |available| Error::Limit {
+            what: format!("the buffer of {name}"),
+            needed: size,
+            available,
+            remedy: "lower the number of tasks or runs".to_string(),
+        };
+        let largest = self.device().limits().max_buffer_size;
+        if size > largest {
+            return Err(limit(largest));
+        }
+        let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some(name),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
+        match pollster::block_on(scope.pop()) {
+            None => Ok(buffer),
+            Some(_) => Err(limit(0)),
+        }
+    }
+
+    /// A storage buffer that holds `values`.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the device has no room for it.
+    pub fn storage_with<T: bytemuck::Pod>(
+        &self,
+        name: &'static str,
+        values: &[T],
+    ) -> Result<wgpu::Buffer> {
+        let bytes: &[u8] = bytemuck::cast_slice(values);
+        let buffer = self.storage(name, bytes.len() as u64)?;
+        self.queue().write_buffer(&buffer, 0, bytes);
+        Ok(buffer)
+    }
+}

@@ -1,0 +1,130 @@
+//! The device that everything runs on: one of our own, or the caller's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::gpu::adapters::{self, AdapterChoice};
+use crate::gpu::kernel::{Binding, Kernel};
+use crate::gpu::profile::Profile;
+use crate::gpu::source::Source;
+
+/// How long a poll may take before the device counts as hung.
+const POLL_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// How kernels are made.
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// Compiles kernels with bounds checks and loop bounds, and zeroes workgroup memory.
+    pub checked: bool,
+    /// Keeps marked loops as loops instead of repeating their bodies.
+    pub rolled: bool,
+    /// Takes the variants that need no optional feature even where better ones could run.
+    pub baseline: bool,
+}
+
+/// A device, its queue and the kernels compiled for it. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Gpu {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    info: wgpu::AdapterInfo,
+    profile: Profile,
+    options: GpuOptions,
+    kernels: Arc<Mutex<HashMap<String, Arc<Kernel>>>>,
+}
+
+impl Gpu {
+    /// Opens the adapter that `choice` names, with all the limits and optional features that
+    /// kernel variants can use.
+    ///
+    /// # Errors
+    /// [`Error::Adapter`] if there is no adapter, none matches, or it gives no device.
+    pub fn request(choice: &AdapterChoice, options: GpuOptions) -> Result<Self> {
+        let entry = adapters::choose(choice)?;
+        let wanted = wgpu::Features::SUBGROUP;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("reptile"),
+            required_features: entry.adapter.features() & wanted,
+            required_limits: entry.adapter.limits(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            ..Default::default()
+        };
+        let (device, queue) = pollster::block_on(entry.adapter.request_device(&descriptor))
+            .map_err(|error| {
+                Error::Adapter(format!("{} gave no device: {error}", entry.info.name))
+            })?;
+        Ok(Self::from_existing(device, queue, options))
+    }
+
+    /// Uses a device that the caller owns. Only its enabled features and limits are used; the
+    /// library never submits, polls or blocks on it unless a method says so.
+    pub fn from_existing(device: wgpu::Device, queue: wgpu::Queue, options: GpuOptions) -> Self {
+        let info = device.adapter_info();
+        let mut profile = Profile::new(&info, device.features(), &device.limits());
+        if options.baseline {
+            profile.subgroup = None;
+        }
+        Self { device, queue, info, profile, options, kernels: Arc::default() }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.queue
+    }
+
+    /// Name, backend, driver and type of the adapter.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    /// The capability profile by which kernel variants are chosen.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// How kernels are made here.
+    pub fn options(&self) -> &GpuOptions {
+        &self.options
+    }
+
+    /// The kernel of `source`, compiled at its first use. `bindings` are those of group 0, in
+    /// order; `workgroup` is the size that the text names.
+    ///
+    /// # Errors
+    /// [`Error::Shader`] if the device refuses it.
+    pub fn kernel(&self, source: &Source, bindings: &[Binding]) -> Result<Arc<Kernel>> {
+        let text = source.text(!self.options.rolled);
+        let mut kernels = self.kernels.lock().expect("no thread panics while it holds this lock");
+        if let Some(kernel) = kernels.get(&text) {
+            return Ok(kernel.clone());
+        }
+        let kernel = Arc::new(Kernel::compile(self, source.name(), &text, bindings)?);
+        kernels.insert(text, kernel.clone());
+        Ok(kernel)
+    }
+
+    /// Blocks until everything submitted so far has run.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if the device does not answer in time.
+    pub fn wait(&self) -> Result<()> {
+        self.poll(None)
+    }
+
+    /// Blocks until `submission` (or everything, without one) has run.
+    pub(crate) fn poll(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let wait =
+            wgpu::PollType::Wait { submission_index: submission, timeout: Some(POLL_TIMEOUT) };
+        match self.device.poll(wait) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::DeviceLost(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! wgpu, and nothing of learning: adapters, the device, buffers, kernels, recordings, readback.
+
+mod adapters;
+mod buffers;
+mod context;
+mod kernel;
+mod profile;
+mod readback;
+mod recording;
+mod source;
+mod unroll;
+
+pub use adapters::{AdapterChoice, AdapterEntry, list_adapters};
+pub use buffers::{Memory, size_of_f32s};
+pub use context::{Gpu, GpuOptions};
+pub use kernel::{Binding, Kernel};
+pub use profile::Profile;
+pub use readback::Readback;
+pub use recording::{Offset, Recording};
+pub use source::{Constant, Source};
+pub use unroll::unroll;

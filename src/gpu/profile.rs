@@ -1,0 +1,48 @@
+//! What a device can do, as far as kernels choose their variant by it.
+
+/// The capability profile: the key by which kernel variants are chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The adapter is a CPU that plays GPU (lavapipe, SwiftShader, WARP).
+    pub software: bool,
+    /// Lanes of a subgroup, where subgroup operations exist and every subgroup has this size.
+    pub subgroup: Option<u32>,
+    /// Bytes of workgroup memory.
+    pub workgroup_memory: u32,
+    /// The largest storage binding in bytes.
+    pub largest_binding: u64,
+    /// The largest number of workgroups along one grid axis.
+    pub largest_grid: u32,
+}
+
+impl Profile {
+    /// The profile of an adapter with these properties, when `features` and `limits` are enabled.
+    pub fn new(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> Self {
+        let fixed_size = info.subgroup_min_size == info.subgroup_max_size;
+        let subgroups = features.contains(wgpu::Features::SUBGROUP) && fixed_size;
+        Self {
+            software: info.device_type == wgpu::DeviceType::Cpu,
+            subgroup: (subgroups && (4..=128).contains(&info.subgroup_min_size))
+                .then_some(info.subgroup_min_size),
+            workgroup_memory: limits.max_compute_workgroup_storage_size,
+            largest_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+            largest_grid: limits.max_compute_workgroups_per_dimension,
+        }
+    }
+
+    /// Lanes for the kernels that give a whole subgroup to one tile or task and pass values by
+    /// broadcasts: they pay on software devices, where every memory access is slow, and not on
+    /// real GPUs, where workgroup memory is fast (docs/kernels.md).
+    pub fn broadcast_lanes(&self) -> Option<u32> {
+        self.subgroup.filter(|lanes| self.software && *lanes <= 16)
+    }
+
+    /// Which variant of the kernel families this profile gets: (family, variant).
+    pub fn variants(&self) -> [(&'static str, String); 2] {
+        let name = match self.broadcast_lanes() {
+            Some(lanes) => format!("subgroup{lanes}"),
+            None => "workgroup".to_string(),
+        };
+        [("dense", name.clone()), ("fused", name)]
+    }
+}

@@ -1,0 +1,82 @@
+//! A list of dispatches, built once and replayed into any encoder.
+
+use std::sync::Arc;
+
+use crate::gpu::kernel::Kernel;
+
+/// Where a binding with an offset per dispatch starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offset {
+    /// The same place every time, in bytes.
+    Fixed(u32),
+    /// The place given to [`Recording::replay`].
+    Iteration,
+}
+
+#[derive(Clone, Debug)]
+struct Dispatch {
+    kernel: Arc<Kernel>,
+    group: wgpu::BindGroup,
+    offsets: Vec<Offset>,
+    grid: [u32; 3],
+}
+
+/// Dispatches in order. Building it allocates; replaying it does not.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    dispatches: Vec<Dispatch>,
+}
+
+impl Recording {
+    /// Appends a dispatch of `grid` workgroups. `offsets` belong to the kernel's bindings with an
+    /// offset per dispatch, in order. An empty grid appends nothing.
+    pub fn dispatch(
+        &mut self,
+        kernel: Arc<Kernel>,
+        group: wgpu::BindGroup,
+        offsets: &[Offset],
+        grid: [u32; 3],
+    ) {
+        if !grid.contains(&0) {
+            self.dispatches.push(Dispatch { kernel, group, offsets: offsets.to_vec(), grid });
+        }
+    }
+
+    /// Appends all of `other`.
+    pub fn append(&mut self, other: &Self) {
+        self.dispatches.extend(other.dispatches.iter().cloned());
+    }
+
+    /// Number of dispatches.
+    pub fn len(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// Whether there is nothing to replay.
+    pub fn is_empty(&self) -> bool {
+        self.dispatches.is_empty()
+    }
+
+    /// Encodes every dispatch into `pass`; `iteration_offset` (bytes) is where the bindings with
+    /// [`Offset::Iteration`] start.
+    pub fn replay(&self, pass: &mut wgpu::ComputePass<'_>, iteration_offset: u32) {
+        let mut offsets = [0; 4];
+        for dispatch in &self.dispatches {
+            for (slot, offset) in offsets.iter_mut().zip(&dispatch.offsets) {
+                *slot = match *offset {
+                    Offset::Fixed(bytes) => bytes,
+                    Offset::Iteration => iteration_offset,
+                };
+            }
+            pass.set_pipeline(&dispatch.kernel.pipeline);
+            pass.set_bind_group(0, &dispatch.group, &offsets[..dispatch.offsets.len()]);
+            let [x, y, z] = dispatch.grid;
+            pass.dispatch_workgroups(x, y, z);
+        }
+    }
+
+    /// The kernels in order, for tests and reports.
+    pub fn kernel_names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.dispatches.iter().map(|dispatch| dispatch.kernel.name())
+    }
+}

@@ -1,0 +1,33 @@
+//! `shaders/broadcast.wgsl`: every task gets its copy of a parameter set or of a state.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, Source};
+use crate::kernels::{Argument, Axis, BLOCK, RUN_STEP, RunSteps, call};
+
+/// Records target [T, `vectors`] = source [T / `sharers`, `vectors`], times the run's weight decay
+/// if `decayed`.
+///
+/// # Errors
+/// See [`call`].
+#[expect(clippy::too_many_arguments, reason = "a kernel's buffers and sizes")]
+pub fn broadcast(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    axis: Axis,
+    vectors: usize,
+    sharers: usize,
+    decayed: bool,
+    runs: &RunSteps,
+    source: &wgpu::Buffer,
+    target: &wgpu::Buffer,
+) -> Result<()> {
+    let kernel = Source::new("broadcast", include_str!("../../shaders/broadcast.wgsl"))
+        .library(RUN_STEP)
+        .constant("BLOCK", BLOCK)
+        .constant("VECTORS", vectors)
+        .constant("SHARERS", sharers)
+        .constant("DECAYED", decayed)
+        .constant("TASKS_PER_RUN", axis.per_run);
+    let arguments = [Argument::Runs(runs), Argument::In(source), Argument::Out(target)];
+    call(gpu, recording, &kernel, &arguments, [vectors.div_ceil(BLOCK), axis.tasks(), 1])
+}

@@ -1,0 +1,79 @@
+//! From a kernel's source and its buffers to a dispatch in a recording.
+
+use crate::error::{Error, Result};
+use crate::gpu::{Binding, Gpu, Offset, Recording, Source};
+use crate::kernels::host::{InnerStep, InnerSteps, RunSteps};
+
+/// A buffer in the place of one binding.
+#[derive(Clone, Copy, Debug)]
+pub enum Argument<'a> {
+    /// Read only.
+    In(&'a wgpu::Buffer),
+    /// Read and written.
+    Out(&'a wgpu::Buffer),
+    /// The iteration's slot of the ring.
+    Runs(&'a RunSteps),
+    /// One inner step.
+    Inner(&'a InnerSteps, usize),
+}
+
+impl<'a> Argument<'a> {
+    fn binding(self) -> Binding {
+        match self {
+            Self::In(_) => Binding::Read,
+            Self::Out(_) => Binding::ReadWrite,
+            Self::Runs(_) => Binding::ReadAt,
+            Self::Inner(..) => Binding::UniformAt,
+        }
+    }
+
+    fn resource(self) -> wgpu::BufferBinding<'a> {
+        match self {
+            Self::In(buffer) | Self::Out(buffer) => buffer.as_entire_buffer_binding(),
+            Self::Runs(runs) => runs.binding(),
+            Self::Inner(inner, _) => wgpu::BufferBinding {
+                buffer: &inner.buffer,
+                offset: 0,
+                size: wgpu::BufferSize::new(size_of::<InnerStep>() as u64),
+            },
+        }
+    }
+
+    fn offset(self) -> Option<Offset> {
+        match self {
+            Self::In(_) | Self::Out(_) => None,
+            Self::Runs(_) => Some(Offset::Iteration),
+            Self::Inner(inner, index) => Some(Offset::Fixed(inner.range(index).start as u32)),
+        }
+    }
+}
+
+/// Appends the kernel of `source` on `arguments` (binding 0, 1, …) with `grid` workgroups.
+///
+/// # Errors
+/// [`Error::Limit`] if the grid is larger than the device takes, [`Error::Shader`] if it refuses
+/// the kernel.
+pub fn call(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    source: &Source,
+    arguments: &[Argument<'_>],
+    grid: [usize; 3],
+) -> Result<()> {
+    let largest = gpu.profile().largest_grid as usize;
+    if let Some(size) = grid.iter().find(|size| **size > largest) {
+        return Err(Error::Limit {
+            what: format!("one dispatch of `{}` (in workgroups)", source.name()),
+            needed: *size as u64,
+            available: largest as u64,
+            remedy: "lower outer.meta_batch, runs or eval.tasks".to_string(),
+        });
+    }
+    let bindings: Vec<Binding> = arguments.iter().map(|argument| argument.binding()).collect();
+    let resources: Vec<_> = arguments.iter().map(|argument| argument.resource()).collect();
+    let offsets: Vec<_> = arguments.iter().filter_map(|argument| argument.offset()).collect();
+    let kernel = gpu.kernel(source, &bindings)?;
+    let group = kernel.bind(gpu, &resources);
+    recording.dispatch(kernel, group, &offsets, grid.map(|size| size as u32));
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! `shaders/fused_subgroup.wgsl` and `shaders/fused_workgroup.wgsl`: a task's whole inner loop in
+//! one dispatch, for dense networks that fit.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Profile, Recording, Source};
+use crate::kernels::gather_rows::targets;
+use crate::kernels::{
+    ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, RunSteps, activation_kind,
+    broadcast, call, vectors,
+};
+use crate::model::{Activation, Dense, Loss, Model};
+use crate::tasks::{Batches, Segment};
+
+/// Activations that a lane may keep in registers, in vectors.
+const LARGEST_REGISTERS: usize = 192;
+/// Predictions or logits that an invocation may keep in registers.
+const LARGEST_OUTPUTS: usize = 32;
+/// Rows that an invocation of the workgroup variant takes at a time.
+const ROWS: usize = 3;
+
+/// Which of the two kernels runs a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Variant {
+    Subgroup(usize),
+    Workgroup,
+}
+
+/// Sizes and buffers of a fused inner loop (or of a segment of it).
+#[derive(Clone, Copy, Debug)]
+pub struct FusedLoop<'a> {
+    pub model: &'a Model,
+    pub rule: InnerRule,
+    pub axis: Axis,
+    pub batches: &'a Batches,
+    pub segment: Segment,
+    /// Tasks that share one set of `start`.
+    pub sharers: usize,
+    pub order: &'a wgpu::Buffer,
+    /// Support rows: inputs, targets.
+    pub support: [&'a wgpu::Buffer; 2],
+    /// [T / sharers, stride]: parameters before the loop.
+    pub start: &'a wgpu::Buffer,
+    /// [T, stride]: parameters after it.
+    pub theta: &'a wgpu::Buffer,
+    pub state: &'a InnerState,
+    /// [T, K]
+    pub losses: &'a wgpu::Buffer,
+}
+
+fn variant(profile: &Profile, model: &Model, rule: InnerRule, batch: usize) -> Option<Variant> {
+    if model.outputs() > LARGEST_OUTPUTS {
+        return None;
+    }
+    if let (Some(lanes), InnerRule::Sgd) = (profile.broadcast_lanes(), rule) {
+        let lanes = lanes as usize;
+        let hidden = &model.layers()[..model.layers().len() - 1];
+        let activations: usize = hidden.iter().map(|layer| slots(layer, lanes) * batch).sum();
+        let registers =
+            activations + model.outputs() * hidden.last().map_or(0, |l| slots(l, lanes));
+        if !hidden.is_empty() && model.inputs() <= 64 && registers <= LARGEST_REGISTERS {
+            return Some(Variant::Subgroup(lanes));
+        }
+    }
+    let outs: usize = model.layers().iter().map(|layer| vectors(layer.outputs)).sum();
+    let copies = if uses_gelu(model) { 2 } else { 1 };
+    let bytes = 16 * batch * (copies * outs + 2 * widest(model)) + 8 * batch;
+    (bytes <= profile.workgroup_memory as usize).then_some(Variant::Workgroup)
+}
+
+fn slots(layer: &Dense, lanes: usize) -> usize {
+    vectors(layer.outputs).div_ceil(lanes)
+}
+fn widest(model: &Model) -> usize {
+    model.layers().iter().map(|layer| vectors(layer.outputs)).max().unwrap_or(0)
+}
+
+fn uses_gelu(model: &Model) -> bool {
+    model.layers().iter().any(|layer| layer.activation == Activation::Gelu)
+}
+
+/// Whether a device can run `model` with minibatches of `batch` as one dispatch.
+pub fn fused_fits(profile: &Profile, model: &Model, rule: InnerRule, batch: usize) -> bool {
+    variant(profile, model, rule, batch).is_some()
+}
+
+/// Records a fused inner loop.
+///
+/// # Errors
+/// See [`call`].
+///
+/// # Panics
+/// If the network does not fit ([`fused_fits`]).
+pub fn fused(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    runs: &RunSteps,
+    c: &FusedLoop<'_>,
+) -> Result<()> {
+    match variant(gpu.profile(), c.model, c.rule, c.segment.batch) {
+        Some(Variant::Subgroup(lanes)) => subgroup(gpu, recording, runs, c, lanes),
+        Some(Variant::Workgroup) => workgroup(gpu, recording, runs, c),
+        None => panic!("the caller checks that the network fits"),
+    }
+}
+
+/// What both kernels share.
+fn source(name: &'static str, text: &'static str, c: &FusedLoop<'_>) -> Source {
+    let loss = match c.model.loss() {
+        Loss::Mse => include_str!("../../shaders/lib/fused_loss_mse.wgsl"),
+        Loss::CrossEntropy => include_str!("../../shaders/lib/fused_loss_cross_entropy.wgsl"),
+    };
+    Source::new(name, text)
+        .library(RUN_STEP)
+        .library(ACTIVATION)
+        .library(targets(c.model).0)
+        .library(loss)
+        .constant("TASKS_PER_RUN", c.axis.per_run)
+        .constant("STRIDE", c.model.packed_len() / 4)
+        .constant("BATCH", c.segment.batch)
+        .constant("STEPS", c.segment.steps)
+        .constant("FIRST_STEP", c.segment.first_step)
+        .constant("LOSS_STRIDE", c.batches.steps)
+        .constant("ORDER_START", c.segment.order_start)
+        .constant("ORDER_STRIDE", c.batches.order_len())
+        .constant("SUPPORT", c.batches.support())
+        .constant("IN4", vectors(c.model.inputs()))
+        .constant("OUTPUTS", c.model.outputs())
+        .constant("OUT4", vectors(c.model.outputs()))
+}
+
+/// One number a layer.
+fn per_layer(layers: &[Dense], number: impl Fn(&Dense) -> usize) -> Vec<usize> {
+    layers.iter().map(number).collect()
+}
+
+/// Where each layer starts, if `number` is a layer's length.
+fn starts(layers: &[Dense], number: impl Fn(&Dense) -> usize) -> (Vec<usize>, usize) {
+    let mut total = 0;
+    let starts = layers
+        .iter()
+        .map(|layer| {
+            total += number(layer);
+            total - number(layer)
+        })
+        .collect();
+    (starts, total)
+}
+
+fn bias_offset(layer: &Dense) -> usize {
+    layer.packed_offset / 4 + layer.inputs_padded() * vectors(layer.outputs)
+}
+
+fn subgroup(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    runs: &RunSteps,
+    c: &FusedLoop<'_>,
+    lanes: usize,
+) -> Result<()> {
+    let batch = c.segment.batch;
+    let (head, hidden) = c.model.layers().split_last().expect("a model has layers");
+    let (h_start, h_total) = starts(hidden, |layer| slots(layer, lanes) * batch);
+    let (b_start, b_total) = starts(hidden, |layer| slots(layer, lanes));
+    let most_slots = hidden.iter().map(|layer| slots(layer, lanes)).max().unwrap_or(1);
+    let text = include_str!("../../shaders/fused_subgroup.wgsl");
+    let source = source("fused_subgroup", text, c)
+        .constant("LANES", lanes)
+        .constant("SHARERS", c.sharers)
+        .constant("INPUTS", c.model.inputs())
+        .constant("HIDDEN", hidden.len())
+        .constant("UNITS", per_layer(hidden, |layer| layer.outputs))
+        .constant("COLUMNS", per_layer(hidden, |layer| vectors(layer.outputs)))
+        .constant("SLOTS", per_layer(hidden, |layer| slots(layer, lanes)))
+        .constant("ACTIVATIONS", per_layer(hidden, |layer| activation_kind(layer.activation)))
+        .constant("OFFSETS", per_layer(hidden, |layer| layer.packed_offset / 4))
+        .constant("BIASES", per_layer(hidden, bias_offset))
+        .constant("H_START", h_start)
+        .constant("B_START", b_start)
+        .constant("HEAD", head.packed_offset / 4)
+        .constant("HEAD_BIAS", bias_offset(head))
+        .constant("SLOTS_MAX", most_slots)
+        .constant("B_TOTAL", b_total)
+        .constant("H_TOTAL", h_total)
+        .constant("Z_TOTAL", if uses_gelu(c.model) { h_total } else { 1 })
+        .constant("D_SIZE", most_slots * batch);
+    let arguments = [
+        Argument::Runs(runs),
+        Argument::In(c.order),
+        Argument::In(c.support[0]),
+        Argument::In(c.support[1]),
+        Argument::In(c.start),
+        Argument::Out(c.theta),
+        Argument::Out(c.losses),
+    ];
+    call(gpu, recording, &source, &arguments, [c.axis.tasks(), 1, 1])
+}
+
+fn workgroup(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    runs: &RunSteps,
+    c: &FusedLoop<'_>,
+) -> Result<()> {
+    let stride = c.model.packed_len() / 4;
+    broadcast(gpu, recording, c.axis, stride, c.sharers, true, runs, c.start, c.theta)?;
+    let batch = c.segment.batch;
+    let layers = c.model.layers();
+    let (h_start, h_total) = starts(layers, |layer| vectors(layer.outputs) * batch);
+    let text = include_str!("../../shaders/fused_workgroup.wgsl");
+    let source = c
+        .rule
+        .library(source("fused_workgroup", text, c))
+        .constant("LAYERS", layers.len())
+        .constant("UNITS", per_layer(layers, |layer| layer.outputs))
+        .constant("INS", per_layer(layers, |layer| vectors(layer.inputs)))
+        .constant("OUTS", per_layer(layers, |layer| vectors(layer.outputs)))
+        .constant("ACTIVATIONS", per_layer(layers, |layer| activation_kind(layer.activation)))
+        .constant("OFFSETS", per_layer(layers, |layer| layer.packed_offset / 4))
+        .constant("H_START", h_start)
+        .constant("ROWS", ROWS.min(batch))
+        .constant("H_TOTAL", h_total)
+        .constant("Z_TOTAL", if uses_gelu(c.model) { h_total } else { 1 })
+        .constant("D_SIZE", widest(c.model) * batch);
+    let arguments = [
+        Argument::Runs(runs),
+        Argument::In(c.order),
+        Argument::In(c.support[0]),
+        Argument::In(c.support[1]),
+        Argument::Out(c.theta),
+        Argument::Out(&c.state.second),
+        Argument::Out(&c.state.first),
+        Argument::Out(c.losses),
+    ];
+    call(gpu, recording, &source, &arguments, [c.axis.tasks(), 1, 1])
+}

@@ -1,0 +1,154 @@
+//! What the host tells the kernels: numbers of an iteration, of an inner step, and the task axis.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::rng::Phase;
+
+/// The batch axis: runs × tasks of a run. Task t belongs to run t / `per_run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Axis {
+    /// Independent runs R.
+    pub runs: usize,
+    /// Tasks of a run M.
+    pub per_run: usize,
+}
+
+impl Axis {
+    /// All tasks T = R · M.
+    pub fn tasks(&self) -> usize {
+        self.runs * self.per_run
+    }
+}
+
+/// What one run needs to know about one meta-iteration; twin of the struct in
+/// `shaders/lib/run_step.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct RunStep {
+    pub seed: [u32; 2],
+    pub phase: u32,
+    pub iteration: u32,
+    /// Inner Adam steps that the state has already seen.
+    pub adam_steps: u32,
+    /// Outer steps done, this one included.
+    pub outer_steps: u32,
+    /// Number of the batch's first task inside its run.
+    pub first_task: u32,
+    /// Row of the metrics ring.
+    pub slot: u32,
+    pub inner_rate: f32,
+    pub outer_rate: f32,
+    pub weight_decay: f32,
+    /// 1 / tasks of a run.
+    pub tasks_inverse: f32,
+}
+
+impl RunStep {
+    /// The step of a run with `seed` that draws tasks of `phase`; rates are set by the caller.
+    pub fn new(seed: u64, phase: Phase, axis: Axis) -> Self {
+        Self {
+            seed: [seed as u32, (seed >> 32) as u32],
+            phase: phase as u32,
+            iteration: 0,
+            adam_steps: 0,
+            outer_steps: 1,
+            first_task: 0,
+            slot: 0,
+            inner_rate: 0.0,
+            outer_rate: 0.0,
+            weight_decay: 1.0,
+            tasks_inverse: 1.0 / axis.per_run as f32,
+        }
+    }
+}
+
+/// A ring of slots; each holds the [`RunStep`] of every run for one meta-iteration.
+#[derive(Clone, Debug)]
+pub struct RunSteps {
+    pub(super) buffer: wgpu::Buffer,
+    runs: usize,
+    stride: u64,
+    slots: usize,
+}
+
+impl RunSteps {
+    /// A ring of `slots` for `runs` runs.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] if the device has no room for it.
+    pub fn new(gpu: &Gpu, runs: usize, slots: usize) -> Result<Self> {
+        let alignment = u64::from(gpu.device().limits().min_storage_buffer_offset_alignment);
+        let stride = ((runs * size_of::<RunStep>()) as u64).next_multiple_of(alignment.max(16));
+        let buffer = gpu.storage("iteration settings", stride * slots as u64)?;
+        Ok(Self { buffer, runs, stride, slots })
+    }
+
+    /// Number of slots.
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Writes `slot`; it is seen by what is submitted afterwards. Returns its offset in bytes, as
+    /// [`crate::gpu::Recording::replay`] takes it.
+    ///
+    /// # Panics
+    /// If `steps` is not one step a run, or there is no such slot.
+    pub fn write(&self, gpu: &Gpu, slot: usize, steps: &[RunStep]) -> u32 {
+        assert!(steps.len() == self.runs && slot < self.slots, "one step a run, inside the ring");
+        let offset = self.stride * slot as u64;
+        gpu.queue().write_buffer(&self.buffer, offset, bytemuck::cast_slice(steps));
+        offset as u32
+    }
+
+    pub(super) fn binding(&self) -> wgpu::BufferBinding<'_> {
+        wgpu::BufferBinding {
+            buffer: &self.buffer,
+            offset: 0,
+            size: wgpu::BufferSize::new((self.runs * size_of::<RunStep>()) as u64),
+        }
+    }
+}
+
+/// What the kernels of one inner step need to know; twin of the struct in
+/// `shaders/lib/inner_step.wgsl`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct InnerStep {
+    pub index: u32,
+    pub order_start: u32,
+    pub last: u32,
+    pub unused: u32,
+}
+
+/// The [`InnerStep`]s of a plan, written once.
+#[derive(Clone, Debug)]
+pub struct InnerSteps {
+    pub(super) buffer: wgpu::Buffer,
+    stride: u64,
+}
+
+impl InnerSteps {
+    /// Uploads `steps`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] if the device has no room for it.
+    pub fn new(gpu: &Gpu, steps: &[InnerStep]) -> Result<Self> {
+        let alignment = gpu.device().limits().min_uniform_buffer_offset_alignment as usize;
+        let stride = size_of::<InnerStep>().next_multiple_of(alignment);
+        let mut bytes = vec![0; stride * steps.len()];
+        for (slot, step) in bytes.chunks_exact_mut(stride).zip(steps) {
+            slot[..size_of::<InnerStep>()].copy_from_slice(bytemuck::bytes_of(step));
+        }
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer = gpu.buffer("inner steps", bytes.len() as u64, usage)?;
+        gpu.queue().write_buffer(&buffer, 0, &bytes);
+        Ok(Self { buffer, stride: stride as u64 })
+    }
+
+    pub(super) fn range(&self, index: usize) -> Range<u64> {
+        let start = self.stride * index as u64;
+        start..start + size_of::<InnerStep>() as u64
+    }
+}

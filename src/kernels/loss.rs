@@ -1,0 +1,58 @@
+//! `shaders/loss_mse.wgsl` and `shaders/loss_cross_entropy.wgsl`: loss, accuracy and gradient.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, Source};
+use crate::kernels::{Argument, INNER_STEP, InnerSteps, call, vectors};
+use crate::model::Loss;
+
+/// Sizes and buffers of a loss over all tasks.
+#[derive(Clone, Copy, Debug)]
+pub struct LossCall<'a> {
+    pub loss: Loss,
+    pub tasks: usize,
+    pub batch: usize,
+    /// Predictions or logits of one example.
+    pub outputs: usize,
+    /// Columns of `losses`.
+    pub steps: usize,
+    /// Whether the outputs are replaced by their gradient.
+    pub gradient: bool,
+    /// Names the column of `losses`.
+    pub inner: (&'a InnerSteps, usize),
+    /// [T, B, outputs], padded.
+    pub outputs_buffer: &'a wgpu::Buffer,
+    /// [T, B, outputs] padded numbers, or [T, B] labels.
+    pub targets: &'a wgpu::Buffer,
+    /// [T, steps]: mean loss.
+    pub losses: &'a wgpu::Buffer,
+    /// [T, steps]: share of right answers (cross-entropy alone).
+    pub hits: &'a wgpu::Buffer,
+}
+
+/// Records the loss.
+///
+/// # Errors
+/// See [`call`].
+pub fn loss(gpu: &Gpu, recording: &mut Recording, c: &LossCall<'_>) -> Result<()> {
+    let source = match c.loss {
+        Loss::Mse => Source::new("loss_mse", include_str!("../../shaders/loss_mse.wgsl")),
+        Loss::CrossEntropy => {
+            Source::new("loss_cross_entropy", include_str!("../../shaders/loss_cross_entropy.wgsl"))
+        }
+    };
+    let source = source
+        .library(INNER_STEP)
+        .constant("BATCH", c.batch)
+        .constant("OUTPUTS", c.outputs)
+        .constant("OUT4", vectors(c.outputs))
+        .constant("STEPS", c.steps)
+        .constant("GRADIENT", c.gradient);
+    let arguments = [
+        Argument::Inner(c.inner.0, c.inner.1),
+        Argument::Out(c.outputs_buffer),
+        Argument::In(c.targets),
+        Argument::Out(c.losses),
+        Argument::Out(c.hits),
+    ];
+    call(gpu, recording, &source, &arguments, [c.tasks, 1, 1])
+}

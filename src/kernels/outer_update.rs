@@ -1,0 +1,90 @@
+//! `shaders/outer_update.wgsl`: Δ, the outer step on θ, and the mean inner losses.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, Source};
+use crate::kernels::{Argument, Axis, BLOCK, RUN_STEP, RunSteps, adam_constants, call};
+
+/// The outer optimiser as the kernel knows it; its rate comes with each iteration.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum OuterRule {
+    /// θ ← θ + ε Δ.
+    Interpolation,
+    /// SGD with momentum on −Δ.
+    Momentum { momentum: f32 },
+    /// Adam on −Δ in TensorFlow's form.
+    Adam { beta1: f32, beta2: f32, epsilon: f32 },
+}
+
+impl OuterRule {
+    fn library(&self, source: Source) -> Source {
+        match *self {
+            Self::Interpolation => {
+                source.library(include_str!("../../shaders/lib/outer_interpolation.wgsl"))
+            }
+            Self::Momentum { momentum } => source
+                .constant("MOMENTUM", momentum)
+                .library(include_str!("../../shaders/lib/outer_momentum.wgsl")),
+            Self::Adam { beta1, beta2, epsilon } => adam_constants(source, beta1, beta2, epsilon)
+                .library(include_str!("../../shaders/lib/outer_adam.wgsl")),
+        }
+    }
+}
+
+/// Sizes and buffers of the outer update.
+#[derive(Clone, Copy, Debug)]
+pub struct OuterUpdate<'a> {
+    pub rule: OuterRule,
+    pub axis: Axis,
+    /// Vectors of a parameter set.
+    pub vectors: usize,
+    /// Inner steps: columns of `losses`.
+    pub steps: usize,
+    /// Δ from `anchors` instead of from θ.
+    pub fomaml: bool,
+    /// [T, vectors]: θ after the inner loop.
+    pub adapted: &'a wgpu::Buffer,
+    /// [T, vectors]: θ before the last inner step, for FOMAML.
+    pub anchors: &'a wgpu::Buffer,
+    /// [R, vectors]
+    pub theta: &'a wgpu::Buffer,
+    /// [R, vectors]: momentum or Adam's first moment.
+    pub first: &'a wgpu::Buffer,
+    /// [R, vectors]: Adam's second moment.
+    pub second: &'a wgpu::Buffer,
+    /// [T, steps]
+    pub losses: &'a wgpu::Buffer,
+    /// [slots, R, steps]
+    pub metrics: &'a wgpu::Buffer,
+}
+
+/// Records the outer update.
+///
+/// # Errors
+/// See [`call`].
+pub fn outer_update(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    runs: &RunSteps,
+    c: &OuterUpdate<'_>,
+) -> Result<()> {
+    let source = Source::new("outer_update", include_str!("../../shaders/outer_update.wgsl"))
+        .library(RUN_STEP)
+        .constant("BLOCK", BLOCK)
+        .constant("VECTORS", c.vectors)
+        .constant("RUNS", c.axis.runs)
+        .constant("TASKS_PER_RUN", c.axis.per_run)
+        .constant("STEPS", c.steps)
+        .constant("FOMAML", c.fomaml);
+    let arguments = [
+        Argument::Runs(runs),
+        Argument::In(c.adapted),
+        Argument::In(c.anchors),
+        Argument::Out(c.theta),
+        Argument::Out(c.first),
+        Argument::Out(c.second),
+        Argument::In(c.losses),
+        Argument::Out(c.metrics),
+    ];
+    let grid = [c.vectors.div_ceil(BLOCK) + 1, c.axis.runs, 1];
+    call(gpu, recording, &c.rule.library(source), &arguments, grid)
+}

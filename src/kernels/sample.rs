@@ -1,0 +1,130 @@
+//! `shaders/sample_sine.wgsl`, `sample_episode.wgsl` and `sample_order.wgsl`: tasks from random
+//! numbers, each with the order of its minibatches.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, Source};
+use crate::kernels::{Argument, Axis, RUN_STEP, RunSteps, call};
+use crate::tasks::{Batches, SineSpec};
+
+/// Adds the sampler's libraries and the constants of the order, for a grid that covers `elements`
+/// elements; returns the source and the number of blocks.
+fn with_order(source: Source, axis: Axis, batches: &Batches, elements: usize) -> (Source, usize) {
+    let block = elements.next_power_of_two().clamp(8, 64);
+    let source = source
+        .library(RUN_STEP)
+        .library(include_str!("../../shaders/lib/rng.wgsl"))
+        .library(include_str!("../../shaders/lib/order.wgsl"))
+        .constant("BLOCK", block)
+        .constant("TASKS_PER_RUN", axis.per_run)
+        .constant("WAY", batches.way)
+        .constant("GROUP", batches.group)
+        .constant("TAIL", batches.tail)
+        .constant("POOL", batches.pool())
+        .constant("TAKE", batches.take())
+        .constant("ORDERED", batches.ordered())
+        .constant("ORDER_STRIDE", batches.order_len());
+    (source, elements.div_ceil(block))
+}
+
+/// Elements that the order's passes have to cover.
+fn ordered_elements(batches: &Batches) -> usize {
+    batches.pool().max(batches.way * batches.tail)
+}
+
+/// Layers of the grid: at least one, so that a tail alone is written as well.
+fn passes(batches: &Batches) -> usize {
+    batches.passes().max(1)
+}
+
+/// Records sine tasks: support rows [T, N], `order` and, if `queries`, the whole grid as query rows
+/// [T, points].
+///
+/// # Errors
+/// See [`call`].
+#[expect(clippy::too_many_arguments, reason = "a kernel's buffers and sizes")]
+pub fn sample_sine(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    spec: &SineSpec,
+    axis: Axis,
+    batches: &Batches,
+    queries: bool,
+    runs: &RunSteps,
+    order: &wgpu::Buffer,
+    [support_x, support_y]: [&wgpu::Buffer; 2],
+    [query_x, query_y]: [&wgpu::Buffer; 2],
+) -> Result<()> {
+    let source = Source::new("sample_sine", include_str!("../../shaders/sample_sine.wgsl"))
+        .constant("POINTS", spec.points)
+        .constant("SUPPORT", batches.support())
+        .constant("QUERIES", queries)
+        .constant("AMPLITUDE_LOW", spec.amplitude[0])
+        .constant("AMPLITUDE_HIGH", spec.amplitude[1])
+        .constant("PHASE_LOW", spec.phase[0])
+        .constant("PHASE_HIGH", spec.phase[1])
+        .constant("RANGE_LOW", spec.range[0])
+        .constant("RANGE_HIGH", spec.range[1]);
+    let elements = spec.points.max(ordered_elements(batches));
+    let (source, blocks) = with_order(source, axis, batches, elements);
+    let arguments = [
+        Argument::Runs(runs),
+        Argument::Out(order),
+        Argument::Out(support_x),
+        Argument::Out(support_y),
+        Argument::Out(query_x),
+        Argument::Out(query_y),
+    ];
+    call(gpu, recording, &source, &arguments, [blocks, 1 + passes(batches), axis.tasks()])
+}
+
+/// Records episodes: image numbers of the support [T, N] and of the queries
+/// [T, way · `queries`], and `order`. `classes` [class count] holds (first image, images).
+///
+/// # Errors
+/// See [`call`].
+#[expect(clippy::too_many_arguments, reason = "a kernel's buffers and sizes")]
+pub fn sample_episode(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    axis: Axis,
+    batches: &Batches,
+    queries: usize,
+    runs: &RunSteps,
+    (classes, class_count): (&wgpu::Buffer, usize),
+    order: &wgpu::Buffer,
+    support: &wgpu::Buffer,
+    query: &wgpu::Buffer,
+) -> Result<()> {
+    let source = Source::new("sample_episode", include_str!("../../shaders/sample_episode.wgsl"))
+        .constant("CLASSES", class_count)
+        .constant("QUERIES", queries)
+        .constant("DRAWS", batches.way.max(batches.group + queries));
+    let elements = batches.way.max(ordered_elements(batches));
+    let (source, blocks) = with_order(source, axis, batches, elements);
+    let arguments = [
+        Argument::Runs(runs),
+        Argument::Out(order),
+        Argument::In(classes),
+        Argument::Out(support),
+        Argument::Out(query),
+    ];
+    call(gpu, recording, &source, &arguments, [blocks, 1 + passes(batches), axis.tasks()])
+}
+
+/// Records the order of the minibatches alone.
+///
+/// # Errors
+/// See [`call`].
+pub fn sample_order(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    axis: Axis,
+    batches: &Batches,
+    runs: &RunSteps,
+    order: &wgpu::Buffer,
+) -> Result<()> {
+    let source = Source::new("sample_order", include_str!("../../shaders/sample_order.wgsl"));
+    let (source, blocks) = with_order(source, axis, batches, ordered_elements(batches));
+    let arguments = [Argument::Runs(runs), Argument::Out(order)];
+    call(gpu, recording, &source, &arguments, [blocks, passes(batches), axis.tasks()])
+}

@@ -1,0 +1,104 @@
+//! How a task's support examples become minibatches.
+
+/// The minibatches of a task's inner loop. Support example e = n · `group` + s is shot s of class n;
+/// a regression task is one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batches {
+    /// Classes of a task (1 for regression).
+    pub way: usize,
+    /// Support examples a class, the tail included.
+    pub group: usize,
+    /// Examples a class that only the last minibatch holds (`outer.tail_shots`); 0 = none.
+    pub tail: usize,
+    /// Inner steps K.
+    pub steps: usize,
+    /// Minibatch size B (the tail's own is `way · tail`).
+    pub batch: usize,
+    /// Each minibatch is an independent draw, instead of a cut of a shuffled epoch.
+    pub replacement: bool,
+}
+
+/// Consecutive inner steps with one minibatch size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub first_step: usize,
+    pub steps: usize,
+    pub batch: usize,
+    /// Where its first minibatch starts in a task's order.
+    pub order_start: usize,
+}
+
+impl Batches {
+    /// Support examples of a task.
+    pub fn support(&self) -> usize {
+        self.way * self.group
+    }
+
+    /// Support examples that take part in the passes.
+    pub fn pool(&self) -> usize {
+        self.way * (self.group - self.tail)
+    }
+
+    /// Places of the order that one pass fills.
+    pub fn take(&self) -> usize {
+        if self.replacement { self.batch } else { self.pool() }
+    }
+
+    /// Places of the order that all passes fill.
+    pub fn ordered(&self) -> usize {
+        (self.steps - usize::from(self.tail > 0)) * self.batch
+    }
+
+    /// Passes over the pool.
+    pub fn passes(&self) -> usize {
+        self.ordered().div_ceil(self.take())
+    }
+
+    /// Length of a task's order.
+    pub fn order_len(&self) -> usize {
+        self.ordered() + self.way * self.tail
+    }
+
+    /// The inner loop as runs of equal minibatches. With `split_last`, the last step is a segment
+    /// of its own (FOMAML needs the parameters before it).
+    pub fn segments(&self, split_last: bool) -> Vec<Segment> {
+        let tail = self.tail > 0;
+        let before = if tail || split_last { self.steps - 1 } else { self.steps };
+        let last_batch = if tail { self.way * self.tail } else { self.batch };
+        let segment = |first_step, steps, batch| Segment {
+            first_step,
+            steps,
+            batch,
+            order_start: first_step * self.batch,
+        };
+        [segment(0, before, self.batch), segment(before, self.steps - before, last_batch)]
+            .into_iter()
+            .filter(|segment| segment.steps > 0)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_is_a_segment_of_its_own() {
+        let batches =
+            Batches { way: 5, group: 15, tail: 5, steps: 4, batch: 10, replacement: false };
+        assert_eq!((batches.pool(), batches.ordered(), batches.order_len()), (50, 30, 55));
+        let segments = batches.segments(true);
+        assert_eq!(segments[0], Segment { first_step: 0, steps: 3, batch: 10, order_start: 0 });
+        assert_eq!(segments[1], Segment { first_step: 3, steps: 1, batch: 25, order_start: 30 });
+    }
+
+    #[test]
+    fn one_segment_without_a_tail() {
+        let batches =
+            Batches { way: 1, group: 50, tail: 0, steps: 7, batch: 10, replacement: false };
+        assert_eq!(batches.segments(false).len(), 1);
+        assert_eq!(batches.passes(), 2);
+        let single = Batches { steps: 1, ..batches };
+        assert_eq!(single.segments(true).len(), 1, "an empty segment is left out");
+    }
+}
