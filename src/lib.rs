@@ -1,6 +1,23 @@
-//! Reptile meta-learning that lives on the GPU.
+//! Reptile meta-learning that lives on the GPU: WGSL kernels do the arithmetic and the sampling of
+//! tasks, a thin host builds buffers and a list of dispatches once and replays it.
+//!
+//! - [`meta::Trainer`] records meta-iterations into an encoder of yours or runs them itself;
+//!   [`meta::Adaptation`] adapts given parameters to many tasks at once.
+//! - [`gpu::Gpu`] opens an adapter or takes your device.
+//! - [`run::Session`] trains a [`run::Config`] into a folder, with checkpoints and metrics.
+//! - [`reference`] is the float64 twin of the kernels, which the tests compare them with.
+
+pub mod cli;
 pub mod error;
+pub mod gpu;
+pub mod kernels;
+pub mod meta;
 pub mod model;
+pub mod reference;
 pub mod rng;
+pub mod run;
+pub mod tasks;
+mod tensor_file;
+
 pub use error::{Error, Result};
 pub use wgpu;

@@ -59,14 +59,19 @@ pub fn list_adapters(choice: &AdapterChoice) -> Vec<AdapterEntry> {
         .collect()
 }
 
+/// The error of a machine without any adapter for `choice`, with what to install.
+pub fn no_adapter(choice: &AdapterChoice) -> Error {
+    Error::Adapter(match choice.backend {
+        Some(backend) => format!("the backend {backend} has no adapter here; {NO_ADAPTER}"),
+        None => NO_ADAPTER.to_string(),
+    })
+}
+
 /// The adapter that `choice` names; without a name the fastest kind, a CPU only as a last resort.
 pub(super) fn choose(choice: &AdapterChoice) -> Result<AdapterEntry> {
     let mut entries = list_adapters(choice);
     if entries.is_empty() {
-        return Err(Error::Adapter(match choice.backend {
-            Some(backend) => format!("the backend {backend} has no adapter here; {NO_ADAPTER}"),
-            None => NO_ADAPTER.to_string(),
-        }));
+        return Err(no_adapter(choice));
     }
     let position = match &choice.device {
         Some(wanted) => find(&entries, wanted).ok_or_else(|| unknown(&entries, wanted))?,

@@ -10,7 +10,7 @@ mod recording;
 mod source;
 mod unroll;
 
-pub use adapters::{AdapterChoice, AdapterEntry, list_adapters};
+pub use adapters::{AdapterChoice, AdapterEntry, list_adapters, no_adapter};
 pub use buffers::{Memory, size_of_f32s};
 pub use context::{Gpu, GpuOptions};
 pub use kernel::{Binding, Kernel};

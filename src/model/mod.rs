@@ -1,7 +1,7 @@
 //! What a network is: layers, shapes, parameter layout, initial values, FLOPs. No GPU here.
 //!
 //! Parameters have two layouts. The *canonical* one is PyTorch's: the tensors one after another
-//! (`dense1.weight` [out, in], `dense1.bias` [out], …), row-major; files, the reference and the
+//! (`dense1.weight` `[out, in]`, `dense1.bias` `[out]`, …), row-major; files, the reference and the
 //! public API use it. The *packed* one is the kernels': a layer is a matrix of `inputs_padded + 1`
 //! rows (the weights of one input each, the last row is the bias) and `outputs_padded` columns,
 //! both padded to multiples of four; the padding is zero and stays zero. [`Model::pack`] and
@@ -170,16 +170,21 @@ impl Model {
     pub fn initial(&self, seed: u64) -> Vec<f32> {
         let mut values = vec![0.0; self.parameter_count()];
         for (index, layer) in self.layers.iter().enumerate() {
-            let fan = match self.spec.init {
-                Init::Glorot => layer.inputs + layer.outputs,
-                Init::He => layer.inputs,
+            let (fan_in, fan_out) = (layer.inputs as f64, layer.outputs as f64);
+            let limit = match self.spec.init {
+                Init::Glorot => (6.0 / (fan_in + fan_out)).sqrt(),
+                Init::He => (6.0 / fan_in).sqrt(),
+                Init::Torch => 1.0 / fan_in.sqrt(),
             };
-            let limit = (6.0 / fan as f64).sqrt();
+            let drawn = match self.spec.init {
+                Init::Torch => layer.outputs * (layer.inputs + 1),
+                Init::Glorot | Init::He => layer.outputs * layer.inputs,
+            };
             let stream = Stream::new(seed, Phase::Init, 0, index as u32);
-            let weights = &mut values[layer.canonical_offset..][..layer.inputs * layer.outputs];
-            for (position, weight) in weights.iter_mut().enumerate() {
+            let parameters = &mut values[layer.canonical_offset..][..drawn];
+            for (position, parameter) in parameters.iter_mut().enumerate() {
                 let u = unit(stream.words(Part::Task, position as u32)[0]);
-                *weight = ((2.0 * f64::from(u) - 1.0) * limit) as f32;
+                *parameter = ((2.0 * f64::from(u) - 1.0) * limit) as f32;
             }
         }
         values

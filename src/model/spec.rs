@@ -19,15 +19,17 @@ pub enum Activation {
     Gelu,
 }
 
-/// How weights start; biases start at zero.
+/// How parameters start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Init {
-    /// Uniform in ±√(6 / (fan_in + fan_out)) (Glorot and Bengio 2010).
+    /// Weights uniform in ±√(6 / (fan_in + fan_out)), biases zero (Glorot and Bengio 2010).
     #[default]
     Glorot,
-    /// Uniform in ±√(6 / fan_in) (He et al. 2015, gain √2).
+    /// Weights uniform in ±√(6 / fan_in), biases zero (He et al. 2015, gain √2).
     He,
+    /// Weights and biases uniform in ±1 / √fan_in: what `torch.nn.Linear` starts from.
+    Torch,
 }
 
 /// What a network is trained to lower.

@@ -1,0 +1,37 @@
+TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test bench fmt lint clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## find a Vulkan driver, or install one (Debian, Ubuntu)
+	@scripts/setup.sh
+
+build: setup ## build the program: target/release/reptile
+	cargo build --release
+
+demo: build ## train on sine waves, evaluate, draw (under two minutes on 2 cores)
+	@scripts/demo.sh $(TARGET_DIR)/release/reptile
+
+# The tests see every Vulkan driver at once. Data sets, where there are any: REPTILE_DATA.
+test: ## check format and lints, run all tests on every driver that is found
+	@scripts/setup.sh --test
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+	scripts/all-drivers.sh cargo test --all-targets
+	scripts/all-drivers.sh cargo test --doc
+
+bench: setup ## measure the speed (criterion)
+	cargo bench
+
+fmt: ## format the code
+	cargo fmt
+
+lint: ## check format and lints
+	cargo fmt --check
+	cargo clippy --all-targets -- -D warnings
+
+clean: ## remove what was built
+	cargo clean

@@ -1,0 +1,118 @@
+//! What several subcommands share: choosing a device, opening a checkpoint, progress of loading.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
+use crate::meta::Snapshot;
+use crate::run::checkpoint::{Checkpoint, Header};
+use crate::run::{Config, Job, directory, snapshot_of};
+use crate::tasks::TaskSpec;
+
+/// The device flags.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Device")]
+pub struct DeviceArgs {
+    /// Adapter to use: its index in `reptile devices`, or a part of its name.
+    #[arg(long, value_name = "INDEX|NAME")]
+    device: Option<String>,
+    /// Graphics API to use.
+    #[arg(long, value_name = "API")]
+    backend: Option<Api>,
+    /// Compile kernels with bounds checks.
+    #[arg(long)]
+    checked: bool,
+    /// Keep to kernel variants that need no optional feature.
+    #[arg(long)]
+    baseline: bool,
+}
+
+/// Graphics APIs by name.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Api {
+    Vulkan,
+    Metal,
+    Dx12,
+    Gl,
+}
+
+impl DeviceArgs {
+    /// Which adapter the flags name.
+    pub fn choice(&self) -> AdapterChoice {
+        AdapterChoice {
+            backend: self.backend.map(|api| match api {
+                Api::Vulkan => wgpu::Backend::Vulkan,
+                Api::Metal => wgpu::Backend::Metal,
+                Api::Dx12 => wgpu::Backend::Dx12,
+                Api::Gl => wgpu::Backend::Gl,
+            }),
+            device: self.device.clone(),
+            validation: false,
+        }
+    }
+
+    /// Opens the device and says on stderr which one it is.
+    pub fn open(&self) -> Result<Gpu> {
+        let options = GpuOptions { checked: self.checked, rolled: false, baseline: self.baseline };
+        let gpu = Gpu::request(&self.choice(), options)?;
+        let info = gpu.info();
+        let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
+        eprintln!("device: {} ({}, {})", info.name, info.backend, driver.trim());
+        if gpu.profile().software && self.device.is_none() {
+            eprintln!("device: this is a CPU that plays GPU; no other adapter was found");
+        }
+        Ok(gpu)
+    }
+}
+
+/// A bar on a terminal, nothing elsewhere.
+pub fn progress_bar(length: u64, template: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length).with_style(style)
+}
+
+/// Checks a configuration and loads its data behind a progress bar.
+pub fn load_job(gpu: &Gpu, config: Config) -> Result<Job> {
+    let bar = progress_bar(0, "reading images {bar:40} {pos}/{len} {eta}");
+    let job = Job::new(gpu, config, &mut |done, total| {
+        bar.set_length(total);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    Ok(job?)
+}
+
+/// A stored state, its configuration, and the file it came from.
+pub struct Stored {
+    pub file: PathBuf,
+    pub config: Config,
+    pub header: Header,
+}
+
+impl Stored {
+    /// Reads the header of a checkpoint: `path` is a file, a run's folder or its `checkpoints`.
+    pub fn open(path: &Path, data: Option<&Path>) -> Result<Self> {
+        let file = directory::resolve(path)?;
+        let header = Checkpoint::load_header(&file)?;
+        let origin = file.display().to_string();
+        let mut config = Config::from_toml(&header.config, &origin)?;
+        if let (Some(data), TaskSpec::Omniglot(spec)) = (data, &mut config.tasks) {
+            spec.data = Some(data.to_path_buf());
+        }
+        Ok(Self { file, config, header })
+    }
+
+    /// Reads the whole checkpoint.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let model = self.config.validate()?;
+        Ok(snapshot_of(Checkpoint::load(&model, &self.file)?))
+    }
+}

@@ -1,0 +1,62 @@
+//! The command line: one file a subcommand.
+
+mod adapt;
+mod common;
+mod devices;
+mod eval;
+mod plot;
+mod presets;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Reptile meta-learning that lives on the GPU.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the adapters of this machine and the kernel variants that each would get.
+    Devices(devices::Devices),
+    /// List the presets with a line on each, or print one as TOML.
+    Presets(presets::Presets),
+    /// Meta-train a network.
+    Train(train::Train),
+    /// Adapt a trained network to test tasks and report loss and accuracy.
+    Eval(eval::Eval),
+    /// Adapt a checkpoint to tasks of your own.
+    Adapt(adapt::Adapt),
+    /// Draw a run: learning curves and, for sine tasks, predictions before and after adaptation.
+    Plot(plot::Plot),
+}
+
+impl Cli {
+    /// Runs the subcommand; the code is for the shell.
+    ///
+    /// # Errors
+    /// Whatever the subcommand could not do, with the remedy.
+    pub fn run(self) -> anyhow::Result<ExitCode> {
+        tracing_subscriber::fmt()
+            .with_env_filter(
+                tracing_subscriber::EnvFilter::try_from_default_env()
+                    .unwrap_or_else(|_| "warn,wgpu_hal=off,wgpu_core=off".into()),
+            )
+            .with_writer(std::io::stderr)
+            .without_time()
+            .init();
+        match self.command {
+            Command::Devices(command) => command.run(),
+            Command::Presets(command) => command.run(),
+            Command::Train(command) => command.run(),
+            Command::Eval(command) => command.run(),
+            Command::Adapt(command) => command.run(),
+            Command::Plot(command) => command.run(),
+        }
+    }
+}

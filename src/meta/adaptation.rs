@@ -1,0 +1,271 @@
+//! Adapting to many tasks at once from given parameters: evaluation, and the user's own tasks.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, size_of_f32s};
+use crate::kernels::{Axis, InnerRule, RunStep, RunSteps, broadcast};
+use crate::meta::inner::{InnerLoop, Start, inner_memory};
+use crate::meta::query::QueryPass;
+use crate::meta::snapshot;
+use crate::meta::source::{Origin, TaskBuffers, read_rows};
+use crate::meta::spec::PlanKind;
+use crate::model::{Model, padded};
+use crate::rng::Phase;
+use crate::tasks::Batches;
+
+/// How tasks are adapted to.
+#[derive(Clone, Debug)]
+pub struct AdaptationSetup {
+    pub model: Model,
+    pub rule: InnerRule,
+    /// Inner rate α.
+    pub rate: f32,
+    /// Factor on all parameters before each inner step; 1 = off.
+    pub weight_decay: f32,
+    pub plan: PlanKind,
+    pub batches: Batches,
+    pub origin: Origin,
+    /// Which stream tasks (or the order of their minibatches) come from.
+    pub phase: Phase,
+    pub seed: u64,
+    /// Whether tasks have query targets, so that loss and accuracy are wanted.
+    pub scored: bool,
+}
+
+/// What every task starts from, canonical.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartingPoint {
+    pub parameters: Vec<f32>,
+    /// Adam's second and first moment; zero where there are none.
+    pub state: [Option<Vec<f32>>; 2],
+    /// Inner Adam steps that the state has seen.
+    pub adam_steps: u64,
+}
+
+/// Loss and accuracy of one task's queries.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    pub loss: f32,
+    /// Share of right answers; 0 for regression.
+    pub accuracy: f32,
+}
+
+/// A batch of T tasks that are adapted to in one submission.
+#[derive(Debug)]
+pub struct Adaptation {
+    gpu: Gpu,
+    setup: AdaptationSetup,
+    axis: Axis,
+    tasks: TaskBuffers,
+    inner: InnerLoop,
+    runs: RunSteps,
+    /// [packed]
+    theta: wgpu::Buffer,
+    state: [wgpu::Buffer; 2],
+    adam_steps: u64,
+    before: Option<QueryPass>,
+    after: Option<QueryPass>,
+    recording: Recording,
+}
+
+impl Adaptation {
+    /// Tasks that one batch may hold on this device, at most `wanted`.
+    pub fn batch_size(gpu: &Gpu, setup: &AdaptationSetup, wanted: usize) -> usize {
+        const TOTAL: u64 = 1 << 30;
+        let queries = match &setup.origin {
+            Origin::Sine(spec) => spec.points,
+            Origin::Episodes { queries, .. } => setup.batches.way * queries,
+            Origin::Rows { queries, .. } => *queries,
+        };
+        let model = &setup.model;
+        let widths = model.layers().iter().flat_map(|l| [l.inputs_padded(), l.outputs_padded()]);
+        let widest = widths.max().unwrap_or(0);
+        let rows = queries.max(setup.batches.support()).max(setup.batches.batch);
+        let largest = model.packed_len().max(rows * widest).max(setup.batches.order_len());
+        let one = inner_memory(model, setup.rule, 1, setup.batches.batch)
+            + size_of_f32s(4 * rows * (widest + padded(model.inputs())));
+        let by_binding = gpu.profile().largest_binding / size_of_f32s(largest);
+        let most = by_binding.min(TOTAL / one).min(u64::from(gpu.profile().largest_grid));
+        wanted.min(most as usize).max(1)
+    }
+
+    /// Allocates a batch of `tasks` tasks and records what adapts to them.
+    ///
+    /// # Errors
+    /// As [`crate::meta::Trainer::new`].
+    pub fn new(gpu: &Gpu, setup: AdaptationSetup, tasks: usize) -> Result<Self> {
+        let axis = Axis { runs: 1, per_run: tasks };
+        let model = &setup.model;
+        let (origin, batches) = (setup.origin.clone(), setup.batches.clone());
+        let buffers = TaskBuffers::new(gpu, model, origin, axis, batches, true)?;
+        let inner = InnerLoop::new(gpu, model, setup.rule, &buffers, setup.plan, false)?;
+        let set = |name| gpu.storage(name, size_of_f32s(model.packed_len()));
+        let queries = buffers.queries();
+        let pass = |wanted: bool| -> Result<Option<QueryPass>> {
+            (wanted && queries > 0).then(|| QueryPass::new(gpu, model, tasks, queries)).transpose()
+        };
+        let mut adaptation = Self {
+            gpu: gpu.clone(),
+            axis,
+            inner,
+            runs: RunSteps::new(gpu, 1, 1)?,
+            theta: set("starting parameters")?,
+            state: [set("starting second moments")?, set("starting first moments")?],
+            adam_steps: 0,
+            before: pass(setup.scored)?,
+            after: pass(true)?,
+            recording: Recording::default(),
+            tasks: buffers,
+            setup,
+        };
+        adaptation.recording = adaptation.record_all()?;
+        Ok(adaptation)
+    }
+
+    fn record_all(&self) -> Result<Recording> {
+        let (gpu, model) = (&self.gpu, &self.setup.model);
+        let mut out = Recording::default();
+        self.tasks.record_sample(gpu, &mut out, &self.runs)?;
+        let mut queries = None;
+        if let Some(after) = &self.after {
+            queries = Some(self.tasks.record_queries(gpu, &mut out, model, after.step())?);
+        }
+        if let (Some(before), Some([x, y])) = (&self.before, &queries) {
+            let (vectors, theta) = (model.packed_len() / 4, &self.inner.theta);
+            let tasks = self.axis.per_run;
+            let runs = &self.runs;
+            broadcast(gpu, &mut out, self.axis, vectors, tasks, false, runs, &self.theta, theta)?;
+            before.record_forward(gpu, &mut out, model, theta, x)?;
+            before.record_loss(gpu, &mut out, model, y)?;
+        }
+        let start = Start { theta: &self.theta, state: Some([&self.state[0], &self.state[1]]) };
+        self.inner.record(gpu, &mut out, &self.runs, &self.tasks, start)?;
+        if let (Some(after), Some([x, y])) = (&self.after, &queries) {
+            after.record_forward(gpu, &mut out, model, &self.inner.theta, x)?;
+            if self.setup.scored {
+                after.record_loss(gpu, &mut out, model, y)?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// The tasks' buffers, for uploads.
+    pub fn tasks(&self) -> &TaskBuffers {
+        &self.tasks
+    }
+
+    /// The plan of the inner loops.
+    pub fn plan(&self) -> PlanKind {
+        self.inner.kind()
+    }
+
+    /// The adapted parameters on the device: [T, packed] floats in the layout of [`crate::model`].
+    pub fn parameters(&self) -> &wgpu::Buffer {
+        &self.inner.theta
+    }
+
+    /// Sets what every task starts from; seen by what is submitted afterwards.
+    pub fn start_from(&mut self, start: &StartingPoint) {
+        let model = &self.setup.model;
+        let zero = vec![0.0; model.parameter_count()];
+        let sets = [Some(&start.parameters), start.state[0].as_ref(), start.state[1].as_ref()];
+        let buffers = [&self.theta, &self.state[0], &self.state[1]];
+        for (set, buffer) in sets.into_iter().zip(buffers) {
+            let set = set.unwrap_or(&zero);
+            snapshot::upload(&self.gpu, model, buffer, std::slice::from_ref(set));
+        }
+        self.adam_steps = start.adam_steps;
+    }
+
+    /// Records the adaptation to all tasks of the batch; neither submits nor waits. `first_task`
+    /// is the number of the batch's first task in its stream.
+    pub fn record(&self, encoder: &mut wgpu::CommandEncoder, first_task: usize) {
+        let step = RunStep {
+            first_task: first_task as u32,
+            adam_steps: self.adam_steps.min(u64::from(u32::MAX / 2)) as u32,
+            inner_rate: self.setup.rate,
+            weight_decay: self.setup.weight_decay,
+            ..RunStep::new(self.setup.seed, self.setup.phase, self.axis)
+        };
+        let offset = self.runs.write(&self.gpu, 0, &[step]);
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("reptile adaptation"),
+            timestamp_writes: None,
+        });
+        self.recording.replay(&mut pass, offset);
+    }
+
+    /// Adapts to all tasks of the batch and waits for the device.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device does not answer.
+    pub fn run(&self, first_task: usize) -> Result<()> {
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        self.record(&mut encoder, first_task);
+        self.gpu.queue().submit([encoder.finish()]);
+        self.gpu.wait()
+    }
+
+    /// The queries' scores before and after adaptation, a pair a task.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device does not answer.
+    pub fn scores(&self) -> Result<Vec<[Score; 2]>> {
+        let (Some(before), Some(after)) = (&self.before, &self.after) else {
+            return Ok(Vec::new());
+        };
+        let read = |pass: &QueryPass| -> Result<Vec<Score>> {
+            let losses: Vec<f32> = self.gpu.read(&pass.losses, 0, self.axis.per_run)?;
+            let hits: Vec<f32> = self.gpu.read(&pass.hits, 0, self.axis.per_run)?;
+            let pairs = losses.into_iter().zip(hits);
+            Ok(pairs.map(|(loss, accuracy)| Score { loss, accuracy }).collect())
+        };
+        Ok(read(before)?.into_iter().zip(read(after)?).map(|(a, b)| [a, b]).collect())
+    }
+
+    /// The adapted parameters, [T][P] canonical.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device does not answer.
+    pub fn adapted(&self) -> Result<Vec<Vec<f32>>> {
+        snapshot::download(&self.gpu, &self.setup.model, &self.inner.theta, self.axis.per_run)
+    }
+
+    /// The support losses [T, K]: of each minibatch, before its step.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device does not answer.
+    pub fn support_losses(&self) -> Result<Vec<f32>> {
+        self.gpu.read(&self.inner.losses, 0, self.axis.per_run * self.setup.batches.steps)
+    }
+
+    /// Predictions or logits of the queries, [T, Q, out], before (only where scores are wanted)
+    /// and after adaptation.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device does not answer.
+    pub fn query_outputs(&self) -> Result<[Option<Vec<f32>>; 2]> {
+        let read = |pass: &Option<QueryPass>| -> Result<Option<Vec<f32>>> {
+            let Some(pass) = pass else { return Ok(None) };
+            let rows = self.axis.per_run * self.tasks.queries();
+            let width = self.setup.model.outputs();
+            Ok(Some(read_rows(&self.gpu, pass.outputs(), rows, width)?))
+        };
+        Ok([read(&self.before)?, read(&self.after)?])
+    }
+
+    /// Inputs [T, N, in] and targets [T, N, out] of the support sets of a regression.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device does not answer.
+    pub fn support_rows(&self) -> Result<[Vec<f32>; 2]> {
+        self.tasks.read_support(&self.gpu, &self.setup.model)
+    }
+
+    /// Inputs [T, Q, in] and targets [T, Q, out] of the query sets of a regression.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device does not answer.
+    pub fn query_rows(&self) -> Result<[Vec<f32>; 2]> {
+        self.tasks.read_query(&self.gpu, &self.setup.model)
+    }
+}

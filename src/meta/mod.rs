@@ -1,0 +1,23 @@
+//! Reptile: inner loops, outer update, schedules, the trainer, evaluation and adaptation.
+
+mod adaptation;
+mod evaluation;
+mod inner;
+mod query;
+mod schedule;
+mod snapshot;
+mod source;
+mod spec;
+mod trainer;
+
+pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint};
+pub use evaluation::{Mean, Summary, evaluate};
+pub use inner::InnerLoop;
+pub use schedule::Schedule;
+pub use snapshot::Snapshot;
+pub use source::{DeviceImages, Origin, TaskBuffers};
+pub use spec::{
+    Algorithm, EvalSpec, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind,
+    StatePolicy, StopSpec,
+};
+pub use trainer::{IterationLosses, Trainer, TrainerSetup, inner_rule, memory};

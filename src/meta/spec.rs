@@ -1,0 +1,202 @@
+//! How a run learns: the `[inner]`, `[outer]`, `[eval]` and `[stop]` parts of a configuration.
+
+use serde::{Deserialize, Serialize};
+
+use crate::meta::schedule::Schedule;
+
+/// How the inner loops run on the device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlanKind {
+    /// Fused where the network fits, else layered.
+    #[default]
+    Auto,
+    /// A task's whole inner loop in one dispatch.
+    Fused,
+    /// A dispatch a layer and direction.
+    Layered,
+}
+
+/// The inner optimiser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InnerOptimizer {
+    Sgd,
+    /// In TensorFlow's form; the papers use β1 = 0.
+    Adam,
+}
+
+/// What becomes of the inner optimiser's state between tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StatePolicy {
+    /// Tasks start from a shared state, which becomes the mean of theirs.
+    #[default]
+    Mean,
+    /// Each of the M task slots carries its own state on.
+    Slot,
+    /// Each task starts from zero.
+    Reset,
+}
+
+/// `[inner]`: the learner of one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InnerSpec {
+    pub optimizer: InnerOptimizer,
+    /// Inner rate α.
+    pub rate: f32,
+    /// How the rate changes over the meta-iterations.
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Inner steps K; give this or `epochs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
+    /// Passes over a task's support examples, each rounded up to whole minibatches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<usize>,
+    /// Minibatch size B.
+    pub batch: usize,
+    /// Adam's decay of the first moment; 0 keeps none.
+    #[serde(default)]
+    pub beta1: f32,
+    /// Adam's decay of the second moment.
+    #[serde(default = "beta2")]
+    pub beta2: f32,
+    /// Adam's ε.
+    #[serde(default = "epsilon")]
+    pub epsilon: f32,
+    /// What becomes of Adam's state between tasks.
+    #[serde(default)]
+    pub state: StatePolicy,
+    /// Factor on all parameters before each inner step; 1 = off.
+    #[serde(default = "one")]
+    pub weight_decay: f32,
+    /// Each minibatch is an independent draw, instead of a cut of a shuffled epoch.
+    #[serde(default)]
+    pub replacement: bool,
+}
+
+impl InnerSpec {
+    /// Inner steps K on a task with `samples` support examples.
+    pub fn steps(&self, samples: usize) -> usize {
+        match (self.steps, self.epochs) {
+            (Some(steps), _) => steps,
+            (None, Some(epochs)) => epochs * samples.div_ceil(self.batch.max(1)),
+            (None, None) => 0,
+        }
+    }
+}
+
+/// The meta-gradient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// Δ_i = θ_i^K − θ
+    #[default]
+    Reptile,
+    /// Δ_i = θ_i^K − θ_i^{K−1}
+    Fomaml,
+}
+
+/// The outer optimiser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OuterOptimizer {
+    /// θ ← θ + ε Δ (the paper's).
+    #[default]
+    Interpolation,
+    /// SGD with momentum on −Δ.
+    Momentum,
+    /// Adam on −Δ.
+    Adam,
+}
+
+/// `[outer]`: the meta-learner.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OuterSpec {
+    #[serde(default)]
+    pub algorithm: Algorithm,
+    /// FOMAML: examples a class that only the last minibatch holds.
+    #[serde(default)]
+    pub tail_shots: usize,
+    #[serde(default)]
+    pub optimizer: OuterOptimizer,
+    /// Outer rate ε (the paper's meta-step).
+    pub rate: f32,
+    #[serde(default)]
+    pub schedule: Schedule,
+    /// Tasks a meta-iteration M.
+    pub meta_batch: usize,
+    /// Momentum's decay μ.
+    #[serde(default = "nine_tenths")]
+    pub momentum: f32,
+    #[serde(default = "nine_tenths")]
+    pub beta1: f32,
+    #[serde(default = "beta2")]
+    pub beta2: f32,
+    #[serde(default = "epsilon")]
+    pub epsilon: f32,
+}
+
+/// `[eval]`: adaptation to test and validation tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvalSpec {
+    /// Test tasks.
+    #[serde(default = "thousand")]
+    pub tasks: usize,
+    /// Inner steps.
+    pub steps: usize,
+    /// Minibatch size.
+    pub batch: usize,
+    /// As `inner.replacement`.
+    #[serde(default)]
+    pub replacement: bool,
+    /// Validate every so many meta-iterations; 0 = never.
+    #[serde(default)]
+    pub every: u64,
+    /// Tasks of one validation.
+    #[serde(default = "hundred")]
+    pub validation_tasks: usize,
+}
+
+/// `[stop]`: when to stop before all iterations are done.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopSpec {
+    /// Time budget of one session in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<f64>,
+    /// Stop once the validation metric is this good: accuracy (0..1) for cross-entropy, loss for MSE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
+    /// Stop after so many validations in a row without a better metric.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u32>,
+}
+
+fn beta2() -> f32 {
+    0.999
+}
+
+fn epsilon() -> f32 {
+    1e-8
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+fn nine_tenths() -> f32 {
+    0.9
+}
+
+fn thousand() -> usize {
+    1000
+}
+
+fn hundred() -> usize {
+    100
+}

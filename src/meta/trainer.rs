@@ -1,0 +1,479 @@
+//! The meta-training loop: one recording of a meta-iteration, replayed with new settings.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Readback, Recording, size_of_f32s};
+use crate::kernels::{
+    Axis, InnerRule, OuterRule, OuterUpdate, RunStep, RunSteps, mean_state, outer_update,
+};
+use crate::meta::inner::{InnerLoop, Start};
+use crate::meta::snapshot::{self, Snapshot};
+use crate::meta::source::{Origin, TaskBuffers};
+use crate::meta::spec::{Algorithm, InnerSpec, OuterSpec, PlanKind, StatePolicy};
+use crate::model::Model;
+use crate::rng::Phase;
+use crate::tasks::Batches;
+
+/// Meta-iterations whose settings and losses the device holds at once.
+const RING: usize = 1024;
+/// How much work one submission should hold: short enough for drivers' watchdogs and for a host
+/// application's frames.
+const SUBMIT_TARGET: Duration = Duration::from_millis(50);
+/// Submissions that may be under way at once.
+const IN_FLIGHT: usize = 2;
+
+/// What a trainer trains, and how.
+#[derive(Clone, Debug)]
+pub struct TrainerSetup {
+    pub model: Model,
+    /// Seed of run 0; run r has `seed + r`.
+    pub seed: u64,
+    /// Independent runs R.
+    pub runs: usize,
+    /// Meta-iterations that the schedules span.
+    pub iterations: u64,
+    pub plan: PlanKind,
+    pub inner: InnerSpec,
+    pub outer: OuterSpec,
+    /// Minibatches of a training task.
+    pub batches: Batches,
+    pub origin: Origin,
+}
+
+/// The inner losses of one meta-iteration, averaged over its tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IterationLosses {
+    pub iteration: u64,
+    /// [R, K]: loss of each minibatch before its step.
+    pub losses: Vec<f32>,
+}
+
+impl IterationLosses {
+    /// The losses of one of `runs` runs, step by step.
+    pub fn of_run(&self, run: usize, runs: usize) -> &[f32] {
+        let steps = self.losses.len() / runs;
+        &self.losses[run * steps..][..steps]
+    }
+}
+
+/// R runs of Reptile (or FOMAML) on one device.
+#[derive(Debug)]
+pub struct Trainer {
+    gpu: Gpu,
+    setup: TrainerSetup,
+    axis: Axis,
+    tasks: TaskBuffers,
+    inner: InnerLoop,
+    runs: RunSteps,
+    recording: Recording,
+    /// [R, packed]
+    theta: wgpu::Buffer,
+    /// [R, packed]: inner second and first moment that tasks share.
+    shared: [wgpu::Buffer; 2],
+    /// [R, packed]: outer momentum or first moment, and second moment.
+    outer: [wgpu::Buffer; 2],
+    /// [RING, R, K]
+    metrics: wgpu::Buffer,
+    iteration: u64,
+    adam_steps: u64,
+    per_submit: usize,
+}
+
+impl Trainer {
+    /// Allocates everything, records a meta-iteration and sets the initial parameters.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the plan is impossible, [`Error::Limit`] if the device has no room,
+    /// [`Error::Shader`] if it refuses a kernel.
+    pub fn new(gpu: &Gpu, setup: TrainerSetup) -> Result<Self> {
+        let axis = Axis { runs: setup.runs, per_run: setup.outer.meta_batch };
+        let model = &setup.model;
+        let batches = setup.batches.clone();
+        let steps = batches.steps;
+        let fomaml = setup.outer.algorithm == Algorithm::Fomaml;
+        let rule = inner_rule(&setup.inner);
+        memory(gpu, &setup)?;
+        let tasks = TaskBuffers::new(gpu, model, setup.origin.clone(), axis, batches, false)?;
+        let inner = InnerLoop::new(gpu, model, rule, &tasks, setup.plan, fomaml)?;
+        let sets = |name, used: bool| {
+            gpu.storage(name, if used { size_of_f32s(axis.runs * model.packed_len()) } else { 0 })
+        };
+        let outer_rule = outer_rule(&setup.outer);
+        let theta = sets("parameters", true)?;
+        let shared = [
+            sets("shared second moments", rule.has_second())?,
+            sets("shared first moments", rule.has_first())?,
+        ];
+        let outer = [
+            sets("outer first moments", outer_rule != OuterRule::Interpolation)?,
+            sets("outer second moments", matches!(outer_rule, OuterRule::Adam { .. }))?,
+        ];
+        let metrics = gpu.storage("metrics", size_of_f32s(RING * axis.runs * steps))?;
+        let mut trainer = Self {
+            runs: RunSteps::new(gpu, axis.runs, RING)?,
+            gpu: gpu.clone(),
+            axis,
+            tasks,
+            inner,
+            recording: Recording::default(),
+            theta,
+            shared,
+            outer,
+            metrics,
+            iteration: 0,
+            adam_steps: 0,
+            per_submit: 1,
+            setup,
+        };
+        trainer.recording = trainer.record_iteration(rule, outer_rule, fomaml)?;
+        let initial: Vec<Vec<f32>> = (0..axis.runs as u64)
+            .map(|run| trainer.setup.model.initial(trainer.setup.seed.wrapping_add(run)))
+            .collect();
+        snapshot::upload(gpu, &trainer.setup.model, &trainer.theta, &initial);
+        Ok(trainer)
+    }
+
+    fn record_iteration(
+        &self,
+        rule: InnerRule,
+        outer_rule: OuterRule,
+        fomaml: bool,
+    ) -> Result<Recording> {
+        let (gpu, axis) = (&self.gpu, self.axis);
+        let vectors = self.setup.model.packed_len() / 4;
+        let mut out = Recording::default();
+        self.tasks.record_sample(gpu, &mut out, &self.runs)?;
+        let policy = self.setup.inner.state;
+        let state = (policy != StatePolicy::Slot).then_some([&self.shared[0], &self.shared[1]]);
+        let start = Start { theta: &self.theta, state };
+        self.inner.record(gpu, &mut out, &self.runs, &self.tasks, start)?;
+        if policy == StatePolicy::Mean {
+            let own = &self.inner.state;
+            let pairs = [
+                (rule.has_second(), &own.second, &self.shared[0]),
+                (rule.has_first(), &own.first, &self.shared[1]),
+            ];
+            for (_, own, shared) in pairs.into_iter().filter(|(used, ..)| *used) {
+                mean_state(gpu, &mut out, axis, vectors, own, shared)?;
+            }
+        }
+        let update = OuterUpdate {
+            rule: outer_rule,
+            axis,
+            vectors,
+            steps: self.setup.batches.steps,
+            fomaml: fomaml && self.setup.batches.steps > 1,
+            adapted: &self.inner.theta,
+            anchors: &self.inner.anchors,
+            theta: &self.theta,
+            first: &self.outer[0],
+            second: &self.outer[1],
+            losses: &self.inner.losses,
+            metrics: &self.metrics,
+        };
+        outer_update(gpu, &mut out, &self.runs, &update)?;
+        Ok(out)
+    }
+
+    /// The network.
+    pub fn model(&self) -> &Model {
+        &self.setup.model
+    }
+
+    /// Meta-iterations done (recorded ones included).
+    pub fn iteration(&self) -> u64 {
+        self.iteration
+    }
+
+    /// The plan of the inner loops: `Fused` or `Layered`.
+    pub fn plan(&self) -> PlanKind {
+        self.inner.kind()
+    }
+
+    /// The kernels of one meta-iteration, in order.
+    pub fn kernels(&self) -> Vec<&'static str> {
+        self.recording.kernel_names().collect()
+    }
+
+    /// The parameters on the device: [R, packed] floats in the layout of [`crate::model`].
+    pub fn parameters(&self) -> &wgpu::Buffer {
+        &self.theta
+    }
+
+    /// The most meta-iterations that may be recorded before their encoder is submitted.
+    pub const fn most_recorded() -> usize {
+        RING
+    }
+
+    /// Records `iterations` meta-iterations into the caller's encoder; neither submits nor waits.
+    /// Their settings are written through the queue, so the encoder must be submitted before more
+    /// than [`Trainer::most_recorded`] further iterations are recorded.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if more are asked for at once.
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, iterations: usize) -> Result<()> {
+        if iterations > RING {
+            return Err(Error::config(
+                "iterations",
+                format!("{iterations} were to be recorded at once; at most {RING} can be"),
+            ));
+        }
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("reptile"),
+            timestamp_writes: None,
+        });
+        for _ in 0..iterations {
+            let slot = (self.iteration % RING as u64) as usize;
+            let offset = self.runs.write(&self.gpu, slot, &self.run_steps(slot));
+            self.recording.replay(&mut pass, offset);
+            self.iteration += 1;
+            if self.setup.inner.state != StatePolicy::Reset {
+                self.adam_steps += self.setup.batches.steps as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// What the kernels need to know about the coming iteration.
+    fn run_steps(&self, slot: usize) -> Vec<RunStep> {
+        let (inner, outer) = (&self.setup.inner, &self.setup.outer);
+        (0..self.axis.runs as u64)
+            .map(|run| RunStep {
+                iteration: self.iteration as u32,
+                adam_steps: self.adam_steps.min(u64::from(u32::MAX / 2)) as u32,
+                outer_steps: self.iteration as u32 + 1,
+                slot: slot as u32,
+                inner_rate: self.inner_rate(self.iteration),
+                outer_rate: outer.schedule.rate(outer.rate, self.iteration, self.setup.iterations),
+                weight_decay: inner.weight_decay,
+                ..RunStep::new(self.setup.seed.wrapping_add(run), Phase::Train, self.axis)
+            })
+            .collect()
+    }
+
+    /// The inner rate of an iteration.
+    pub fn inner_rate(&self, iteration: u64) -> f32 {
+        self.setup.inner.schedule.rate(self.setup.inner.rate, iteration, self.setup.iterations)
+    }
+
+    /// The outer rate ε of an iteration.
+    pub fn outer_rate(&self, iteration: u64) -> f32 {
+        self.setup.outer.schedule.rate(self.setup.outer.rate, iteration, self.setup.iterations)
+    }
+
+    /// Runs `iterations` meta-iterations, many to a submission, and hands the losses of each to
+    /// `visit` in order. Returns early (with everything submitted done) once `visit` says false.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] at the first loss that is not finite, [`Error::DeviceLost`] if the
+    /// device does not answer.
+    pub fn advance(
+        &mut self,
+        iterations: u64,
+        mut visit: impl FnMut(&IterationLosses) -> bool,
+    ) -> Result<()> {
+        let end = self.iteration + iterations;
+        let mut flights: VecDeque<Flight> = VecDeque::new();
+        let mut going = true;
+        let mut last = Instant::now();
+        while !flights.is_empty() || (going && self.iteration < end) {
+            while going && self.iteration < end && flights.len() < IN_FLIGHT {
+                flights.push_back(self.submit(end)?);
+            }
+            let Some(flight) = flights.pop_front() else { break };
+            let (first, count) = (flight.first, flight.count);
+            let values: Vec<f32> = flight.readback.wait(&self.gpu, Some(flight.submission))?;
+            self.adjust(last.elapsed(), count);
+            last = Instant::now();
+            for (index, losses) in values.chunks_exact(values.len() / count).enumerate() {
+                let iteration = first + index as u64;
+                self.check_finite(iteration, losses)?;
+                going &= visit(&IterationLosses { iteration, losses: losses.to_vec() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Records and submits the next batch of iterations; it does not wrap around the ring.
+    fn submit(&mut self, end: u64) -> Result<Flight> {
+        let first = self.iteration;
+        let slot = (first % RING as u64) as usize;
+        let count = self.per_submit.min((end - first) as usize).min(RING - slot);
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        self.record(&mut encoder, count)?;
+        let row = size_of_f32s(self.axis.runs * self.setup.batches.steps);
+        let (offset, bytes) = (slot as u64 * row, count as u64 * row);
+        let readback = Readback::record(&self.gpu, &mut encoder, &self.metrics, offset, bytes)?;
+        let submission = self.gpu.queue().submit([encoder.finish()]);
+        Ok(Flight { first, count, readback, submission })
+    }
+
+    /// Moves the number of iterations a submission towards the target time.
+    fn adjust(&mut self, elapsed: Duration, count: usize) {
+        let one = elapsed.as_secs_f64().max(1e-6) / count as f64;
+        let wanted = (SUBMIT_TARGET.as_secs_f64() / one) as usize;
+        self.per_submit = wanted.clamp(1, (2 * self.per_submit).min(RING / IN_FLIGHT));
+    }
+
+    fn check_finite(&self, iteration: u64, losses: &[f32]) -> Result<()> {
+        match losses.iter().position(|loss| !loss.is_finite()) {
+            None => Ok(()),
+            Some(place) => Err(Error::Diverged {
+                run: place / self.setup.batches.steps,
+                iteration,
+                loss: losses[place],
+            }),
+        }
+    }
+
+    /// Everything that training goes on from, brought to the host.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if the device does not answer.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let model = &self.setup.model;
+        let read = |buffer: &wgpu::Buffer, sets: usize, used: bool| -> Result<Vec<Vec<f32>>> {
+            if used { snapshot::download(&self.gpu, model, buffer, sets) } else { Ok(Vec::new()) }
+        };
+        let rule = inner_rule(&self.setup.inner);
+        let kept = self.setup.inner.state != StatePolicy::Reset;
+        let (state, sets) = match self.setup.inner.state {
+            StatePolicy::Slot => {
+                ([&self.inner.state.second, &self.inner.state.first], self.axis.tasks())
+            }
+            _ => ([&self.shared[0], &self.shared[1]], self.axis.runs),
+        };
+        let outer = outer_rule(&self.setup.outer);
+        let runs = self.axis.runs;
+        Ok(Snapshot {
+            iteration: self.iteration,
+            adam_steps: self.adam_steps,
+            runs,
+            parameters: read(&self.theta, runs, true)?,
+            inner_second: read(state[0], sets, kept && rule.has_second())?,
+            inner_first: read(state[1], sets, kept && rule.has_first())?,
+            outer_first: read(&self.outer[0], runs, outer != OuterRule::Interpolation)?,
+            outer_second: read(&self.outer[1], runs, matches!(outer, OuterRule::Adam { .. }))?,
+        })
+    }
+
+    /// Goes on from `snapshot`, exactly.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it has another number of runs, or state of other optimisers.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let rule = inner_rule(&self.setup.inner);
+        let outer = outer_rule(&self.setup.outer);
+        let slot = self.setup.inner.state == StatePolicy::Slot;
+        let kept = self.setup.inner.state != StatePolicy::Reset;
+        let inner_sets = if slot { self.axis.tasks() } else { self.axis.runs };
+        let own = [&self.inner.state.second, &self.inner.state.first];
+        let inner = if slot { own } else { [&self.shared[0], &self.shared[1]] };
+        let runs = self.axis.runs;
+        let count = |sets: usize, used: bool| if used { sets } else { 0 };
+        let parts = [
+            ("parameters", &snapshot.parameters, &self.theta, runs),
+            (
+                "second moments",
+                &snapshot.inner_second,
+                inner[0],
+                count(inner_sets, kept && rule.has_second()),
+            ),
+            (
+                "first moments",
+                &snapshot.inner_first,
+                inner[1],
+                count(inner_sets, kept && rule.has_first()),
+            ),
+            (
+                "outer first moments",
+                &snapshot.outer_first,
+                &self.outer[0],
+                count(runs, outer != OuterRule::Interpolation),
+            ),
+            (
+                "outer second moments",
+                &snapshot.outer_second,
+                &self.outer[1],
+                count(runs, matches!(outer, OuterRule::Adam { .. })),
+            ),
+        ];
+        for (name, sets, _, expected) in &parts {
+            if sets.len() != *expected {
+                return Err(Error::config(
+                    "inner, outer or runs",
+                    format!(
+                        "the checkpoint holds {} sets of {name}, {expected} are needed",
+                        sets.len()
+                    ),
+                ));
+            }
+        }
+        for (_, sets, buffer, _) in parts {
+            snapshot::upload(&self.gpu, &self.setup.model, buffer, sets);
+        }
+        self.iteration = snapshot.iteration;
+        self.adam_steps = snapshot.adam_steps;
+        Ok(())
+    }
+}
+
+/// A submission under way.
+struct Flight {
+    first: u64,
+    count: usize,
+    readback: Readback,
+    submission: wgpu::SubmissionIndex,
+}
+
+/// The inner optimiser as kernels know it.
+pub fn inner_rule(spec: &InnerSpec) -> InnerRule {
+    use crate::meta::spec::InnerOptimizer as Kind;
+    match spec.optimizer {
+        Kind::Sgd => InnerRule::Sgd,
+        Kind::Adam => {
+            InnerRule::Adam { beta1: spec.beta1, beta2: spec.beta2, epsilon: spec.epsilon }
+        }
+    }
+}
+
+fn outer_rule(spec: &OuterSpec) -> OuterRule {
+    use crate::meta::spec::OuterOptimizer as Kind;
+    match spec.optimizer {
+        Kind::Interpolation => OuterRule::Interpolation,
+        Kind::Momentum => OuterRule::Momentum { momentum: spec.momentum },
+        Kind::Adam => {
+            OuterRule::Adam { beta1: spec.beta1, beta2: spec.beta2, epsilon: spec.epsilon }
+        }
+    }
+}
+
+/// Checks the large buffers of a job before anything is made, and returns their sizes.
+///
+/// # Errors
+/// [`Error::Limit`] that names the buffer, the needed and the available bytes.
+pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
+    let axis = Axis { runs: setup.runs, per_run: setup.outer.meta_batch };
+    let mut memory = crate::gpu::Memory::default();
+    let model = &setup.model;
+    let rule = inner_rule(&setup.inner);
+    let sets = size_of_f32s(axis.tasks() * model.packed_len());
+    memory.add("adapted parameters", sets);
+    if rule.has_second() {
+        memory.add("second moments", sets);
+    }
+    if rule.has_first() {
+        memory.add("first moments", sets);
+    }
+    if setup.outer.algorithm == Algorithm::Fomaml {
+        memory.add("parameters before the last step", sets);
+    }
+    let batch = setup.batches.segments(true).iter().map(|s| s.batch).max().unwrap_or(0);
+    let widest = model.layers().iter().map(|l| l.outputs_padded().max(l.inputs_padded())).max();
+    memory.add("activations", size_of_f32s(axis.tasks() * batch * widest.unwrap_or(0)));
+    memory.add("metrics", size_of_f32s(RING * axis.runs * setup.batches.steps));
+    memory.check(gpu, "lower outer.meta_batch or runs")?;
+    Ok(memory.total())
+}

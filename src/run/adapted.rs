@@ -1,0 +1,192 @@
+//! What `adapt` writes: the parameters that T tasks were adapted to, in one safetensors file.
+//!
+//! Tensors, all f32: each parameter by its name [T, ...shape]; `support_loss` [T, K]; with
+//! queries `query_output` [T, Q, outputs]. Metadata (strings): `format`, `base` (SHA-256 of the
+//! checkpoint's file), `steps`, `batch`, `rate`, `optimizer`, `seed`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use super::atomic;
+use super::checkpoint::sha256;
+use crate::error::{Error, Result};
+use crate::model::{Model, TensorInfo};
+use crate::tensor_file::{self, Floats};
+
+/// The format tag of the files.
+pub const FORMAT: &str = "reptile-adapted-1";
+
+/// How the tasks were adapted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// SHA-256 of the checkpoint's file, from [`sha256_file`].
+    pub base: String,
+    /// Inner steps K.
+    pub steps: usize,
+    /// Support examples in a minibatch.
+    pub batch: usize,
+    /// Inner rate of the first step.
+    pub rate: f32,
+    /// `sgd` or `adam`.
+    pub optimizer: String,
+    /// Seed of the minibatches' order.
+    pub seed: u64,
+}
+
+/// T adapted tasks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Adapted {
+    /// `[T]` parameter sets in canonical layout.
+    pub parameters: Vec<Vec<f32>>,
+    /// [T, K]: the loss of each minibatch before its step.
+    pub support_loss: Vec<f32>,
+    /// [T, Q, outputs]: predictions or logits of the queries, if there were any.
+    pub query_output: Option<Vec<f32>>,
+    /// Stored as metadata.
+    pub settings: Settings,
+}
+
+impl Adapted {
+    /// Writes a new file at `path`, whole or not at all. Values may be non-finite: a task can
+    /// diverge while the others do not.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if `path` exists, [`Error::Io`].
+    ///
+    /// # Panics
+    /// If a parameter set is not the model's length or a tensor not T times its row.
+    pub fn write_new(&self, model: &Model, path: impl AsRef<Path>) -> Result<()> {
+        let tasks = self.parameters.len();
+        let mut tensors: BTreeMap<String, Floats> =
+            model.tensors().iter().map(|info| (info.name.clone(), self.stacked(info))).collect();
+        let steps = self.settings.steps;
+        assert_eq!(self.support_loss.len(), tasks * steps, "support_loss is [T, K]");
+        tensors.insert("support_loss".into(), (vec![tasks, steps], self.support_loss.clone()));
+        if let Some(output) = &self.query_output {
+            let queries = output.len() / (tasks * model.outputs()).max(1);
+            let shape = vec![tasks, queries, model.outputs()];
+            assert_eq!(
+                shape.iter().product::<usize>(),
+                output.len(),
+                "query_output is [T, Q, out]"
+            );
+            tensors.insert("query_output".into(), (shape, output.clone()));
+        }
+        atomic::write_new(path.as_ref(), &tensor_file::serialize(&self.metadata(), &tensors))
+    }
+
+    /// One tensor of all tasks, [T, ...shape].
+    fn stacked(&self, info: &TensorInfo) -> Floats {
+        let shape = [&[self.parameters.len()], info.shape.as_slice()].concat();
+        let values = self.parameters.iter().flat_map(|set| &set[info.offset..][..info.elements()]);
+        (shape, values.copied().collect())
+    }
+
+    fn metadata(&self) -> BTreeMap<String, String> {
+        let Settings { base, steps, batch, rate, optimizer, seed } = &self.settings;
+        let fields = [
+            ("format", FORMAT.to_owned()),
+            ("base", base.clone()),
+            ("steps", steps.to_string()),
+            ("batch", batch.to_string()),
+            ("rate", rate.to_string()),
+            ("optimizer", optimizer.clone()),
+            ("seed", seed.to_string()),
+        ];
+        fields.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+}
+
+/// The SHA-256 of a file in lower-case hexadecimal digits.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn sha256_file(path: impl AsRef<Path>) -> Result<String> {
+    let path = path.as_ref();
+    fs::read(path).map(|bytes| sha256(&bytes)).map_err(Error::io(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Activation, ModelSpec};
+    use crate::tensor_file::TensorFile;
+
+    fn model() -> Model {
+        let spec = ModelSpec::builder(&[2]).dense(2, Activation::Tanh).dense(3, Activation::Linear);
+        Model::new(spec).unwrap()
+    }
+
+    /// Two tasks, four steps, five queries.
+    fn adapted(model: &Model) -> Adapted {
+        let length = model.parameter_count();
+        let set = |task: usize| (0..length).map(|i| (task * 100 + i) as f32).collect();
+        Adapted {
+            parameters: (0..2).map(set).collect(),
+            support_loss: (0..8).map(|i| i as f32).collect(),
+            query_output: Some((0..30).map(|i| i as f32).collect()),
+            settings: Settings {
+                base: "ab".into(),
+                steps: 4,
+                batch: 10,
+                rate: 0.02,
+                optimizer: "sgd".into(),
+                seed: 7,
+            },
+        }
+    }
+
+    #[test]
+    fn tensors_have_the_documented_names_shapes_and_values() {
+        let (folder, model) = (tempfile::tempdir().unwrap(), model());
+        let path = folder.path().join("out.safetensors");
+        adapted(&model).write_new(&model, &path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let file = TensorFile::parse(&bytes).unwrap();
+        let weight = file.floats("dense1.weight", &[2, 2, 2]).unwrap();
+        assert_eq!(weight, [0.0, 1.0, 2.0, 3.0, 100.0, 101.0, 102.0, 103.0]);
+        let bias = file.floats("dense2.bias", &[2, 3]).unwrap();
+        assert_eq!(bias, [12.0, 13.0, 14.0, 112.0, 113.0, 114.0]);
+        assert_eq!(file.floats("support_loss", &[2, 4]).unwrap()[5], 5.0);
+        assert_eq!(file.floats("query_output", &[2, 5, 3]).unwrap()[29], 29.0);
+        assert_eq!(file.tensors.len(), 6);
+        let field = |name: &str| file.metadata[name].as_str();
+        assert_eq!((field("format"), field("base")), (FORMAT, "ab"));
+        assert_eq!((field("steps"), field("batch"), field("rate")), ("4", "10", "0.02"));
+        assert_eq!((field("optimizer"), field("seed")), ("sgd", "7"));
+    }
+
+    #[test]
+    fn queries_are_optional() {
+        let (folder, model) = (tempfile::tempdir().unwrap(), model());
+        let path = folder.path().join("out.safetensors");
+        Adapted { query_output: None, ..adapted(&model) }.write_new(&model, &path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let file = TensorFile::parse(&bytes).unwrap();
+        assert!(!file.tensors.contains_key("query_output"));
+        assert_eq!(file.tensors.len(), 5);
+    }
+
+    #[test]
+    fn nothing_is_written_over() {
+        let (folder, model) = (tempfile::tempdir().unwrap(), model());
+        let path = folder.path().join("out.safetensors");
+        fs::write(&path, "mine").unwrap();
+        let message = adapted(&model).write_new(&model, &path).unwrap_err().to_string();
+        assert!(message.contains("give another --out"), "{message}");
+        assert_eq!(fs::read(&path).unwrap(), b"mine");
+    }
+
+    /// The example of FIPS 180-2, appendix B.1.
+    #[test]
+    fn the_hash_of_a_file_is_the_published_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("abc");
+        fs::write(&path, "abc").unwrap();
+        assert_eq!(
+            sha256_file(&path).unwrap(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}

@@ -1,0 +1,393 @@
+//! The folder of a run: `config.toml`, `metrics.jsonl`, `checkpoints/NNNNNNNNNN.safetensors`.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::atomic;
+use super::checkpoint::{self, Checkpoint};
+use crate::error::{Error, Result};
+use crate::model::Model;
+
+const CONFIG: &str = "config.toml";
+const METRICS: &str = "metrics.jsonl";
+const CHECKPOINTS: &str = "checkpoints";
+const LOCK: &str = ".lock";
+
+/// The folder of a run. One that was made with [`RunDirectory::create`] or
+/// [`RunDirectory::resume`] is locked against other writers until it is dropped or its process
+/// ends, in whatever way.
+#[derive(Debug)]
+pub struct RunDirectory {
+    path: PathBuf,
+    _lock: Option<File>,
+}
+
+impl RunDirectory {
+    /// Makes and locks the folder of a new run.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if `path` holds a run or anything else (nothing is then changed) or if
+    /// another process has just begun one there, [`Error::Io`].
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        check_unused(path)?;
+        let checkpoints = path.join(CHECKPOINTS);
+        fs::create_dir_all(&checkpoints).map_err(Error::io(&checkpoints))?;
+        let lock = lock(path)?;
+        // Another process may have come first between the check and the lock.
+        check_unused(path)?;
+        atomic::remove_leftovers(path)?;
+        atomic::sync_folder(path)?;
+        atomic::sync_folder(atomic::folder_of(path))?;
+        Ok(Self { path: path.to_owned(), _lock: Some(lock) })
+    }
+
+    /// Opens and locks the folder of a run that goes on; what a killed process left half written
+    /// is removed.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there is no run or another process trains it, [`Error::Io`].
+    pub fn resume(path: impl AsRef<Path>) -> Result<Self> {
+        let mut run = Self::open(path)?;
+        run._lock = Some(lock(&run.path)?);
+        let checkpoints = run.checkpoint_folder();
+        fs::create_dir_all(&checkpoints).map_err(Error::io(&checkpoints))?;
+        atomic::remove_leftovers(&run.path)?;
+        atomic::remove_leftovers(&checkpoints)?;
+        Ok(run)
+    }
+
+    /// Opens the folder of a run to read it, also while it is trained.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if there is no run at `path`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        if !path.is_dir() {
+            return Err(Error::data(path, "no such folder; give the folder of a run"));
+        }
+        if !path.join(CONFIG).is_file() {
+            let message = format!("holds no run: {CONFIG} is missing; give the folder of a run");
+            return Err(Error::data(path, message));
+        }
+        Ok(Self { path: path.to_owned(), _lock: None })
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the metrics lie.
+    pub fn metrics_path(&self) -> PathBuf {
+        self.path.join(METRICS)
+    }
+
+    /// Where the checkpoint after `iteration` meta-iterations lies.
+    pub fn checkpoint_path(&self, iteration: u64) -> PathBuf {
+        self.checkpoint_folder().join(checkpoint::file_name(iteration))
+    }
+
+    /// Where the checkpoint with the best validation metric lies.
+    pub fn best_path(&self) -> PathBuf {
+        self.checkpoint_folder().join("best.safetensors")
+    }
+
+    /// Stores the complete configuration.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write_config(&self, text: &str) -> Result<()> {
+        atomic::write(&self.path.join(CONFIG), text.as_bytes())
+    }
+
+    /// The stored configuration.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn config_text(&self) -> Result<String> {
+        let path = self.path.join(CONFIG);
+        fs::read_to_string(&path).map_err(Error::io(&path))
+    }
+
+    /// The checkpoints with their iterations, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn checkpoints(&self) -> Result<Vec<(u64, PathBuf)>> {
+        let folder = self.checkpoint_folder();
+        if folder.is_dir() { checkpoint::numbered(&folder) } else { Ok(Vec::new()) }
+    }
+
+    /// The newest checkpoint, or none if the run has not come to its first.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is damaged; the message offers the newest good one.
+    pub fn latest(&self, model: &Model) -> Result<Option<Checkpoint>> {
+        let newest = self.checkpoints()?.pop();
+        newest.map(|(_, path)| Checkpoint::load(model, path)).transpose()
+    }
+
+    /// Stores `checkpoint` and then removes the oldest ones, so that `keep` are left (at least
+    /// the one just stored). Returns its path.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] if it is not finite or does not fit `model`, [`Error::Io`].
+    pub fn save(&self, checkpoint: &Checkpoint, model: &Model, keep: usize) -> Result<PathBuf> {
+        let path = self.checkpoint_path(checkpoint.iteration);
+        checkpoint.save(model, &path)?;
+        let stored = self.checkpoints()?;
+        let surplus = stored.len().saturating_sub(keep.max(1));
+        for (_, old) in stored.iter().take(surplus).filter(|(_, old)| *old != path) {
+            fs::remove_file(old).map_err(Error::io(old))?;
+        }
+        Ok(path)
+    }
+
+    /// Removes the checkpoints after `iteration`, for a run that goes on from an older one.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn remove_after(&self, iteration: u64) -> Result<()> {
+        for (_, path) in self.checkpoints()?.into_iter().filter(|(at, _)| *at > iteration) {
+            fs::remove_file(&path).map_err(Error::io(&path))?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint_folder(&self) -> PathBuf {
+        self.path.join(CHECKPOINTS)
+    }
+}
+
+/// The checkpoint that a user means by `path`: that file, or the newest one in the folder of a
+/// run or of checkpoints.
+///
+/// # Errors
+/// [`Error::Data`] if there is nothing or no checkpoint, [`Error::Io`].
+pub fn resolve(path: impl AsRef<Path>) -> Result<PathBuf> {
+    let path = path.as_ref();
+    if path.is_file() {
+        return Ok(path.to_owned());
+    }
+    if !path.is_dir() {
+        let message = "no such file or folder; give a checkpoint or the folder of a run";
+        return Err(Error::data(path, message));
+    }
+    let inner = path.join(CHECKPOINTS);
+    let folder = if inner.is_dir() { &inner } else { path };
+    match checkpoint::numbered(folder)?.pop() {
+        Some((_, newest)) => Ok(newest),
+        None => Err(Error::data(
+            path,
+            "holds no checkpoint; give the folder of a run that has stored one, or the file",
+        )),
+    }
+}
+
+/// Refuses a folder that holds a run or anything that no run has put there.
+fn check_unused(path: &Path) -> Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    if !path.is_dir() {
+        return Err(Error::data(path, "is a file, not a folder; give another --out"));
+    }
+    let entries = entries(path)?;
+    let checkpoints = path.join(CHECKPOINTS);
+    let stored = if checkpoints.is_dir() { self::entries(&checkpoints)? } else { Vec::new() };
+    if entries.iter().any(|entry| entry.ends_with(CONFIG) || entry.ends_with(METRICS))
+        || stored.iter().any(|entry| !atomic::is_temporary(entry))
+    {
+        let message = "already holds a run; use --resume to go on with it, or give another --out";
+        return Err(Error::data(path, message));
+    }
+    // What a run that was killed before it began leaves.
+    let own = |entry: &Path| {
+        entry.ends_with(CHECKPOINTS) || entry.ends_with(LOCK) || atomic::is_temporary(entry)
+    };
+    match entries.iter().find(|entry| !own(entry)) {
+        None => Ok(()),
+        Some(other) => {
+            let name = other.file_name().unwrap_or_default().display();
+            Err(Error::data(path, format!("is not empty: it holds `{name}`; give another --out")))
+        }
+    }
+}
+
+/// What lies in `folder`, by name.
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).map_err(Error::io(folder))?;
+    let paths: io::Result<Vec<_>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let mut paths = paths.map_err(Error::io(folder))?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Locks `folder` against other writers until the result is dropped or the process ends.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.join(LOCK);
+    let options = File::options().create(true).truncate(false).write(true).to_owned();
+    let file = options.open(&path).map_err(Error::io(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::data(
+            folder,
+            "another process trains this run; wait until it ends, or give another --out",
+        )),
+        Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+            tracing::warn!("{}: this file system has no locks", folder.display());
+            Ok(file)
+        }
+        Err(TryLockError::Error(error)) => Err(Error::io(&path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::checkpoint::{InnerState, OuterState};
+    use super::*;
+    use crate::model::{Activation, ModelSpec};
+
+    fn model() -> Model {
+        Model::new(ModelSpec::builder(&[2]).dense(1, Activation::Linear)).unwrap()
+    }
+
+    fn checkpoint(iteration: u64) -> Checkpoint {
+        Checkpoint {
+            iteration,
+            adam_steps: 0,
+            seed: 0,
+            runs: 1,
+            config_hash: String::new(),
+            config: String::new(),
+            parameters: vec![vec![iteration as f32; 3]],
+            inner: InnerState::None,
+            outer: OuterState::None,
+        }
+    }
+
+    fn iterations(run: &RunDirectory) -> Vec<u64> {
+        run.checkpoints().unwrap().into_iter().map(|(iteration, _)| iteration).collect()
+    }
+
+    /// A run with checkpoints after 10, 20 and 30 iterations.
+    fn run_of_30(path: &Path) -> RunDirectory {
+        let run = RunDirectory::create(path).unwrap();
+        run.write_config("seed = 0\n").unwrap();
+        for iteration in [10, 20, 30] {
+            run.save(&checkpoint(iteration), &model(), 3).unwrap();
+        }
+        run
+    }
+
+    #[test]
+    fn a_new_run_takes_a_missing_or_empty_folder_only() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("a/b");
+        drop(run_of_30(&deep));
+        let message = RunDirectory::create(&deep).unwrap_err().to_string();
+        assert!(message.contains("already holds a run; use --resume"), "{message}");
+        assert_eq!(RunDirectory::open(&deep).unwrap().config_text().unwrap(), "seed = 0\n");
+
+        let empty = tempfile::tempdir().unwrap();
+        drop(RunDirectory::create(empty.path()).unwrap());
+        drop(RunDirectory::create(empty.path()).expect("as left by a run that never began"));
+
+        let foreign = tempfile::tempdir().unwrap();
+        fs::write(foreign.path().join("thesis.tex"), "text").unwrap();
+        let message = RunDirectory::create(foreign.path()).unwrap_err().to_string();
+        assert!(message.contains("is not empty: it holds `thesis.tex`"), "{message}");
+        assert_eq!(entries(foreign.path()).unwrap().len(), 1, "nothing was added");
+
+        let file = foreign.path().join("thesis.tex");
+        let message = RunDirectory::create(&file).unwrap_err().to_string();
+        assert!(message.contains("is a file"), "{message}");
+    }
+
+    #[test]
+    fn checkpoints_without_a_configuration_are_not_written_over() {
+        let root = tempfile::tempdir().unwrap();
+        drop(run_of_30(root.path()));
+        fs::remove_file(root.path().join(CONFIG)).unwrap();
+        let message = RunDirectory::create(root.path()).unwrap_err().to_string();
+        assert!(message.contains("already holds a run"), "{message}");
+        let message = RunDirectory::resume(root.path()).unwrap_err().to_string();
+        assert!(message.contains("config.toml is missing"), "{message}");
+        let message = RunDirectory::open(root.path().join("no")).unwrap_err().to_string();
+        assert!(message.contains("no such folder"), "{message}");
+    }
+
+    #[test]
+    fn a_second_writer_is_refused_and_readers_are_not() {
+        let root = tempfile::tempdir().unwrap();
+        let run = run_of_30(root.path());
+        let message = RunDirectory::resume(root.path()).unwrap_err().to_string();
+        assert!(message.contains("another process trains this run"), "{message}");
+        assert_eq!(iterations(&RunDirectory::open(root.path()).unwrap()), [10, 20, 30]);
+        drop(run);
+        RunDirectory::resume(root.path()).unwrap();
+    }
+
+    #[test]
+    fn the_newest_are_kept_and_the_best_and_the_one_just_stored() {
+        let root = tempfile::tempdir().unwrap();
+        let run = run_of_30(root.path());
+        checkpoint(10).save(&model(), run.best_path()).unwrap();
+        run.save(&checkpoint(40), &model(), 2).unwrap();
+        assert_eq!(iterations(&run), [30, 40]);
+        run.save(&checkpoint(5), &model(), 2).unwrap();
+        assert_eq!(iterations(&run), [5, 30, 40]);
+        run.save(&checkpoint(50), &model(), 0).unwrap();
+        assert_eq!(iterations(&run), [50]);
+        assert!(run.best_path().is_file());
+        run.save(&checkpoint(60), &model(), 9).unwrap();
+        run.remove_after(50).unwrap();
+        assert_eq!(iterations(&run), [50]);
+    }
+
+    #[test]
+    fn the_latest_is_loaded_or_an_older_one_offered() {
+        let root = tempfile::tempdir().unwrap();
+        let run = run_of_30(root.path());
+        assert_eq!(run.latest(&model()).unwrap(), Some(checkpoint(30)));
+        let mut bytes = fs::read(run.checkpoint_path(30)).unwrap();
+        bytes.truncate(bytes.len() - 1);
+        fs::write(run.checkpoint_path(30), bytes).unwrap();
+        let message = run.latest(&model()).unwrap_err().to_string();
+        let offer = format!("--checkpoint {}", run.checkpoint_path(20).display());
+        assert!(message.contains("truncated") && message.contains(&offer), "{message}");
+        run.remove_after(0).unwrap();
+        assert_eq!(run.latest(&model()).unwrap(), None);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_ignored_and_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let run = run_of_30(root.path());
+        let half = run.checkpoint_folder().join(".reptile-Ab3.tmp");
+        fs::write(&half, "half a checkpoint").unwrap();
+        assert_eq!(run.latest(&model()).unwrap(), Some(checkpoint(30)));
+        drop(run);
+        let run = RunDirectory::resume(root.path()).unwrap();
+        assert!(!half.exists());
+        assert_eq!(iterations(&run), [10, 20, 30]);
+    }
+
+    #[test]
+    fn a_run_a_folder_of_checkpoints_or_a_file_are_resolved() {
+        let root = tempfile::tempdir().unwrap();
+        let run = run_of_30(root.path());
+        let newest = run.checkpoint_path(30);
+        for path in [root.path().to_owned(), run.checkpoint_folder(), newest.clone()] {
+            assert_eq!(resolve(&path).unwrap(), newest);
+        }
+        assert_eq!(resolve(run.checkpoint_path(10)).unwrap(), run.checkpoint_path(10));
+        run.remove_after(0).unwrap();
+        let message = resolve(root.path()).unwrap_err().to_string();
+        assert!(message.contains("holds no checkpoint"), "{message}");
+        let message = resolve(root.path().join("no")).unwrap_err().to_string();
+        assert!(message.contains("no such file or folder"), "{message}");
+    }
+}

@@ -1,0 +1,127 @@
+//! From a configuration to what runs on the device: network, tasks, trainer, evaluation.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::meta::{AdaptationSetup, DeviceImages, Origin, Trainer, TrainerSetup, inner_rule};
+use crate::model::Model;
+use crate::rng::Phase;
+use crate::run::config::Config;
+use crate::tasks::{Batches, TaskSpec, omniglot};
+
+/// A checked configuration with its data in device memory.
+#[derive(Debug)]
+pub struct Job {
+    config: Config,
+    model: Model,
+    images: Option<Arc<DeviceImages>>,
+}
+
+impl Job {
+    /// Checks `config` and loads its data set; `progress` is told the images read and their number.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] and [`crate::Error::Model`] for impossible values,
+    /// [`crate::Error::Data`] for the data set, [`crate::Error::Limit`] if it does not fit.
+    pub fn new(gpu: &Gpu, config: Config, progress: &mut dyn FnMut(u64, u64)) -> Result<Self> {
+        let model = config.validate()?;
+        let images = match &config.tasks {
+            TaskSpec::Sine(_) => None,
+            TaskSpec::Omniglot(spec) => {
+                let split = omniglot::load(spec, progress)?;
+                split.images.check(&split.train, spec.way, spec.train_shots)?;
+                split.images.check(&split.test, spec.way, spec.shots + spec.queries)?;
+                split.images.check(&split.train, spec.way, spec.shots + spec.queries)?;
+                Some(Arc::new(DeviceImages::new(gpu, &split)?))
+            }
+        };
+        Ok(Self { config, model, images })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The network.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Where tasks come from, `test` or training ones.
+    fn origin(&self, test: bool) -> Origin {
+        match (&self.config.tasks, &self.images) {
+            (TaskSpec::Omniglot(spec), Some(images)) => {
+                Origin::Episodes { images: images.clone(), test, queries: spec.queries }
+            }
+            (TaskSpec::Sine(spec), _) => Origin::Sine(spec.clone()),
+            (TaskSpec::Omniglot(_), None) => unreachable!("`new` loads the images"),
+        }
+    }
+
+    /// Classes of a task, and support examples a class in training and in evaluation.
+    fn groups(&self) -> [usize; 3] {
+        match &self.config.tasks {
+            TaskSpec::Sine(spec) => [1, spec.points, spec.shots],
+            TaskSpec::Omniglot(spec) => [spec.way, spec.train_shots, spec.shots],
+        }
+    }
+
+    /// What the trainer is made from.
+    pub fn trainer_setup(&self) -> TrainerSetup {
+        let config = &self.config;
+        let [way, group, _] = self.groups();
+        TrainerSetup {
+            model: self.model.clone(),
+            seed: config.seed,
+            runs: config.runs,
+            iterations: config.iterations,
+            plan: config.plan,
+            inner: config.inner.clone(),
+            outer: config.outer.clone(),
+            batches: Batches {
+                way,
+                group,
+                tail: config.outer.tail_shots,
+                steps: config.inner_steps(),
+                batch: config.inner.batch,
+                replacement: config.inner.replacement,
+            },
+            origin: self.origin(false),
+        }
+    }
+
+    /// A trainer at iteration 0.
+    ///
+    /// # Errors
+    /// See [`Trainer::new`].
+    pub fn trainer(&self, gpu: &Gpu) -> Result<Trainer> {
+        Trainer::new(gpu, self.trainer_setup())
+    }
+
+    /// How run `run` is evaluated on tasks of `phase`.
+    pub fn evaluation(&self, run: usize, phase: Phase) -> AdaptationSetup {
+        let config = &self.config;
+        let [way, _, group] = self.groups();
+        AdaptationSetup {
+            model: self.model.clone(),
+            rule: inner_rule(&config.inner),
+            rate: config.inner.rate,
+            weight_decay: config.inner.weight_decay,
+            plan: config.plan,
+            batches: Batches {
+                way,
+                group,
+                tail: 0,
+                steps: config.eval.steps,
+                batch: config.eval.batch,
+                replacement: config.eval.replacement,
+            },
+            origin: self.origin(phase == Phase::Test),
+            phase,
+            seed: config.seed.wrapping_add(run as u64),
+            scored: true,
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! A run on disk: its configuration, checkpoints, metrics and plots, and the session that trains it.
+
+pub mod adapted;
+pub mod atomic;
+pub mod checkpoint;
+pub mod config;
+pub mod directory;
+mod job;
+pub mod metrics;
+pub mod overrides;
+pub mod plot;
+pub mod presets;
+mod session;
+mod stored;
+mod validate;
+
+pub use config::{Config, LogSpec};
+pub use directory::RunDirectory;
+pub use job::Job;
+pub use session::{Event, Outcome, Progress, Session};
+pub use stored::{snapshot_of, starting_point};

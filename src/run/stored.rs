@@ -1,0 +1,66 @@
+//! Between what the trainer holds and what a checkpoint stores.
+
+use crate::meta::{Snapshot, StartingPoint};
+use crate::run::checkpoint::{Checkpoint, InnerState, OuterState};
+use crate::run::config::Config;
+
+/// The checkpoint of `snapshot`, made under `config`.
+pub(super) fn checkpoint_of(config: &Config, snapshot: Snapshot) -> Checkpoint {
+    let runs = snapshot.runs;
+    let slots = snapshot.inner_second.len() / runs;
+    let m = (!snapshot.inner_first.is_empty()).then_some(snapshot.inner_first);
+    let v = snapshot.inner_second;
+    let inner = match (v.is_empty(), config.inner.state) {
+        (true, _) => InnerState::None,
+        (false, crate::meta::StatePolicy::Slot) => InnerState::Slots { m, v, slots },
+        (false, _) => InnerState::Shared { m, v },
+    };
+    let outer = match (snapshot.outer_first.is_empty(), snapshot.outer_second.is_empty()) {
+        (true, _) => OuterState::None,
+        (false, true) => OuterState::Momentum(snapshot.outer_first),
+        (false, false) => OuterState::Adam { m: snapshot.outer_first, v: snapshot.outer_second },
+    };
+    Checkpoint {
+        iteration: snapshot.iteration,
+        adam_steps: snapshot.adam_steps,
+        seed: config.seed,
+        runs,
+        config_hash: config.hash(),
+        config: config.to_toml(),
+        parameters: snapshot.parameters,
+        inner,
+        outer,
+    }
+}
+
+/// What training goes on from, as a checkpoint stores it.
+pub fn snapshot_of(checkpoint: Checkpoint) -> Snapshot {
+    let (inner_first, inner_second) = match checkpoint.inner {
+        InnerState::None => (None, Vec::new()),
+        InnerState::Shared { m, v } | InnerState::Slots { m, v, .. } => (m, v),
+    };
+    let (outer_first, outer_second) = match checkpoint.outer {
+        OuterState::None => (Vec::new(), Vec::new()),
+        OuterState::Momentum(u) => (u, Vec::new()),
+        OuterState::Adam { m, v } => (m, v),
+    };
+    Snapshot {
+        iteration: checkpoint.iteration,
+        adam_steps: checkpoint.adam_steps,
+        runs: checkpoint.runs,
+        parameters: checkpoint.parameters,
+        inner_second,
+        inner_first: inner_first.unwrap_or_default(),
+        outer_first,
+        outer_second,
+    }
+}
+
+/// What a task of `run` starts from: the parameters, and the optimiser state that tasks share.
+pub fn starting_point(snapshot: &Snapshot, run: usize) -> StartingPoint {
+    StartingPoint {
+        parameters: snapshot.parameters[run].clone(),
+        state: snapshot.task_state(run),
+        adam_steps: snapshot.adam_steps,
+    }
+}

@@ -1,0 +1,278 @@
+//! Values that cannot be: each check names the key and the remedy.
+
+use crate::error::{Error, Result};
+use crate::meta::{Algorithm, InnerSpec, OuterSpec};
+use crate::model::{Loss, Model};
+use crate::run::config::Config;
+use crate::tasks::{OmniglotSpec, SineSpec, TaskSpec};
+
+pub(super) fn validate(config: &Config) -> Result<()> {
+    at_least("runs", config.runs as u64, 1)?;
+    at_least("iterations", config.iterations, 1)?;
+    if config.iterations > u64::from(u32::MAX) {
+        return Err(Error::config("iterations", "the device counts up to 4294967295"));
+    }
+    let model = Model::new(config.model.clone())?;
+    match &config.tasks {
+        TaskSpec::Sine(spec) => sine(spec, &model)?,
+        TaskSpec::Omniglot(spec) => omniglot(spec, &model)?,
+    }
+    inner(config, &config.inner)?;
+    outer(config, &config.outer)?;
+    evaluation(config)?;
+    at_least("log.every", config.log.every, 1)?;
+    at_least("log.checkpoint_every", config.log.checkpoint_every, 1)?;
+    at_least("log.keep", config.log.keep as u64, 1)
+}
+
+fn at_least(key: &str, value: u64, least: u64) -> Result<()> {
+    if value >= least {
+        return Ok(());
+    }
+    Err(Error::config(key, format!("{value} is too small; give {least} or more")))
+}
+
+fn positive(key: &str, value: f32) -> Result<()> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(Error::config(key, format!("{value} is not possible; give a number above 0")))
+}
+
+fn below_one(key: &str, value: f32) -> Result<()> {
+    if (0.0..1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::config(key, format!("{value} is not possible; give a number from 0 to below 1")))
+}
+
+fn ordered(key: &str, [low, high]: [f32; 2]) -> Result<()> {
+    if low.is_finite() && high.is_finite() && low <= high {
+        return Ok(());
+    }
+    Err(Error::config(key, format!("[{low}, {high}] is not a range; give the lower number first")))
+}
+
+fn sine(spec: &SineSpec, model: &Model) -> Result<()> {
+    if model.inputs() != 1 || model.outputs() != 1 || model.loss() != Loss::Mse {
+        let message = "sine tasks need input = [1], one output and loss = \"mse\"";
+        return Err(Error::config("model", message));
+    }
+    ordered("tasks.amplitude", spec.amplitude)?;
+    ordered("tasks.phase", spec.phase)?;
+    ordered("tasks.range", spec.range)?;
+    at_least("tasks.points", spec.points as u64, 2)?;
+    at_least("tasks.shots", spec.shots as u64, 1)?;
+    if spec.shots > spec.points {
+        let message =
+            format!("{} support points of a grid of {}; give fewer", spec.shots, spec.points);
+        return Err(Error::config("tasks.shots", message));
+    }
+    Ok(())
+}
+
+fn omniglot(spec: &OmniglotSpec, model: &Model) -> Result<()> {
+    at_least("tasks.way", spec.way as u64, 2)?;
+    at_least("tasks.size", spec.size as u64, 1)?;
+    let counts = [
+        ("tasks.shots", spec.shots),
+        ("tasks.train_shots", spec.train_shots),
+        ("tasks.queries", spec.queries),
+        ("tasks.train_count", spec.train_count),
+    ];
+    for (key, value) in counts {
+        at_least(key, value as u64, 1)?;
+    }
+    for (key, value) in
+        [("tasks.train_shots", spec.train_shots), ("tasks.shots", spec.shots + spec.queries)]
+    {
+        if value > 256 {
+            return Err(Error::config(
+                key,
+                format!("{value} examples a class; at most 256 can be drawn"),
+            ));
+        }
+    }
+    if model.inputs() != spec.size * spec.size {
+        let message = format!(
+            "{:?} has {} numbers, but images of size {} have {}; give input = [1, {2}, {2}]",
+            model.spec().input,
+            model.inputs(),
+            spec.size,
+            spec.size * spec.size
+        );
+        return Err(Error::config("model.input", message));
+    }
+    if model.outputs() != spec.way {
+        let message = format!(
+            "the last layer has {} units for {} classes (tasks.way)",
+            model.outputs(),
+            spec.way
+        );
+        return Err(Error::config("model.layers", message));
+    }
+    if model.loss() != Loss::CrossEntropy {
+        return Err(Error::config("model.loss", "classes need loss = \"cross-entropy\""));
+    }
+    Ok(())
+}
+
+fn inner(config: &Config, spec: &InnerSpec) -> Result<()> {
+    positive("inner.rate", spec.rate)?;
+    spec.schedule.validate("inner.schedule")?;
+    at_least("inner.batch", spec.batch as u64, 1)?;
+    match (spec.steps, spec.epochs) {
+        (Some(_), Some(_)) => {
+            return Err(Error::config("inner.steps", "give either steps or epochs, not both"));
+        }
+        (None, None) => return Err(Error::config("inner.steps", "give steps or epochs")),
+        (Some(steps), None) => at_least("inner.steps", steps as u64, 1)?,
+        (None, Some(epochs)) => at_least("inner.epochs", epochs as u64, 1)?,
+    }
+    if spec.replacement && spec.batch > config.support_samples() {
+        let message = format!(
+            "{} examples cannot be drawn without repeats from the {} of a task; lower it or set \
+             inner.replacement = false",
+            spec.batch,
+            config.support_samples()
+        );
+        return Err(Error::config("inner.batch", message));
+    }
+    below_one("inner.beta1", spec.beta1)?;
+    below_one("inner.beta2", spec.beta2)?;
+    positive("inner.epsilon", spec.epsilon)?;
+    positive("inner.weight_decay", spec.weight_decay)?;
+    if spec.weight_decay > 1.0 {
+        let message = "above 1 it would grow the parameters; it is their factor before each step";
+        return Err(Error::config("inner.weight_decay", message));
+    }
+    Ok(())
+}
+
+fn outer(config: &Config, spec: &OuterSpec) -> Result<()> {
+    positive("outer.rate", spec.rate)?;
+    spec.schedule.validate("outer.schedule")?;
+    at_least("outer.meta_batch", spec.meta_batch as u64, 1)?;
+    below_one("outer.momentum", spec.momentum)?;
+    below_one("outer.beta1", spec.beta1)?;
+    below_one("outer.beta2", spec.beta2)?;
+    positive("outer.epsilon", spec.epsilon)?;
+    if spec.tail_shots == 0 {
+        return Ok(());
+    }
+    if spec.algorithm != Algorithm::Fomaml {
+        return Err(Error::config("outer.tail_shots", "a tail needs algorithm = \"fomaml\""));
+    }
+    let group = match &config.tasks {
+        TaskSpec::Sine(spec) => spec.points,
+        TaskSpec::Omniglot(spec) => spec.train_shots,
+    };
+    if spec.tail_shots >= group {
+        let message = format!(
+            "{} of the {group} examples of a class; leave some to train on",
+            spec.tail_shots
+        );
+        return Err(Error::config("outer.tail_shots", message));
+    }
+    if config.inner_steps() < 2 {
+        let message = "the tail is the last inner step; give inner.steps of 2 or more";
+        return Err(Error::config("outer.tail_shots", message));
+    }
+    let pool = config.support_samples() / group * (group - spec.tail_shots);
+    if config.inner.replacement && config.inner.batch > pool {
+        let message = format!(
+            "{} examples cannot be drawn from the {pool} before the tail",
+            config.inner.batch
+        );
+        return Err(Error::config("inner.batch", message));
+    }
+    Ok(())
+}
+
+fn evaluation(config: &Config) -> Result<()> {
+    let (eval, stop) = (&config.eval, &config.stop);
+    let counts = [
+        ("eval.tasks", eval.tasks),
+        ("eval.steps", eval.steps),
+        ("eval.batch", eval.batch),
+        ("eval.validation_tasks", eval.validation_tasks),
+    ];
+    for (key, value) in counts {
+        at_least(key, value as u64, 1)?;
+    }
+    if eval.replacement && eval.batch > config.eval_support_samples() {
+        let message = format!(
+            "{} examples cannot be drawn without repeats from the {} of a test task; lower it",
+            eval.batch,
+            config.eval_support_samples()
+        );
+        return Err(Error::config("eval.batch", message));
+    }
+    if stop.seconds.is_some_and(|seconds| !(seconds.is_finite() && seconds > 0.0)) {
+        return Err(Error::config("stop.seconds", "give a number of seconds above 0"));
+    }
+    if stop.target.is_some_and(|target| !target.is_finite()) {
+        return Err(Error::config("stop.target", "give a finite number"));
+    }
+    if stop.patience == Some(0) {
+        return Err(Error::config("stop.patience", "give 1 or more validations"));
+    }
+    if (stop.target.is_some() || stop.patience.is_some()) && eval.every == 0 {
+        let message =
+            "a target or patience needs validations: set eval.every to a number of iterations";
+        return Err(Error::config("eval.every", message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::run::{Config, presets};
+
+    /// The message that `assignments` on top of a preset meet.
+    fn refused(preset: &str, assignments: &[(&str, &str)]) -> String {
+        let list: Vec<_> =
+            assignments.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        let config = Config::with_overrides(presets::get(preset).unwrap(), preset, &list).unwrap();
+        config.validate().expect_err("must be refused").to_string()
+    }
+
+    #[test]
+    fn each_impossible_value_names_its_key() {
+        let cases: [(&str, &[(&str, &str)], &str); 16] = [
+            ("sine", &[("runs", "0")], "runs"),
+            ("sine", &[("iterations", "0")], "iterations"),
+            ("sine", &[("inner.rate", "0")], "inner.rate"),
+            ("sine", &[("inner.rate", "nan")], "inner.rate"),
+            ("sine", &[("inner.beta2", "1")], "inner.beta2"),
+            ("sine", &[("inner.weight_decay", "1.1")], "inner.weight_decay"),
+            ("sine", &[("inner.batch", "51"), ("inner.replacement", "true")], "inner.batch"),
+            ("sine", &[("outer.meta_batch", "0")], "outer.meta_batch"),
+            ("sine", &[("outer.tail_shots", "2")], "fomaml"),
+            ("sine", &[("tasks.shots", "51")], "tasks.shots"),
+            ("sine", &[("tasks.amplitude", "[2, 1]")], "tasks.amplitude"),
+            ("sine", &[("model.input", "[2]")], "model"),
+            ("sine", &[("stop.patience", "2")], "eval.every"),
+            (
+                "sine",
+                &[("outer.schedule", "{ kind = 'linear', final = -1 }")],
+                "outer.schedule.final",
+            ),
+            ("omniglot-mlp-5w1s", &[("tasks.way", "6")], "model.layers"),
+            ("omniglot-mlp-5w1s", &[("tasks.size", "20")], "model.input"),
+        ];
+        for (preset, assignments, part) in cases {
+            let text = refused(preset, assignments);
+            assert!(text.contains(part), "{assignments:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_tail_must_leave_examples_and_steps() {
+        let fomaml = ("outer.algorithm", "fomaml");
+        let text = refused("omniglot-mlp-5w1s", &[fomaml, ("outer.tail_shots", "10")]);
+        assert!(text.contains("outer.tail_shots"), "{text}");
+        let single = [fomaml, ("outer.tail_shots", "2"), ("inner.steps", "1")];
+        assert!(refused("omniglot-mlp-5w1s", &single).contains("inner.steps"));
+    }
+}

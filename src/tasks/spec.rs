@@ -1,0 +1,109 @@
+//! The `[tasks]` part of a configuration.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Where tasks come from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum TaskSpec {
+    /// Sine waves to be regressed.
+    Sine(SineSpec),
+    /// N-way K-shot episodes over handwritten characters.
+    Omniglot(OmniglotSpec),
+}
+
+/// Tasks y = A sin(x + φ), A and φ uniform, on an even grid of points.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SineSpec {
+    /// Lowest and highest amplitude A.
+    #[serde(default = "amplitude")]
+    pub amplitude: [f32; 2],
+    /// Lowest and highest phase φ in radians.
+    #[serde(default = "phase")]
+    pub phase: [f32; 2],
+    /// First and last point of the grid.
+    #[serde(default = "range")]
+    pub range: [f32; 2],
+    /// Points of the grid: the support set of a training task, the query set of a test task.
+    #[serde(default = "points")]
+    pub points: usize,
+    /// Support points of a test task, drawn from the grid.
+    #[serde(default = "shots")]
+    pub shots: usize,
+}
+
+/// Episodes over Omniglot (Lake, Salakhutdinov and Tenenbaum 2015).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OmniglotSpec {
+    /// Folder with `images_background.zip` and `images_evaluation.zip` or the extracted folders;
+    /// without it, the folder `omniglot` below REPTILE_DATA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// Classes of a task N.
+    pub way: usize,
+    /// Support examples a class of a test task K.
+    pub shots: usize,
+    /// Support examples a class of a training task.
+    pub train_shots: usize,
+    /// Query examples a class of a test task.
+    #[serde(default = "queries")]
+    pub queries: usize,
+    /// Side of an image in pixels after resizing.
+    #[serde(default = "size")]
+    pub size: usize,
+    /// Each training character also counts, turned by 90, 180 and 270 degrees, as a class.
+    #[serde(default = "yes")]
+    pub rotations: bool,
+    /// Characters in the training part of the split; the others are for testing.
+    #[serde(default = "train_count")]
+    pub train_count: usize,
+    /// Seed of the split.
+    #[serde(default)]
+    pub split_seed: u64,
+    /// File with the training classes, a path a line, instead of a random split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_classes: Option<PathBuf>,
+    /// File with the test classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_classes: Option<PathBuf>,
+}
+
+fn amplitude() -> [f32; 2] {
+    [0.1, 5.0]
+}
+
+fn phase() -> [f32; 2] {
+    [0.0, std::f32::consts::TAU]
+}
+
+fn range() -> [f32; 2] {
+    [-5.0, 5.0]
+}
+
+fn points() -> usize {
+    50
+}
+
+fn shots() -> usize {
+    10
+}
+
+fn queries() -> usize {
+    1
+}
+
+fn size() -> usize {
+    28
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn train_count() -> usize {
+    1200
+}
