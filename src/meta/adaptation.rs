@@ -1,6 +1,6 @@
 //! Adapting to many tasks at once from given parameters: evaluation, and the user's own tasks.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recording, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, RunStep, RunSteps, broadcast};
 use crate::meta::inner::{InnerLoop, Start, inner_memory};
@@ -8,6 +8,7 @@ use crate::meta::query::QueryPass;
 use crate::meta::snapshot;
 use crate::meta::source::{Origin, TaskBuffers, read_rows};
 use crate::meta::spec::PlanKind;
+use crate::meta::trainer::Trainer;
 use crate::model::{Model, padded};
 use crate::rng::Phase;
 use crate::tasks::Batches;
@@ -174,6 +175,43 @@ impl Adaptation {
             snapshot::upload(&self.gpu, model, buffer, std::slice::from_ref(set));
         }
         self.adam_steps = start.adam_steps;
+    }
+
+    /// Records that tasks start from what run `run` of `trainer` has learned by then, without a way
+    /// over the host.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the trainer has another network, no such run, or an optimiser state for
+    /// each slot (a new task has no slot to take it from).
+    pub fn record_start(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        trainer: &Trainer,
+        run: usize,
+    ) -> Result<()> {
+        if trainer.model() != &self.setup.model {
+            return Err(Error::config("model", "the trainer's network is another one"));
+        }
+        if run >= trainer.runs() {
+            let message = format!("there is no run {run}; the trainer has {}", trainer.runs());
+            return Err(Error::config("run", message));
+        }
+        let Some((state, adam_steps)) = trainer.task_state() else {
+            let message = "`slot` has no state for a new task; use `mean` or `reset`";
+            return Err(Error::config("inner.state", message));
+        };
+        let bytes = size_of_f32s(self.setup.model.packed_len());
+        let moments = [self.setup.rule.has_second(), self.setup.rule.has_first()];
+        let mut copy = |from: &wgpu::Buffer, to: &wgpu::Buffer| {
+            encoder.copy_buffer_to_buffer(from, run as u64 * bytes, to, 0, Some(bytes));
+        };
+        copy(trainer.parameters(), &self.theta);
+        for ((_, from), to) in moments.iter().zip(state).filter(|(used, _)| **used).zip(&self.state)
+        {
+            copy(from, to);
+        }
+        self.adam_steps = adam_steps;
+        Ok(())
     }
 
     /// Records the adaptation to all tasks of the batch; neither submits nor waits. `first_task`

@@ -202,6 +202,18 @@ impl Trainer {
         &self.theta
     }
 
+    /// Independent runs R.
+    pub fn runs(&self) -> usize {
+        self.axis.runs
+    }
+
+    /// Second and first moments [R, packed] that a new task starts from, and the Adam steps that
+    /// they have seen; none with the policy `slot`.
+    pub(super) fn task_state(&self) -> Option<([&wgpu::Buffer; 2], u64)> {
+        let shared = self.setup.inner.state != StatePolicy::Slot;
+        shared.then_some(([&self.shared[0], &self.shared[1]], self.adam_steps))
+    }
+
     /// The most meta-iterations that may be recorded before their encoder is submitted.
     pub const fn most_recorded() -> usize {
         RING

@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn wide_rows_use_every_element() {
         let a: Vec<f64> = (1..=19).map(f64::from).collect();
-        assert_eq!(dot(&a, &a), (1..=19).map(|i| f64::from(i * i)).sum());
+        assert_eq!(dot(&a, &a), (1..=19).map(|i| f64::from(i * i)).sum::<f64>());
     }
 
     #[test]

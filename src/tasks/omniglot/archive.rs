@@ -1,0 +1,177 @@
+//! One part of Omniglot, as a zip or as a folder, and the images in it.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use image::{ColorType, ImageDecoder, codecs::png::PngDecoder};
+use zip::ZipArchive;
+
+use crate::error::{Error, Result};
+
+/// Where a part lies.
+#[derive(Clone, Debug)]
+enum Place {
+    Zip(PathBuf),
+    Folder(PathBuf),
+}
+
+/// A part of the data set.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    /// `images_background` or `images_evaluation`.
+    pub name: &'static str,
+    place: Place,
+}
+
+/// One image of a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Member {
+    pub alphabet: String,
+    pub character: String,
+    pub file: String,
+    /// Name in the zip, or path on disk.
+    path: String,
+}
+
+impl Member {
+    /// Alphabet and character.
+    pub fn class(&self) -> (&str, &str) {
+        (&self.alphabet, &self.character)
+    }
+
+    /// From a path that ends in `Alphabet/character/file.png`; none for anything else.
+    fn parse(path: &str) -> Option<Self> {
+        let mut pieces = path.rsplit('/');
+        let (file, character, alphabet) = (pieces.next()?, pieces.next()?, pieces.next()?);
+        let hidden = file.starts_with('.') || path.contains("__MACOSX");
+        (file.to_ascii_lowercase().ends_with(".png") && !hidden).then(|| Self {
+            alphabet: alphabet.to_string(),
+            character: character.to_string(),
+            file: file.to_string(),
+            path: path.to_string(),
+        })
+    }
+}
+
+impl Part {
+    /// The zip `name`.zip or the folder `name` in `folder`.
+    pub fn find(folder: &Path, name: &'static str) -> Option<Self> {
+        let zip = folder.join(format!("{name}.zip"));
+        let extracted = folder.join(name);
+        if zip.is_file() {
+            Some(Self { name, place: Place::Zip(zip) })
+        } else {
+            extracted.is_dir().then_some(Self { name, place: Place::Folder(extracted) })
+        }
+    }
+
+    /// The zip or folder.
+    pub fn path(&self) -> &Path {
+        match &self.place {
+            Place::Zip(path) | Place::Folder(path) => path,
+        }
+    }
+
+    /// All images.
+    pub fn members(&self) -> Result<Vec<Member>> {
+        match &self.place {
+            Place::Zip(path) => {
+                let zip = open_zip(path)?;
+                let mut members = Vec::with_capacity(zip.len());
+                for name in zip.file_names() {
+                    let name = name.map_err(|error| Error::data(path, error.to_string()))?;
+                    members.extend(Member::parse(&name));
+                }
+                Ok(members)
+            }
+            Place::Folder(path) => {
+                let mut found = Vec::new();
+                walk(path, &mut found)?;
+                Ok(found)
+            }
+        }
+    }
+
+    /// Opens it for reading images.
+    pub fn open(&self) -> Result<Reader> {
+        Ok(Reader {
+            path: self.path().to_path_buf(),
+            zip: match &self.place {
+                Place::Zip(path) => Some(open_zip(path)?),
+                Place::Folder(_) => None,
+            },
+        })
+    }
+}
+
+/// A part that is open.
+pub(super) struct Reader {
+    path: PathBuf,
+    zip: Option<ZipArchive<BufReader<File>>>,
+}
+
+impl Reader {
+    /// Decodes `member`, resizes it to `size` × `size` by the nearest pixel, index
+    /// ⌊(i + ½) · side / size⌋, and sets the bits of its white pixels in `image`.
+    pub fn decode(&mut self, member: &Member, size: usize, image: &mut [u32]) -> Result<()> {
+        let broken = |path: &Path, error: &dyn std::fmt::Display| {
+            Error::data(path, format!("{}: {error}; fetch the file again", member.path))
+        };
+        let mut bytes = Vec::new();
+        match &mut self.zip {
+            Some(zip) => {
+                let mut file =
+                    zip.by_name(&member.path).map_err(|error| broken(&self.path, &error))?;
+                file.read_to_end(&mut bytes).map_err(|error| broken(&self.path, &error))?;
+            }
+            None => bytes = fs::read(&member.path).map_err(Error::io(&member.path))?,
+        }
+        let (side, pixels) = grey(&bytes).map_err(|error| broken(&self.path, &error))?;
+        for row in 0..size {
+            for column in 0..size {
+                let source = |i: usize| (2 * i + 1) * side / (2 * size);
+                let white = pixels[source(row) * side + source(column)] >= 128;
+                let place = row * size + column;
+                image[place / 32] |= u32::from(white) << (place % 32);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Side and grey values of a square PNG.
+fn grey(bytes: &[u8]) -> Result<(usize, Vec<u8>), String> {
+    let decoder =
+        PngDecoder::new(std::io::Cursor::new(bytes)).map_err(|error| error.to_string())?;
+    let ((width, height), color) = (decoder.dimensions(), decoder.color_type());
+    if width != height || width == 0 {
+        return Err(format!("the image has {width}×{height} pixels, not a square"));
+    }
+    if color != ColorType::L8 {
+        return Err(format!("the image is {color:?}, not black and white or grey"));
+    }
+    let mut pixels = vec![0; decoder.total_bytes() as usize];
+    decoder.read_image(&mut pixels).map_err(|error| error.to_string())?;
+    Ok((width as usize, pixels))
+}
+
+fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    ZipArchive::new(BufReader::new(file)).map_err(|error| {
+        Error::data(path, format!("is no whole zip file ({error}); fetch it again"))
+    })
+}
+
+fn walk(folder: &Path, found: &mut Vec<Member>) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let path = entry.map_err(Error::io(folder))?.path();
+        if path.is_dir() {
+            walk(&path, found)?;
+        } else {
+            let text = path.to_string_lossy().replace('\\', "/");
+            found.extend(Member::parse(&text));
+        }
+    }
+    Ok(())
+}

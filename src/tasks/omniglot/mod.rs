@@ -1,0 +1,153 @@
+//! Omniglot: from its two zips, or the folders extracted from them, to an image set and a split.
+
+mod archive;
+mod split;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::error::{Error, Result};
+use crate::tasks::images::{Bits, ImageClass, ImageSet, Split, SplitClass};
+use crate::tasks::spec::OmniglotSpec;
+
+use archive::{Member, Part};
+
+/// The parts that the data set comes in.
+const PARTS: [&str; 2] = ["images_background", "images_evaluation"];
+
+/// Reads the data set that `spec` names and splits it; `progress` hears of the images read and
+/// their number.
+///
+/// Characters are sorted by alphabet and name over both parts. Without class lists they are shuffled
+/// with `split_seed` and the first `train_count` are for training: the reference implementation's
+/// recipe, but with this crate's own random numbers, so the split is not the one of Python's
+/// `random` with the same seed.
+///
+/// # Errors
+/// [`Error::Data`] for missing, truncated or foreign files and for the class lists,
+/// [`Error::Config`] for an impossible split.
+pub fn load(spec: &OmniglotSpec, progress: &mut dyn FnMut(u64, u64)) -> Result<Split> {
+    let folder = folder(spec)?;
+    let parts = parts(&folder)?;
+    let mut members = Vec::new();
+    for (part, source) in parts.iter().enumerate() {
+        members.extend(source.members()?.into_iter().map(|member| (part, member)));
+    }
+    // Alphabets over both parts, then characters, then drawings.
+    members.sort_by(|(part_a, a), (part_b, b)| {
+        (a.class(), part_a, &a.file).cmp(&(b.class(), part_b, &b.file))
+    });
+    let classes = classes(&members, &parts);
+    if classes.is_empty() {
+        return Err(Error::data(&folder, "holds no images of the form Alphabet/characterNN/*.png"));
+    }
+    let (train, test) = split::split(spec, &classes, &folder)?;
+    let words = decode(&parts, &members, spec.size, progress)?;
+    let images = ImageSet {
+        width: spec.size,
+        height: spec.size,
+        channels: 1,
+        bits: Bits::One,
+        words,
+        classes,
+    };
+    let rotations = if spec.rotations { 0..4 } else { 0..1 };
+    let turned = |rotation| train.iter().map(move |class| SplitClass { class: *class, rotation });
+    Ok(Split {
+        train: rotations.flat_map(turned).collect(),
+        test: test.into_iter().map(|class| SplitClass { class, rotation: 0 }).collect(),
+        images,
+    })
+}
+
+/// `tasks.data`, or the folder below REPTILE_DATA.
+fn folder(spec: &OmniglotSpec) -> Result<PathBuf> {
+    let (folder, source) = match (&spec.data, std::env::var_os("REPTILE_DATA")) {
+        (Some(folder), _) => (folder.clone(), "--data (tasks.data)"),
+        (None, Some(root)) => (Path::new(&root).join("omniglot"), "REPTILE_DATA"),
+        (None, None) => {
+            return Err(Error::config(
+                "tasks.data",
+                format!(
+                    "Omniglot is not given: name the folder that holds {0}.zip and {1}.zip (or the \
+                     extracted folders) with --data DIR, or set REPTILE_DATA to the folder above \
+                     `omniglot`",
+                    PARTS[0], PARTS[1]
+                ),
+            ));
+        }
+    };
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    Err(Error::data(
+        &folder,
+        format!("no such folder ({source}); give the one that holds Omniglot"),
+    ))
+}
+
+/// The parts that are there, at least one.
+fn parts(folder: &Path) -> Result<Vec<Part>> {
+    let found: Vec<Part> = PARTS.iter().filter_map(|name| Part::find(folder, name)).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let message = format!(
+        "holds no Omniglot: neither {0}.zip nor {1}.zip nor the folders {0} and {1} are there",
+        PARTS[0], PARTS[1]
+    );
+    Err(Error::data(folder, message))
+}
+
+/// Consecutive members of one character become a class named `part/Alphabet/character`.
+fn classes(members: &[(usize, Member)], parts: &[Part]) -> Vec<ImageClass> {
+    let mut classes: Vec<ImageClass> = Vec::new();
+    for (index, (part, member)) in members.iter().enumerate() {
+        let name = format!("{}/{}/{}", parts[*part].name, member.alphabet, member.character);
+        match classes.last_mut() {
+            Some(last) if last.name == name => last.images += 1,
+            _ => classes.push(ImageClass { name, first_image: index as u32, images: 1 }),
+        }
+    }
+    classes
+}
+
+/// Decodes all members on all cores; the result is in the members' order.
+fn decode(
+    parts: &[Part],
+    members: &[(usize, Member)],
+    size: usize,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Vec<u32>> {
+    let words = (size * size).div_ceil(32);
+    let mut packed = vec![0; members.len() * words];
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let share = members.len().div_ceil(threads);
+    let done = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = members
+            .chunks(share)
+            .zip(packed.chunks_mut(share * words))
+            .map(|(members, packed)| {
+                let done = &done;
+                scope.spawn(move || -> Result<()> {
+                    let mut readers = parts.iter().map(Part::open).collect::<Result<Vec<_>>>()?;
+                    for ((part, member), image) in members.iter().zip(packed.chunks_mut(words)) {
+                        readers[*part].decode(member, size, image)?;
+                        done.fetch_add(1, Ordering::Relaxed);
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        while workers.iter().any(|worker| !worker.is_finished()) {
+            progress(done.load(Ordering::Relaxed) as u64, members.len() as u64);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        workers.into_iter().try_for_each(|worker| worker.join().expect("decoding does not panic"))
+    })?;
+    progress(members.len() as u64, members.len() as u64);
+    Ok(packed)
+}

@@ -1,0 +1,216 @@
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use image::{GrayImage, Luma};
+use tempfile::TempDir;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use super::*;
+
+const SIDE: u32 = 15;
+
+/// Drawing `drawing` of character `number`: white, with a few black pixels that tell it apart.
+fn png(number: u32, drawing: u32) -> Vec<u8> {
+    let mut image = GrayImage::from_pixel(SIDE, SIDE, Luma([255]));
+    image.put_pixel(1 + number % 13, 1 + drawing % 13, Luma([0]));
+    image.put_pixel(7, 7, Luma([0]));
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+/// Paths and bytes of a part with `characters` characters of three drawings in two alphabets.
+fn files(part: &str, characters: u32) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    for number in 0..characters {
+        let alphabet = ["Beta", "Alpha"][number as usize % 2];
+        for drawing in 0..3 {
+            let name =
+                format!("{part}/{alphabet}/character{number:02}/{number:04}_{drawing:02}.png");
+            files.push((name, png(number, drawing)));
+        }
+    }
+    files
+}
+
+fn zip(folder: &Path, part: &str, characters: u32, method: zip::CompressionMethod) {
+    let file = fs::File::create(folder.join(format!("{part}.zip"))).unwrap();
+    let mut writer = ZipWriter::new(file);
+    for (name, bytes) in files(part, characters) {
+        let options = SimpleFileOptions::default().compression_method(method);
+        writer.start_file(name, options).unwrap();
+        writer.write_all(&bytes).unwrap();
+    }
+    writer.finish().unwrap();
+}
+
+fn extract(folder: &Path, part: &str, characters: u32) {
+    for (name, bytes) in files(part, characters) {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+fn both_zips(method: zip::CompressionMethod) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    zip(folder.path(), PARTS[0], 6, method);
+    zip(folder.path(), PARTS[1], 4, method);
+    folder
+}
+
+fn spec(folder: &Path) -> OmniglotSpec {
+    OmniglotSpec {
+        data: Some(folder.to_path_buf()),
+        way: 2,
+        shots: 1,
+        train_shots: 2,
+        queries: 1,
+        size: 5,
+        rotations: true,
+        train_count: 7,
+        split_seed: 0,
+        train_classes: None,
+        test_classes: None,
+    }
+}
+
+fn read(spec: &OmniglotSpec) -> Result<Split> {
+    load(spec, &mut |_, _| {})
+}
+
+fn message(spec: &OmniglotSpec) -> String {
+    read(spec).expect_err("must be refused").to_string()
+}
+
+#[test]
+fn stored_and_deflated_zips_and_folders_give_the_same_set() {
+    let stored = both_zips(zip::CompressionMethod::Stored);
+    let deflated = both_zips(zip::CompressionMethod::Deflated);
+    let folders = tempfile::tempdir().unwrap();
+    extract(folders.path(), PARTS[0], 6);
+    zip(folders.path(), PARTS[1], 4, zip::CompressionMethod::Stored);
+    let set = read(&spec(stored.path())).unwrap();
+    assert_eq!(set, read(&spec(deflated.path())).unwrap());
+    assert_eq!(set, read(&spec(folders.path())).unwrap());
+    assert_eq!(set.images.len(), 30);
+    assert_eq!(set.images.classes[0].name, "images_background/Alpha/character01");
+    assert_eq!(set.images.classes[1].name, "images_evaluation/Alpha/character01");
+}
+
+#[test]
+fn training_classes_are_turned_and_test_classes_are_not() {
+    let folder = both_zips(zip::CompressionMethod::Stored);
+    let set = read(&spec(folder.path())).unwrap();
+    assert_eq!((set.train.len(), set.test.len()), (28, 3));
+    assert_eq!(set.train[7], SplitClass { rotation: 1, ..set.train[0] });
+    assert!(set.test.iter().all(|class| class.rotation == 0));
+    let mut all: Vec<usize> =
+        set.train[..7].iter().chain(&set.test).map(|class| class.class).collect();
+    all.sort_unstable();
+    assert_eq!(all, (0..10).collect::<Vec<_>>());
+    let plain = read(&OmniglotSpec { rotations: false, ..spec(folder.path()) }).unwrap();
+    assert_eq!(plain.train, set.train[..7]);
+    let other = read(&OmniglotSpec { split_seed: 1, ..spec(folder.path()) }).unwrap();
+    assert_ne!(other.test, set.test);
+}
+
+#[test]
+fn resizing_takes_the_nearest_pixel() {
+    let folder = both_zips(zip::CompressionMethod::Stored);
+    let set = read(&spec(folder.path())).unwrap().images;
+    // Pixel 2 of 5 is pixel 7 of 15: the black one in the middle.
+    assert_eq!(set.pixel(0, 0, 2 * 5 + 2), 0.0);
+    let black = (0..25).filter(|index| set.pixel(0, 0, *index) == 0.0).count();
+    assert!((1..=2).contains(&black));
+}
+
+#[test]
+fn class_lists_fix_the_split() {
+    let folder = both_zips(zip::CompressionMethod::Stored);
+    let list = folder.path().join("train.txt");
+    let text =
+        "# two\r\nimages_background/Alpha/character01/\r\n\nimages_evaluation/Beta/character02\n";
+    fs::write(&list, text).unwrap();
+    let with = |train: Option<&Path>, test: Option<&Path>| OmniglotSpec {
+        rotations: false,
+        train_classes: train.map(Path::to_path_buf),
+        test_classes: test.map(Path::to_path_buf),
+        ..spec(folder.path())
+    };
+    let set = read(&with(Some(&list), None)).unwrap();
+    let names: Vec<&str> =
+        set.train.iter().map(|class| set.images.classes[class.class].name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["images_background/Alpha/character01", "images_evaluation/Beta/character02"]
+    );
+    assert_eq!(set.test.len(), 8);
+    let reversed = read(&with(None, Some(&list))).unwrap();
+    assert_eq!((reversed.train.len(), reversed.test.len()), (8, 2));
+    assert!(message(&with(Some(&list), Some(&list))).contains("character01"));
+    let wrong = folder.path().join("wrong.txt");
+    fs::write(&wrong, "images_background/Alpha/charakter01\n").unwrap();
+    let text = message(&with(Some(&wrong), None));
+    assert!(text.contains("wrong.txt") && text.contains("line 1"), "{text}");
+    assert!(text.contains("`images_background/Alpha/character01`"), "{text}");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let empty = tempfile::tempdir().unwrap();
+    assert!(message(&spec(empty.path())).contains("images_background.zip"));
+    assert!(message(&spec(&empty.path().join("none"))).contains("--data"));
+    zip(empty.path(), PARTS[0], 6, zip::CompressionMethod::Stored);
+    assert!(message(&spec(empty.path())).contains("images_evaluation is missing"));
+    let folder = both_zips(zip::CompressionMethod::Stored);
+    let text = message(&OmniglotSpec { train_count: 10, ..spec(folder.path()) });
+    assert!(text.contains("tasks.train_count"), "{text}");
+}
+
+#[test]
+fn damaged_files_are_named() {
+    let folder = both_zips(zip::CompressionMethod::Stored);
+    let path = folder.path().join("images_evaluation.zip");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    assert!(message(&spec(folder.path())).contains("images_evaluation.zip"));
+    fs::remove_file(&path).unwrap();
+    extract(folder.path(), PARTS[1], 4);
+    let image = folder.path().join("images_evaluation/Alpha/character01/0001_00.png");
+    let bytes = fs::read(&image).unwrap();
+    fs::write(&image, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(message(&spec(folder.path())).contains("0001_00.png"));
+    let colour = image::RgbImage::from_pixel(SIDE, SIDE, image::Rgb([9, 9, 9]));
+    colour.save(&image).unwrap();
+    assert!(message(&spec(folder.path())).contains("grey"));
+    GrayImage::new(3, 4).save(&image).unwrap();
+    assert!(message(&spec(folder.path())).contains("3×4"));
+}
+
+#[test]
+fn the_real_data_set_is_whole() {
+    if std::env::var_os("REPTILE_DATA").is_none() {
+        eprintln!("skipped: no data");
+        return;
+    }
+    let spec = OmniglotSpec { data: None, size: 28, train_count: 1200, ..spec(Path::new("")) };
+    let Split { images, train, test } = read(&spec).unwrap();
+    assert_eq!((images.classes.len(), images.len()), (1623, 32460));
+    assert_eq!((train.len(), test.len()), (4800, 423));
+    assert!(images.classes.iter().all(|class| class.images == 20));
+    let pixels = images.len() * images.pixels();
+    let white: u32 = images.words.iter().map(|word| word.count_ones()).sum();
+    let ink = 1.0 - f64::from(white) / pixels as f64;
+    assert!((0.06..0.10).contains(&ink), "ink covers {ink} of the pixels");
+    let name = "images_background/Braille/character01";
+    let braille = images.classes.iter().find(|class| class.name == name).unwrap();
+    let words = |drawing: u32| {
+        let first = (braille.first_image + drawing) as usize * images.words_per_image();
+        &images.words[first..first + images.words_per_image()]
+    };
+    assert_eq!(words(2), words(18), "drawings 03 and 19 are the one known duplicate");
+    assert_ne!(words(2), words(3));
+}
