@@ -1,7 +1,7 @@
 //! The device that everything runs on: one of our own, or the caller's.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -101,7 +101,7 @@ impl Gpu {
     /// [`Error::Shader`] if the device refuses it.
     pub fn kernel(&self, source: &Source, bindings: &[Binding]) -> Result<Arc<Kernel>> {
         let text = source.text(!self.options.rolled);
-        let mut kernels = self.kernels.lock().expect("no thread panics while it holds this lock");
+        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kernel) = kernels.get(&text) {
             return Ok(kernel.clone());
         }

@@ -11,17 +11,17 @@ const PRESETS: [(&str, &str, &str); 5] = [
     ),
     (
         "omniglot-mlp-5w1s",
-        "Omniglot 5-way 1-shot, 784-64-64-5 ReLU, the paper's settings for 5-way",
+        "Omniglot 5-way 1-shot, 784-64-64-5 ReLU, the paper's tasks",
         include_str!("../../presets/omniglot-mlp-5w1s.toml"),
     ),
     (
         "omniglot-mlp-5w5s",
-        "Omniglot 5-way 5-shot, 784-64-64-5 ReLU, the paper's settings for 5-way",
+        "Omniglot 5-way 5-shot, 784-64-64-5 ReLU, the paper's tasks",
         include_str!("../../presets/omniglot-mlp-5w5s.toml"),
     ),
     (
         "omniglot-mlp-20w1s",
-        "Omniglot 20-way 1-shot, 784-64-64-20 ReLU, the paper's settings for 20-way",
+        "Omniglot 20-way 1-shot, 784-64-64-20 ReLU, the paper's tasks",
         include_str!("../../presets/omniglot-mlp-20w1s.toml"),
     ),
     (

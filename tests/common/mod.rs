@@ -1,0 +1,134 @@
+//! What the device tests share: every adapter in every mode, running a recording, comparing.
+#![allow(dead_code)] // each test file uses its own part
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use reptile::gpu::{AdapterChoice, Gpu, GpuOptions, Recording, list_adapters};
+use reptile::kernels::{Axis, RunStep, RunSteps};
+use reptile::model::{Activation, Loss, Model, ModelSpec};
+use reptile::rng::{Part, Phase, Stream, unit};
+
+/// A device and what it is opened as.
+pub struct Device {
+    pub name: String,
+    pub mode: &'static str,
+    pub gpu: Gpu,
+}
+
+/// Every adapter of the machine, plain and without optional features, and every Vulkan adapter also
+/// with bounds checks and with loops left as loops. Panics if there is no adapter: no GPU is not a
+/// pass.
+///
+/// One test at a time has them: a GL adapter does not take several threads.
+pub fn devices() -> MutexGuard<'static, Vec<Device>> {
+    static DEVICES: OnceLock<Mutex<Vec<Device>>> = OnceLock::new();
+    let devices = DEVICES.get_or_init(|| {
+        let plain = GpuOptions::default();
+        let modes = [
+            ("plain", plain.clone()),
+            ("baseline", GpuOptions { baseline: true, ..plain.clone() }),
+            ("checked", GpuOptions { checked: true, ..plain.clone() }),
+            ("rolled", GpuOptions { rolled: true, ..plain }),
+        ];
+        let entries = list_adapters(&AdapterChoice::default());
+        assert!(
+            !entries.is_empty(),
+            "these tests need a GPU adapter; scripts/setup.sh installs a software one"
+        );
+        let mut devices = Vec::new();
+        for entry in &entries {
+            let gl = entry.info.backend == reptile::wgpu::Backend::Gl;
+            for (mode, options) in &modes[..if gl { 1 } else { modes.len() }] {
+                let choice =
+                    AdapterChoice { device: Some(entry.index.to_string()), ..Default::default() };
+                let gpu = Gpu::request(&choice, options.clone()).expect("a listed adapter opens");
+                let name = format!("{} ({}), {mode}", entry.info.name, entry.info.backend);
+                devices.push(Device { name, mode, gpu });
+            }
+        }
+        Mutex::new(devices)
+    });
+    devices.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Numbers in ±1 that depend on `seed` alone.
+pub fn numbers(seed: u64, count: usize) -> Vec<f32> {
+    let stream = Stream::new(seed, Phase::Adapt, 7, 7);
+    (0..count as u32).map(|i| 2.0 * unit(stream.words(Part::Task, i)[0]) - 1.0).collect()
+}
+
+/// Integers in `0..below` that depend on `seed` alone.
+pub fn integers(seed: u64, count: usize, below: usize) -> Vec<u32> {
+    let stream = Stream::new(seed, Phase::Adapt, 8, 8);
+    (0..count as u32).map(|i| stream.below(Part::Task, i, below as u32)).collect()
+}
+
+pub fn widen(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|value| f64::from(*value)).collect()
+}
+
+/// A network with these hidden layers.
+pub fn network(inputs: usize, hidden: &[(usize, Activation)], outputs: usize, loss: Loss) -> Model {
+    let mut spec = ModelSpec::builder(&[inputs]).loss(loss);
+    for (units, activation) in hidden {
+        spec = spec.dense(*units, *activation);
+    }
+    Model::new(spec.dense(outputs, Activation::Linear)).expect("a possible network")
+}
+
+/// A ring of one slot that holds `step`.
+pub fn run_steps(gpu: &Gpu, axis: Axis, step: impl Fn(usize) -> RunStep) -> (RunSteps, u32) {
+    let runs = RunSteps::new(gpu, axis.runs, 1).unwrap();
+    let steps: Vec<RunStep> = (0..axis.runs).map(step).collect();
+    let offset = runs.write(gpu, 0, &steps);
+    (runs, offset)
+}
+
+/// Runs everything in `recording` and waits.
+pub fn play(gpu: &Gpu, recording: &Recording, offset: u32) {
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    recording.replay(&mut encoder.begin_compute_pass(&Default::default()), offset);
+    gpu.queue().submit([encoder.finish()]);
+    gpu.wait().unwrap();
+}
+
+/// Rows of `width` numbers, padded to whole vectors.
+pub fn padded_rows(values: &[f32], width: usize) -> Vec<f32> {
+    let columns = width.next_multiple_of(4);
+    let mut rows = vec![0.0; values.len() / width * columns];
+    for (to, from) in rows.chunks_exact_mut(columns).zip(values.chunks_exact(width)) {
+        to[..width].copy_from_slice(from);
+    }
+    rows
+}
+
+/// Undoes [`padded_rows`], and checks that the padding is zero.
+pub fn without_padding(values: &[f32], width: usize) -> Vec<f32> {
+    let columns = width.next_multiple_of(4);
+    values
+        .chunks_exact(columns)
+        .flat_map(|row| {
+            assert!(row[width..].iter().all(|pad| *pad == 0.0), "the padding is {row:?}");
+            row[..width].to_vec()
+        })
+        .collect()
+}
+
+/// Compares with a tolerance of `relative` of the largest wanted magnitude; a failure prints the
+/// error as a share of the tolerance.
+pub fn assert_close(what: &str, got: &[f32], wanted: &[f64], relative: f64) {
+    assert_eq!(got.len(), wanted.len(), "{what}: number of values");
+    let largest = wanted.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+    let tolerance = relative * largest.max(1e-3);
+    let error = |i: usize| (f64::from(got[i]) - wanted[i]).abs();
+    let Some(worst) = (0..got.len()).max_by(|a, b| error(*a).total_cmp(&error(*b))) else {
+        return;
+    };
+    let share = error(worst) / tolerance;
+    assert!(
+        share <= 1.0,
+        "{what}: the error is {share:.2} × the tolerance at {worst}: got {}, expected {}",
+        got[worst],
+        wanted[worst]
+    );
+}

@@ -1,0 +1,457 @@
+//! Each kernel by itself, on every device, against its float64 twin.
+
+mod common;
+
+use common::{
+    Device, assert_close, devices, integers, network, numbers, padded_rows, play, run_steps, widen,
+    without_padding,
+};
+use reptile::gpu::{Gpu, Recording};
+use reptile::kernels::{
+    Axis, ImageBatch, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, OuterRule,
+    OuterUpdate, RunStep, broadcast, dense_backward, dense_forward, dense_update, gather_images,
+    gather_rows, loss, mean_state, outer_update,
+};
+use reptile::model::{Activation, Dense, Loss, Model};
+use reptile::reference::dense;
+use reptile::reference::gather;
+use reptile::reference::losses::{loss_cross_entropy, loss_mse};
+use reptile::reference::network::accuracy;
+use reptile::reference::optimizer::{
+    InnerOptimizer, OptimizerState, OuterOptimizer, outer_update as outer_twin, step,
+};
+use reptile::rng::Phase;
+use reptile::tasks::{Batches, Bits, ImageClass, ImageSet};
+use reptile::wgpu::Buffer;
+
+const TOLERANCE: f64 = 2e-5;
+const ACTIVATIONS: [Activation; 5] =
+    [Activation::Linear, Activation::Tanh, Activation::Relu, Activation::Sigmoid, Activation::Gelu];
+
+fn upload(gpu: &Gpu, values: &[f32]) -> Buffer {
+    gpu.storage_with("test", values).unwrap()
+}
+
+fn room(gpu: &Gpu, floats: usize) -> Buffer {
+    gpu.storage("test", 4 * floats as u64).unwrap()
+}
+
+fn one_step(gpu: &Gpu) -> InnerSteps {
+    InnerSteps::new(gpu, &[InnerStep { index: 0, order_start: 0, last: 1, unused: 0 }]).unwrap()
+}
+
+/// Tasks, batch, inputs, outputs: none a multiple of anything.
+const SHAPES: [[usize; 4]; 4] = [[1, 1, 1, 1], [3, 10, 7, 13], [2, 33, 70, 35], [2, 9, 130, 5]];
+
+/// A one-layer network and T packed parameter sets of it, and the same in float64.
+fn layer(
+    gpu: &Gpu,
+    [tasks, _, inputs, outputs]: [usize; 4],
+    activation: Activation,
+) -> (Dense, Model, Buffer, Vec<Vec<f64>>) {
+    let model = network(inputs, &[], outputs, Loss::Mse);
+    let sets: Vec<Vec<f32>> =
+        (0..tasks).map(|task| numbers(task as u64, model.parameter_count())).collect();
+    let packed: Vec<f32> = sets.iter().flat_map(|set| model.pack(set)).collect();
+    let dense = Dense { activation, ..model.layers()[0].clone() };
+    let wide = sets.iter().map(|set| widen(set)).collect();
+    (dense, model, upload(gpu, &packed), wide)
+}
+
+#[test]
+fn dense_forward_agrees_with_float64() {
+    for Device { name, gpu, .. } in devices().iter() {
+        for (shape, activation) in SHAPES.into_iter().cycle().zip(ACTIVATIONS) {
+            let [tasks, batch, inputs, outputs] = shape;
+            let (layer, model, theta, sets) = layer(gpu, shape, activation);
+            let x = numbers(9, tasks * batch * inputs);
+            let columns = layer.outputs_padded();
+            let [h, z] = [0, 1].map(|_| room(gpu, tasks * batch * columns));
+            let input = upload(gpu, &padded_rows(&x, inputs));
+            let mut out = Recording::default();
+            let stride = model.packed_len() / 4;
+            dense_forward(gpu, &mut out, &layer, [tasks, batch], stride, &input, &theta, &h, &z)
+                .unwrap();
+            play(gpu, &out, 0);
+            let got: Vec<f32> = gpu.read(&h, 0, tasks * batch * columns).unwrap();
+            let wanted: Vec<f64> = widen(&x)
+                .chunks(batch * inputs)
+                .zip(&sets)
+                .flat_map(|(x, set)| dense::dense_forward(&layer, set, x).y)
+                .collect();
+            let what = format!("{activation:?} {shape:?}, {name}");
+            assert_close(&what, &without_padding(&got, outputs), &wanted, TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn dense_backward_agrees_with_float64() {
+    for Device { name, gpu, .. } in devices().iter() {
+        for (shape, before) in SHAPES.into_iter().cycle().zip(ACTIVATIONS) {
+            let [tasks, batch, inputs, outputs] = shape;
+            let (layer, model, theta, sets) = layer(gpu, shape, Activation::Linear);
+            let z = widen(&numbers(4, tasks * batch * inputs));
+            let h: Vec<f32> = z.iter().map(|z| dense::activate(before, *z) as f32).collect();
+            let dz = numbers(5, tasks * batch * outputs);
+            let rows = tasks * batch * layer.inputs_padded();
+            let z32: Vec<f32> = z.iter().map(|z| *z as f32).collect();
+            let buffers = [&h, &z32].map(|values| upload(gpu, &padded_rows(values, inputs)));
+            let (given, dx) = (upload(gpu, &padded_rows(&dz, outputs)), room(gpu, rows));
+            let mut out = Recording::default();
+            let (sizes, stride) = ([tasks, batch], model.packed_len() / 4);
+            let [h, z_buffer] = &buffers;
+            dense_backward(
+                gpu,
+                &mut out,
+                &layer,
+                before,
+                sizes,
+                stride,
+                &given,
+                &theta,
+                [h, z_buffer],
+                &dx,
+            )
+            .unwrap();
+            play(gpu, &out, 0);
+            let got: Vec<f32> = gpu.read(&dx, 0, rows).unwrap();
+            let dy: Vec<f64> = widen(&dz)
+                .chunks(batch * outputs)
+                .zip(&sets)
+                .flat_map(|(dz, set)| dense::dense_backward(&layer, set, dz))
+                .collect();
+            // The kernel takes the derivative from h, which has 24 bits.
+            let wanted: Vec<f64> =
+                dy.iter().zip(&z).map(|(dy, z)| dy * dense::slope(before, *z)).collect();
+            let what = format!("{before:?} {shape:?}, {name}");
+            assert_close(&what, &without_padding(&got, inputs), &wanted, TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn dense_update_agrees_with_float64() {
+    let adam = |beta1| InnerRule::Adam { beta1, beta2: 0.999, epsilon: 1e-6 };
+    let twin = |beta1| InnerOptimizer::Adam { beta1, beta2: 0.999, epsilon: 1e-6 };
+    let rules =
+        [(InnerRule::Sgd, InnerOptimizer::Sgd), (adam(0.0), twin(0.0)), (adam(0.9), twin(0.9))];
+    for Device { name, gpu, .. } in devices().iter() {
+        for (shape, (rule, optimizer)) in SHAPES.into_iter().zip(rules.into_iter().cycle()) {
+            let [tasks, batch, inputs, outputs] = shape;
+            let (layer, model, theta, mut sets) = layer(gpu, shape, Activation::Linear);
+            let [x, dz] = [(6, inputs), (7, outputs)]
+                .map(|(seed, width)| numbers(seed, tasks * batch * width));
+            let given = [(&x, inputs), (&dz, outputs)]
+                .map(|(values, width)| upload(gpu, &padded_rows(values, width)));
+            let length = tasks * model.packed_len();
+            let state = InnerState { second: room(gpu, length), first: room(gpu, length) };
+            let axis = Axis { runs: 1, per_run: tasks };
+            let (runs, offset) = run_steps(gpu, axis, |_| RunStep {
+                inner_rate: 0.05,
+                ..RunStep::new(0, Phase::Train, axis)
+            });
+            let inner = one_step(gpu);
+            let mut out = Recording::default();
+            let stride = model.packed_len() / 4;
+            let [x_buffer, dz_buffer] = &given;
+            dense_update(
+                gpu,
+                &mut out,
+                &layer,
+                rule,
+                axis,
+                batch,
+                stride,
+                &runs,
+                (&inner, 0),
+                x_buffer,
+                dz_buffer,
+                &theta,
+                &state,
+            )
+            .unwrap();
+            play(gpu, &out, offset);
+            let got: Vec<f32> = gpu.read(&theta, 0, length).unwrap();
+            let (x, dz) = (widen(&x), widen(&dz));
+            for (task, set) in sets.iter_mut().enumerate() {
+                let own = |width: usize| task * batch * width..(task + 1) * batch * width;
+                let gradient = dense::dense_gradient(&layer, &x[own(inputs)], &dz[own(outputs)]);
+                let mut state = OptimizerState::zeros(set.len());
+                step(optimizer, 0.05, set, &gradient, &mut state);
+                let packed = &got[task * model.packed_len()..][..model.packed_len()];
+                let what = format!("{rule:?} {shape:?}, task {task}, {name}");
+                assert_close(&what, &model.unpack(packed), set, TOLERANCE);
+            }
+        }
+    }
+}
+
+#[test]
+fn losses_agree_with_float64() {
+    for Device { name, gpu, .. } in devices().iter() {
+        for [tasks, batch, _, outputs] in SHAPES {
+            let outputs = outputs.max(2);
+            // Large logits as well: the softmax must not overflow.
+            let values: Vec<f32> =
+                numbers(1, tasks * batch * outputs).iter().map(|value| 60.0 * value).collect();
+            let targets = numbers(2, tasks * batch * outputs);
+            let labels = integers(3, tasks * batch, outputs);
+            for kind in [Loss::Mse, Loss::CrossEntropy] {
+                let buffer = upload(gpu, &padded_rows(&values, outputs));
+                let target = match kind {
+                    Loss::Mse => upload(gpu, &padded_rows(&targets, outputs)),
+                    Loss::CrossEntropy => gpu.storage_with("labels", &labels).unwrap(),
+                };
+                let [losses, hits] = [0, 1].map(|_| room(gpu, tasks));
+                let inner = one_step(gpu);
+                let mut out = Recording::default();
+                let call = LossCall {
+                    loss: kind,
+                    tasks,
+                    batch,
+                    outputs,
+                    steps: 1,
+                    gradient: true,
+                    inner: (&inner, 0),
+                    outputs_buffer: &buffer,
+                    targets: &target,
+                    losses: &losses,
+                    hits: &hits,
+                };
+                loss(gpu, &mut out, &call).unwrap();
+                play(gpu, &out, 0);
+                let rows = tasks * batch * outputs.next_multiple_of(4);
+                let gradients = without_padding(&gpu.read(&buffer, 0, rows).unwrap(), outputs);
+                let got: Vec<f32> = gpu.read(&losses, 0, tasks).unwrap();
+                let hits: Vec<f32> = gpu.read(&hits, 0, tasks).unwrap();
+                let (wide, wide_targets) = (widen(&values), widen(&targets));
+                for task in 0..tasks {
+                    let own = task * batch * outputs..(task + 1) * batch * outputs;
+                    let labels = &labels[task * batch..(task + 1) * batch];
+                    let (value, gradient) = match kind {
+                        Loss::Mse => loss_mse(&wide[own.clone()], &wide_targets[own.clone()]),
+                        Loss::CrossEntropy => loss_cross_entropy(&wide[own.clone()], labels),
+                    };
+                    let what = format!("{kind:?} [{tasks}, {batch}, {outputs}], {name}");
+                    assert_close(&what, &got[task..=task], &[value], TOLERANCE);
+                    assert_close(&what, &gradients[own.clone()], &gradient, TOLERANCE);
+                    if kind == Loss::CrossEntropy {
+                        let share = accuracy(&wide[own], labels);
+                        assert_close(&what, &hits[task..=task], &[share], 1e-6);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn outer_updates_agree_with_float64_over_several_iterations() {
+    let adam = OuterRule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-6 };
+    let rules = [
+        (OuterRule::Interpolation, OuterOptimizer::Interpolation),
+        (OuterRule::Momentum { momentum: 0.9 }, OuterOptimizer::Momentum { momentum: 0.9 }),
+        (adam, OuterOptimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-6 }),
+    ];
+    let axis = Axis { runs: 2, per_run: 3 };
+    let (length, steps) = (300, 70);
+    for Device { name, gpu, .. } in devices().iter() {
+        for ((rule, twin), fomaml) in rules.into_iter().zip([false, true, false]) {
+            let sets = |seed, count: usize| numbers(seed, count * length);
+            let (theta, adapted, anchors) = (sets(1, 2), sets(2, 6), sets(3, 6));
+            let losses = numbers(4, 6 * steps);
+            let buffers = [&theta, &adapted, &anchors, &losses].map(|set| upload(gpu, set));
+            let [first, second] = [0, 1].map(|_| room(gpu, 2 * length));
+            let metrics = room(gpu, 3 * 2 * steps);
+            let mut wide: Vec<Vec<f64>> =
+                widen(&theta).chunks(length).map(<[f64]>::to_vec).collect();
+            let mut states = vec![OptimizerState::zeros(length); 2];
+            for iteration in 0..3 {
+                let (runs, offset) = run_steps(gpu, axis, |run| RunStep {
+                    outer_steps: iteration + 1,
+                    slot: iteration,
+                    outer_rate: 0.1 + 0.1 * run as f32,
+                    ..RunStep::new(0, Phase::Train, axis)
+                });
+                let update = OuterUpdate {
+                    rule,
+                    axis,
+                    vectors: length / 4,
+                    steps,
+                    fomaml,
+                    adapted: &buffers[1],
+                    anchors: &buffers[2],
+                    theta: &buffers[0],
+                    first: &first,
+                    second: &second,
+                    losses: &buffers[3],
+                    metrics: &metrics,
+                };
+                let mut out = Recording::default();
+                outer_update(gpu, &mut out, &runs, &update).unwrap();
+                play(gpu, &out, offset);
+                for (run, theta) in wide.iter_mut().enumerate() {
+                    let delta: Vec<f64> = (0..length)
+                        .map(|i| {
+                            let task = |task: usize| {
+                                let place = (run * 3 + task) * length + i;
+                                let start =
+                                    if fomaml { f64::from(anchors[place]) } else { theta[i] };
+                                f64::from(adapted[place]) - start
+                            };
+                            (0..3).map(task).sum::<f64>() / 3.0
+                        })
+                        .collect();
+                    let rate = f64::from(0.1 + 0.1 * run as f32);
+                    outer_twin(twin, rate, theta, &delta, &mut states[run]);
+                }
+            }
+            let got: Vec<f32> = gpu.read(&buffers[0], 0, 2 * length).unwrap();
+            assert_close(&format!("{rule:?}, {name}"), &got, &wide.concat(), TOLERANCE);
+            let means: Vec<f64> = (0..2 * steps)
+                .map(|i| {
+                    let (run, k) = (i / steps, i % steps);
+                    (0..3).map(|task| f64::from(losses[(run * 3 + task) * steps + k])).sum::<f64>()
+                        / 3.0
+                })
+                .collect();
+            let ring: Vec<f32> = gpu.read(&metrics, 2 * 2 * steps, 2 * steps).unwrap();
+            assert_close(&format!("mean losses, {name}"), &ring, &means, TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn state_is_averaged_and_sets_are_handed_out() {
+    let axis = Axis { runs: 2, per_run: 3 };
+    for Device { name, gpu, .. } in devices().iter() {
+        let length = 100;
+        let state = numbers(1, 6 * length);
+        let (tasks, shared) = (upload(gpu, &state), room(gpu, 2 * length));
+        let copies = room(gpu, 6 * length);
+        let (runs, offset) = run_steps(gpu, axis, |run| RunStep {
+            weight_decay: if run == 0 { 0.5 } else { 1.0 },
+            ..RunStep::new(0, Phase::Train, axis)
+        });
+        let mut out = Recording::default();
+        mean_state(gpu, &mut out, axis, length / 4, &tasks, &shared).unwrap();
+        broadcast(gpu, &mut out, axis, length / 4, 3, true, &runs, &shared, &copies).unwrap();
+        play(gpu, &out, offset);
+        let mean = |run: usize, i: usize| {
+            (0..3).map(|task| f64::from(state[(run * 3 + task) * length + i])).sum::<f64>() / 3.0
+        };
+        let wanted: Vec<f64> = (0..6 * length)
+            .map(|place| {
+                let run = place / length / 3;
+                mean(run, place % length) * if run == 0 { 0.5 } else { 1.0 }
+            })
+            .collect();
+        let got: Vec<f32> = gpu.read(&copies, 0, 6 * length).unwrap();
+        assert_close(name, &got, &wanted, TOLERANCE);
+    }
+}
+
+#[test]
+fn rows_are_gathered_as_the_order_says() {
+    for Device { name, gpu, .. } in devices().iter() {
+        let model = network(5, &[], 3, Loss::CrossEntropy);
+        let batches = Batches { way: 1, group: 9, tail: 0, steps: 4, batch: 6, replacement: false };
+        let (tasks, batch) = (3, 6);
+        let (x, y) = (numbers(1, tasks * 9 * 5), integers(2, tasks * 9, 3));
+        let order = integers(3, tasks * 24, 9);
+        let given = upload(gpu, &padded_rows(&x, 5));
+        let labels = gpu.storage_with("labels", &y).unwrap();
+        let order_buffer = gpu.storage_with("order", &order).unwrap();
+        let (to_x, to_y) = (room(gpu, tasks * batch * 8), room(gpu, tasks * batch));
+        let step = InnerStep { index: 2, order_start: 12, last: 0, unused: 0 };
+        let inner = InnerSteps::new(gpu, &[step]).unwrap();
+        let mut out = Recording::default();
+        gather_rows(
+            gpu,
+            &mut out,
+            &model,
+            &batches,
+            [tasks, batch],
+            (&inner, 0),
+            &order_buffer,
+            [&given, &labels],
+            [&to_x, &to_y],
+        )
+        .unwrap();
+        play(gpu, &out, 0);
+        let got = without_padding(&gpu.read(&to_x, 0, tasks * batch * 8).unwrap(), 5);
+        let got_labels: Vec<u32> = gpu.read(&to_y, 0, tasks * batch).unwrap();
+        for task in 0..tasks {
+            let indices = &order[task * 24 + 12..][..batch];
+            let rows = gather::gather_rows(&x[task * 45..][..45], 5, indices);
+            let labels = gather::gather_rows(&y[task * 9..][..9], 1, indices);
+            assert_eq!(got[task * batch * 5..][..batch * 5], rows, "{name}");
+            assert_eq!(got_labels[task * batch..][..batch], labels, "{name}");
+        }
+    }
+}
+
+#[test]
+fn images_are_gathered_turned_and_scaled() {
+    for Device { name, gpu, .. } in devices().iter() {
+        for (bits, channels) in [(Bits::One, 1), (Bits::Eight, 3)] {
+            let (side, count) = (7, 11);
+            let mut set = ImageSet {
+                width: side,
+                height: side,
+                channels,
+                bits,
+                words: Vec::new(),
+                classes: vec![ImageClass { name: "all".into(), first_image: 0, images: count }],
+            };
+            set.words = integers(1, count as usize * set.words_per_image(), usize::MAX >> 32);
+            let (tasks, examples, batch) = (2, 8, 5);
+            let picks = integers(2, tasks * examples, count as usize);
+            let turns = integers(3, tasks * examples, 4);
+            let stored: Vec<u32> =
+                picks.iter().zip(&turns).map(|(image, turn)| image | turn << 30).collect();
+            let order = integers(4, tasks * 20, examples);
+            let pixels = set.pixels();
+            let rows = tasks * batch * pixels.next_multiple_of(4);
+            let buffers = [&order, &stored, &set.words]
+                .map(|values| gpu.storage_with("test", values).unwrap());
+            let (x, labels) = (room(gpu, rows), room(gpu, tasks * batch));
+            let step = InnerStep { index: 0, order_start: 10, last: 0, unused: 0 };
+            let inner = InnerSteps::new(gpu, &[step]).unwrap();
+            for order_len in [Some(20), None] {
+                let call = ImageBatch {
+                    shape: [channels, side, side],
+                    bits: bits.count(),
+                    words_per_image: set.words_per_image(),
+                    tasks,
+                    batch,
+                    examples,
+                    per_class: 2,
+                    order_len,
+                };
+                let mut out = Recording::default();
+                let [order_buffer, numbers_buffer, words] = &buffers;
+                let sources = [order_buffer, numbers_buffer, words];
+                gather_images(gpu, &mut out, &call, (&inner, 0), sources, [&x, &labels]).unwrap();
+                play(gpu, &out, 0);
+                let got = without_padding(&gpu.read(&x, 0, rows).unwrap(), pixels);
+                let got_labels: Vec<u32> = gpu.read(&labels, 0, tasks * batch).unwrap();
+                for row in 0..tasks * batch {
+                    let (task, b) = (row / batch, row % batch);
+                    let example = match order_len {
+                        Some(length) => order[task * length + 10 + b] as usize,
+                        None => b,
+                    };
+                    let pick = task * examples + example;
+                    let wanted: Vec<f64> = (0..pixels)
+                        .map(|i| f64::from(set.pixel(picks[pick] as usize, turns[pick] as u8, i)))
+                        .collect();
+                    let what = format!("{bits:?}, order {order_len:?}, row {row}, {name}");
+                    assert_close(&what, &got[row * pixels..][..pixels], &wanted, 1e-6);
+                    assert_eq!(got_labels[row], example as u32 / 2, "{what}");
+                }
+            }
+        }
+    }
+}
