@@ -1,0 +1,205 @@
+//! Tasks drawn on the device against the reference: integers bit for bit.
+
+mod common;
+
+use common::{Device, assert_close, devices, play, run_steps};
+use reptile::gpu::{Gpu, Recording};
+use reptile::kernels::{Axis, RunStep, sample_episode, sample_order, sample_sine};
+use reptile::reference::sampling::{Pool, SineFamily, episode, order, sine_task};
+use reptile::rng::{Phase, Stream};
+use reptile::tasks::{Batches, SineSpec};
+use reptile::wgpu::Buffer;
+
+const AXIS: Axis = Axis { runs: 2, per_run: 3 };
+const ITERATION: u32 = 41;
+const FIRST_TASK: u32 = 5;
+
+fn room(gpu: &Gpu, words: usize) -> Buffer {
+    gpu.storage("test", 4 * words as u64).unwrap()
+}
+
+fn seed(run: usize) -> u64 {
+    (7 << 40) + run as u64
+}
+
+/// The stream of task `task` of the batch.
+fn stream(task: usize, phase: Phase) -> Stream {
+    let number = FIRST_TASK + (task % AXIS.per_run) as u32;
+    Stream::new(seed(task / AXIS.per_run), phase, ITERATION, number)
+}
+
+fn step(run: usize, phase: Phase) -> RunStep {
+    RunStep { iteration: ITERATION, first_task: FIRST_TASK, ..RunStep::new(seed(run), phase, AXIS) }
+}
+
+fn cases() -> Vec<Batches> {
+    let plain = Batches { way: 1, group: 50, tail: 0, steps: 7, batch: 10, replacement: false };
+    vec![
+        Batches { replacement: true, ..plain.clone() },
+        Batches { way: 5, group: 3, steps: 2, batch: 40, ..plain.clone() },
+        Batches { way: 5, group: 15, tail: 5, steps: 4, ..plain.clone() },
+        Batches { way: 2, group: 100, tail: 1, steps: 1, ..plain.clone() },
+        Batches { way: 3, group: 70, steps: 3, batch: 7, replacement: true, tail: 0 },
+        plain,
+    ]
+}
+
+fn wanted_order(stream: &Stream, batches: &Batches) -> Vec<u32> {
+    let pool = Pool { way: batches.way, group: batches.group, tail: batches.tail };
+    order(stream, pool, batches.steps, batches.batch, batches.replacement)
+}
+
+#[test]
+fn minibatch_orders_are_bit_equal() {
+    for Device { name, gpu, .. } in devices().iter() {
+        for batches in cases() {
+            let length = batches.order_len();
+            let buffer = room(gpu, AXIS.tasks() * length);
+            let (runs, offset) = run_steps(gpu, AXIS, |run| step(run, Phase::Adapt));
+            let mut out = Recording::default();
+            sample_order(gpu, &mut out, AXIS, &batches, &runs, &buffer).unwrap();
+            play(gpu, &out, offset);
+            let got: Vec<u32> = gpu.read(&buffer, 0, AXIS.tasks() * length).unwrap();
+            for (task, got) in got.chunks(length).enumerate() {
+                let wanted = wanted_order(&stream(task, Phase::Adapt), &batches);
+                assert_eq!(got, wanted, "task {task}, {batches:?}, {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sine_tasks_agree_with_the_reference() {
+    let spec = SineSpec {
+        amplitude: [0.1, 5.0],
+        phase: [0.0, std::f32::consts::TAU],
+        range: [-5.0, 5.0],
+        points: 50,
+        shots: 10,
+    };
+    let family = SineFamily {
+        amplitude: spec.amplitude,
+        phase: spec.phase,
+        range: spec.range,
+        points: spec.points,
+    };
+    let batches =
+        |group, tail| Batches { way: 1, group, tail, steps: 6, batch: 8, replacement: false };
+    for Device { name, gpu, .. } in devices().iter() {
+        for (batches, queries) in
+            [(batches(50, 0), false), (batches(50, 9), false), (batches(10, 0), true)]
+        {
+            let (tasks, support, points) = (AXIS.tasks(), batches.support(), spec.points);
+            let rows = [support, support, points, points].map(|count| room(gpu, 4 * tasks * count));
+            let order = room(gpu, tasks * batches.order_len());
+            let (runs, offset) = run_steps(gpu, AXIS, |run| step(run, Phase::Train));
+            let mut out = Recording::default();
+            let [sx, sy, qx, qy] = &rows;
+            sample_sine(
+                gpu,
+                &mut out,
+                &spec,
+                AXIS,
+                &batches,
+                queries,
+                &runs,
+                &order,
+                [sx, sy],
+                [qx, qy],
+            )
+            .unwrap();
+            play(gpu, &out, offset);
+            let column = |buffer: &Buffer, count: usize| -> Vec<f32> {
+                let rows: Vec<f32> = gpu.read(buffer, 0, 4 * tasks * count).unwrap();
+                rows.chunks(4).map(|row| row[0]).collect()
+            };
+            let [x, y] = [column(sx, support), column(sy, support)];
+            let [query_x, query_y] = [column(qx, points), column(qy, points)];
+            let orders: Vec<u32> = gpu.read(&order, 0, tasks * batches.order_len()).unwrap();
+            for task in 0..tasks {
+                let stream = stream(task, Phase::Train);
+                let wanted = sine_task(&stream, &family, support);
+                let what = format!("task {task}, {support} support points, {name}");
+                let own = task * support..(task + 1) * support;
+                assert_close(&what, &x[own.clone()], &wanted.support_x, 1e-6);
+                assert_close(&what, &y[own], &wanted.support_y, 1e-5);
+                let order = &orders[task * batches.order_len()..][..batches.order_len()];
+                assert_eq!(order, wanted_order(&stream, &batches), "{what}");
+                if queries {
+                    let own = task * points..(task + 1) * points;
+                    assert_close(&what, &query_x[own.clone()], &wanted.query_x, 1e-6);
+                    assert_close(&what, &query_y[own], &wanted.query_y, 1e-5);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn episodes_are_bit_equal() {
+    // Classes of different sizes, the smallest just large enough, some of them turned.
+    let sizes: Vec<u32> = (0..23).map(|class| 6 + class % 5).collect();
+    let mut first = 0;
+    let table: Vec<[u32; 2]> = sizes
+        .iter()
+        .enumerate()
+        .map(|(class, size)| {
+            first += size;
+            [(first - size) | (class as u32 % 4) << 30, *size]
+        })
+        .collect();
+    for Device { name, gpu, .. } in devices().iter() {
+        for (way, shots, queries) in [(5, 4, 2), (20, 1, 1), (23, 5, 1), (2, 1, 0)] {
+            let batches =
+                Batches { way, group: shots, tail: 0, steps: 2, batch: 3, replacement: false };
+            let tasks = AXIS.tasks();
+            let classes = gpu.storage_with("classes", &table).unwrap();
+            let order = room(gpu, tasks * batches.order_len());
+            let support = room(gpu, tasks * way * shots);
+            let query = room(gpu, tasks * way * queries);
+            let (runs, offset) = run_steps(gpu, AXIS, |run| step(run, Phase::Test));
+            let mut out = Recording::default();
+            sample_episode(
+                gpu,
+                &mut out,
+                AXIS,
+                &batches,
+                queries,
+                &runs,
+                (&classes, table.len()),
+                &order,
+                &support,
+                &query,
+            )
+            .unwrap();
+            play(gpu, &out, offset);
+            let got: Vec<u32> = gpu.read(&support, 0, tasks * way * shots).unwrap();
+            let got_query: Vec<u32> = match queries {
+                0 => Vec::new(),
+                _ => gpu.read(&query, 0, tasks * way * queries).unwrap(),
+            };
+            let orders: Vec<u32> = gpu.read(&order, 0, tasks * batches.order_len()).unwrap();
+            for task in 0..tasks {
+                let stream = stream(task, Phase::Test);
+                let images_in = |class: u32| sizes[class as usize];
+                let wanted = episode(
+                    &stream,
+                    table.len() as u32,
+                    &images_in,
+                    way as u32,
+                    shots as u32,
+                    queries as u32,
+                );
+                let numbers = |picks: &[(u32, u32)]| -> Vec<u32> {
+                    picks.iter().map(|(class, image)| table[*class as usize][0] + image).collect()
+                };
+                let what = format!("task {task}, {way}-way {shots}-shot, {name}");
+                let own = |count: usize| task * way * count..(task + 1) * way * count;
+                assert_eq!(got[own(shots)], numbers(&wanted.support), "{what}");
+                assert_eq!(got_query[own(queries)], numbers(&wanted.query), "{what}");
+                let order = &orders[task * batches.order_len()..][..batches.order_len()];
+                assert_eq!(order, wanted_order(&stream, &batches), "{what}");
+            }
+        }
+    }
+}
