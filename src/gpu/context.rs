@@ -110,6 +110,12 @@ impl Gpu {
         Ok(kernel)
     }
 
+    /// Name and text of every kernel compiled so far, for tools that read WGSL.
+    pub fn kernel_texts(&self) -> Vec<(&'static str, String)> {
+        let kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        kernels.iter().map(|(text, kernel)| (kernel.name(), text.clone())).collect()
+    }
+
     /// Blocks until everything submitted so far has run.
     ///
     /// # Errors
