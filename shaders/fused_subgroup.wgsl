@@ -116,7 +116,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                         z[(H_START[l] + s * BATCH + b) % Z_TOTAL] = before;
                     }
                     var after = activate(ACTIVATIONS[l], before);
-                    if (UNITS[l] % 4u != 0u) {
+                    // Lanes without units must stay zero: the head's gradient reads them.
+                    if (UNITS[l] < 4u * LANES * SLOTS[l]) {
                         after = without_padding(after, 4u * (s * LANES + lane), UNITS[l]);
                     }
                     h[H_START[l] + s * BATCH + b] = after;

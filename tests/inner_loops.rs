@@ -280,9 +280,11 @@ fn fused_and_layered_agree_to_one_part_in_100000_after_32_steps() {
 }
 
 #[test]
-fn wide_and_linear_networks_and_large_batches_agree_with_float64() {
+fn wide_narrow_and_linear_networks_and_large_batches_agree_with_float64() {
     let wide = Case { hidden: vec![(128, Activation::Relu)], steps: 4, ..sine_case() };
     check(&wide, &ALL, true);
+    let narrow = Case { hidden: vec![(20, Activation::Tanh)], steps: 4, ..sine_case() };
+    check(&narrow, &ALL, true);
     let linear = Case { hidden: vec![], inputs: 9, outputs: 3, steps: 4, ..sine_case() };
     check(&linear, &ALL, true);
     let large = Case {

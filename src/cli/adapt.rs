@@ -37,7 +37,7 @@ pub struct Adapt {
     #[arg(long)]
     batch: Option<usize>,
     /// Inner rate α (the run's own by default).
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     rate: Option<f32>,
     /// Inner optimiser (the run's own by default).
     #[arg(long)]

@@ -1,0 +1,130 @@
+//! What the tests of the program share.
+#![allow(dead_code)] // each test file uses its own part
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use safetensors::SafeTensors;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program.
+pub fn reptile() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reptile"));
+    command.timeout(Duration::from_secs(120));
+    command
+}
+
+/// `train` with the preset that every test here starts from.
+pub fn sine_config() -> [&'static str; 3] {
+    ["train", "--preset", "sine"]
+}
+
+pub fn stdout(command: &mut Command) -> String {
+    let output = command.assert().success();
+    String::from_utf8(output.get_output().stdout.clone()).unwrap()
+}
+
+pub fn stderr(assert: Assert) -> String {
+    String::from_utf8_lossy(&assert.get_output().stderr).into_owned()
+}
+
+/// What the program says when it refuses with exit code 1.
+pub fn refusal(command: &mut Command) -> String {
+    stderr(command.assert().code(1))
+}
+
+pub fn lines_of(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A run in a temporary folder.
+pub struct Run {
+    folder: TempDir,
+    pub output: String,
+}
+
+impl Run {
+    /// Trains the sine preset with more arguments.
+    pub fn train(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("run");
+        let assert =
+            reptile().args(sine_config()).args(arguments).arg("--out").arg(&out).assert().success();
+        Self { folder, output: stderr(assert) }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("run")
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(name)).unwrap()
+    }
+
+    pub fn checkpoint(&self, number: &str) -> PathBuf {
+        self.path().join("checkpoints").join(format!("{number}.safetensors"))
+    }
+
+    /// The numbers of the checkpoints, in order.
+    pub fn checkpoints(&self) -> Vec<String> {
+        numbers(&self.path())
+    }
+}
+
+/// The numbers of the checkpoints of a run's folder, in order.
+pub fn numbers(run: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(run.join("checkpoints"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+pub fn eval_json(run: impl AsRef<Path>, arguments: &[&str]) -> Value {
+    let mut command = reptile();
+    command.arg("eval").arg(run.as_ref()).arg("--json").args(arguments);
+    let mut value: Value = serde_json::from_str(&stdout(&mut command)).unwrap();
+    value.as_object_mut().unwrap().remove("checkpoint");
+    value
+}
+
+/// The bytes of every tensor of a checkpoint.
+pub fn bytes_of_parameters(checkpoint: &Path) -> BTreeMap<String, Vec<u8>> {
+    let bytes = std::fs::read(checkpoint).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect()
+}
+
+/// Waits up to a minute.
+pub fn wait_for(condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(60), "waited for a minute");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sends a signal by its name.
+pub fn signal(child: &std::process::Child, name: &str) {
+    let status = std::process::Command::new("kill")
+        .args([&format!("-{name}"), &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+/// Whether a file is there and not empty.
+pub trait HasContent {
+    fn exists_with_content(&self) -> bool;
+}
+
+impl HasContent for PathBuf {
+    fn exists_with_content(&self) -> bool {
+        self.metadata().is_ok_and(|metadata| metadata.len() > 0)
+    }
+}

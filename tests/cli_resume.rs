@@ -1,0 +1,153 @@
+//! Resuming is exact, whatever ended the run.
+
+mod cli_common;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use cli_common::{
+    Run, bytes_of_parameters, lines_of, numbers, refusal, reptile, signal, stderr, wait_for,
+};
+
+/// Arguments of the jobs whose resume is tested: every kind of state there is.
+const JOBS: [&[&str]; 3] = [
+    &[],
+    &[
+        "--set",
+        "inner.optimizer=adam",
+        "--set",
+        "inner.rate=0.002",
+        "--set",
+        "outer.optimizer=adam",
+        "--set",
+        "outer.rate=0.002",
+    ],
+    &[
+        "--set",
+        "inner.optimizer=adam",
+        "--set",
+        "inner.rate=0.002",
+        "--set",
+        "inner.beta1=0.5",
+        "--set",
+        "inner.state=slot",
+        "--set",
+        "outer.optimizer=momentum",
+        "--set",
+        "outer.rate=0.02",
+        "--set",
+        "outer.meta_batch=3",
+    ],
+];
+
+/// Slow enough to be killed in the middle.
+const LENGTH: [&str; 6] =
+    ["--iterations", "200", "--set", "log.checkpoint_every=10", "--set", "inner.epochs=40"];
+
+#[test]
+fn a_killed_run_resumes_to_the_same_bytes() {
+    for job in JOBS {
+        let arguments = [&LENGTH[..], job].concat();
+        let straight = Run::train(&arguments);
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("run");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_reptile"))
+            .args(["train", "--preset", "sine"])
+            .args(&arguments)
+            .arg("--out")
+            .arg(&out)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for(|| out.join("checkpoints").is_dir() && numbers(&out).len() >= 2);
+        signal(&child, "KILL");
+        assert!(!child.wait().unwrap().success());
+        let last = numbers(&out).pop().unwrap();
+        assert_ne!(last, "0000000200", "the run was over before it was killed");
+        let text =
+            stderr(reptile().args(["train", "--resume", "--out"]).arg(&out).assert().success());
+        assert!(text.contains("resuming at iteration"), "{text}");
+        let end = out.join("checkpoints/0000000200.safetensors");
+        assert_eq!(
+            bytes_of_parameters(&straight.checkpoint("0000000200")),
+            bytes_of_parameters(&end),
+            "{job:?}"
+        );
+        assert_no_duplicates(&out);
+    }
+}
+
+fn assert_no_duplicates(run: &Path) {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    for line in lines_of(&text) {
+        let key = format!("{} {} {}", line["kind"], line["iteration"], line["run"]);
+        assert!(seen.insert(key.clone()), "{key} stands twice");
+    }
+}
+
+#[test]
+fn more_iterations_can_be_added() {
+    let constant = ["--set", "outer.schedule={kind='constant'}"];
+    let straight = Run::train(&[&["--iterations", "80"], &constant[..]].concat());
+    let run = Run::train(&[&["--iterations", "30"], &constant[..]].concat());
+    reptile()
+        .args(["train", "--resume", "--iterations", "80", "--out"])
+        .arg(run.path())
+        .assert()
+        .success();
+    assert_eq!(
+        bytes_of_parameters(&straight.checkpoint("0000000080")),
+        bytes_of_parameters(&run.checkpoint("0000000080")),
+    );
+}
+
+#[test]
+fn another_configuration_is_refused() {
+    let run = Run::train(&["--iterations", "20"]);
+    let text = refusal(
+        reptile().args(["train", "--resume", "--set", "inner.rate=0.5", "--out"]).arg(run.path()),
+    );
+    assert!(text.contains("rate = 0.5") && text.contains("--out"), "{text}");
+}
+
+#[test]
+fn an_existing_run_is_not_overwritten() {
+    let run = Run::train(&["--iterations", "20"]);
+    let before = std::fs::read(run.checkpoint("0000000020")).unwrap();
+    let text = refusal(reptile().args(["train", "--preset", "sine", "--out"]).arg(run.path()));
+    assert!(text.contains("--resume"), "{text}");
+    assert_eq!(before, std::fs::read(run.checkpoint("0000000020")).unwrap());
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_one_before_offered() {
+    let run = Run::train(&["--iterations", "60", "--set", "log.checkpoint_every=20"]);
+    let straight = bytes_of_parameters(&run.checkpoint("0000000060"));
+    let newest = run.checkpoint("0000000060");
+    let mut bytes = std::fs::read(&newest).unwrap();
+    let place = bytes.len() - 7;
+    bytes[place] ^= 0x10;
+    std::fs::write(&newest, &bytes).unwrap();
+    let resume = || {
+        let mut command = reptile();
+        command.args(["train", "--resume", "--out"]).arg(run.path());
+        command
+    };
+    let text = refusal(&mut resume());
+    assert!(text.contains("dense3.weight") || text.contains("dense3.bias"), "{text}");
+    assert!(text.contains("--checkpoint") && text.contains("0000000040"), "{text}");
+    resume().arg("--checkpoint").arg(run.checkpoint("0000000040")).assert().success();
+    assert_eq!(straight, bytes_of_parameters(&newest));
+    std::fs::write(&newest, b"not a checkpoint").unwrap();
+    let text = refusal(reptile().arg("eval").arg(run.path()));
+    assert!(text.contains("0000000060"), "{text}");
+}
+
+#[test]
+fn resuming_needs_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = refusal(reptile().args(["train", "--resume", "--out"]).arg(folder.path()));
+    assert!(text.contains("holds no run"), "{text}");
+    reptile().args(["train", "--resume"]).assert().code(2);
+}
