@@ -5,7 +5,24 @@
 //!   [`meta::Adaptation`] adapts given parameters to many tasks at once.
 //! - [`gpu::Gpu`] opens an adapter or takes your device.
 //! - [`run::Session`] trains a [`run::Config`] into a folder, with checkpoints and metrics.
-//! - [`reference`] is the float64 twin of the kernels, which the tests compare them with.
+//! - [`mod@reference`] is the float64 twin of the kernels, which the tests compare them with.
+//!
+//! ```
+//! use reptile::gpu::{AdapterChoice, Gpu, GpuOptions};
+//! use reptile::run::{Config, Job, presets};
+//!
+//! let gpu = Gpu::request(&AdapterChoice::default(), GpuOptions::default())?;
+//! let config = Config::from_toml(presets::get("sine")?, "preset sine")?;
+//! let job = Job::new(&gpu, config, &mut |_, _| {})?;
+//! let mut trainer = job.trainer(&gpu)?;
+//! trainer.advance(100, |iteration| {
+//!     println!("{}: {:?}", iteration.iteration, iteration.losses);
+//!     true
+//! })?;
+//! let parameters = trainer.snapshot()?.parameters;
+//! assert_eq!(parameters[0].len(), 4353);
+//! # Ok::<(), reptile::Error>(())
+//! ```
 
 pub mod cli;
 pub mod error;

@@ -7,8 +7,8 @@ use crate::kernels::{
 };
 use crate::model::{Activation, Dense};
 
-/// Records dx = (dz · Wᵀ) ⊙ activation'(h). `dz` [T, B, out], `theta` [T, `stride` vectors], `h` and
-/// `dx` [T, B, in], where `before` is the activation that made `h`; `z` like `h` is read for GELU.
+/// Records dx = (dz · Wᵀ) ⊙ activation'(h). `dz` `[T, B, out]`, `theta` [T, `stride` vectors], `h` and
+/// `dx` `[T, B, in]`, where `before` is the activation that made `h`; `z` like `h` is read for GELU.
 ///
 /// # Errors
 /// See [`call`].

@@ -7,7 +7,7 @@ use crate::kernels::{
 };
 use crate::model::Dense;
 
-/// Records one layer. `x` [T, B, in], `theta` [T, `stride` vectors], `h` [T, B, out]; `z` like `h`
+/// Records one layer. `x` `[T, B, in]`, `theta` [T, `stride` vectors], `h` `[T, B, out]`; `z` like `h`
 /// is written for GELU alone.
 ///
 /// # Errors

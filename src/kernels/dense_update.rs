@@ -41,14 +41,14 @@ impl InnerRule {
     }
 }
 
-/// Adam's moments, [T, stride]; buffers of their own even where they are not used.
+/// Adam's moments, `[T, stride]`; buffers of their own even where they are not used.
 #[derive(Clone, Debug)]
 pub struct InnerState {
     pub second: wgpu::Buffer,
     pub first: wgpu::Buffer,
 }
 
-/// Records the step on one layer: `x` [T, B, in], `dz` [T, B, out], `theta` [T, `stride` vectors].
+/// Records the step on one layer: `x` `[T, B, in]`, `dz` `[T, B, out]`, `theta` [T, `stride` vectors].
 ///
 /// # Errors
 /// See [`call`].

@@ -43,7 +43,7 @@ pub struct FusedLoop<'a> {
     /// [T, stride]: parameters after it.
     pub theta: &'a wgpu::Buffer,
     pub state: &'a InnerState,
-    /// [T, K]
+    /// `[T, K]`
     pub losses: &'a wgpu::Buffer,
 }
 

@@ -23,7 +23,7 @@ pub struct ImageBatch {
     pub order_len: Option<usize>,
 }
 
-/// Records batch_x [T, B, C·H·W] (0..1) and labels [T, B]. `numbers` [T, examples] are image
+/// Records batch_x `[T, B, C·H·W]` (0..1) and labels `[T, B]`. `numbers` `[T, examples]` are image
 /// numbers with the rotation in the two high bits.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use crate::kernels::{
 use crate::model::{Loss, Model};
 use crate::tasks::Batches;
 
-/// Records batch_x [T, B, in] and batch_y ([T, B, out] or labels [T, B]) = the rows of the support
+/// Records batch_x `[T, B, in]` and batch_y (`[T, B, out]` or labels `[T, B]`) = the rows of the support
 /// set that the task's order names from the inner step's start on.
 ///
 /// # Errors

@@ -19,9 +19,9 @@ pub struct LossCall<'a> {
     pub gradient: bool,
     /// Names the column of `losses`.
     pub inner: (&'a InnerSteps, usize),
-    /// [T, B, outputs], padded.
+    /// `[T, B, outputs]`, padded.
     pub outputs_buffer: &'a wgpu::Buffer,
-    /// [T, B, outputs] padded numbers, or [T, B] labels.
+    /// `[T, B, outputs]` padded numbers, or `[T, B]` labels.
     pub targets: &'a wgpu::Buffer,
     /// [T, steps]: mean loss.
     pub losses: &'a wgpu::Buffer,

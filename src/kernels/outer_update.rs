@@ -45,15 +45,15 @@ pub struct OuterUpdate<'a> {
     pub adapted: &'a wgpu::Buffer,
     /// [T, vectors]: θ before the last inner step, for FOMAML.
     pub anchors: &'a wgpu::Buffer,
-    /// [R, vectors]
+    /// `[R, vectors]`
     pub theta: &'a wgpu::Buffer,
     /// [R, vectors]: momentum or Adam's first moment.
     pub first: &'a wgpu::Buffer,
     /// [R, vectors]: Adam's second moment.
     pub second: &'a wgpu::Buffer,
-    /// [T, steps]
+    /// `[T, steps]`
     pub losses: &'a wgpu::Buffer,
-    /// [slots, R, steps]
+    /// `[slots, R, steps]`
     pub metrics: &'a wgpu::Buffer,
 }
 

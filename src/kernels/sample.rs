@@ -36,8 +36,8 @@ fn passes(batches: &Batches) -> usize {
     batches.passes().max(1)
 }
 
-/// Records sine tasks: support rows [T, N], `order` and, if `queries`, the whole grid as query rows
-/// [T, points].
+/// Records sine tasks: support rows `[T, N]`, `order` and, if `queries`, the whole grid as query rows
+/// `[T, points]`.
 ///
 /// # Errors
 /// See [`call`].
@@ -77,8 +77,8 @@ pub fn sample_sine(
     call(gpu, recording, &source, &arguments, [blocks, 1 + passes(batches), axis.tasks()])
 }
 
-/// Records episodes: image numbers of the support [T, N] and of the queries
-/// [T, way · `queries`], and `order`. `classes` [class count] holds (first image, images).
+/// Records episodes: image numbers of the support `[T, N]` and of the queries
+/// [T, way · `queries`], and `order`. `classes` `[class count]` holds (first image, images).
 ///
 /// # Errors
 /// See [`call`].

@@ -59,7 +59,7 @@ pub struct Adaptation {
     tasks: TaskBuffers,
     inner: InnerLoop,
     runs: RunSteps,
-    /// [packed]
+    /// `[packed]`
     theta: wgpu::Buffer,
     state: [wgpu::Buffer; 2],
     adam_steps: u64,
@@ -159,7 +159,7 @@ impl Adaptation {
         self.inner.kind()
     }
 
-    /// The adapted parameters on the device: [T, packed] floats in the layout of [`crate::model`].
+    /// The adapted parameters on the device: `[T, packed]` floats in the layout of [`crate::model`].
     pub fn parameters(&self) -> &wgpu::Buffer {
         &self.inner.theta
     }
@@ -260,7 +260,7 @@ impl Adaptation {
         Ok(read(before)?.into_iter().zip(read(after)?).map(|(a, b)| [a, b]).collect())
     }
 
-    /// The adapted parameters, [T][P] canonical.
+    /// The adapted parameters, `[T][P]` canonical.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
@@ -276,7 +276,7 @@ impl Adaptation {
         self.gpu.read(&self.inner.losses, 0, self.axis.per_run * self.setup.batches.steps)
     }
 
-    /// Predictions or logits of the queries, [T, Q, out], before (only where scores are wanted)
+    /// Predictions or logits of the queries, `[T, Q, out]`, before (only where scores are wanted)
     /// and after adaptation.
     ///
     /// # Errors
@@ -291,7 +291,7 @@ impl Adaptation {
         Ok([read(&self.before)?, read(&self.after)?])
     }
 
-    /// Inputs [T, N, in] and targets [T, N, out] of the support sets of a regression.
+    /// Inputs `[T, N, in]` and targets `[T, N, out]` of the support sets of a regression.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
@@ -299,7 +299,7 @@ impl Adaptation {
         self.tasks.read_support(&self.gpu, &self.setup.model)
     }
 
-    /// Inputs [T, Q, in] and targets [T, Q, out] of the query sets of a regression.
+    /// Inputs `[T, Q, in]` and targets `[T, Q, out]` of the query sets of a regression.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.

@@ -35,13 +35,13 @@ pub struct InnerLoop {
     pub theta: wgpu::Buffer,
     /// [T, packed]: the tasks' parameters before the last segment (FOMAML alone).
     pub anchors: wgpu::Buffer,
-    /// [T, packed] each: the tasks' optimiser state.
+    /// `[T, packed]` each: the tasks' optimiser state.
     pub state: InnerState,
     /// [T, K]: the loss of each minibatch before its step.
     pub losses: wgpu::Buffer,
     hits: wgpu::Buffer,
     layers: Vec<LayerBuffers>,
-    /// [T, B, in] and targets of one minibatch.
+    /// `[T, B, in]` and targets of one minibatch.
     batch: [wgpu::Buffer; 2],
 }
 

@@ -5,7 +5,7 @@ use crate::gpu::{Gpu, Recording, size_of_f32s};
 use crate::kernels::{InnerStep, InnerSteps, LossCall, dense_forward, loss};
 use crate::model::Model;
 
-/// Buffers of one pass over [T, Q] queries.
+/// Buffers of one pass over `[T, Q]` queries.
 #[derive(Debug)]
 pub struct QueryPass {
     tasks: usize,
@@ -45,7 +45,7 @@ impl QueryPass {
         })
     }
 
-    /// Records the forward pass of parameters `theta` [T, packed] on `x` [T, Q, in].
+    /// Records the forward pass of parameters `theta` `[T, packed]` on `x` `[T, Q, in]`.
     ///
     /// # Errors
     /// See [`crate::kernels::call`].
@@ -66,7 +66,7 @@ impl QueryPass {
         Ok(())
     }
 
-    /// Records loss and accuracy of the outputs against `targets` (values [T, Q, out] or labels).
+    /// Records loss and accuracy of the outputs against `targets` (values `[T, Q, out]` or labels).
     ///
     /// # Errors
     /// See [`crate::kernels::call`].
@@ -96,7 +96,7 @@ impl QueryPass {
         )
     }
 
-    /// [T, Q, out], padded: predictions or logits.
+    /// `[T, Q, out]`, padded: predictions or logits.
     pub fn outputs(&self) -> &wgpu::Buffer {
         &self.layers[self.layers.len() - 1][0]
     }

@@ -13,15 +13,15 @@ pub struct Snapshot {
     pub adam_steps: u64,
     /// Independent runs R.
     pub runs: usize,
-    /// [R][P]
+    /// `[R][P]`
     pub parameters: Vec<Vec<f32>>,
-    /// [R][P], or [R · M][P] with the policy `slot`; empty where there is none.
+    /// `[R][P]`, or `[R · M][P]` with the policy `slot`; empty where there is none.
     pub inner_second: Vec<Vec<f32>>,
     /// Likewise.
     pub inner_first: Vec<Vec<f32>>,
-    /// [R][P] momentum or Adam's first moment; empty where there is none.
+    /// `[R][P]` momentum or Adam's first moment; empty where there is none.
     pub outer_first: Vec<Vec<f32>>,
-    /// [R][P] Adam's second moment; empty where there is none.
+    /// `[R][P]` Adam's second moment; empty where there is none.
     pub outer_second: Vec<Vec<f32>>,
 }
 
@@ -42,7 +42,7 @@ fn mean(sets: &[Vec<f32>]) -> Vec<f32> {
         .collect()
 }
 
-/// Writes canonical `sets` to a packed buffer [sets, packed].
+/// Writes canonical `sets` to a packed buffer `[sets, packed]`.
 pub(crate) fn upload(gpu: &Gpu, model: &Model, buffer: &wgpu::Buffer, sets: &[Vec<f32>]) {
     let packed: Vec<f32> = sets.iter().flat_map(|set| model.pack(set)).collect();
     gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&packed));

@@ -183,7 +183,7 @@ impl TaskBuffers {
         }
     }
 
-    /// Records the minibatch of one inner step: `x` [T, batch, in], `y` targets or labels.
+    /// Records the minibatch of one inner step: `x` `[T, batch, in]`, `y` targets or labels.
     ///
     /// # Errors
     /// See [`crate::kernels::call`].
@@ -246,28 +246,28 @@ impl TaskBuffers {
         Ok([x, y])
     }
 
-    /// Uploads minibatch orders [T, order length]; this and the other uploads may hold fewer tasks
+    /// Uploads minibatch orders `[T, order length]`; this and the other uploads may hold fewer tasks
     /// than the batch.
     pub fn upload_order(&self, gpu: &Gpu, order: &[u32]) {
         gpu.queue().write_buffer(&self.order, 0, bytemuck::cast_slice(order));
     }
 
-    /// Uploads support rows: inputs [T, N, in].
+    /// Uploads support rows: inputs `[T, N, in]`.
     pub fn upload_support_x(&self, gpu: &Gpu, model: &Model, x: &[f32]) {
         upload_rows(gpu, &self.support[0], x, model.inputs());
     }
 
-    /// Uploads support targets: values [T, N, out].
+    /// Uploads support targets: values `[T, N, out]`.
     pub fn upload_support_values(&self, gpu: &Gpu, model: &Model, y: &[f32]) {
         upload_rows(gpu, &self.support[1], y, model.outputs());
     }
 
-    /// Uploads support labels [T, N].
+    /// Uploads support labels `[T, N]`.
     pub fn upload_support_labels(&self, gpu: &Gpu, labels: &[u32]) {
         gpu.queue().write_buffer(&self.support[1], 0, bytemuck::cast_slice(labels));
     }
 
-    /// Uploads query inputs [T, Q, in].
+    /// Uploads query inputs `[T, Q, in]`.
     pub fn upload_query_x(&self, gpu: &Gpu, model: &Model, x: &[f32]) {
         upload_rows(gpu, &self.query[0], x, model.inputs());
     }

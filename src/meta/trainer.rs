@@ -68,13 +68,13 @@ pub struct Trainer {
     inner: InnerLoop,
     runs: RunSteps,
     recording: Recording,
-    /// [R, packed]
+    /// `[R, packed]`
     theta: wgpu::Buffer,
     /// [R, packed]: inner second and first moment that tasks share.
     shared: [wgpu::Buffer; 2],
     /// [R, packed]: outer momentum or first moment, and second moment.
     outer: [wgpu::Buffer; 2],
-    /// [RING, R, K]
+    /// `[RING, R, K]`
     metrics: wgpu::Buffer,
     iteration: u64,
     adam_steps: u64,
@@ -197,7 +197,7 @@ impl Trainer {
         self.recording.kernel_names().collect()
     }
 
-    /// The parameters on the device: [R, packed] floats in the layout of [`crate::model`].
+    /// The parameters on the device: `[R, packed]` floats in the layout of [`crate::model`].
     pub fn parameters(&self) -> &wgpu::Buffer {
         &self.theta
     }
@@ -207,7 +207,7 @@ impl Trainer {
         self.axis.runs
     }
 
-    /// Second and first moments [R, packed] that a new task starts from, and the Adam steps that
+    /// Second and first moments `[R, packed]` that a new task starts from, and the Adam steps that
     /// they have seen; none with the policy `slot`.
     pub(super) fn task_state(&self) -> Option<([&wgpu::Buffer; 2], u64)> {
         let shared = self.setup.inner.state != StatePolicy::Slot;

@@ -46,7 +46,7 @@ pub enum Loss {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub enum LayerSpec {
-    /// y = activation(W x + b), W of shape [units, inputs].
+    /// y = activation(W x + b), W of shape `[units, inputs]`.
     Dense {
         units: usize,
         #[serde(default)]

@@ -1,7 +1,7 @@
 //! What `adapt` writes: the parameters that T tasks were adapted to, in one safetensors file.
 //!
-//! Tensors, all f32: each parameter by its name [T, ...shape]; `support_loss` [T, K]; with
-//! queries `query_output` [T, Q, outputs]. Metadata (strings): `format`, `base` (SHA-256 of the
+//! Tensors, all f32: each parameter by its name [T, ...shape]; `support_loss` `[T, K]`; with
+//! queries `query_output` `[T, Q, outputs]`. Metadata (strings): `format`, `base` (SHA-256 of the
 //! checkpoint's file), `steps`, `batch`, `rate`, `optimizer`, `seed`.
 
 use std::collections::BTreeMap;

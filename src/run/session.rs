@@ -167,8 +167,9 @@ impl Session {
             if iteration >= config.iterations {
                 break Outcome::Finished;
             }
-            let next =
-                |every: u64| if every == 0 { u64::MAX } else { (iteration / every + 1) * every };
+            let next = |every: u64| {
+                iteration.checked_div(every).map_or(u64::MAX, |done| (done + 1) * every)
+            };
             let end = config
                 .iterations
                 .min(next(config.log.checkpoint_every))

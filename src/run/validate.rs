@@ -229,6 +229,9 @@ fn evaluation(config: &Config) -> Result<()> {
 mod tests {
     use crate::run::{Config, presets};
 
+    /// A preset, assignments on top of it, and what the message must hold.
+    type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+
     /// The message that `assignments` on top of a preset meet.
     fn refused(preset: &str, assignments: &[(&str, &str)]) -> String {
         let list: Vec<_> =
@@ -239,7 +242,7 @@ mod tests {
 
     #[test]
     fn each_impossible_value_names_its_key() {
-        let cases: [(&str, &[(&str, &str)], &str); 16] = [
+        let cases: [Case; 16] = [
             ("sine", &[("runs", "0")], "runs"),
             ("sine", &[("iterations", "0")], "iterations"),
             ("sine", &[("inner.rate", "0")], "inner.rate"),

@@ -3,10 +3,10 @@
 //! | tensor | type and shape | |
 //! |---|---|---|
 //! | `support_x` | f32 [T, N, ...input] | the model's input shape |
-//! | `support_y` | f32 [T, N, outputs] for mse; i64 or i32 [T, N] for cross-entropy | |
+//! | `support_y` | f32 `[T, N, outputs]` for mse; i64 or i32 `[T, N]` for cross-entropy | |
 //! | `query_x` | f32 [T, Q, ...input] | optional |
 //! | `query_y` | as `support_y`, with Q | optional, only with `query_x` |
-//! | `order` | i32 or i64 [T, K, B] | optional: the minibatches, indices into N |
+//! | `order` | i32 or i64 `[T, K, B]` | optional: the minibatches, indices into N |
 
 #[cfg(test)]
 mod tests;
@@ -25,9 +25,9 @@ const KNOWN: [&str; 5] = ["support_x", "support_y", "query_x", "query_y", "order
 /// What the examples should map to.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
-    /// For mse: [T, N, outputs].
+    /// For mse: `[T, N, outputs]`.
     Values(Vec<f32>),
-    /// For cross-entropy: [T, N], each below the number of outputs.
+    /// For cross-entropy: `[T, N]`, each below the number of outputs.
     Labels(Vec<u32>),
 }
 
@@ -36,7 +36,7 @@ pub enum Targets {
 pub struct Query {
     /// Examples of each task, Q.
     pub count: usize,
-    /// [T, Q, inputs].
+    /// `[T, Q, inputs]`.
     pub x: Vec<f32>,
     /// What they should map to, if known.
     pub y: Option<Targets>,
@@ -49,7 +49,7 @@ pub struct Order {
     pub steps: usize,
     /// Examples in a minibatch, B.
     pub batch: usize,
-    /// [T, K, B], each an index into the N support examples of its task.
+    /// `[T, K, B]`, each an index into the N support examples of its task.
     pub indices: Vec<u32>,
 }
 
@@ -60,7 +60,7 @@ pub struct TaskArrays {
     pub tasks: usize,
     /// Support examples of each task, N.
     pub support: usize,
-    /// [T, N, inputs].
+    /// `[T, N, inputs]`.
     pub support_x: Vec<f32>,
     /// What they should map to.
     pub support_y: Targets,

@@ -27,7 +27,7 @@ pub struct ImageClass {
     pub images: u32,
 }
 
-/// Images of one size, packed: pixel p ([C, H, W], row-major) takes bits p · `bits` … of its image,
+/// Images of one size, packed: pixel p (`[C, H, W]`, row-major) takes bits p · `bits` … of its image,
 /// low bits of a word first; every image starts with a fresh word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageSet {
