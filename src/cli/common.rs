@@ -63,7 +63,7 @@ impl DeviceArgs {
         let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
         eprintln!("device: {} ({}, {})", info.name, info.backend, driver.trim());
         if gpu.profile().software && self.device.is_none() {
-            eprintln!("device: this is a CPU that plays GPU; no other adapter was found");
+            eprintln!("device: this is a CPU that plays GPU; no GPU was found");
         }
         Ok(gpu)
     }

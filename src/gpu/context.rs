@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::gpu::adapters::{self, AdapterChoice};
@@ -105,7 +105,9 @@ impl Gpu {
         if let Some(kernel) = kernels.get(&text) {
             return Ok(kernel.clone());
         }
+        let start = Instant::now();
         let kernel = Arc::new(Kernel::compile(self, source.name(), &text, bindings)?);
+        tracing::debug!(kernel = source.name(), elapsed = ?start.elapsed(), "compiled");
         kernels.insert(text, kernel.clone());
         Ok(kernel)
     }

@@ -5,6 +5,7 @@ mod evaluation;
 mod inner;
 mod query;
 mod schedule;
+mod setup;
 mod snapshot;
 mod source;
 mod spec;
@@ -14,10 +15,11 @@ pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint};
 pub use evaluation::{Mean, Summary, evaluate};
 pub use inner::InnerLoop;
 pub use schedule::Schedule;
+pub use setup::{TrainerSetup, inner_rule, memory};
 pub use snapshot::Snapshot;
 pub use source::{DeviceImages, Origin, TaskBuffers};
 pub use spec::{
     Algorithm, EvalSpec, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind,
     StatePolicy, StopSpec,
 };
-pub use trainer::{IterationLosses, Trainer, TrainerSetup, inner_rule, memory};
+pub use trainer::{IterationLosses, Trainer};

@@ -9,38 +9,20 @@ use crate::kernels::{
     Axis, InnerRule, OuterRule, OuterUpdate, RunStep, RunSteps, mean_state, outer_update,
 };
 use crate::meta::inner::{InnerLoop, Start};
+use crate::meta::setup::{TrainerSetup, inner_rule, memory, outer_rule};
 use crate::meta::snapshot::{self, Snapshot};
-use crate::meta::source::{Origin, TaskBuffers};
-use crate::meta::spec::{Algorithm, InnerSpec, OuterSpec, PlanKind, StatePolicy};
+use crate::meta::source::TaskBuffers;
+use crate::meta::spec::{Algorithm, PlanKind, StatePolicy};
 use crate::model::Model;
 use crate::rng::Phase;
-use crate::tasks::Batches;
 
 /// Meta-iterations whose settings and losses the device holds at once.
-const RING: usize = 1024;
+pub(super) const RING: usize = 1024;
 /// How much work one submission should hold: short enough for drivers' watchdogs and for a host
 /// application's frames.
 const SUBMIT_TARGET: Duration = Duration::from_millis(50);
 /// Submissions that may be under way at once.
 const IN_FLIGHT: usize = 2;
-
-/// What a trainer trains, and how.
-#[derive(Clone, Debug)]
-pub struct TrainerSetup {
-    pub model: Model,
-    /// Seed of run 0; run r has `seed + r`.
-    pub seed: u64,
-    /// Independent runs R.
-    pub runs: usize,
-    /// Meta-iterations that the schedules span.
-    pub iterations: u64,
-    pub plan: PlanKind,
-    pub inner: InnerSpec,
-    pub outer: OuterSpec,
-    /// Minibatches of a training task.
-    pub batches: Batches,
-    pub origin: Origin,
-}
 
 /// The inner losses of one meta-iteration, averaged over its tasks.
 #[derive(Clone, Debug, PartialEq)]
@@ -340,94 +322,78 @@ impl Trainer {
         }
     }
 
+    /// Everything that training goes on from, in the order of the snapshot's fields: a name, the
+    /// buffer, and the parameter sets in it (0 where there is no such state).
+    fn state(&self) -> [(&'static str, &wgpu::Buffer, usize); 5] {
+        let inner = inner_rule(&self.setup.inner);
+        let outer = outer_rule(&self.setup.outer);
+        let (second, first, tasks) = match self.setup.inner.state {
+            StatePolicy::Slot => {
+                (&self.inner.state.second, &self.inner.state.first, self.axis.tasks())
+            }
+            StatePolicy::Mean => (&self.shared[0], &self.shared[1], self.axis.runs),
+            StatePolicy::Reset => (&self.shared[0], &self.shared[1], 0),
+        };
+        let runs = self.axis.runs;
+        let count = |sets: usize, used: bool| if used { sets } else { 0 };
+        let moments = matches!(outer, OuterRule::Adam { .. });
+        [
+            ("parameters", &self.theta, runs),
+            ("inner second moments", second, count(tasks, inner.has_second())),
+            ("inner first moments", first, count(tasks, inner.has_first())),
+            ("outer first moments", &self.outer[0], count(runs, outer != OuterRule::Interpolation)),
+            ("outer second moments", &self.outer[1], count(runs, moments)),
+        ]
+    }
+
     /// Everything that training goes on from, brought to the host.
     ///
     /// # Errors
     /// [`Error::DeviceLost`] if the device does not answer.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let model = &self.setup.model;
-        let read = |buffer: &wgpu::Buffer, sets: usize, used: bool| -> Result<Vec<Vec<f32>>> {
-            if used { snapshot::download(&self.gpu, model, buffer, sets) } else { Ok(Vec::new()) }
+        let read = |(_, buffer, sets): (_, &wgpu::Buffer, usize)| match sets {
+            0 => Ok(Vec::new()),
+            sets => snapshot::download(&self.gpu, &self.setup.model, buffer, sets),
         };
-        let rule = inner_rule(&self.setup.inner);
-        let kept = self.setup.inner.state != StatePolicy::Reset;
-        let (state, sets) = match self.setup.inner.state {
-            StatePolicy::Slot => {
-                ([&self.inner.state.second, &self.inner.state.first], self.axis.tasks())
-            }
-            _ => ([&self.shared[0], &self.shared[1]], self.axis.runs),
-        };
-        let outer = outer_rule(&self.setup.outer);
-        let runs = self.axis.runs;
+        let [parameters, inner_second, inner_first, outer_first, outer_second] = self.state();
         Ok(Snapshot {
             iteration: self.iteration,
             adam_steps: self.adam_steps,
-            runs,
-            parameters: read(&self.theta, runs, true)?,
-            inner_second: read(state[0], sets, kept && rule.has_second())?,
-            inner_first: read(state[1], sets, kept && rule.has_first())?,
-            outer_first: read(&self.outer[0], runs, outer != OuterRule::Interpolation)?,
-            outer_second: read(&self.outer[1], runs, matches!(outer, OuterRule::Adam { .. }))?,
+            runs: self.axis.runs,
+            parameters: read(parameters)?,
+            inner_second: read(inner_second)?,
+            inner_first: read(inner_first)?,
+            outer_first: read(outer_first)?,
+            outer_second: read(outer_second)?,
         })
     }
 
-    /// Goes on from `snapshot`, exactly.
+    /// Goes on from `from`, exactly.
     ///
     /// # Errors
     /// [`Error::Config`] if it has another number of runs, or state of other optimisers.
-    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        let rule = inner_rule(&self.setup.inner);
-        let outer = outer_rule(&self.setup.outer);
-        let slot = self.setup.inner.state == StatePolicy::Slot;
-        let kept = self.setup.inner.state != StatePolicy::Reset;
-        let inner_sets = if slot { self.axis.tasks() } else { self.axis.runs };
-        let own = [&self.inner.state.second, &self.inner.state.first];
-        let inner = if slot { own } else { [&self.shared[0], &self.shared[1]] };
-        let runs = self.axis.runs;
-        let count = |sets: usize, used: bool| if used { sets } else { 0 };
-        let parts = [
-            ("parameters", &snapshot.parameters, &self.theta, runs),
-            (
-                "second moments",
-                &snapshot.inner_second,
-                inner[0],
-                count(inner_sets, kept && rule.has_second()),
-            ),
-            (
-                "first moments",
-                &snapshot.inner_first,
-                inner[1],
-                count(inner_sets, kept && rule.has_first()),
-            ),
-            (
-                "outer first moments",
-                &snapshot.outer_first,
-                &self.outer[0],
-                count(runs, outer != OuterRule::Interpolation),
-            ),
-            (
-                "outer second moments",
-                &snapshot.outer_second,
-                &self.outer[1],
-                count(runs, matches!(outer, OuterRule::Adam { .. })),
-            ),
+    pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
+        let stored = [
+            &from.parameters,
+            &from.inner_second,
+            &from.inner_first,
+            &from.outer_first,
+            &from.outer_second,
         ];
-        for (name, sets, _, expected) in &parts {
+        for ((name, _, expected), sets) in self.state().iter().zip(stored) {
             if sets.len() != *expected {
-                return Err(Error::config(
-                    "inner, outer or runs",
-                    format!(
-                        "the checkpoint holds {} sets of {name}, {expected} are needed",
-                        sets.len()
-                    ),
-                ));
+                let message = format!(
+                    "the checkpoint holds {} sets of {name}, and {expected} are needed",
+                    sets.len()
+                );
+                return Err(Error::config("inner, outer or runs", message));
             }
         }
-        for (_, sets, buffer, _) in parts {
+        for ((_, buffer, _), sets) in self.state().into_iter().zip(stored) {
             snapshot::upload(&self.gpu, &self.setup.model, buffer, sets);
         }
-        self.iteration = snapshot.iteration;
-        self.adam_steps = snapshot.adam_steps;
+        self.iteration = from.iteration;
+        self.adam_steps = from.adam_steps;
         Ok(())
     }
 }
@@ -438,54 +404,4 @@ struct Flight {
     count: usize,
     readback: Readback,
     submission: wgpu::SubmissionIndex,
-}
-
-/// The inner optimiser as kernels know it.
-pub fn inner_rule(spec: &InnerSpec) -> InnerRule {
-    use crate::meta::spec::InnerOptimizer as Kind;
-    match spec.optimizer {
-        Kind::Sgd => InnerRule::Sgd,
-        Kind::Adam => {
-            InnerRule::Adam { beta1: spec.beta1, beta2: spec.beta2, epsilon: spec.epsilon }
-        }
-    }
-}
-
-fn outer_rule(spec: &OuterSpec) -> OuterRule {
-    use crate::meta::spec::OuterOptimizer as Kind;
-    match spec.optimizer {
-        Kind::Interpolation => OuterRule::Interpolation,
-        Kind::Momentum => OuterRule::Momentum { momentum: spec.momentum },
-        Kind::Adam => {
-            OuterRule::Adam { beta1: spec.beta1, beta2: spec.beta2, epsilon: spec.epsilon }
-        }
-    }
-}
-
-/// Checks the large buffers of a job before anything is made, and returns their sizes.
-///
-/// # Errors
-/// [`Error::Limit`] that names the buffer, the needed and the available bytes.
-pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
-    let axis = Axis { runs: setup.runs, per_run: setup.outer.meta_batch };
-    let mut memory = crate::gpu::Memory::default();
-    let model = &setup.model;
-    let rule = inner_rule(&setup.inner);
-    let sets = size_of_f32s(axis.tasks() * model.packed_len());
-    memory.add("adapted parameters", sets);
-    if rule.has_second() {
-        memory.add("second moments", sets);
-    }
-    if rule.has_first() {
-        memory.add("first moments", sets);
-    }
-    if setup.outer.algorithm == Algorithm::Fomaml {
-        memory.add("parameters before the last step", sets);
-    }
-    let batch = setup.batches.segments(true).iter().map(|s| s.batch).max().unwrap_or(0);
-    let widest = model.layers().iter().map(|l| l.outputs_padded().max(l.inputs_padded())).max();
-    memory.add("activations", size_of_f32s(axis.tasks() * batch * widest.unwrap_or(0)));
-    memory.add("metrics", size_of_f32s(RING * axis.runs * setup.batches.steps));
-    memory.check(gpu, "lower outer.meta_batch or runs")?;
-    Ok(memory.total())
 }
