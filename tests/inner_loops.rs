@@ -2,9 +2,8 @@
 
 mod common;
 
-use common::{assert_close, devices, integers, network, numbers, widen};
+use common::{activation, assert_close, devices, for_random, integers, network, numbers, widen};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 use reptile::gpu::Gpu;
 use reptile::kernels::InnerRule;
 use reptile::meta::{Adaptation, AdaptationSetup, Origin, PlanKind, StartingPoint};
@@ -186,16 +185,6 @@ fn check(case: &Case, modes: &[&str], fused_fits: bool) {
     }
 }
 
-fn activation() -> impl Strategy<Value = Activation> {
-    prop_oneof![
-        Just(Activation::Tanh),
-        Just(Activation::Relu),
-        Just(Activation::Sigmoid),
-        Just(Activation::Gelu),
-        Just(Activation::Linear),
-    ]
-}
-
 fn case() -> impl Strategy<Value = Case> {
     let network = (
         1..20_usize,
@@ -231,18 +220,7 @@ fn case() -> impl Strategy<Value = Case> {
 
 #[test]
 fn random_networks_agree_with_float64_in_both_plans() {
-    let mut runner = TestRunner::new_with_rng(
-        Config { cases: 8, max_shrink_iters: 8, failure_persistence: None, ..Config::default() },
-        proptest::test_runner::TestRng::deterministic_rng(
-            proptest::test_runner::RngAlgorithm::ChaCha,
-        ),
-    );
-    runner
-        .run(&case(), |case| {
-            check(&case, &FAST, false);
-            Ok(())
-        })
-        .unwrap();
+    for_random(10, case(), |case| check(case, &FAST, false));
 }
 
 /// The sine network of the paper's authors, 32 steps.

@@ -13,18 +13,23 @@ pub enum Schedule {
     Constant,
     /// f · final + (1 − f) · first with f = t / T (the paper's outer step; final = 0: 1 − t / T).
     Linear {
+        /// Rate at t = T (`final` in TOML). Default 0.
         #[serde(rename = "final", default)]
         last: f32,
     },
     /// final + (first − final) · (1 + cos π t / T) / 2
     Cosine {
+        /// Rate at t = T (`final` in TOML). Default 0.
         #[serde(rename = "final", default)]
         last: f32,
     },
     /// first · ratio^(t / every); with `staircase` the exponent is rounded down.
     Exponential {
+        /// Factor on the rate each `every` iterations, above 0.
         ratio: f32,
+        /// Meta-iterations to a factor, at least 1.
         every: u64,
+        /// Whether the rate falls in steps instead of at every iteration. Default false.
         #[serde(default)]
         staircase: bool,
     },

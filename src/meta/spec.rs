@@ -21,6 +21,7 @@ pub enum PlanKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum InnerOptimizer {
+    /// θ −= α g
     Sgd,
     /// In TensorFlow's form; the papers use β1 = 0.
     Adam,
@@ -43,46 +44,48 @@ pub enum StatePolicy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InnerSpec {
+    /// What makes a step of a gradient.
     pub optimizer: InnerOptimizer,
-    /// Inner rate α.
+    /// Inner rate α (the authors' `learning_rate`).
     pub rate: f32,
-    /// How the rate changes over the meta-iterations.
+    /// How the rate changes over the meta-iterations. Default constant.
     #[serde(default)]
     pub schedule: Schedule,
-    /// Inner steps K; give this or `epochs`.
+    /// Inner steps K (the authors' `inner_iters`); give this or `epochs`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
     /// Passes over a task's support examples, each rounded up to whole minibatches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
-    /// Minibatch size B.
+    /// Minibatch size B (the authors' `inner_batch`).
     pub batch: usize,
-    /// Adam's decay of the first moment; 0 keeps none.
+    /// Adam's β1, the decay of the first moment; 0 (default, the paper's) keeps none.
     #[serde(default)]
     pub beta1: f32,
-    /// Adam's decay of the second moment.
+    /// Adam's β2, the decay of the second moment. Default 0.999.
     #[serde(default = "beta2")]
     pub beta2: f32,
-    /// Adam's ε.
+    /// Adam's ε. Default 1e-8.
     #[serde(default = "epsilon")]
     pub epsilon: f32,
-    /// What becomes of Adam's state between tasks.
+    /// What becomes of Adam's state between tasks. Default mean.
     #[serde(default)]
     pub state: StatePolicy,
-    /// Factor on all parameters before each inner step; 1 = off.
+    /// Factor on all parameters before each inner step (the authors' `weight_decay`); 1 (default) = off.
     #[serde(default = "one")]
     pub weight_decay: f32,
-    /// Each minibatch is an independent draw, instead of a cut of a shuffled epoch.
+    /// Each minibatch is an independent draw, without repeats inside it, instead of a cut of a
+    /// shuffled epoch. Default false.
     #[serde(default)]
     pub replacement: bool,
 }
 
 impl InnerSpec {
-    /// Inner steps K on a task with `samples` support examples.
+    /// Inner steps K on a task with `samples` support examples: an epoch is ⌈samples / B⌉ steps.
     pub fn steps(&self, samples: usize) -> usize {
         match (self.steps, self.epochs) {
             (Some(steps), _) => steps,
-            (None, Some(epochs)) => epochs * samples.div_ceil(self.batch.max(1)),
+            (None, Some(epochs)) => epochs.saturating_mul(samples.div_ceil(self.batch.max(1))),
             (None, None) => 0,
         }
     }
@@ -116,26 +119,33 @@ pub enum OuterOptimizer {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OuterSpec {
+    /// The meta-gradient. Default reptile.
     #[serde(default)]
     pub algorithm: Algorithm,
-    /// FOMAML: examples a class that only the last minibatch holds.
+    /// FOMAML: examples a class that only the last minibatch holds (the authors' `foml_tail`);
+    /// 0 (default) = none.
     #[serde(default)]
     pub tail_shots: usize,
+    /// What makes a step of Δ. Default interpolation.
     #[serde(default)]
     pub optimizer: OuterOptimizer,
-    /// Outer rate ε (the paper's meta-step).
+    /// Outer rate ε (the authors' `meta_step`).
     pub rate: f32,
+    /// How the rate changes over the meta-iterations. Default constant.
     #[serde(default)]
     pub schedule: Schedule,
-    /// Tasks a meta-iteration M.
+    /// Tasks a meta-iteration M (the authors' `meta_batch`).
     pub meta_batch: usize,
-    /// Momentum's decay μ.
+    /// Momentum's decay μ. Default 0.9.
     #[serde(default = "nine_tenths")]
     pub momentum: f32,
+    /// Adam's β1. Default 0.9.
     #[serde(default = "nine_tenths")]
     pub beta1: f32,
+    /// Adam's β2. Default 0.999.
     #[serde(default = "beta2")]
     pub beta2: f32,
+    /// Adam's ε. Default 1e-8.
     #[serde(default = "epsilon")]
     pub epsilon: f32,
 }
@@ -144,20 +154,20 @@ pub struct OuterSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvalSpec {
-    /// Test tasks.
+    /// Test tasks. Default 1000.
     #[serde(default = "thousand")]
     pub tasks: usize,
-    /// Inner steps.
+    /// Inner steps (the authors' `eval_iters`).
     pub steps: usize,
-    /// Minibatch size.
+    /// Minibatch size (the authors' `eval_batch`).
     pub batch: usize,
-    /// As `inner.replacement`.
+    /// As `inner.replacement`. Default false.
     #[serde(default)]
     pub replacement: bool,
-    /// Validate every so many meta-iterations; 0 = never.
+    /// Validate every so many meta-iterations; 0 (default) = never.
     #[serde(default)]
     pub every: u64,
-    /// Tasks of one validation.
+    /// Tasks of one validation. Default 100.
     #[serde(default = "hundred")]
     pub validation_tasks: usize,
 }
@@ -169,7 +179,8 @@ pub struct StopSpec {
     /// Time budget of one session in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<f64>,
-    /// Stop once the validation metric is this good: accuracy (0..1) for cross-entropy, loss for MSE.
+    /// Stop once the validation metric is this good: accuracy (above 0, at most 1) for
+    /// cross-entropy, loss for MSE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<f64>,
     /// Stop after so many validations in a row without a better metric.

@@ -76,9 +76,20 @@ impl Model {
     /// Checks `spec` and lays out its parameters.
     ///
     /// # Errors
-    /// [`Error::Model`] if there is no layer, a size is zero, or the last layer is not linear.
+    /// [`Error::Model`] if there is no layer, a size is zero, the last layer is not linear, or the
+    /// packed parameters are more than 32 bits can count.
     pub fn new(spec: ModelSpec) -> Result<Self> {
-        let input: usize = spec.input.iter().product();
+        // The kernels' indices have 32 bits.
+        const LARGEST: usize = u32::MAX as usize;
+        let too_large = |floats: usize| {
+            let (bytes, most) = (4 * floats as u128, 4 * LARGEST as u128);
+            let what = "its input or parameters need at least";
+            Error::Model(format!("{what} {bytes} bytes, the kernels reach {most}; lower the sizes"))
+        };
+        let input = spec.input.iter().fold(1, |size: usize, n| size.saturating_mul(*n));
+        if input > LARGEST {
+            return Err(too_large(input));
+        }
         if spec.input.is_empty() || input == 0 {
             return Err(Error::Model(format!(
                 "input shape {:?} has no elements; give at least one size, all above zero",
@@ -92,6 +103,11 @@ impl Model {
             let LayerSpec::Dense { units: outputs, activation } = *layer;
             if outputs == 0 {
                 return Err(Error::Model(format!("layer {}: units must be at least 1", index + 1)));
+            }
+            let columns = outputs.checked_next_multiple_of(4).unwrap_or(usize::MAX);
+            let end = (padded(inputs) + 1).saturating_mul(columns).saturating_add(packed_offset);
+            if end > LARGEST {
+                return Err(too_large(end));
             }
             let dense = Dense { inputs, outputs, activation, packed_offset, canonical_offset };
             let name = format!("dense{}", index + 1);
@@ -299,7 +315,10 @@ mod tests {
         let curved_head = ModelSpec::builder(&[1]).dense(3, Activation::Tanh);
         let empty = ModelSpec::builder(&[3]).dense(0, Activation::Linear);
         let no_input = ModelSpec::builder(&[0]).dense(2, Activation::Linear);
-        for spec in [no_layer, curved_head, empty, no_input] {
+        let wide = ModelSpec::builder(&[usize::MAX / 2, 3]).dense(2, Activation::Linear);
+        let large = ModelSpec::builder(&[70_000]).dense(70_000, Activation::Linear);
+        let huge = ModelSpec::builder(&[1]).dense(usize::MAX, Activation::Linear);
+        for spec in [no_layer, curved_head, empty, no_input, wide, large, huge] {
             assert!(matches!(Model::new(spec), Err(Error::Model(_))));
         }
     }

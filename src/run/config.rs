@@ -1,6 +1,6 @@
 //! The configuration of a run: one TOML file, every key with its default (docs/config.md).
 
-use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -9,31 +9,38 @@ use toml::Table;
 use crate::error::{Error, Result};
 use crate::meta::{EvalSpec, InnerSpec, OuterSpec, PlanKind, StopSpec};
 use crate::model::{Model, ModelSpec};
-use crate::run::{overrides, presets};
+use crate::run::overrides::Schema;
 use crate::tasks::TaskSpec;
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Seed of run 0; run r has `seed + r`.
+    /// Seed of run 0, at most 2⁶³ − 1 (TOML's integers); run r has `seed + r`. Default 0.
     #[serde(default)]
     pub seed: u64,
-    /// Independent runs R in one process.
+    /// Independent runs R in one process. Default 1.
     #[serde(default = "one")]
     pub runs: usize,
-    /// Meta-iterations.
+    /// Meta-iterations, fewer than 2³² (the device counts in 32 bits).
     pub iterations: u64,
-    /// How the inner loops run.
+    /// How the inner loops run. Default auto.
     #[serde(default)]
     pub plan: PlanKind,
+    /// The network.
     pub model: ModelSpec,
+    /// Where tasks come from.
     pub tasks: TaskSpec,
+    /// The learner of one task.
     pub inner: InnerSpec,
+    /// The meta-learner.
     pub outer: OuterSpec,
+    /// Adaptation to test and validation tasks.
     pub eval: EvalSpec,
+    /// When to stop early. Default: never.
     #[serde(default)]
     pub stop: StopSpec,
+    /// What is written to the run's folder.
     #[serde(default)]
     pub log: LogSpec,
 }
@@ -42,13 +49,13 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogSpec {
-    /// A line of metrics every so many meta-iterations (means since the line before).
+    /// A line of metrics every so many meta-iterations (means since the line before). Default 10.
     pub every: u64,
-    /// The inner losses of each step every so many meta-iterations; 0 = never.
+    /// The inner losses of each step every so many meta-iterations; 0 = never. Default 0.
     pub inner: u64,
-    /// A checkpoint every so many meta-iterations.
+    /// A checkpoint every so many meta-iterations. Default 1000.
     pub checkpoint_every: u64,
-    /// Checkpoints that are kept.
+    /// Checkpoints that are kept, the newest ones. Default 3.
     pub keep: usize,
 }
 
@@ -71,7 +78,20 @@ impl Config {
         Self::with_overrides(text, origin, &[])
     }
 
-    /// Reads a configuration and sets `assignments` (dotted key, value) on top.
+    /// Reads the configuration in the file `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, else as [`Config::from_toml`].
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        Self::from_toml(&text, &path.display().to_string())
+    }
+
+    /// Reads a configuration and sets `assignments` (dotted key, value) on top, the later ones over
+    /// the earlier ones. A value is TOML or, failing that, a text. Setting `inner.steps` removes
+    /// `inner.epochs` and the other way round; another `kind` of tasks or schedule removes the keys
+    /// of the former one.
     ///
     /// # Errors
     /// As [`Config::from_toml`].
@@ -80,21 +100,25 @@ impl Config {
         origin: &str,
         assignments: &[(String, String)],
     ) -> Result<Self> {
-        let invalid = |error: toml::de::Error| {
-            Error::config(origin, error.to_string().trim_end().to_string())
-        };
-        let mut table: Table = toml::from_str(text).map_err(invalid)?;
-        let known = known_keys();
-        overrides::check_keys(&table, &known, origin)?;
-        for (key, value) in assignments {
-            overrides::assign(&mut table, key, value)?;
-            settle_choices(&mut table, key);
+        let mut table: Table = toml::from_str(text)
+            .map_err(|error| Error::config(origin, error.to_string().trim_end()))?;
+        let schema = Schema::new();
+        schema.check(&table, origin)?;
+        for (index, (key, value)) in assignments.iter().enumerate() {
+            schema.assign(&mut table, (key, value), &assignments[..index])?;
         }
-        overrides::check_keys(&table, &known, "the settings")?;
-        table.try_into().map_err(invalid)
+        schema.check(&table, "the settings")?;
+        table.try_into().map_err(|error: toml::de::Error| {
+            let source = if assignments.is_empty() { "" } else { " with the settings" };
+            let message = error.to_string().trim_end().replace('\n', " ");
+            Error::config(format!("{origin}{source}"), format!("{message}; see docs/config.md"))
+        })
     }
 
     /// The complete configuration as TOML, with every default written out.
+    ///
+    /// # Panics
+    /// If a number or path has no form in TOML; [`Config::validate`] refuses those.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration is plain data")
     }
@@ -120,7 +144,7 @@ impl Config {
     pub fn support_samples(&self) -> usize {
         match &self.tasks {
             TaskSpec::Sine(spec) => spec.points,
-            TaskSpec::Omniglot(spec) => spec.way * spec.train_shots,
+            TaskSpec::Omniglot(spec) => spec.way.saturating_mul(spec.train_shots),
         }
     }
 
@@ -128,7 +152,7 @@ impl Config {
     pub fn eval_support_samples(&self) -> usize {
         match &self.tasks {
             TaskSpec::Sine(spec) => spec.shots,
-            TaskSpec::Omniglot(spec) => spec.way * spec.shots,
+            TaskSpec::Omniglot(spec) => spec.way.saturating_mul(spec.shots),
         }
     }
 
@@ -147,112 +171,5 @@ impl Config {
     }
 }
 
-/// Where one key excludes others that a file may hold, setting it removes them.
-fn settle_choices(table: &mut Table, key: &str) {
-    let rival = match key {
-        "inner.steps" => "epochs",
-        "inner.epochs" => "steps",
-        _ => return,
-    };
-    if let Some(inner) = table.get_mut("inner").and_then(toml::Value::as_table_mut) {
-        inner.remove(rival);
-    }
-}
-
-/// Every key that a configuration may hold: those of the presets with all optional keys set.
-pub(crate) fn known_keys() -> BTreeSet<String> {
-    const OPTIONAL: &str = r#"
-        [inner]
-        steps = 1
-        epochs = 1
-        schedule = { kind = "", final = 0.0, ratio = 0.5, every = 1, staircase = true }
-        [outer]
-        schedule = { kind = "", final = 0.0, ratio = 0.5, every = 1, staircase = true }
-        [tasks]
-        data = ""
-        train_classes = ""
-        test_classes = ""
-        [stop]
-        seconds = 1.0
-        target = 1.0
-        patience = 1
-    "#;
-    let table = |text: &str| toml::from_str::<Table>(text).expect("a constant of this crate");
-    let mut known = overrides::keys(&table(OPTIONAL));
-    for name in presets::names() {
-        let text = presets::get(name).expect("a name of the list");
-        // Written out again, so that defaults appear; not through `from_toml`, which asks here.
-        let config: Config = table(text).try_into().expect("presets are valid");
-        known.extend(overrides::keys(&table(&config.to_toml())));
-    }
-    known
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn sine() -> &'static str {
-        presets::get("sine").unwrap()
-    }
-
-    fn with(assignments: &[(&str, &str)]) -> Result<Config> {
-        let list: Vec<_> =
-            assignments.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-        Config::with_overrides(sine(), "preset sine", &list)
-    }
-
-    #[test]
-    fn overrides_reach_every_kind_of_key() {
-        let config = with(&[
-            ("model.layers.0.units", "32"),
-            ("inner.optimizer", "adam"),
-            ("inner.rate", "1"),
-            ("inner.steps", "7"),
-            ("outer.schedule", "{ kind = 'cosine', final = 0.01 }"),
-            ("stop.patience", "3"),
-        ])
-        .unwrap();
-        assert_eq!(config.inner.steps, Some(7));
-        assert_eq!(config.inner.epochs, None, "steps replace epochs");
-        assert_eq!(config.inner.rate, 1.0);
-        assert_eq!(config.stop.patience, Some(3));
-        assert!(config.to_toml().contains("units = 32"));
-    }
-
-    #[test]
-    fn unknown_keys_are_named_with_their_neighbours() {
-        let text = with(&[("inner.lr", "1")]).unwrap_err().to_string();
-        assert!(text.contains("inner.lr"), "{text}");
-        let text = with(&[("outer.metabatch", "1")]).unwrap_err().to_string();
-        assert!(text.contains("outer.meta_batch"), "{text}");
-        let file = sine().replace("rate = 0.02", "raet = 0.02");
-        let text = Config::from_toml(&file, "mine.toml").unwrap_err().to_string();
-        assert!(text.contains("mine.toml") && text.contains("`inner.rate`"), "{text}");
-    }
-
-    #[test]
-    fn broken_files_name_their_origin() {
-        let text = Config::from_toml("seed = ", "mine.toml").unwrap_err().to_string();
-        assert!(text.contains("mine.toml"), "{text}");
-        let text = with(&[("inner.batch", "many")]).unwrap_err().to_string();
-        assert!(text.contains("batch"), "{text}");
-    }
-
-    #[test]
-    fn the_hash_ignores_what_may_change_on_resume() {
-        let hash = |assignments: &[(&str, &str)]| with(assignments).unwrap().hash();
-        let plain = hash(&[]);
-        assert_eq!(plain, hash(&[("log.every", "1"), ("stop.seconds", "5"), ("eval.tasks", "9")]));
-        assert_ne!(plain, hash(&[("inner.rate", "0.03")]));
-        assert_ne!(plain, hash(&[("seed", "1")]));
-    }
-
-    #[test]
-    fn every_key_is_documented() {
-        let text = include_str!("../../docs/config.md");
-        for key in known_keys() {
-            assert!(text.contains(&format!("`{key}`")), "docs/config.md does not name `{key}`");
-        }
-    }
-}
+mod tests;

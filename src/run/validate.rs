@@ -7,11 +7,9 @@ use crate::run::config::Config;
 use crate::tasks::{OmniglotSpec, SineSpec, TaskSpec};
 
 pub(super) fn validate(config: &Config) -> Result<()> {
-    at_least("runs", config.runs as u64, 1)?;
-    at_least("iterations", config.iterations, 1)?;
-    if config.iterations > u64::from(u32::MAX) {
-        return Err(Error::config("iterations", "the device counts up to 4294967295"));
-    }
+    in_toml("seed", config.seed)?;
+    count("runs", config.runs as u64)?;
+    count("iterations", config.iterations)?;
     let model = Model::new(config.model.clone())?;
     match &config.tasks {
         TaskSpec::Sine(spec) => sine(spec, &model)?,
@@ -20,6 +18,7 @@ pub(super) fn validate(config: &Config) -> Result<()> {
     inner(config, &config.inner)?;
     outer(config, &config.outer)?;
     evaluation(config)?;
+    products(config)?;
     at_least("log.every", config.log.every, 1)?;
     at_least("log.checkpoint_every", config.log.checkpoint_every, 1)?;
     at_least("log.keep", config.log.keep as u64, 1)
@@ -30,6 +29,23 @@ fn at_least(key: &str, value: u64, least: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::config(key, format!("{value} is too small; give {least} or more")))
+}
+
+/// A number that the device counts in 32 bits.
+fn count(key: &str, value: u64) -> Result<()> {
+    at_least(key, value, 1)?;
+    if u32::try_from(value).is_ok() {
+        return Ok(());
+    }
+    Err(Error::config(key, format!("{value} is too large; the device counts up to {}", u32::MAX)))
+}
+
+/// A number that a run's config.toml can hold.
+fn in_toml(key: &str, value: u64) -> Result<()> {
+    if i64::try_from(value).is_ok() {
+        return Ok(());
+    }
+    Err(Error::config(key, format!("{value} is too large; give at most {}", i64::MAX)))
 }
 
 fn positive(key: &str, value: f32) -> Result<()> {
@@ -61,8 +77,13 @@ fn sine(spec: &SineSpec, model: &Model) -> Result<()> {
     ordered("tasks.amplitude", spec.amplitude)?;
     ordered("tasks.phase", spec.phase)?;
     ordered("tasks.range", spec.range)?;
+    if spec.range[0] == spec.range[1] {
+        let message = "the grid has one point; give two different ends";
+        return Err(Error::config("tasks.range", message));
+    }
+    count("tasks.points", spec.points as u64)?;
     at_least("tasks.points", spec.points as u64, 2)?;
-    at_least("tasks.shots", spec.shots as u64, 1)?;
+    count("tasks.shots", spec.shots as u64)?;
     if spec.shots > spec.points {
         let message =
             format!("{} support points of a grid of {}; give fewer", spec.shots, spec.points);
@@ -72,8 +93,21 @@ fn sine(spec: &SineSpec, model: &Model) -> Result<()> {
 }
 
 fn omniglot(spec: &OmniglotSpec, model: &Model) -> Result<()> {
+    count("tasks.way", spec.way as u64)?;
     at_least("tasks.way", spec.way as u64, 2)?;
-    at_least("tasks.size", spec.size as u64, 1)?;
+    count("tasks.size", spec.size as u64)?;
+    in_toml("tasks.split_seed", spec.split_seed)?;
+    let paths = [
+        ("tasks.data", &spec.data),
+        ("tasks.train_classes", &spec.train_classes),
+        ("tasks.test_classes", &spec.test_classes),
+    ];
+    for (key, path) in paths {
+        if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
+            let message = format!("{} is not UTF-8; give another path", path.display());
+            return Err(Error::config(key, message));
+        }
+    }
     let counts = [
         ("tasks.shots", spec.shots),
         ("tasks.train_shots", spec.train_shots),
@@ -81,7 +115,7 @@ fn omniglot(spec: &OmniglotSpec, model: &Model) -> Result<()> {
         ("tasks.train_count", spec.train_count),
     ];
     for (key, value) in counts {
-        at_least(key, value as u64, 1)?;
+        count(key, value as u64)?;
     }
     for (key, value) in
         [("tasks.train_shots", spec.train_shots), ("tasks.shots", spec.shots + spec.queries)]
@@ -120,14 +154,14 @@ fn omniglot(spec: &OmniglotSpec, model: &Model) -> Result<()> {
 fn inner(config: &Config, spec: &InnerSpec) -> Result<()> {
     positive("inner.rate", spec.rate)?;
     spec.schedule.validate("inner.schedule")?;
-    at_least("inner.batch", spec.batch as u64, 1)?;
+    count("inner.batch", spec.batch as u64)?;
     match (spec.steps, spec.epochs) {
         (Some(_), Some(_)) => {
             return Err(Error::config("inner.steps", "give either steps or epochs, not both"));
         }
         (None, None) => return Err(Error::config("inner.steps", "give steps or epochs")),
-        (Some(steps), None) => at_least("inner.steps", steps as u64, 1)?,
-        (None, Some(epochs)) => at_least("inner.epochs", epochs as u64, 1)?,
+        (Some(steps), None) => count("inner.steps", steps as u64)?,
+        (None, Some(epochs)) => count("inner.epochs", epochs as u64)?,
     }
     if spec.replacement && spec.batch > config.support_samples() {
         let message = format!(
@@ -149,10 +183,29 @@ fn inner(config: &Config, spec: &InnerSpec) -> Result<()> {
     Ok(())
 }
 
+/// Products that the device counts in 32 bits.
+fn products(config: &Config) -> Result<()> {
+    let (eval, outer) = (&config.eval, &config.outer);
+    let places = "steps × batch, the length of a task's minibatches,";
+    for (key, what, [one, other]) in [
+        ("inner.steps", places, [config.inner_steps(), config.inner.batch]),
+        ("eval.steps", places, [eval.steps, eval.batch]),
+        ("outer.meta_batch", "runs × meta_batch", [config.runs, outer.meta_batch]),
+    ] {
+        let product = one.saturating_mul(other);
+        if u32::try_from(product).is_err() {
+            let message =
+                format!("{what} is {product}; the device counts up to {}, lower one", u32::MAX);
+            return Err(Error::config(key, message));
+        }
+    }
+    Ok(())
+}
+
 fn outer(config: &Config, spec: &OuterSpec) -> Result<()> {
     positive("outer.rate", spec.rate)?;
     spec.schedule.validate("outer.schedule")?;
-    at_least("outer.meta_batch", spec.meta_batch as u64, 1)?;
+    count("outer.meta_batch", spec.meta_batch as u64)?;
     below_one("outer.momentum", spec.momentum)?;
     below_one("outer.beta1", spec.beta1)?;
     below_one("outer.beta2", spec.beta2)?;
@@ -190,7 +243,7 @@ fn outer(config: &Config, spec: &OuterSpec) -> Result<()> {
 }
 
 fn evaluation(config: &Config) -> Result<()> {
-    let (eval, stop) = (&config.eval, &config.stop);
+    let eval = &config.eval;
     let counts = [
         ("eval.tasks", eval.tasks),
         ("eval.steps", eval.steps),
@@ -198,7 +251,7 @@ fn evaluation(config: &Config) -> Result<()> {
         ("eval.validation_tasks", eval.validation_tasks),
     ];
     for (key, value) in counts {
-        at_least(key, value as u64, 1)?;
+        count(key, value as u64)?;
     }
     if eval.replacement && eval.batch > config.eval_support_samples() {
         let message = format!(
@@ -208,11 +261,24 @@ fn evaluation(config: &Config) -> Result<()> {
         );
         return Err(Error::config("eval.batch", message));
     }
+    stop_rules(config)
+}
+
+fn stop_rules(config: &Config) -> Result<()> {
+    let (eval, stop) = (&config.eval, &config.stop);
     if stop.seconds.is_some_and(|seconds| !(seconds.is_finite() && seconds > 0.0)) {
         return Err(Error::config("stop.seconds", "give a number of seconds above 0"));
     }
-    if stop.target.is_some_and(|target| !target.is_finite()) {
-        return Err(Error::config("stop.target", "give a finite number"));
+    if let Some(target) = stop.target {
+        let accuracy = config.model.loss == Loss::CrossEntropy;
+        if accuracy && !(target > 0.0 && target <= 1.0) {
+            let message = format!("{target} is no accuracy; give a share above 0 and up to 1");
+            return Err(Error::config("stop.target", message));
+        }
+        if !(target.is_finite() && target >= 0.0) {
+            let message = format!("{target} is no loss; give a number of 0 or more");
+            return Err(Error::config("stop.target", message));
+        }
     }
     if stop.patience == Some(0) {
         return Err(Error::config("stop.patience", "give 1 or more validations"));
@@ -228,6 +294,7 @@ fn evaluation(config: &Config) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use crate::run::{Config, presets};
+    use crate::tasks::TaskSpec;
 
     /// A preset, assignments on top of it, and what the message must hold.
     type Case = (&'static str, &'static [(&'static str, &'static str)], &'static str);
@@ -242,7 +309,7 @@ mod tests {
 
     #[test]
     fn each_impossible_value_names_its_key() {
-        let cases: [Case; 16] = [
+        let cases: [Case; 31] = [
             ("sine", &[("runs", "0")], "runs"),
             ("sine", &[("iterations", "0")], "iterations"),
             ("sine", &[("inner.rate", "0")], "inner.rate"),
@@ -261,6 +328,21 @@ mod tests {
                 &[("outer.schedule", "{ kind = 'linear', final = -1 }")],
                 "outer.schedule.final",
             ),
+            ("sine", &[("tasks.range", "[1, 1]")], "tasks.range"),
+            ("sine", &[("runs", "4294967296")], "runs"),
+            ("sine", &[("iterations", "4294967296")], "iterations"),
+            ("sine", &[("inner.epochs", "4294967296")], "inner.epochs"),
+            ("sine", &[("inner.steps", "4294967295")], "inner.steps"),
+            ("sine", &[("inner.epochs", "4294967295")], "inner.steps"),
+            ("sine", &[("eval.steps", "4294967295")], "eval.steps"),
+            ("sine", &[("runs", "65536"), ("outer.meta_batch", "65536")], "runs × meta_batch"),
+            ("sine", &[("stop.target", "-1"), ("eval.every", "1")], "stop.target"),
+            ("sine", &[("stop.target", "nan"), ("eval.every", "1")], "stop.target"),
+            ("omniglot-mlp-5w1s", &[("stop.target", "95"), ("eval.every", "1")], "stop.target"),
+            ("omniglot-mlp-5w1s", &[("stop.target", "nan"), ("eval.every", "1")], "stop.target"),
+            ("omniglot-mlp-5w1s", &[("tasks.size", "9223372036854775807")], "tasks.size"),
+            ("omniglot-mlp-5w1s", &[("tasks.size", "4294967295")], "model.input"),
+            ("omniglot-mlp-5w1s", &[("tasks.way", "9223372036854775807")], "tasks.way"),
             ("omniglot-mlp-5w1s", &[("tasks.way", "6")], "model.layers"),
             ("omniglot-mlp-5w1s", &[("tasks.size", "20")], "model.input"),
         ];
@@ -268,6 +350,25 @@ mod tests {
             let text = refused(preset, assignments);
             assert!(text.contains(part), "{assignments:?}: {text}");
         }
+    }
+
+    #[test]
+    fn what_toml_cannot_hold_is_refused() {
+        let config = Config::from_toml(presets::get("sine").unwrap(), "sine").unwrap();
+        let late = Config { seed: u64::MAX, ..config };
+        assert!(late.validate().unwrap_err().to_string().contains("seed"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_not_utf_8_is_refused() {
+        use std::os::unix::ffi::OsStringExt;
+        let text = presets::get("omniglot-mlp-5w1s").unwrap();
+        let mut config = Config::from_toml(text, "preset").unwrap();
+        if let TaskSpec::Omniglot(spec) = &mut config.tasks {
+            spec.data = Some(std::ffi::OsString::from_vec(vec![0xff]).into());
+        }
+        assert!(config.validate().unwrap_err().to_string().contains("tasks.data"));
     }
 
     #[test]

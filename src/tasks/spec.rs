@@ -16,23 +16,31 @@ pub enum TaskSpec {
 
 /// Tasks y = A sin(x + φ), A and φ uniform, on an even grid of points.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct SineSpec {
-    /// Lowest and highest amplitude A.
-    #[serde(default = "amplitude")]
+    /// Lowest and highest amplitude A. Default [0.1, 5].
     pub amplitude: [f32; 2],
-    /// Lowest and highest phase φ in radians.
-    #[serde(default = "phase")]
+    /// Lowest and highest phase φ in radians. Default [0, 2π].
     pub phase: [f32; 2],
-    /// First and last point of the grid.
-    #[serde(default = "range")]
+    /// First and last point of the grid. Default [−5, 5].
     pub range: [f32; 2],
     /// Points of the grid: the support set of a training task, the query set of a test task.
-    #[serde(default = "points")]
+    /// Default 50.
     pub points: usize,
-    /// Support points of a test task, drawn from the grid.
-    #[serde(default = "shots")]
+    /// Support points of a test task, drawn from the grid. Default 10.
     pub shots: usize,
+}
+
+impl Default for SineSpec {
+    fn default() -> Self {
+        Self {
+            amplitude: [0.1, 5.0],
+            phase: [0.0, std::f32::consts::TAU],
+            range: [-5.0, 5.0],
+            points: 50,
+            shots: 10,
+        }
+    }
 }
 
 /// Episodes over Omniglot (Lake, Salakhutdinov and Tenenbaum 2015).
@@ -43,25 +51,26 @@ pub struct OmniglotSpec {
     /// without it, the folder `omniglot` below REPTILE_DATA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
-    /// Classes of a task N.
+    /// Classes of a task N (the authors' `classes`).
     pub way: usize,
-    /// Support examples a class of a test task K.
+    /// Support examples a class of a test task (the authors' `shots`).
     pub shots: usize,
-    /// Support examples a class of a training task.
+    /// Support examples a class of a training task (the authors' `train_shots`).
     pub train_shots: usize,
-    /// Query examples a class of a test task.
+    /// Query examples a class of a test task. Default 1.
     #[serde(default = "queries")]
     pub queries: usize,
-    /// Side of an image in pixels after resizing.
+    /// Side of an image in pixels after resizing. Default 28.
     #[serde(default = "size")]
     pub size: usize,
-    /// Each training character also counts, turned by 90, 180 and 270 degrees, as a class.
+    /// Each training character also counts, turned by 90, 180 and 270 degrees, as a class. Default
+    /// true.
     #[serde(default = "yes")]
     pub rotations: bool,
-    /// Characters in the training part of the split; the others are for testing.
+    /// Characters in the training part of the split; the others are for testing. Default 1200.
     #[serde(default = "train_count")]
     pub train_count: usize,
-    /// Seed of the split.
+    /// Seed of the split. Default 0.
     #[serde(default)]
     pub split_seed: u64,
     /// File with the training classes, a path a line, instead of a random split.
@@ -70,26 +79,6 @@ pub struct OmniglotSpec {
     /// File with the test classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_classes: Option<PathBuf>,
-}
-
-fn amplitude() -> [f32; 2] {
-    [0.1, 5.0]
-}
-
-fn phase() -> [f32; 2] {
-    [0.0, std::f32::consts::TAU]
-}
-
-fn range() -> [f32; 2] {
-    [-5.0, 5.0]
-}
-
-fn points() -> usize {
-    50
-}
-
-fn shots() -> usize {
-    10
 }
 
 fn queries() -> usize {

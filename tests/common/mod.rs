@@ -3,6 +3,8 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use reptile::gpu::{AdapterChoice, Gpu, GpuOptions, Recording, list_adapters};
 use reptile::kernels::{Axis, RunStep, RunSteps};
 use reptile::model::{Activation, Loss, Model, ModelSpec};
@@ -131,4 +133,36 @@ pub fn assert_close(what: &str, got: &[f32], wanted: &[f64], relative: f64) {
         got[worst],
         wanted[worst]
     );
+}
+
+/// Calls `check` on random values of `strategy`, the same ones each time; a failure is shrunk.
+pub fn for_random<S: Strategy>(cases: u32, strategy: S, check: impl Fn(&S::Value))
+where
+    S::Value: Clone + std::fmt::Debug,
+{
+    let config =
+        Config { cases, max_shrink_iters: 20, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    TestRunner::new_with_rng(config, rng)
+        .run(&strategy, |value| {
+            check(&value);
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Tasks, batch, inputs, outputs of a layer, often not multiples of anything.
+pub fn layer_shape() -> impl Strategy<Value = [usize; 4]> {
+    (1..4_usize, 1..40_usize, 1..140_usize, 1..80_usize).prop_map(|(t, b, i, o)| [t, b, i, o])
+}
+
+/// Any activation.
+pub fn activation() -> impl Strategy<Value = Activation> {
+    proptest::sample::select(vec![
+        Activation::Linear,
+        Activation::Tanh,
+        Activation::Relu,
+        Activation::Sigmoid,
+        Activation::Gelu,
+    ])
 }
