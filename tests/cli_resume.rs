@@ -9,45 +9,35 @@ use cli_common::{
     Run, bytes_of_parameters, lines_of, numbers, refusal, reptile, signal, stderr, wait_for,
 };
 
-/// Arguments of the jobs whose resume is tested: every kind of state there is.
+/// Arguments of the jobs whose resume is tested: every kind of state there is, each slow enough to
+/// be killed in the middle.
 const JOBS: [&[&str]; 3] = [
-    &[],
+    &["inner.epochs=40"],
     &[
-        "--set",
+        "inner.epochs=10",
         "inner.optimizer=adam",
-        "--set",
         "inner.rate=0.002",
-        "--set",
         "outer.optimizer=adam",
-        "--set",
         "outer.rate=0.002",
     ],
     &[
-        "--set",
+        "inner.epochs=5",
         "inner.optimizer=adam",
-        "--set",
         "inner.rate=0.002",
-        "--set",
         "inner.beta1=0.5",
-        "--set",
         "inner.state=slot",
-        "--set",
         "outer.optimizer=momentum",
-        "--set",
         "outer.rate=0.02",
-        "--set",
         "outer.meta_batch=3",
     ],
 ];
 
-/// Slow enough to be killed in the middle.
-const LENGTH: [&str; 6] =
-    ["--iterations", "200", "--set", "log.checkpoint_every=10", "--set", "inner.epochs=40"];
-
 #[test]
 fn a_killed_run_resumes_to_the_same_bytes() {
     for job in JOBS {
-        let arguments = [&LENGTH[..], job].concat();
+        let length = ["--iterations", "200", "--set", "log.checkpoint_every=10"];
+        let settings = job.iter().flat_map(|assignment| ["--set", assignment]);
+        let arguments: Vec<&str> = length.into_iter().chain(settings).collect();
         let straight = Run::train(&arguments);
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("run");

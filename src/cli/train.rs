@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use indicatif::ProgressBar;
+use indicatif::{HumanBytes, ProgressBar};
 
 use crate::cli::common::{DeviceArgs, load_job, progress_bar};
 use crate::meta::memory;
@@ -78,6 +78,7 @@ impl Train {
         let config = self.configuration()?;
         config.validate()?;
         let mut session = if self.resume { self.go_on(config)? } else { self.start(config)? };
+        eprintln!("plan: {:?}", session.trainer().plan());
         let out = session.directory().path().to_path_buf();
         let stop = Arc::new(AtomicBool::new(false));
         let handler = stop.clone();
@@ -169,12 +170,8 @@ impl Train {
         let gpu = self.device.open()?;
         let job = load_job(&gpu, config)?;
         let bytes = memory(&gpu, &job.trainer_setup())?;
-        // The folder comes last, so that a job that cannot run leaves none behind.
-        let trainer = job.trainer(&gpu)?;
-        eprintln!("plan: {:?}, {:.1} MiB on the device", trainer.plan(), bytes as f64 / 1048576.0);
-        drop(trainer);
-        let directory = RunDirectory::create(self.folder())?;
-        Ok(Session::start(&gpu, job, directory)?)
+        eprintln!("memory: {} on the device", HumanBytes(bytes));
+        Ok(Session::start(&gpu, job, &self.folder())?)
     }
 
     /// --out, or the first free folder below `runs`.

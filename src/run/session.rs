@@ -1,5 +1,6 @@
 //! Training a run: iterations, metrics, validation, checkpoints and stopping.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -76,12 +77,13 @@ struct Window {
 }
 
 impl Session {
-    /// Starts a run in `directory`, which was just created.
+    /// Starts a run in a new folder at `path`, made only once the device has taken the job.
     ///
     /// # Errors
-    /// As [`Trainer::new`], and [`Error::Io`].
-    pub fn start(gpu: &Gpu, job: Job, directory: RunDirectory) -> Result<Self> {
+    /// As [`Trainer::new`] and [`RunDirectory::create`].
+    pub fn start(gpu: &Gpu, job: Job, path: &Path) -> Result<Self> {
         let trainer = job.trainer(gpu)?;
+        let directory = RunDirectory::create(path)?;
         directory.write_config(&job.config().to_toml())?;
         Self::new(gpu, job, trainer, directory)
     }
