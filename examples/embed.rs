@@ -115,13 +115,7 @@ fn training(model: &Model) -> TrainerSetup {
             epsilon: 1e-8,
         },
         batches: batches(50, 10),
-        origin: Origin::Sine(SineSpec {
-            amplitude: [0.1, 5.0],
-            phase: [0.0, std::f32::consts::TAU],
-            range: [-5.0, 5.0],
-            points: 50,
-            shots: 10,
-        }),
+        origin: Origin::Sine(SineSpec::default()),
     }
 }
 

@@ -10,8 +10,6 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let task = group.z;
-    let run = runs[task / TASKS_PER_RUN];
-    let number = run.first_task + task % TASKS_PER_RUN;
-    let stream = task_stream(run.seed, run.phase, run.iteration, number);
+    let stream = stream_of(runs[task / TASKS_PER_RUN], task);
     write_order(stream, task, group.y, group.x * BLOCK + lane, lane);
 }

@@ -28,9 +28,7 @@ fn main(
 ) {
     let task = group.z;
     let element = group.x * BLOCK + lane;
-    let run = runs[task / TASKS_PER_RUN];
-    let number = run.first_task + task % TASKS_PER_RUN;
-    let stream = task_stream(run.seed, run.phase, run.iteration, number);
+    let stream = stream_of(runs[task / TASKS_PER_RUN], task);
     if (group.y > 0u) {
         if (group.x * BLOCK < max(POOL, WAY * TAIL)) {
             write_order(stream, task, group.y - 1u, element, lane);

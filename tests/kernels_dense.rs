@@ -3,13 +3,12 @@
 mod common;
 
 use common::{
-    Device, activation, assert_close, devices, for_random, layer_shape, network, numbers,
-    padded_rows, play, run_steps, widen, without_padding,
+    Device, activation, assert_close, devices, for_random, layer_shape, network, numbers, one_step,
+    padded_rows, play, room, run_steps, upload, widen, without_padding,
 };
 use reptile::gpu::{Gpu, Recording};
 use reptile::kernels::{
-    Axis, InnerRule, InnerState, InnerStep, InnerSteps, RunStep, dense_backward, dense_forward,
-    dense_update,
+    Axis, InnerRule, InnerState, RunStep, dense_backward, dense_forward, dense_update,
 };
 use reptile::model::{Activation, Dense, Loss, Model};
 use reptile::reference::dense;
@@ -19,18 +18,6 @@ use reptile::wgpu::Buffer;
 
 const TOLERANCE: f64 = 2e-5;
 const CASES: u32 = 6;
-
-fn upload(gpu: &Gpu, values: &[f32]) -> Buffer {
-    gpu.storage_with("test", values).unwrap()
-}
-
-fn room(gpu: &Gpu, floats: usize) -> Buffer {
-    gpu.storage("test", 4 * floats as u64).unwrap()
-}
-
-fn one_step(gpu: &Gpu) -> InnerSteps {
-    InnerSteps::new(gpu, &[InnerStep { index: 0, order_start: 0, last: 1, unused: 0 }]).unwrap()
-}
 
 /// A one-layer network and T packed parameter sets of it, and the same in float64.
 fn layer(

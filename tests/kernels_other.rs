@@ -3,10 +3,10 @@
 mod common;
 
 use common::{
-    Device, assert_close, devices, for_random, integers, layer_shape, network, numbers,
-    padded_rows, play, run_steps, widen, without_padding,
+    Device, assert_close, devices, for_random, integers, layer_shape, network, numbers, one_step,
+    padded_rows, play, room, run_steps, upload, widen, without_padding,
 };
-use reptile::gpu::{Gpu, Recording};
+use reptile::gpu::Recording;
 use reptile::kernels::{
     Axis, ImageBatch, InnerStep, InnerSteps, LossCall, OuterRule, OuterUpdate, RunStep, broadcast,
     gather_images, gather_rows, loss, mean_state, outer_update,
@@ -18,21 +18,8 @@ use reptile::reference::network::accuracy;
 use reptile::reference::optimizer::{OptimizerState, OuterOptimizer, outer_update as outer_twin};
 use reptile::rng::Phase;
 use reptile::tasks::{Batches, Bits, ImageClass, ImageSet};
-use reptile::wgpu::Buffer;
 
 const TOLERANCE: f64 = 2e-5;
-
-fn upload(gpu: &Gpu, values: &[f32]) -> Buffer {
-    gpu.storage_with("test", values).unwrap()
-}
-
-fn room(gpu: &Gpu, floats: usize) -> Buffer {
-    gpu.storage("test", 4 * floats as u64).unwrap()
-}
-
-fn one_step(gpu: &Gpu) -> InnerSteps {
-    InnerSteps::new(gpu, &[InnerStep { index: 0, order_start: 0, last: 1, unused: 0 }]).unwrap()
-}
 
 #[test]
 fn losses_agree_with_float64() {

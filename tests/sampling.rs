@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Device, assert_close, devices, play, run_steps};
-use reptile::gpu::{Gpu, Recording};
+use common::{Device, assert_close, devices, play, room, run_steps};
+use reptile::gpu::Recording;
 use reptile::kernels::{Axis, RunStep, sample_episode, sample_order, sample_sine};
 use reptile::reference::sampling::{Pool, SineFamily, episode, order, sine_task};
 use reptile::rng::{Phase, Stream};
@@ -13,10 +13,6 @@ use reptile::wgpu::Buffer;
 const AXIS: Axis = Axis { runs: 2, per_run: 3 };
 const ITERATION: u32 = 41;
 const FIRST_TASK: u32 = 5;
-
-fn room(gpu: &Gpu, words: usize) -> Buffer {
-    gpu.storage("test", 4 * words as u64).unwrap()
-}
 
 fn seed(run: usize) -> u64 {
     (7 << 40) + run as u64
@@ -70,13 +66,7 @@ fn minibatch_orders_are_bit_equal() {
 
 #[test]
 fn sine_tasks_agree_with_the_reference() {
-    let spec = SineSpec {
-        amplitude: [0.1, 5.0],
-        phase: [0.0, std::f32::consts::TAU],
-        range: [-5.0, 5.0],
-        points: 50,
-        shots: 10,
-    };
+    let spec = SineSpec::default();
     let family = SineFamily {
         amplitude: spec.amplitude,
         phase: spec.phase,

@@ -20,13 +20,7 @@ const BETA2: f32 = 0.99;
 const EPSILON: f32 = 1e-5;
 
 fn sine() -> SineSpec {
-    SineSpec {
-        amplitude: [0.1, 5.0],
-        phase: [0.0, std::f32::consts::TAU],
-        range: [-5.0, 5.0],
-        points: 20,
-        shots: 5,
-    }
+    SineSpec { points: 20, shots: 5, ..SineSpec::default() }
 }
 
 /// A small sine job: three runs of four tasks, SGD and interpolation.

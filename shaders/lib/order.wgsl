@@ -1,8 +1,15 @@
 // The order of a task's minibatches: in each pass the elements of the pool get random keys, and an
-// element's rank by key is its place in the pass. Needs lib/rng.wgsl and the constants BLOCK
-// (invocations), POOL, TAKE, WAY, GROUP, TAIL, ORDERED (places filled by passes), ORDER_STRIDE.
+// element's rank by key is its place in the pass. Needs lib/rng.wgsl, lib/run_step.wgsl and the
+// constants BLOCK (invocations), TASKS_PER_RUN, POOL, TAKE, WAY, GROUP, TAIL, ORDERED (places filled
+// by passes), ORDER_STRIDE.
 
 var<workgroup> keys: array<u32, BLOCK>;
+
+// The random numbers of a task of the batch.
+fn stream_of(run: RunStep, task: u32) -> vec2<u32> {
+    let number = run.first_task + task % TASKS_PER_RUN;
+    return task_stream(run.seed, run.phase, run.iteration, number);
+}
 
 // How many of the `count` elements come before `element`. Called in uniform control flow.
 fn rank_of(stream: vec2<u32>, part: u32, first: u32, count: u32, element: u32, lane: u32) -> u32 {

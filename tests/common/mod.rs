@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use reptile::gpu::{AdapterChoice, Gpu, GpuOptions, Recording, list_adapters};
-use reptile::kernels::{Axis, RunStep, RunSteps};
+use reptile::kernels::{Axis, InnerStep, InnerSteps, RunStep, RunSteps};
 use reptile::model::{Activation, Loss, Model, ModelSpec};
 use reptile::rng::{Part, Phase, Stream, unit};
 
@@ -165,4 +165,19 @@ pub fn activation() -> impl Strategy<Value = Activation> {
         Activation::Sigmoid,
         Activation::Gelu,
     ])
+}
+
+/// A buffer that holds `values`.
+pub fn upload(gpu: &Gpu, values: &[f32]) -> reptile::wgpu::Buffer {
+    gpu.storage_with("test", values).unwrap()
+}
+
+/// A buffer for so many numbers.
+pub fn room(gpu: &Gpu, floats: usize) -> reptile::wgpu::Buffer {
+    gpu.storage("test", 4 * floats as u64).unwrap()
+}
+
+/// The settings of a single inner step.
+pub fn one_step(gpu: &Gpu) -> InnerSteps {
+    InnerSteps::new(gpu, &[InnerStep { index: 0, order_start: 0, last: 1, unused: 0 }]).unwrap()
 }
