@@ -2,104 +2,18 @@
 //! with structs laid out as the host writes them; and quiet validation layers.
 
 mod common;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::mem::offset_of;
 use std::sync::{Mutex, OnceLock};
 
-use common::{devices, network};
+use common::devices;
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use reptile::gpu::{AdapterChoice, Gpu, GpuOptions};
 use reptile::kernels::{InnerStep, RunStep};
-use reptile::meta::{
-    Algorithm, InnerOptimizer, OuterOptimizer, PlanKind, StatePolicy, Trainer, TrainerSetup,
-};
-use reptile::model::{Activation, Loss};
-use reptile::run::{Config, Job, presets};
-
-/// Trains an iteration of jobs that between them use every kernel in every variant.
-fn compile_everything(gpu: &Gpu) {
-    let config = |assignments: &[(&str, &str)]| {
-        let list: Vec<_> =
-            assignments.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
-        Config::with_overrides(presets::get("sine").unwrap(), "preset sine", &list).unwrap()
-    };
-    let setup = Job::new(gpu, config(&[("outer.meta_batch", "2")]), &mut |_, _| {})
-        .unwrap()
-        .trainer_setup();
-    let hidden = [(10, Activation::Gelu), (7, Activation::Sigmoid), (5, Activation::Relu)];
-    for plan in [PlanKind::Fused, PlanKind::Layered] {
-        for (optimizer, outer) in [
-            (InnerOptimizer::Sgd, OuterOptimizer::Interpolation),
-            (InnerOptimizer::Adam, OuterOptimizer::Momentum),
-            (InnerOptimizer::Adam, OuterOptimizer::Adam),
-        ] {
-            let mut setup =
-                TrainerSetup { plan, model: network(1, &hidden, 1, Loss::Mse), ..setup.clone() };
-            setup.inner.optimizer = optimizer;
-            setup.inner.state = StatePolicy::Mean;
-            setup.inner.beta1 = if outer == OuterOptimizer::Adam { 0.9 } else { 0.0 };
-            setup.outer.optimizer = outer;
-            if outer == OuterOptimizer::Momentum {
-                setup.outer.algorithm = Algorithm::Fomaml;
-            }
-            Trainer::new(gpu, setup).unwrap().advance(1, |_| true).unwrap();
-        }
-    }
-    other_kernels(gpu);
-}
-
-/// Cross-entropy on rows, and episodes over images.
-fn other_kernels(gpu: &Gpu) {
-    use reptile::kernels::InnerRule;
-    use reptile::meta::{Adaptation, AdaptationSetup, DeviceImages, Origin};
-    use reptile::rng::Phase;
-    use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass};
-    let batches = Batches { way: 2, group: 2, tail: 0, steps: 2, batch: 3, replacement: false };
-    let words = vec![0x5555_5555; 12];
-    let class = |n: u32| ImageClass { name: n.to_string(), first_image: 4 * n, images: 4 };
-    let images = ImageSet {
-        width: 5,
-        height: 5,
-        channels: 1,
-        bits: Bits::One,
-        words,
-        classes: (0..3).map(class).collect(),
-    };
-    let classes: Vec<SplitClass> = (0..3).map(|class| SplitClass { class, rotation: 1 }).collect();
-    let split = Split { images, train: classes.clone(), test: classes };
-    let images = std::sync::Arc::new(DeviceImages::new(gpu, &split).unwrap());
-    for (plan, origin) in [
-        (PlanKind::Fused, Origin::Rows { queries: 2, ordered: false }),
-        (PlanKind::Layered, Origin::Rows { queries: 2, ordered: false }),
-        (PlanKind::Layered, Origin::Episodes { images, test: true, queries: 1 }),
-    ] {
-        let setup = AdaptationSetup {
-            model: network(25, &[(6, Activation::Tanh)], 2, Loss::CrossEntropy),
-            rule: InnerRule::Sgd,
-            rate: 0.01,
-            weight_decay: 1.0,
-            plan,
-            batches: batches.clone(),
-            origin,
-            phase: Phase::Test,
-            seed: 0,
-            scored: true,
-        };
-        Adaptation::new(gpu, setup, 2).unwrap().run(0).unwrap();
-    }
-}
-
-/// Every text of every device, with its kernel's name.
-fn texts() -> BTreeMap<String, &'static str> {
-    let mut texts = BTreeMap::new();
-    for device in devices().iter() {
-        compile_everything(&device.gpu);
-        texts.extend(device.gpu.kernel_texts().into_iter().map(|(name, text)| (text, name)));
-    }
-    texts
-}
+use texts::{FILES, Texts, compile_everything, texts};
 
 fn parse(text: &str, name: &str) -> (naga::Module, ModuleInfo) {
     let module = naga::front::wgsl::parse_str(text)
@@ -110,25 +24,6 @@ fn parse(text: &str, name: &str) -> (naga::Module, ModuleInfo) {
     (module, info)
 }
 
-/// Every shader file of the crate.
-const FILES: [&str; 15] = [
-    "broadcast",
-    "dense_backward",
-    "dense_forward",
-    "dense_update",
-    "fused_subgroup",
-    "fused_workgroup",
-    "gather_images",
-    "gather_rows",
-    "loss_cross_entropy",
-    "loss_mse",
-    "mean_state",
-    "outer_update",
-    "sample_episode",
-    "sample_order",
-    "sample_sine",
-];
-
 #[test]
 fn every_variant_is_valid_and_crosses_to_every_backend() {
     let texts = texts();
@@ -137,7 +32,7 @@ fn every_variant_is_valid_and_crosses_to_every_backend() {
     }
     let on_disk = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders")).unwrap();
     assert_eq!(on_disk.count(), FILES.len() + 1, "the list names every file beside lib/");
-    for (text, name) in &texts {
+    for (text, name) in texts {
         let (module, info) = parse(text, name);
         let options = spv::Options { lang_version: (1, 3), ..Default::default() };
         spv::write_vec(&module, &info, &options, None)
@@ -175,7 +70,7 @@ fn to_glsl(module: &naga::Module, info: &ModuleInfo, name: &str, subgroups: bool
 }
 
 /// Size of the WGSL struct `name`, and offset of each member.
-fn layout(texts: &BTreeMap<String, &'static str>, name: &str) -> (u32, BTreeMap<String, u32>) {
+fn layout(texts: &Texts, name: &str) -> (u32, BTreeMap<String, u32>) {
     let found = texts.iter().find_map(|(text, kernel)| {
         let (module, _) = parse(text, kernel);
         module.types.iter().find_map(|(_, ty)| match &ty.inner {
@@ -197,7 +92,7 @@ fn host_structs_are_laid_out_as_in_wgsl() {
     let texts = texts();
     macro_rules! check {
         ($name:ident: $($field:ident),*) => {
-            let (size, offsets) = layout(&texts, stringify!($name));
+            let (size, offsets) = layout(texts, stringify!($name));
             assert_eq!(size as usize, size_of::<$name>(), stringify!($name));
             let host = BTreeMap::from([
                 $((stringify!($field).to_string(), offset_of!($name, $field) as u32)),*

@@ -1,0 +1,122 @@
+//! The texts of all kernels in all variants.
+#![allow(dead_code)] // each test file uses its own part
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use reptile::gpu::Gpu;
+use reptile::meta::{
+    Algorithm, InnerOptimizer, OuterOptimizer, PlanKind, StatePolicy, Trainer, TrainerSetup,
+};
+use reptile::model::{Activation, Loss};
+use reptile::run::{Config, Job, presets};
+
+use crate::common::{devices, network};
+
+/// Trains an iteration of jobs that between them use every kernel in every variant.
+pub fn compile_everything(gpu: &Gpu) {
+    let config = |assignments: &[(&str, &str)]| {
+        let list: Vec<_> =
+            assignments.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        Config::with_overrides(presets::get("sine").unwrap(), "preset sine", &list).unwrap()
+    };
+    let setup = Job::new(gpu, config(&[("outer.meta_batch", "2")]), &mut |_, _| {})
+        .unwrap()
+        .trainer_setup();
+    let hidden = [(10, Activation::Gelu), (7, Activation::Sigmoid), (5, Activation::Relu)];
+    for plan in [PlanKind::Fused, PlanKind::Layered] {
+        for (optimizer, outer) in [
+            (InnerOptimizer::Sgd, OuterOptimizer::Interpolation),
+            (InnerOptimizer::Adam, OuterOptimizer::Momentum),
+            (InnerOptimizer::Adam, OuterOptimizer::Adam),
+        ] {
+            let mut setup =
+                TrainerSetup { plan, model: network(1, &hidden, 1, Loss::Mse), ..setup.clone() };
+            setup.inner.optimizer = optimizer;
+            setup.inner.state = StatePolicy::Mean;
+            setup.inner.beta1 = if outer == OuterOptimizer::Adam { 0.9 } else { 0.0 };
+            setup.outer.optimizer = outer;
+            if outer == OuterOptimizer::Momentum {
+                setup.outer.algorithm = Algorithm::Fomaml;
+            }
+            Trainer::new(gpu, setup).unwrap().advance(1, |_| true).unwrap();
+        }
+    }
+    other_kernels(gpu);
+}
+
+/// Cross-entropy on rows, and episodes over images.
+fn other_kernels(gpu: &Gpu) {
+    use reptile::kernels::InnerRule;
+    use reptile::meta::{Adaptation, AdaptationSetup, DeviceImages, Origin};
+    use reptile::rng::Phase;
+    use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass};
+    let batches = Batches { way: 2, group: 2, tail: 0, steps: 2, batch: 3, replacement: false };
+    let words = vec![0x5555_5555; 12];
+    let class = |n: u32| ImageClass { name: n.to_string(), first_image: 4 * n, images: 4 };
+    let images = ImageSet {
+        width: 5,
+        height: 5,
+        channels: 1,
+        bits: Bits::One,
+        words,
+        classes: (0..3).map(class).collect(),
+    };
+    let classes: Vec<SplitClass> = (0..3).map(|class| SplitClass { class, rotation: 1 }).collect();
+    let split = Split { images, train: classes.clone(), test: classes };
+    let images = std::sync::Arc::new(DeviceImages::new(gpu, &split).unwrap());
+    for (plan, origin) in [
+        (PlanKind::Fused, Origin::Rows { queries: 2, ordered: false }),
+        (PlanKind::Layered, Origin::Rows { queries: 2, ordered: false }),
+        (PlanKind::Layered, Origin::Episodes { images, test: true, queries: 1 }),
+    ] {
+        let setup = AdaptationSetup {
+            model: network(25, &[(6, Activation::Tanh)], 2, Loss::CrossEntropy),
+            rule: InnerRule::Sgd,
+            rate: 0.01,
+            weight_decay: 1.0,
+            plan,
+            batches: batches.clone(),
+            origin,
+            phase: Phase::Test,
+            seed: 0,
+            scored: true,
+        };
+        Adaptation::new(gpu, setup, 2).unwrap().run(0).unwrap();
+    }
+}
+
+/// Kernels' names by their texts.
+pub type Texts = BTreeMap<String, &'static str>;
+
+/// Every text of every device.
+pub fn texts() -> &'static Texts {
+    static TEXTS: OnceLock<Texts> = OnceLock::new();
+    TEXTS.get_or_init(|| {
+        let mut texts = BTreeMap::new();
+        for device in devices().iter() {
+            compile_everything(&device.gpu);
+            texts.extend(device.gpu.kernel_texts().into_iter().map(|(name, text)| (text, name)));
+        }
+        texts
+    })
+}
+
+/// Every shader file of the crate.
+pub const FILES: [&str; 15] = [
+    "broadcast",
+    "dense_backward",
+    "dense_forward",
+    "dense_update",
+    "fused_subgroup",
+    "fused_workgroup",
+    "gather_images",
+    "gather_rows",
+    "loss_cross_entropy",
+    "loss_mse",
+    "mean_state",
+    "outer_update",
+    "sample_episode",
+    "sample_order",
+    "sample_sine",
+];
