@@ -1,7 +1,8 @@
 // The whole inner SGD loop of one task, by one subgroup. Hidden units live in registers, four to a
 // lane and slot: unit 4 (s · LANES + lane) + i of a layer is component i of slot s. Activations
-// reach the other lanes by shuffles; the head's weights stay in registers, turned by 90 degrees;
-// the other weights stay in the task's part of `theta`, read and updated once a step.
+// reach the other lanes by shuffles; the head's weights stay in registers, turned by 90 degrees.
+// The first layer's weights stay in the task's part of `theta`, read and updated once a step; so do
+// those between hidden layers, unless RESIDENT: then a lane keeps the rows of its units in registers.
 // Grid: (tasks). Needs lib/run_step.wgsl, lib/activation.wgsl, lib/targets_*.wgsl, lib/fused_loss_*.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
@@ -13,8 +14,8 @@
 @group(0) @binding(6) var<storage, read_write> losses: array<f32>;       // [T, LOSS_STRIDE]
 
 // Per hidden layer, from the host: UNITS, COLUMNS (vectors), SLOTS (vectors a lane), H_START
-// (first activation), B_START (first bias register), OFFSETS and BIASES (vectors into a parameter
-// set), ACTIVATIONS.
+// (first activation), B_START (first bias register), W_START (first weight register), OFFSETS and
+// BIASES (vectors into a parameter set), ACTIVATIONS. HALVES: LANES / 2, LANES / 4, … 1.
 const LAST = HIDDEN - 1u;
 
 @compute @workgroup_size(LANES)
@@ -34,15 +35,28 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             bias[B_START[l] + s] = theta[base + BIASES[l] + min(s * LANES + lane, COLUMNS[l] - 1u)];
         }
     }
+    // w: [layer, slot of the row, column vector, component of the row].
+    var w: array<vec4<f32>, W_TOTAL>;
+    if (RESIDENT == 1u) { // static
+        for (var l = 1u; l < HIDDEN; l++) { // unroll
+            for (var s = 0u; s < SLOTS[l - 1u]; s++) { // unroll
+                for (var c = 0u; c < 4u * COLUMNS[l]; c++) { // unroll
+                    let row = 4u * (s * LANES + lane) + c % 4u;
+                    w[(W_START[l] + s * 4u * COLUMNS[l] + c) % W_TOTAL] =
+                        theta[base + OFFSETS[l] + row * COLUMNS[l] + c / 4u];
+                }
+            }
+        }
+    }
     var head: array<vec4<f32>, OUTPUTS * SLOTS[LAST]>;
     var head_bias: array<f32, OUTPUTS>;
     for (var o = 0u; o < OUTPUTS; o++) { // unroll
         head_bias[o] = theta[base + HEAD_BIAS + o / 4u][o % 4u];
         for (var s = 0u; s < SLOTS[LAST]; s++) { // unroll
             let column = s * LANES + lane;
-            let w = base + HEAD + 4u * min(column, COLUMNS[LAST] - 1u) * OUT4 + o / 4u;
-            let row = vec4<f32>(theta[w][o % 4u], theta[w + OUT4][o % 4u],
-                theta[w + 2u * OUT4][o % 4u], theta[w + 3u * OUT4][o % 4u]);
+            let place = base + HEAD + 4u * min(column, COLUMNS[LAST] - 1u) * OUT4 + o / 4u;
+            let row = vec4<f32>(theta[place][o % 4u], theta[place + OUT4][o % 4u],
+                theta[place + 2u * OUT4][o % 4u], theta[place + 3u * OUT4][o % 4u]);
             head[o * SLOTS[LAST] + s] = select(vec4<f32>(0.0), row, column < COLUMNS[LAST]);
         }
     }
@@ -77,32 +91,62 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
         }
         for (var l = 0u; l < HIDDEN; l++) { // unroll
-            // Row by row of the layer's weights (layer 0 is done): q is the lane whose units they are.
-            if (l > 0u) {
+            if (l > 0u) { // layer 0 is done
                 for (var s = 0u; s < SLOTS[l]; s++) { // unroll
                     for (var b = 0u; b < BATCH; b++) { // unroll
                         h[H_START[l] + s * BATCH + b] = bias[B_START[l] + s];
                     }
                 }
-                for (var q = 0u; q < LANES; q++) {
-                    for (var g = 0u; g < SLOTS[max(l, 1u) - 1u]; g++) { // unroll
-                        if ((g + 1u) * LANES <= COLUMNS[max(l, 1u) - 1u] || g * LANES + q < COLUMNS[max(l, 1u) - 1u]) {
-                            let row = base + OFFSETS[l] + 4u * (g * LANES + q) * COLUMNS[l];
-                            var w: array<vec4<f32>, 4u * SLOTS_MAX>;
-                            for (var s = 0u; s < SLOTS[l]; s++) { // unroll
-                                let place = row + min(s * LANES + lane, COLUMNS[l] - 1u);
-                                w[4u * s] = theta[place];
-                                w[4u * s + 1u] = theta[place + COLUMNS[l]];
-                                w[4u * s + 2u] = theta[place + 2u * COLUMNS[l]];
-                                w[4u * s + 3u] = theta[place + 3u * COLUMNS[l]];
+                if (RESIDENT == 1u) { // static
+                    // A lane's rows give a share of every column; the shares are added across lanes
+                    // so that each lane ends with the sum of its own column.
+                    for (var g = 0u; g < SLOTS[l]; g++) { // unroll
+                        for (var b = 0u; b < BATCH; b++) { // unroll
+                            var share: array<vec4<f32>, LANES>;
+                            for (var q = 0u; q < LANES; q++) { // unroll
+                                share[q] = vec4<f32>(0.0);
+                                for (var s = 0u; s < SLOTS[max(l, 1u) - 1u]; s++) { // unroll
+                                    let v = h[H_START[max(l, 1u) - 1u] + s * BATCH + b];
+                                    share[q] = fma(w[(W_START[l] + 4u * (s * COLUMNS[l] + g * LANES + q)) % W_TOTAL], vec4<f32>(v.x), share[q]);
+                                    share[q] = fma(w[(W_START[l] + 4u * (s * COLUMNS[l] + g * LANES + q) + 1u) % W_TOTAL], vec4<f32>(v.y), share[q]);
+                                    share[q] = fma(w[(W_START[l] + 4u * (s * COLUMNS[l] + g * LANES + q) + 2u) % W_TOTAL], vec4<f32>(v.z), share[q]);
+                                    share[q] = fma(w[(W_START[l] + 4u * (s * COLUMNS[l] + g * LANES + q) + 3u) % W_TOTAL], vec4<f32>(v.w), share[q]);
+                                }
                             }
-                            for (var b = 0u; b < BATCH; b++) { // unroll
-                                let v = subgroupShuffle(h[H_START[max(l, 1u) - 1u] + g * BATCH + b], q);
+                            for (var t = 0u; t < STAGES; t++) { // unroll
+                                let upper = (lane & HALVES[t]) != 0u;
+                                for (var i = 0u; i < HALVES[t]; i++) { // unroll
+                                    let kept = select(share[i], share[i + HALVES[t]], upper);
+                                    let given = select(share[i + HALVES[t]], share[i], upper);
+                                    share[i] = kept + subgroupShuffleXor(given, HALVES[t]);
+                                }
+                            }
+                            h[H_START[l] + g * BATCH + b] += share[0];
+                        }
+                    }
+                }
+                if (RESIDENT == 0u) { // static
+                    // Row by row of the weights: q is the lane whose units they are.
+                    for (var q = 0u; q < LANES; q++) {
+                        for (var g = 0u; g < SLOTS[max(l, 1u) - 1u]; g++) { // unroll
+                            if ((g + 1u) * LANES <= COLUMNS[max(l, 1u) - 1u] || g * LANES + q < COLUMNS[max(l, 1u) - 1u]) {
+                                let row = base + OFFSETS[l] + 4u * (g * LANES + q) * COLUMNS[l];
+                                var rows_of: array<vec4<f32>, 4u * SLOTS_MAX>;
                                 for (var s = 0u; s < SLOTS[l]; s++) { // unroll
-                                    h[H_START[l] + s * BATCH + b] = fma(w[4u * s + 3u], vec4<f32>(v.w),
-                                        fma(w[4u * s + 2u], vec4<f32>(v.z),
-                                        fma(w[4u * s + 1u], vec4<f32>(v.y),
-                                        fma(w[4u * s], vec4<f32>(v.x), h[H_START[l] + s * BATCH + b]))));
+                                    let place = row + min(s * LANES + lane, COLUMNS[l] - 1u);
+                                    rows_of[4u * s] = theta[place];
+                                    rows_of[4u * s + 1u] = theta[place + COLUMNS[l]];
+                                    rows_of[4u * s + 2u] = theta[place + 2u * COLUMNS[l]];
+                                    rows_of[4u * s + 3u] = theta[place + 3u * COLUMNS[l]];
+                                }
+                                for (var b = 0u; b < BATCH; b++) { // unroll
+                                    let v = subgroupShuffle(h[H_START[max(l, 1u) - 1u] + g * BATCH + b], q);
+                                    for (var s = 0u; s < SLOTS[l]; s++) { // unroll
+                                        h[H_START[l] + s * BATCH + b] = fma(rows_of[4u * s + 3u], vec4<f32>(v.w),
+                                            fma(rows_of[4u * s + 2u], vec4<f32>(v.z),
+                                            fma(rows_of[4u * s + 1u], vec4<f32>(v.y),
+                                            fma(rows_of[4u * s], vec4<f32>(v.x), h[H_START[l] + s * BATCH + b]))));
+                                    }
                                 }
                             }
                         }
@@ -188,35 +232,66 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var i = 0u; i < SLOTS[l - 1u] * BATCH; i++) { // unroll
                 back[i] = vec4<f32>(0.0);
             }
-            for (var q = 0u; q < LANES; q++) {
-                for (var g = 0u; g < SLOTS[l]; g++) { // unroll
-                    if ((g + 1u) * LANES <= COLUMNS[l] || g * LANES + q < COLUMNS[l]) {
-                        var e: array<vec4<f32>, BATCH>;
+            if (RESIDENT == 1u) { // static
+                for (var c = 0u; c < COLUMNS[l]; c++) { // unroll
+                    var e: array<vec4<f32>, BATCH>;
+                    for (var b = 0u; b < BATCH; b++) { // unroll
+                        e[b] = subgroupShuffle(d[c / LANES * BATCH + b], c % LANES);
+                    }
+                    for (var s = 0u; s < SLOTS[l - 1u]; s++) { // unroll
+                        var wx = w[(W_START[l] + 4u * (s * COLUMNS[l] + c)) % W_TOTAL];
+                        var wy = w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 1u) % W_TOTAL];
+                        var wz = w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 2u) % W_TOTAL];
+                        var ww = w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 3u) % W_TOTAL];
                         for (var b = 0u; b < BATCH; b++) { // unroll
-                            e[b] = subgroupShuffle(d[g * BATCH + b], q);
+                            back[s * BATCH + b] +=
+                                vec4<f32>(dot(wx, e[b]), dot(wy, e[b]), dot(wz, e[b]), dot(ww, e[b]));
                         }
-                        for (var s = 0u; s < SLOTS[l - 1u]; s++) { // unroll
-                            if ((s + 1u) * LANES <= COLUMNS[l - 1u] || s * LANES + lane < COLUMNS[l - 1u]) {
-                                let row = base + OFFSETS[l] + 4u * (s * LANES + lane) * COLUMNS[l] + g * LANES + q;
-                                var wx = theta[row];
-                                var wy = theta[row + COLUMNS[l]];
-                                var wz = theta[row + 2u * COLUMNS[l]];
-                                var ww = theta[row + 3u * COLUMNS[l]];
-                                for (var b = 0u; b < BATCH; b++) { // unroll
-                                    back[s * BATCH + b] +=
-                                        vec4<f32>(dot(wx, e[b]), dot(wy, e[b]), dot(wz, e[b]), dot(ww, e[b]));
+                        for (var b = 0u; b < BATCH; b++) { // unroll
+                            let scaled = -rate * h[H_START[l - 1u] + s * BATCH + b];
+                            wx = fma(vec4<f32>(scaled.x), e[b], wx);
+                            wy = fma(vec4<f32>(scaled.y), e[b], wy);
+                            wz = fma(vec4<f32>(scaled.z), e[b], wz);
+                            ww = fma(vec4<f32>(scaled.w), e[b], ww);
+                        }
+                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c)) % W_TOTAL] = decay * wx;
+                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 1u) % W_TOTAL] = decay * wy;
+                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 2u) % W_TOTAL] = decay * wz;
+                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 3u) % W_TOTAL] = decay * ww;
+                    }
+                }
+            }
+            if (RESIDENT == 0u) { // static
+                for (var q = 0u; q < LANES; q++) {
+                    for (var g = 0u; g < SLOTS[l]; g++) { // unroll
+                        if ((g + 1u) * LANES <= COLUMNS[l] || g * LANES + q < COLUMNS[l]) {
+                            var e: array<vec4<f32>, BATCH>;
+                            for (var b = 0u; b < BATCH; b++) { // unroll
+                                e[b] = subgroupShuffle(d[g * BATCH + b], q);
+                            }
+                            for (var s = 0u; s < SLOTS[l - 1u]; s++) { // unroll
+                                if ((s + 1u) * LANES <= COLUMNS[l - 1u] || s * LANES + lane < COLUMNS[l - 1u]) {
+                                    let row = base + OFFSETS[l] + 4u * (s * LANES + lane) * COLUMNS[l] + g * LANES + q;
+                                    var wx = theta[row];
+                                    var wy = theta[row + COLUMNS[l]];
+                                    var wz = theta[row + 2u * COLUMNS[l]];
+                                    var ww = theta[row + 3u * COLUMNS[l]];
+                                    for (var b = 0u; b < BATCH; b++) { // unroll
+                                        back[s * BATCH + b] +=
+                                            vec4<f32>(dot(wx, e[b]), dot(wy, e[b]), dot(wz, e[b]), dot(ww, e[b]));
+                                    }
+                                    for (var b = 0u; b < BATCH; b++) { // unroll
+                                        let scaled = -rate * h[H_START[l - 1u] + s * BATCH + b];
+                                        wx = fma(vec4<f32>(scaled.x), e[b], wx);
+                                        wy = fma(vec4<f32>(scaled.y), e[b], wy);
+                                        wz = fma(vec4<f32>(scaled.z), e[b], wz);
+                                        ww = fma(vec4<f32>(scaled.w), e[b], ww);
+                                    }
+                                    theta[row] = decay * wx;
+                                    theta[row + COLUMNS[l]] = decay * wy;
+                                    theta[row + 2u * COLUMNS[l]] = decay * wz;
+                                    theta[row + 3u * COLUMNS[l]] = decay * ww;
                                 }
-                                for (var b = 0u; b < BATCH; b++) { // unroll
-                                    let scaled = -rate * h[H_START[l - 1u] + s * BATCH + b];
-                                    wx = fma(vec4<f32>(scaled.x), e[b], wx);
-                                    wy = fma(vec4<f32>(scaled.y), e[b], wy);
-                                    wz = fma(vec4<f32>(scaled.z), e[b], wz);
-                                    ww = fma(vec4<f32>(scaled.w), e[b], ww);
-                                }
-                                theta[row] = decay * wx;
-                                theta[row + COLUMNS[l]] = decay * wy;
-                                theta[row + 2u * COLUMNS[l]] = decay * wz;
-                                theta[row + 3u * COLUMNS[l]] = decay * ww;
                             }
                         }
                     }
@@ -260,6 +335,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 
     // Home: the registers' parameters.
+    if (RESIDENT == 1u) { // static
+        for (var l = 1u; l < HIDDEN; l++) { // unroll
+            for (var s = 0u; s < SLOTS[l - 1u]; s++) { // unroll
+                for (var c = 0u; c < 4u * COLUMNS[l]; c++) { // unroll
+                    let row = 4u * (s * LANES + lane) + c % 4u;
+                    theta[base + OFFSETS[l] + row * COLUMNS[l] + c / 4u] =
+                        w[(W_START[l] + s * 4u * COLUMNS[l] + c) % W_TOTAL];
+                }
+            }
+        }
+    }
     for (var l = 0u; l < HIDDEN; l++) { // unroll
         for (var s = 0u; s < SLOTS[l]; s++) { // unroll
             if (s * LANES + lane < COLUMNS[l]) {

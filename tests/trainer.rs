@@ -154,10 +154,7 @@ fn meta(setup: &TrainerSetup, iteration: u64) -> reference::Meta {
 
 /// Compares three iterations of every run, in both plans where both exist, with float64.
 fn check(what: &str, setup: &TrainerSetup) {
-    for Device { name, gpu, mode } in devices().iter() {
-        if *mode == "rolled" {
-            continue; // the inner loops' own tests compare the two texts
-        }
+    for Device { name, gpu, .. } in devices().iter() {
         for plan in [PlanKind::Fused, PlanKind::Layered] {
             let setup = TrainerSetup { plan, ..setup.clone() };
             let mut trainer = Trainer::new(gpu, setup.clone()).unwrap();
@@ -185,6 +182,26 @@ fn check(what: &str, setup: &TrainerSetup) {
 #[test]
 fn reptile_with_sgd_agrees_with_float64() {
     check("reptile", &job());
+}
+
+#[test]
+fn weights_that_stay_in_registers_agree_with_float64() {
+    let mut setup = job();
+    setup.model = network(1, &[(32, Activation::Tanh), (32, Activation::Relu)], 1, Loss::Mse);
+    setup.inner.weight_decay = 0.99;
+    setup.inner.schedule = Schedule::Constant;
+    setup.outer.schedule = Schedule::Constant;
+    // So long a job is worth the compile time.
+    setup.iterations = 1_000_000;
+    check("resident weights", &setup);
+    setup.model = network(
+        1,
+        &[(32, Activation::Gelu), (64, Activation::Sigmoid), (32, Activation::Tanh)],
+        1,
+        Loss::Mse,
+    );
+    setup.runs = 1;
+    check("resident weights of three layers", &setup);
 }
 
 #[test]

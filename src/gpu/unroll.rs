@@ -4,12 +4,15 @@
 //! of integers, top-level constants, elements of constant lists, `max(a, b)`, `min(a, b)` and
 //! `+ - * / %`. Its body is repeated as
 //! `{ const i = 0u; … } { const i = 1u; … }`, so that function-local arrays are indexed by
-//! constants and live in registers. The body contains no `break` or `continue` of that loop. Text
-//! without marks comes back as it is, and a marked loop is valid WGSL by itself.
+//! constants and live in registers. The body contains no `break` or `continue` of that loop. Indices
+//! made of known integers are replaced by their values, so that the compiler has less to read. A
+//! line `if (A == B) { // static` keeps its block only if the two are equal, and drops it otherwise.
+//! Text without marks comes back as it is, and marked text is valid WGSL by itself.
 
 use std::collections::HashMap;
 
-const MARK: &str = "{ // unroll";
+const LOOP: &str = "{ // unroll";
+const STATIC: &str = "{ // static";
 
 /// `text` with every marked loop expanded, innermost loops included.
 ///
@@ -21,47 +24,64 @@ pub fn unroll(text: &str) -> String {
     for line in text.lines() {
         constants.learn(line);
     }
-    expand(text, &mut constants)
+    expand(text, &mut constants, false)
 }
 
-fn expand(text: &str, constants: &mut Constants) -> String {
+/// Expands what is marked in `text`; `inside` a loop, known indices are replaced as well.
+fn expand(text: &str, constants: &mut Constants, inside: bool) -> String {
     let mut out = String::with_capacity(text.len());
+    let plain = |text: &str, constants: &Constants| {
+        if inside { constants.fold_indices(text) } else { text.to_string() }
+    };
     let mut rest = text;
-    while let Some(mark) = rest.find(MARK) {
+    while let Some(mark) = [LOOP, STATIC].iter().filter_map(|mark| rest.find(mark)).min() {
         let line_start = rest[..mark].rfind('\n').map_or(0, |newline| newline + 1);
-        let (name, values) = constants.loop_header(&rest[line_start..mark]);
-        out.push_str(&rest[..line_start]);
-        let after = &rest[mark + MARK.len()..];
+        let header = &rest[line_start..mark];
+        out.push_str(&plain(&rest[..line_start], constants));
+        let after = &rest[mark + LOOP.len()..];
         let length = matching_brace(after);
-        for value in values {
-            let shadowed = constants.values.insert(name.to_string(), vec![value]);
-            let body = expand(&after[..length], constants);
-            out.push_str(&format!("{{ const {name} = {value}u;{body}}}\n"));
-            match shadowed {
-                Some(old) => constants.values.insert(name.to_string(), old),
-                None => constants.values.remove(name),
-            };
+        let body = &after[..length];
+        if rest[mark..].starts_with(STATIC) {
+            if constants.holds(header) {
+                out.push_str(&format!("{{{}}}\n", expand(body, constants, inside)));
+            }
+        } else {
+            let (name, values) = constants.loop_header(header);
+            for value in values {
+                let shadowed = constants.values.insert(name.to_string(), vec![value]);
+                let body = expand(body, constants, true);
+                out.push_str(&format!("{{ const {name} = {value}u;{body}}}\n"));
+                match shadowed {
+                    Some(old) => constants.values.insert(name.to_string(), old),
+                    None => constants.values.remove(name),
+                };
+            }
         }
         rest = &after[length + 1..];
     }
-    out.push_str(rest);
+    out.push_str(&plain(rest, constants));
     out
 }
 
 /// The length of the text before the brace that closes an already open one.
 fn matching_brace(text: &str) -> usize {
+    matching(text, '{', '}')
+}
+
+/// The length of the text before the bracket that closes an already open one.
+fn matching(text: &str, opening: char, closing: char) -> usize {
     let mut depth = 1;
     for (position, character) in text.char_indices() {
-        match character {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
+        if character == opening {
+            depth += 1;
+        } else if character == closing {
+            depth -= 1;
         }
         if depth == 0 {
             return position;
         }
     }
-    panic!("a loop marked for unrolling does not end");
+    panic!("`{opening}` is not closed");
 }
 
 /// Constants that loop bounds may name; a plain one is a list of one element.
@@ -110,6 +130,50 @@ impl Constants {
             Some((name.trim(), values))
         };
         parse().unwrap_or_else(|| panic!("cannot unroll `{}`", header.trim()))
+    }
+
+    /// Whether `if (A == B) ` holds.
+    fn holds(&self, header: &str) -> bool {
+        let parse = || {
+            let inner = header.trim().strip_prefix("if (")?.strip_suffix(')')?;
+            let (left, right) = inner.split_once("==")?;
+            Some(self.evaluate(left)? == self.evaluate(right)?)
+        };
+        parse().unwrap_or_else(|| panic!("cannot decide `{}`", header.trim()))
+    }
+
+    /// `text` with every index made of known integers as a number, and every element of a constant
+    /// list as its value.
+    fn fold_indices(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(open) = rest.find('[') {
+            out.push_str(&rest[..open]);
+            let inner = &rest[open + 1..];
+            let length = matching(inner, '[', ']');
+            let index = self.evaluate(&inner[..length]);
+            let name_start = out
+                .rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                .map_or(0, |place| place + 1);
+            let element = self
+                .values
+                .get(&out[name_start..])
+                .filter(|list| list.len() > 1)
+                .and_then(|list| list.get(index? as usize));
+            match (element, index) {
+                (Some(value), _) => {
+                    out.truncate(name_start);
+                    out.push_str(&format!("{value}u"));
+                }
+                (None, Some(index)) => out.push_str(&format!("[{index}u]")),
+                (None, None) => {
+                    out.push_str(&format!("[{}]", self.fold_indices(&inner[..length])));
+                }
+            }
+            rest = &inner[length + 1..];
+        }
+        out.push_str(rest);
+        out
     }
 
     /// The value of an expression of known integers, or none.
@@ -201,7 +265,7 @@ mod tests {
     #[test]
     fn bodies_are_repeated_with_constants() {
         let text = "const N = 2u;\nfor (var i = 0u; i < N; i++) { // unroll\n  a[i] = 1.0;\n}\n";
-        let expected = "const N = 2u;\n{ const i = 0u;\n  a[i] = 1.0;\n}\n{ const i = 1u;\n  a[i] = 1.0;\n}\n\n";
+        let expected = "const N = 2u;\n{ const i = 0u;\n  a[0u] = 1.0;\n}\n{ const i = 1u;\n  a[1u] = 1.0;\n}\n\n";
         assert_eq!(unroll(text), expected);
     }
 
@@ -221,6 +285,23 @@ mod tests {
         let out = unroll(text);
         let (two, one) = (out.find("i = 2u").unwrap(), out.find("i = 1u").unwrap());
         assert!(two < one && !out.contains("i = 0u"), "{out}");
+    }
+
+    #[test]
+    fn known_indices_become_numbers_inside_loops_alone() {
+        let text = "const L = array<u32, 2>(5u, 7u);\na[1u + 1u] = 0.0;\n\
+            for (var i = 0u; i < 1u; i++) { // unroll\nb[i + 2u * (i + 1u)] = c[L[i] + d[i]] + L[i + 1u];\n}\n";
+        let out = unroll(text);
+        assert!(out.contains("a[1u + 1u]"), "{out}");
+        assert!(out.contains("b[2u] = c[5u + d[0u]] + 7u;"), "{out}");
+    }
+
+    #[test]
+    fn static_blocks_are_kept_or_dropped() {
+        let text =
+            "const A = 1u;\nif (A == 1u) { // static\nx();\n}\nif (A == 0u) { // static\ny();\n}\n";
+        let out = unroll(text);
+        assert!(out.contains("x();") && !out.contains("y();"), "{out}");
     }
 
     #[test]

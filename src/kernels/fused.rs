@@ -13,6 +13,12 @@ use crate::tasks::{Batches, Segment};
 
 /// Activations that a lane may keep in registers, in vectors.
 const LARGEST_REGISTERS: usize = 192;
+/// Weight vectors between hidden layers that a lane may keep in registers: as many as 64 × 64 weights
+/// take on 8 lanes.
+const LARGEST_RESIDENT: usize = 128;
+/// Task-steps from which on they are kept there. Their loops are repeated whole: 5 s more to compile
+/// for 12 µs less a task-step (docs/kernels.md).
+const RESIDENT_WORK: u64 = 1 << 19;
 /// Predictions or logits that an invocation may keep in registers.
 const LARGEST_OUTPUTS: usize = 32;
 /// Rows that an invocation of the workgroup variant takes at a time.
@@ -33,6 +39,8 @@ pub struct FusedLoop<'a> {
     pub axis: Axis,
     pub batches: &'a Batches,
     pub segment: Segment,
+    /// Task-steps that one run is expected to take in all.
+    pub work: u64,
     /// Tasks that share one set of `start`.
     pub sharers: usize,
     pub order: &'a wgpu::Buffer,
@@ -161,6 +169,14 @@ fn subgroup(
     let (head, hidden) = c.model.layers().split_last().expect("a model has layers");
     let (h_start, h_total) = starts(hidden, |layer| slots(layer, lanes) * batch);
     let (b_start, b_total) = starts(hidden, |layer| slots(layer, lanes));
+    // Registers of a layer's weights: the four rows of each slot of the layer below.
+    let (w_start, w_total) = starts(hidden, |layer| match layer.packed_offset {
+        0 => 0,
+        _ => layer.inputs_padded() / lanes * vectors(layer.outputs),
+    });
+    let full = hidden.iter().all(|layer| layer.outputs.is_multiple_of(4 * lanes));
+    let resident = full && (1..=LARGEST_RESIDENT).contains(&w_total) && c.work >= RESIDENT_WORK;
+    let halves: Vec<usize> = (0..lanes.ilog2()).map(|stage| lanes >> (stage + 1)).collect();
     let most_slots = hidden.iter().map(|layer| slots(layer, lanes)).max().unwrap_or(1);
     let text = include_str!("../../shaders/fused_subgroup.wgsl");
     let source = source("fused_subgroup", text, c)
@@ -176,6 +192,11 @@ fn subgroup(
         .constant("BIASES", per_layer(hidden, bias_offset))
         .constant("H_START", h_start)
         .constant("B_START", b_start)
+        .constant("W_START", w_start)
+        .constant("W_TOTAL", if resident { w_total } else { 1 })
+        .constant("RESIDENT", resident)
+        .constant("STAGES", halves.len())
+        .constant("HALVES", halves)
         .constant("HEAD", head.packed_offset / 4)
         .constant("HEAD_BIAS", bias_offset(head))
         .constant("SLOTS_MAX", most_slots)

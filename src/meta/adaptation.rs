@@ -98,7 +98,7 @@ impl Adaptation {
         let model = &setup.model;
         let (origin, batches) = (setup.origin.clone(), setup.batches.clone());
         let buffers = TaskBuffers::new(gpu, model, origin, axis, batches, true)?;
-        let inner = InnerLoop::new(gpu, model, setup.rule, &buffers, setup.plan, false)?;
+        let inner = InnerLoop::new(gpu, model, setup.rule, &buffers, setup.plan, false, 0)?;
         let set = |name| gpu.storage(name, size_of_f32s(model.packed_len()));
         let queries = buffers.queries();
         let pass = |wanted: bool| -> Result<Option<QueryPass>> {

@@ -41,6 +41,7 @@ pub struct InnerLoop {
     pub losses: wgpu::Buffer,
     hits: wgpu::Buffer,
     layers: Vec<LayerBuffers>,
+    work: u64,
     /// `[T, B, in]` and targets of one minibatch.
     batch: [wgpu::Buffer; 2],
 }
@@ -57,7 +58,7 @@ pub struct Start<'a> {
 
 impl InnerLoop {
     /// Chooses the plan and allocates its buffers. `split_last` keeps the parameters before the
-    /// last step (FOMAML).
+    /// last step (FOMAML); `work` is the number of task-steps that one run is expected to take.
     ///
     /// # Errors
     /// [`Error::Config`] if `fused` was asked for and does not fit, [`Error::Limit`] if the device
@@ -69,6 +70,7 @@ impl InnerLoop {
         tasks: &TaskBuffers,
         wanted: PlanKind,
         split_last: bool,
+        work: u64,
     ) -> Result<Self> {
         let axis = tasks.axis();
         let segments = tasks.batches().segments(split_last);
@@ -116,6 +118,7 @@ impl InnerLoop {
             kind,
             segments,
             layers,
+            work,
         })
     }
 
@@ -193,6 +196,7 @@ impl InnerLoop {
             axis: self.axis,
             batches: tasks.batches(),
             segment,
+            work: self.work,
             sharers,
             order: tasks.order(),
             support,

@@ -78,7 +78,8 @@ impl Trainer {
         let rule = inner_rule(&setup.inner);
         memory(gpu, &setup)?;
         let tasks = TaskBuffers::new(gpu, model, setup.origin.clone(), axis, batches, false)?;
-        let inner = InnerLoop::new(gpu, model, rule, &tasks, setup.plan, fomaml)?;
+        let work = setup.iterations * (axis.per_run * steps) as u64;
+        let inner = InnerLoop::new(gpu, model, rule, &tasks, setup.plan, fomaml, work)?;
         let sets = |name, used: bool| {
             gpu.storage(name, if used { size_of_f32s(axis.runs * model.packed_len()) } else { 0 })
         };
