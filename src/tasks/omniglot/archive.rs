@@ -1,10 +1,10 @@
 //! One part of Omniglot, as a zip or as a folder, and the images in it.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 
-use image::{ColorType, ImageDecoder, codecs::png::PngDecoder};
+use image::{DynamicImage, ImageFormat, ImageReader};
 use zip::ZipArchive;
 
 use crate::error::{Error, Result};
@@ -31,7 +31,7 @@ pub(super) struct Member {
     pub character: String,
     pub file: String,
     /// Name in the zip, or path on disk.
-    path: String,
+    pub path: String,
 }
 
 impl Member {
@@ -40,11 +40,13 @@ impl Member {
         (&self.alphabet, &self.character)
     }
 
-    /// From a path that ends in `Alphabet/character/file.png`; none for anything else.
-    fn parse(path: &str) -> Option<Self> {
-        let mut pieces = path.rsplit('/');
-        let (file, character, alphabet) = (pieces.next()?, pieces.next()?, pieces.next()?);
-        let hidden = file.starts_with('.') || path.contains("__MACOSX");
+    /// The image at `path`, which lies at `inside` in the part; none if `inside`, from the last
+    /// folder `part` on, is not `Alphabet/character/file.png`.
+    fn parse(part: &str, inside: &str, path: &str) -> Option<Self> {
+        let pieces: Vec<&str> = inside.split('/').collect();
+        let root = pieces.iter().rposition(|piece| *piece == part).map_or(0, |index| index + 1);
+        let [alphabet, character, file] = pieces[root..] else { return None };
+        let hidden = file.starts_with('.') || pieces[0] == "__MACOSX";
         (file.to_ascii_lowercase().ends_with(".png") && !hidden).then(|| Self {
             alphabet: alphabet.to_string(),
             character: character.to_string(),
@@ -81,14 +83,19 @@ impl Part {
                 let mut members = Vec::with_capacity(zip.len());
                 for name in zip.file_names() {
                     let name = name.map_err(|error| Error::data(path, error.to_string()))?;
-                    members.extend(Member::parse(&name));
+                    members.extend(Member::parse(self.name, &name, &name));
                 }
                 Ok(members)
             }
             Place::Folder(path) => {
-                let mut found = Vec::new();
-                walk(path, &mut found)?;
-                Ok(found)
+                let mut files = Vec::new();
+                walk(path, &mut files)?;
+                let text = |path: &Path| path.to_string_lossy().replace('\\', "/");
+                let member = |file: &PathBuf| {
+                    let inside = file.strip_prefix(path).unwrap_or(file);
+                    Member::parse(self.name, &text(inside), &text(file))
+                };
+                Ok(files.iter().filter_map(member).collect())
             }
         }
     }
@@ -142,18 +149,19 @@ impl Reader {
 
 /// Side and grey values of a square PNG.
 fn grey(bytes: &[u8]) -> Result<(usize, Vec<u8>), String> {
-    let decoder =
-        PngDecoder::new(std::io::Cursor::new(bytes)).map_err(|error| error.to_string())?;
-    let ((width, height), color) = (decoder.dimensions(), decoder.color_type());
+    // The reader refuses headers that ask for more memory than an image can need.
+    let reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
+    let image = match reader.decode().map_err(|error| error.to_string())? {
+        DynamicImage::ImageLuma8(image) => image,
+        other => {
+            return Err(format!("the image is {:?}, not black and white or grey", other.color()));
+        }
+    };
+    let (width, height) = image.dimensions();
     if width != height || width == 0 {
         return Err(format!("the image has {width}×{height} pixels, not a square"));
     }
-    if color != ColorType::L8 {
-        return Err(format!("the image is {color:?}, not black and white or grey"));
-    }
-    let mut pixels = vec![0; decoder.total_bytes() as usize];
-    decoder.read_image(&mut pixels).map_err(|error| error.to_string())?;
-    Ok((width as usize, pixels))
+    Ok((width as usize, image.into_raw()))
 }
 
 fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
@@ -163,14 +171,14 @@ fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
     })
 }
 
-fn walk(folder: &Path, found: &mut Vec<Member>) -> Result<()> {
+/// Appends all files below `folder`.
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let path = entry.map_err(Error::io(folder))?.path();
         if path.is_dir() {
-            walk(&path, found)?;
+            walk(&path, files)?;
         } else {
-            let text = path.to_string_lossy().replace('\\', "/");
-            found.extend(Member::parse(&text));
+            files.push(path);
         }
     }
     Ok(())

@@ -26,8 +26,9 @@ const PARTS: [&str; 2] = ["images_background", "images_evaluation"];
 /// `random` with the same seed.
 ///
 /// # Errors
-/// [`Error::Data`] for missing, truncated or foreign files and for the class lists,
-/// [`Error::Config`] for an impossible split.
+/// [`Error::Data`] for missing, truncated, doubled or foreign files and for the class lists,
+/// [`Error::Config`] for an impossible split or size, [`Error::Limit`] for a set of more words than
+/// the device can count.
 pub fn load(spec: &OmniglotSpec, progress: &mut dyn FnMut(u64, u64)) -> Result<Split> {
     let folder = folder(spec)?;
     let parts = parts(&folder)?;
@@ -37,8 +38,9 @@ pub fn load(spec: &OmniglotSpec, progress: &mut dyn FnMut(u64, u64)) -> Result<S
     }
     // Alphabets over both parts, then characters, then drawings.
     members.sort_by(|(part_a, a), (part_b, b)| {
-        (a.class(), part_a, &a.file).cmp(&(b.class(), part_b, &b.file))
+        (a.class(), part_a, &a.file, &a.path).cmp(&(b.class(), part_b, &b.file, &b.path))
     });
+    refuse_doubles(&members, &parts)?;
     let classes = classes(&members, &parts);
     if classes.is_empty() {
         return Err(Error::data(&folder, "holds no images of the form Alphabet/characterNN/*.png"));
@@ -101,6 +103,18 @@ fn parts(folder: &Path) -> Result<Vec<Part>> {
     Err(Error::data(folder, message))
 }
 
+/// A data set that lies in its place twice would show a task's support images again as queries.
+fn refuse_doubles(members: &[(usize, Member)], parts: &[Part]) -> Result<()> {
+    let same = |pair: &&[(usize, Member)]| {
+        let [(part_a, a), (part_b, b)] = pair else { return false };
+        (part_a, a.class(), &a.file) == (part_b, b.class(), &b.file)
+    };
+    let Some(pair) = members.windows(2).find(same) else { return Ok(()) };
+    let [(part, a), (_, b)] = pair else { return Ok(()) };
+    let message = format!("holds an image twice, as {} and {}; keep one copy", a.path, b.path);
+    Err(Error::data(parts[*part].path(), message))
+}
+
 /// Consecutive members of one character become a class named `part/Alphabet/character`.
 fn classes(members: &[(usize, Member)], parts: &[Part]) -> Vec<ImageClass> {
     let mut classes: Vec<ImageClass> = Vec::new();
@@ -114,6 +128,28 @@ fn classes(members: &[(usize, Member)], parts: &[Part]) -> Vec<ImageClass> {
     classes
 }
 
+/// Zeros for `images` images of `size` × `size` bits, each a whole number of words.
+fn room(images: usize, size: usize) -> Result<Vec<u32>> {
+    if size == 0 {
+        return Err(Error::config("tasks.size", "0 is too small; give 1 or more"));
+    }
+    let words = (images as u128).saturating_mul((size as u128 * size as u128).div_ceil(32));
+    let Ok(len) = u32::try_from(words) else {
+        return Err(Error::Limit {
+            what: format!("the set of {images} images"),
+            needed: u64::try_from(words.saturating_mul(4)).unwrap_or(u64::MAX),
+            available: 4 * u64::from(u32::MAX),
+            remedy: "lower tasks.size".into(),
+        });
+    };
+    let mut packed = Vec::new();
+    packed.try_reserve_exact(len as usize).map_err(|error| {
+        Error::config("tasks.size", format!("{size} is too large ({error}); lower it"))
+    })?;
+    packed.resize(len as usize, 0);
+    Ok(packed)
+}
+
 /// Decodes all members on all cores; the result is in the members' order.
 fn decode(
     parts: &[Part],
@@ -121,8 +157,8 @@ fn decode(
     size: usize,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Vec<u32>> {
-    let words = (size * size).div_ceil(32);
-    let mut packed = vec![0; members.len() * words];
+    let mut packed = room(members.len(), size)?;
+    let words = packed.len() / members.len();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = members.len().div_ceil(threads);
     let done = AtomicUsize::new(0);

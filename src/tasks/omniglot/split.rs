@@ -15,7 +15,7 @@ pub(super) fn split(
     folder: &Path,
 ) -> Result<(Vec<usize>, Vec<usize>)> {
     let named = |list: &Option<std::path::PathBuf>| {
-        list.as_ref().map(|path| read_list(path, classes)).transpose()
+        list.as_ref().map(|path| read_list(path, classes, folder)).transpose()
     };
     let (train, test) = (named(&spec.train_classes)?, named(&spec.test_classes)?);
     let others = |taken: &[usize]| -> Vec<usize> {
@@ -44,10 +44,7 @@ fn random(
     classes: &[ImageClass],
     folder: &Path,
 ) -> Result<(Vec<usize>, Vec<usize>)> {
-    if let Some(part) = super::PARTS
-        .iter()
-        .find(|part| !classes.iter().any(|class| class.name.starts_with(&format!("{part}/"))))
-    {
+    if let Some(part) = super::PARTS.iter().find(|part| is_missing(part, classes)) {
         let message = format!(
             "{part} is missing; the split is drawn from both parts (or name classes with \
              tasks.train_classes and tasks.test_classes)"
@@ -68,18 +65,37 @@ fn random(
     Ok((order, test))
 }
 
+/// Whether no class is of `part`.
+fn is_missing(part: &str, classes: &[ImageClass]) -> bool {
+    !classes.iter().any(|class| part_of(&class.name) == part)
+}
+
+/// The part in a class path.
+fn part_of(name: &str) -> &str {
+    name.split('/').next().unwrap_or(name)
+}
+
 /// The classes that a file names, a path a line; empty lines and lines with # do not count.
-fn read_list(path: &Path, classes: &[ImageClass]) -> Result<Vec<usize>> {
+fn read_list(path: &Path, classes: &[ImageClass], folder: &Path) -> Result<Vec<usize>> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     let index: HashMap<&str, usize> =
         classes.iter().enumerate().map(|(index, class)| (class.name.as_str(), index)).collect();
     let mut found = Vec::new();
-    for (number, line) in text.lines().enumerate() {
+    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let name = line.trim().trim_end_matches('/').trim_start_matches("./");
         if name.is_empty() || name.starts_with('#') {
             continue;
         }
         let Some(class) = index.get(name) else {
+            let part = part_of(name);
+            if super::PARTS.contains(&part) && is_missing(part, classes) {
+                let message = format!(
+                    "line {}: `{name}` needs {part}.zip or the folder {part}, which {} lacks",
+                    number + 1,
+                    folder.display()
+                );
+                return Err(Error::data(path, message));
+            }
             let nearest = classes
                 .iter()
                 .min_by_key(|class| strsim::levenshtein(&class.name, name))

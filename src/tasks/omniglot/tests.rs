@@ -37,8 +37,12 @@ fn files(part: &str, characters: u32) -> Vec<(String, Vec<u8>)> {
 
 fn zip(folder: &Path, part: &str, characters: u32, method: zip::CompressionMethod) {
     let file = fs::File::create(folder.join(format!("{part}.zip"))).unwrap();
+    write_zip(file, files(part, characters), method);
+}
+
+fn write_zip(file: fs::File, files: Vec<(String, Vec<u8>)>, method: zip::CompressionMethod) {
     let mut writer = ZipWriter::new(file);
-    for (name, bytes) in files(part, characters) {
+    for (name, bytes) in files {
         let options = SimpleFileOptions::default().compression_method(method);
         writer.start_file(name, options).unwrap();
         writer.write_all(&bytes).unwrap();
@@ -213,4 +217,101 @@ fn the_real_data_set_is_whole() {
     };
     assert_eq!(words(2), words(18), "drawings 03 and 19 are the one known duplicate");
     assert_ne!(words(2), words(3));
+}
+
+/// Both parts, with `change` applied to the files of the first.
+fn changed(change: impl FnOnce(&mut Vec<(String, Vec<u8>)>)) -> TempDir {
+    let folder = both_zips(zip::CompressionMethod::Stored);
+    let mut files = files(PARTS[0], 6);
+    change(&mut files);
+    let file = fs::File::create(folder.path().join("images_background.zip")).unwrap();
+    write_zip(file, files, zip::CompressionMethod::Deflated);
+    folder
+}
+
+#[test]
+fn a_doubled_image_is_refused() {
+    let folder = changed(|files| {
+        let (name, bytes) = files[0].clone();
+        files.push((format!("copy/{name}"), bytes));
+    });
+    let text = message(&spec(folder.path()));
+    assert!(text.contains("twice") && text.contains(" copy/images_background/Beta"), "{text}");
+    let folders = both_zips(zip::CompressionMethod::Stored);
+    fs::remove_file(folders.path().join("images_background.zip")).unwrap();
+    extract(&folders.path().join(PARTS[0]), PARTS[0], 6);
+    let nested = read(&spec(folders.path())).unwrap();
+    assert_eq!(nested, read(&spec(both_zips(zip::CompressionMethod::Stored).path())).unwrap());
+    extract(folders.path(), PARTS[0], 6);
+    assert!(message(&spec(folders.path())).contains("twice"));
+}
+
+#[test]
+fn images_outside_a_character_are_no_class() {
+    let plain = read(&spec(both_zips(zip::CompressionMethod::Stored).path())).unwrap();
+    for name in ["stray.png", "images_background/stray.png", "images_background/Beta/stray.png"] {
+        let folder = changed(|files| files.push((name.into(), png(1, 1))));
+        assert_eq!(read(&spec(folder.path())).unwrap(), plain, "{name}");
+    }
+    let folder = both_zips(zip::CompressionMethod::Stored);
+    fs::remove_file(folder.path().join("images_background.zip")).unwrap();
+    extract(folder.path(), PARTS[0], 6);
+    fs::write(folder.path().join("images_background/Beta/stray.png"), png(1, 1)).unwrap();
+    assert_eq!(read(&spec(folder.path())).unwrap(), plain);
+}
+
+#[test]
+fn damage_inside_a_zip_names_the_zip_and_the_member() {
+    let folder = changed(|files| files[0].1.truncate(50));
+    let text = message(&spec(folder.path()));
+    let member = "images_background/Beta/character00/0000_00.png";
+    assert!(text.contains("images_background.zip") && text.contains(member), "{text}");
+    let path = folder.path().join("images_evaluation.zip");
+    let mut bytes = fs::read(&path).unwrap();
+    let place = bytes.windows(4).position(|window| window == b"IDAT").unwrap();
+    bytes[place + 5] ^= 0xFF;
+    fs::write(&path, bytes).unwrap();
+    zip(folder.path(), PARTS[0], 6, zip::CompressionMethod::Stored);
+    let text = message(&spec(folder.path()));
+    assert!(text.contains("images_evaluation.zip") && text.contains("0000_00.png"), "{text}");
+}
+
+/// A whole header, checksum included, of 2³¹ − 1 pixels a side.
+#[test]
+fn a_header_that_asks_for_all_memory_is_refused() {
+    let folder = changed(|files| {
+        let bytes = &mut files[0].1;
+        bytes[16..24].copy_from_slice(&[0x7F, 0xFF, 0xFF, 0xFF, 0x7F, 0xFF, 0xFF, 0xFF]);
+        let sum = bytes[12..29].iter().fold(u32::MAX, |sum, byte| {
+            (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ ((sum & 1) * 0xEDB8_8320))
+        });
+        bytes[29..33].copy_from_slice(&(!sum).to_be_bytes());
+    });
+    assert!(message(&spec(folder.path())).contains("0000_00.png"));
+}
+
+#[test]
+fn impossible_sizes_are_refused() {
+    let folder = both_zips(zip::CompressionMethod::Stored);
+    let text = |size| message(&OmniglotSpec { size, ..spec(folder.path()) });
+    assert!(text(0).contains("tasks.size"));
+    let large = text(100_000);
+    // 30 images of 10¹⁰ / 32 words of 4 bytes.
+    assert!(large.contains("tasks.size") && large.contains("37500000000 bytes"), "{large}");
+    assert!(text(usize::MAX).contains("tasks.size"));
+}
+
+#[test]
+fn a_listed_class_of_an_absent_part_names_the_part() {
+    let folder = tempfile::tempdir().unwrap();
+    zip(folder.path(), PARTS[0], 6, zip::CompressionMethod::Stored);
+    let list = folder.path().join("list.txt");
+    let spec = OmniglotSpec { train_classes: Some(list.clone()), ..spec(folder.path()) };
+    fs::write(&list, "\u{feff}images_background/Alpha/character01\n").unwrap();
+    assert_eq!(read(&spec).unwrap().train.len(), 4, "one part is enough for its own classes");
+    fs::write(&list, "images_evaluation/Alpha/character01\n").unwrap();
+    let text = message(&spec);
+    assert!(text.contains("line 1") && text.contains("images_evaluation.zip"), "{text}");
+    fs::write(&list, "images_background/Alpha/character01\n".repeat(2)).unwrap();
+    assert!(message(&spec).contains("line 2"));
 }
