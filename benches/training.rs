@@ -52,15 +52,16 @@ fn meta_iterations(criterion: &mut Criterion) {
                 continue;
             }
             let mut trainer = sine(&gpu, tasks, plan);
-            println!(
-                "{name}, {tasks} tasks: {} dispatches a meta-iteration, no submit of its own",
-                trainer.kernels().len()
-            );
             train(&mut trainer, 1);
             group.throughput(Throughput::Elements(32 * tasks as u64));
             group.bench_function(BenchmarkId::new(name, tasks), |bencher| {
                 bencher.iter_custom(|iterations| train(&mut trainer, iterations));
             });
+            println!(
+                "{name}, {tasks} tasks: {} dispatches and {:.3} submits a meta-iteration",
+                trainer.kernels().len(),
+                trainer.submissions() as f64 / trainer.iteration() as f64
+            );
         }
     }
     group.finish();

@@ -61,6 +61,7 @@ pub struct Trainer {
     iteration: u64,
     adam_steps: u64,
     per_submit: usize,
+    submissions: u64,
 }
 
 impl Trainer {
@@ -108,6 +109,7 @@ impl Trainer {
             iteration: 0,
             adam_steps: 0,
             per_submit: 1,
+            submissions: 0,
             setup,
         };
         trainer.recording = trainer.record_iteration(rule, outer_rule, fomaml)?;
@@ -178,6 +180,12 @@ impl Trainer {
     /// The kernels of one meta-iteration, in order.
     pub fn kernels(&self) -> Vec<&'static str> {
         self.recording.kernel_names().collect()
+    }
+
+    /// Submissions that [`Trainer::advance`] made; each held as many meta-iterations as fit into
+    /// about 50 ms.
+    pub fn submissions(&self) -> u64 {
+        self.submissions
     }
 
     /// The parameters on the device: `[R, packed]` floats in the layout of [`crate::model`].
@@ -302,6 +310,7 @@ impl Trainer {
         let (offset, bytes) = (slot as u64 * row, count as u64 * row);
         let readback = Readback::record(&self.gpu, &mut encoder, &self.metrics, offset, bytes)?;
         let submission = self.gpu.queue().submit([encoder.finish()]);
+        self.submissions += 1;
         Ok(Flight { first, count, readback, submission })
     }
 
