@@ -9,8 +9,8 @@
 
 use reptile::gpu::{Gpu, GpuOptions};
 use reptile::meta::{
-    Adaptation, AdaptationSetup, Algorithm, InnerOptimizer, InnerSpec, Origin, OuterOptimizer,
-    OuterSpec, PlanKind, Schedule, StatePolicy, Trainer, TrainerSetup, inner_rule,
+    Adaptation, AdaptationSetup, InnerSpec, Origin, OuterSpec, PlanKind, Schedule, Trainer,
+    TrainerSetup, inner_rule,
 };
 use reptile::model::{Activation, Dense, Init, Model, ModelSpec};
 use reptile::rng::Phase;
@@ -88,31 +88,10 @@ fn training(model: &Model) -> TrainerSetup {
         runs: 1,
         iterations: u64::from(FRAMES) * META_ITERATIONS_PER_FRAME as u64,
         plan: PlanKind::Auto,
-        inner: InnerSpec {
-            optimizer: InnerOptimizer::Sgd,
-            rate: 0.02,
-            schedule: Schedule::Constant,
-            steps: Some(10),
-            epochs: None,
-            batch: 10,
-            beta1: 0.0,
-            beta2: 0.999,
-            epsilon: 1e-8,
-            state: StatePolicy::Mean,
-            weight_decay: 1.0,
-            replacement: false,
-        },
+        inner: InnerSpec::sgd(0.02, 10, 10),
         outer: OuterSpec {
-            algorithm: Algorithm::Reptile,
-            tail_shots: 0,
-            optimizer: OuterOptimizer::Interpolation,
-            rate: 0.2,
             schedule: Schedule::Linear { last: 0.0 },
-            meta_batch: 4,
-            momentum: 0.9,
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-8,
+            ..OuterSpec::interpolation(0.2, 4)
         },
         batches: batches(50, 10),
         origin: Origin::Sine(SineSpec::default()),

@@ -81,6 +81,25 @@ pub struct InnerSpec {
 }
 
 impl InnerSpec {
+    /// K = `steps` steps of plain SGD on minibatches of `batch`; the other settings at their
+    /// defaults.
+    pub fn sgd(rate: f32, batch: usize, steps: usize) -> Self {
+        Self {
+            optimizer: InnerOptimizer::Sgd,
+            rate,
+            schedule: Schedule::default(),
+            steps: Some(steps),
+            epochs: None,
+            batch,
+            beta1: 0.0,
+            beta2: beta2(),
+            epsilon: epsilon(),
+            state: StatePolicy::default(),
+            weight_decay: one(),
+            replacement: false,
+        }
+    }
+
     /// Inner steps K on a task with `samples` support examples: an epoch is ⌈samples / B⌉ steps.
     pub fn steps(&self, samples: usize) -> usize {
         match (self.steps, self.epochs) {
@@ -148,6 +167,24 @@ pub struct OuterSpec {
     /// Adam's ε. Default 1e-8.
     #[serde(default = "epsilon")]
     pub epsilon: f32,
+}
+
+impl OuterSpec {
+    /// Reptile with interpolation over M = `meta_batch` tasks; the other settings at their defaults.
+    pub fn interpolation(rate: f32, meta_batch: usize) -> Self {
+        Self {
+            algorithm: Algorithm::default(),
+            tail_shots: 0,
+            optimizer: OuterOptimizer::default(),
+            rate,
+            schedule: Schedule::default(),
+            meta_batch,
+            momentum: nine_tenths(),
+            beta1: nine_tenths(),
+            beta2: beta2(),
+            epsilon: epsilon(),
+        }
+    }
 }
 
 /// `[eval]`: adaptation to test and validation tasks.
