@@ -12,7 +12,7 @@ use reptile::meta::{
     Adaptation, AdaptationSetup, InnerSpec, Origin, OuterSpec, PlanKind, Schedule, Trainer,
     TrainerSetup, inner_rule,
 };
-use reptile::model::{Activation, Dense, Init, Model, ModelSpec};
+use reptile::model::{Activation, Init, Layer, Model, ModelSpec};
 use reptile::rng::Phase;
 use reptile::tasks::{Batches, SineSpec};
 use reptile::wgpu;
@@ -215,7 +215,7 @@ impl Own {
 }
 
 /// WGSL of one dense layer on `h`.
-fn layer_text(layer: &Dense) -> String {
+fn layer_text(layer: &Layer) -> String {
     let activation = if layer.activation == Activation::Tanh { "tanh(z)" } else { "z" };
     format!(
         "{{
@@ -229,8 +229,8 @@ fn layer_text(layer: &Dense) -> String {
             }}
             h = y;
         }}\n",
-        outputs = layer.outputs,
-        inputs = layer.inputs,
+        outputs = layer.outputs(),
+        inputs = layer.inputs(),
         inputs_padded = layer.inputs_padded(),
         columns = layer.outputs_padded(),
         offset = layer.packed_offset,

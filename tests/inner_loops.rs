@@ -99,6 +99,7 @@ fn on_device(gpu: &Gpu, case: &Case, plan: PlanKind) -> Option<Results<f32>> {
         phase: Phase::Adapt,
         seed: 0,
         scored: false,
+        transductive: false,
     };
     let mut adaptation = match Adaptation::new(gpu, setup, case.tasks) {
         Ok(adaptation) => adaptation,

@@ -10,7 +10,7 @@ use reptile::gpu::{Gpu, Recording};
 use reptile::kernels::{
     Axis, InnerRule, InnerState, RunStep, dense_backward, dense_forward, dense_update,
 };
-use reptile::model::{Activation, Dense, Loss, Model};
+use reptile::model::{Activation, Layer, Loss, Model};
 use reptile::reference::dense;
 use reptile::reference::optimizer::{InnerOptimizer, OptimizerState, step};
 use reptile::rng::Phase;
@@ -24,12 +24,12 @@ fn layer(
     gpu: &Gpu,
     [tasks, _, inputs, outputs]: [usize; 4],
     activation: Activation,
-) -> (Dense, Model, Buffer, Vec<Vec<f64>>) {
+) -> (Layer, Model, Buffer, Vec<Vec<f64>>) {
     let model = network(inputs, &[], outputs, Loss::Mse);
     let sets: Vec<Vec<f32>> =
         (0..tasks).map(|task| numbers(task as u64, model.parameter_count())).collect();
     let packed: Vec<f32> = sets.iter().flat_map(|set| model.pack(set)).collect();
-    let dense = Dense { activation, ..model.layers()[0].clone() };
+    let dense = Layer { activation, ..model.layers()[0].clone() };
     let wide = sets.iter().map(|set| widen(set)).collect();
     (dense, model, upload(gpu, &packed), wide)
 }

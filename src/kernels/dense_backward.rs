@@ -5,7 +5,7 @@ use crate::gpu::{Gpu, Recording, Source};
 use crate::kernels::{
     ACTIVATION, Argument, Tiling, activation_kind, call, dense_constants, vectors,
 };
-use crate::model::{Activation, Dense};
+use crate::model::{Activation, Layer};
 
 /// Records dx = (dz · Wᵀ) ⊙ activation'(h). `dz` `[T, B, out]`, `theta` [T, `stride` vectors], `h` and
 /// `dx` `[T, B, in]`, where `before` is the activation that made `h`; `z` like `h` is read for GELU.
@@ -16,7 +16,7 @@ use crate::model::{Activation, Dense};
 pub fn dense_backward(
     gpu: &Gpu,
     recording: &mut Recording,
-    layer: &Dense,
+    layer: &Layer,
     before: Activation,
     [tasks, batch]: [usize; 2],
     stride: usize,
@@ -29,10 +29,10 @@ pub fn dense_backward(
         .library(ACTIVATION)
         .constant("ACTIVATION", activation_kind(before))
         .constant("ROW_LIMIT", batch)
-        .constant("COLUMNS", vectors(layer.inputs))
-        .constant("DEPTH", vectors(layer.outputs));
+        .constant("COLUMNS", vectors(layer.inputs()))
+        .constant("DEPTH", vectors(layer.outputs()));
     let source = dense_constants(source, layer, batch, stride);
-    let (source, [rows, columns]) = Tiling::of(gpu).product(source, batch, vectors(layer.inputs));
+    let (source, [rows, columns]) = Tiling::of(gpu).product(source, batch, vectors(layer.inputs()));
     let arguments = [
         Argument::In(dz),
         Argument::In(theta),

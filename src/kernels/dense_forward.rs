@@ -5,7 +5,7 @@ use crate::gpu::{Gpu, Recording, Source};
 use crate::kernels::{
     ACTIVATION, Argument, Tiling, activation_kind, call, dense_constants, vectors,
 };
-use crate::model::Dense;
+use crate::model::Layer;
 
 /// Records one layer. `x` `[T, B, in]`, `theta` [T, `stride` vectors], `h` `[T, B, out]`; `z` like `h`
 /// is written for GELU alone.
@@ -16,7 +16,7 @@ use crate::model::Dense;
 pub fn dense_forward(
     gpu: &Gpu,
     recording: &mut Recording,
-    layer: &Dense,
+    layer: &Layer,
     [tasks, batch]: [usize; 2],
     stride: usize,
     x: &wgpu::Buffer,
@@ -27,12 +27,13 @@ pub fn dense_forward(
     let source = Source::new("dense_forward", include_str!("../../shaders/dense_forward.wgsl"))
         .library(ACTIVATION)
         .constant("ACTIVATION", activation_kind(layer.activation))
-        .constant("OUTPUTS", layer.outputs)
+        .constant("OUTPUTS", layer.outputs())
         .constant("ROW_LIMIT", batch)
-        .constant("COLUMNS", vectors(layer.outputs))
-        .constant("DEPTH", vectors(layer.inputs));
+        .constant("COLUMNS", vectors(layer.outputs()))
+        .constant("DEPTH", vectors(layer.inputs()));
     let source = dense_constants(source, layer, batch, stride);
-    let (source, [rows, columns]) = Tiling::of(gpu).product(source, batch, vectors(layer.outputs));
+    let (source, [rows, columns]) =
+        Tiling::of(gpu).product(source, batch, vectors(layer.outputs()));
     let arguments = [Argument::In(x), Argument::In(theta), Argument::Out(h), Argument::Out(z)];
     call(gpu, recording, &source, &arguments, [rows, columns, tasks])
 }

@@ -6,7 +6,7 @@ use crate::kernels::{
     Argument, Axis, INNER_STEP, InnerSteps, RUN_STEP, RunSteps, Tiling, adam_constants, call,
     dense_constants, vectors,
 };
-use crate::model::Dense;
+use crate::model::Layer;
 
 /// The inner optimiser as kernels know it; its rate comes with each iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,7 +56,7 @@ pub struct InnerState {
 pub fn dense_update(
     gpu: &Gpu,
     recording: &mut Recording,
-    layer: &Dense,
+    layer: &Layer,
     rule: InnerRule,
     axis: Axis,
     batch: usize,
@@ -72,11 +72,11 @@ pub fn dense_update(
         .library(RUN_STEP)
         .library(INNER_STEP)
         .constant("TASKS_PER_RUN", axis.per_run)
-        .constant("COLUMNS", vectors(layer.outputs))
+        .constant("COLUMNS", vectors(layer.outputs()))
         .constant("DEPTH", batch);
     let source = rule.library(dense_constants(source, layer, batch, stride));
     let (source, [rows, columns]) =
-        Tiling::of(gpu).outer(source, vectors(layer.inputs) + 1, vectors(layer.outputs));
+        Tiling::of(gpu).outer(source, vectors(layer.inputs()) + 1, vectors(layer.outputs()));
     let arguments = [
         Argument::Runs(runs),
         Argument::Inner(inner, step),

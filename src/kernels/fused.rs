@@ -8,7 +8,7 @@ use crate::kernels::{
     ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, RunSteps, activation_kind,
     broadcast, call, vectors,
 };
-use crate::model::{Activation, Dense, Loss, Model};
+use crate::model::{Activation, Layer, Loss, Model};
 use crate::tasks::{Batches, Segment};
 
 /// Activations that a lane may keep in registers, in vectors.
@@ -69,17 +69,17 @@ fn variant(profile: &Profile, model: &Model, rule: InnerRule, batch: usize) -> O
             return Some(Variant::Subgroup(lanes));
         }
     }
-    let outs: usize = model.layers().iter().map(|layer| vectors(layer.outputs)).sum();
+    let outs: usize = model.layers().iter().map(|layer| vectors(layer.outputs())).sum();
     let copies = if uses_gelu(model) { 2 } else { 1 };
     let bytes = 16 * batch * (copies * outs + 2 * widest(model)) + 8 * batch;
     (bytes <= profile.workgroup_memory as usize).then_some(Variant::Workgroup)
 }
 
-fn slots(layer: &Dense, lanes: usize) -> usize {
-    vectors(layer.outputs).div_ceil(lanes)
+fn slots(layer: &Layer, lanes: usize) -> usize {
+    vectors(layer.outputs()).div_ceil(lanes)
 }
 fn widest(model: &Model) -> usize {
-    model.layers().iter().map(|layer| vectors(layer.outputs)).max().unwrap_or(0)
+    model.layers().iter().map(|layer| vectors(layer.outputs())).max().unwrap_or(0)
 }
 
 fn uses_gelu(model: &Model) -> bool {
@@ -137,12 +137,12 @@ fn source(name: &'static str, text: &'static str, c: &FusedLoop<'_>) -> Source {
 }
 
 /// One number a layer.
-fn per_layer(layers: &[Dense], number: impl Fn(&Dense) -> usize) -> Vec<usize> {
+fn per_layer(layers: &[Layer], number: impl Fn(&Layer) -> usize) -> Vec<usize> {
     layers.iter().map(number).collect()
 }
 
 /// Where each layer starts, if `number` is a layer's length.
-fn starts(layers: &[Dense], number: impl Fn(&Dense) -> usize) -> (Vec<usize>, usize) {
+fn starts(layers: &[Layer], number: impl Fn(&Layer) -> usize) -> (Vec<usize>, usize) {
     let mut total = 0;
     let starts = layers
         .iter()
@@ -154,8 +154,8 @@ fn starts(layers: &[Dense], number: impl Fn(&Dense) -> usize) -> (Vec<usize>, us
     (starts, total)
 }
 
-fn bias_offset(layer: &Dense) -> usize {
-    layer.packed_offset / 4 + layer.inputs_padded() * vectors(layer.outputs)
+fn bias_offset(layer: &Layer) -> usize {
+    layer.packed_offset / 4 + layer.inputs_padded() * vectors(layer.outputs())
 }
 
 fn subgroup(
@@ -172,9 +172,9 @@ fn subgroup(
     // Registers of a layer's weights: the four rows of each slot of the layer below.
     let (w_start, w_total) = starts(hidden, |layer| match layer.packed_offset {
         0 => 0,
-        _ => layer.inputs_padded() / lanes * vectors(layer.outputs),
+        _ => layer.inputs_padded() / lanes * vectors(layer.outputs()),
     });
-    let full = hidden.iter().all(|layer| layer.outputs.is_multiple_of(4 * lanes));
+    let full = hidden.iter().all(|layer| layer.outputs().is_multiple_of(4 * lanes));
     let resident = full && (1..=LARGEST_RESIDENT).contains(&w_total) && c.work >= RESIDENT_WORK;
     let halves: Vec<usize> = (0..lanes.ilog2()).map(|stage| lanes >> (stage + 1)).collect();
     let most_slots = hidden.iter().map(|layer| slots(layer, lanes)).max().unwrap_or(1);
@@ -184,8 +184,8 @@ fn subgroup(
         .constant("SHARERS", c.sharers)
         .constant("INPUTS", c.model.inputs())
         .constant("HIDDEN", hidden.len())
-        .constant("UNITS", per_layer(hidden, |layer| layer.outputs))
-        .constant("COLUMNS", per_layer(hidden, |layer| vectors(layer.outputs)))
+        .constant("UNITS", per_layer(hidden, |layer| layer.outputs()))
+        .constant("COLUMNS", per_layer(hidden, |layer| vectors(layer.outputs())))
         .constant("SLOTS", per_layer(hidden, |layer| slots(layer, lanes)))
         .constant("ACTIVATIONS", per_layer(hidden, |layer| activation_kind(layer.activation)))
         .constant("OFFSETS", per_layer(hidden, |layer| layer.packed_offset / 4))
@@ -226,15 +226,15 @@ fn workgroup(
     broadcast(gpu, recording, c.axis, stride, c.sharers, true, runs, c.start, c.theta)?;
     let batch = c.segment.batch;
     let layers = c.model.layers();
-    let (h_start, h_total) = starts(layers, |layer| vectors(layer.outputs) * batch);
+    let (h_start, h_total) = starts(layers, |layer| vectors(layer.outputs()) * batch);
     let text = include_str!("../../shaders/fused_workgroup.wgsl");
     let source = c
         .rule
         .library(source("fused_workgroup", text, c))
         .constant("LAYERS", layers.len())
-        .constant("UNITS", per_layer(layers, |layer| layer.outputs))
-        .constant("INS", per_layer(layers, |layer| vectors(layer.inputs)))
-        .constant("OUTS", per_layer(layers, |layer| vectors(layer.outputs)))
+        .constant("UNITS", per_layer(layers, |layer| layer.outputs()))
+        .constant("INS", per_layer(layers, |layer| vectors(layer.inputs())))
+        .constant("OUTS", per_layer(layers, |layer| vectors(layer.outputs())))
         .constant("ACTIVATIONS", per_layer(layers, |layer| activation_kind(layer.activation)))
         .constant("OFFSETS", per_layer(layers, |layer| layer.packed_offset / 4))
         .constant("H_START", h_start)

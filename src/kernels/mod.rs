@@ -29,7 +29,7 @@ pub use outer_update::{OuterRule, OuterUpdate, outer_update};
 pub use sample::{sample_episode, sample_order, sample_sine};
 
 use crate::gpu::Source;
-use crate::model::{Activation, Dense};
+use crate::model::{Activation, Layer};
 
 /// Invocations of the kernels that walk over vectors.
 const BLOCK: usize = 64;
@@ -113,11 +113,11 @@ impl Tiling {
 }
 
 /// The constants of one dense layer on `batch` rows; parameter sets are `stride` vectors long.
-fn dense_constants(source: Source, layer: &Dense, batch: usize, stride: usize) -> Source {
+fn dense_constants(source: Source, layer: &Layer, batch: usize, stride: usize) -> Source {
     source
         .constant("BATCH", batch)
-        .constant("IN4", vectors(layer.inputs))
-        .constant("OUT4", vectors(layer.outputs))
+        .constant("IN4", vectors(layer.inputs()))
+        .constant("OUT4", vectors(layer.outputs()))
         .constant("STRIDE", stride)
         .constant("OFFSET", layer.packed_offset / 4)
 }

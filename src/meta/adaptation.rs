@@ -30,6 +30,9 @@ pub struct AdaptationSetup {
     pub seed: u64,
     /// Whether tasks have query targets, so that loss and accuracy are wanted.
     pub scored: bool,
+    /// Whether the queries of a task share one batch, and with it the statistics of batch-norms;
+    /// otherwise each has a batch of its own with the task's support set.
+    pub transductive: bool,
 }
 
 /// What every task starts from, canonical.

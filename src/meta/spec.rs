@@ -201,6 +201,10 @@ pub struct EvalSpec {
     /// As `inner.replacement`. Default false.
     #[serde(default)]
     pub replacement: bool,
+    /// Queries of a task share one batch, and with it the statistics of batch-norms. By default each
+    /// is predicted in a batch of its own with the support set (the authors' `transductive`).
+    #[serde(default)]
+    pub transductive: bool,
     /// Validate every so many meta-iterations; 0 (default) = never.
     #[serde(default)]
     pub every: u64,

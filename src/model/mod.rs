@@ -1,51 +1,29 @@
 //! What a network is: layers, shapes, parameter layout, initial values, FLOPs. No GPU here.
 //!
 //! Parameters have two layouts. The *canonical* one is PyTorch's: the tensors one after another
-//! (`dense1.weight` `[out, in]`, `dense1.bias` `[out]`, …), row-major; files, the reference and the
-//! public API use it. The *packed* one is the kernels': a layer is a matrix of `inputs_padded + 1`
-//! rows (the weights of one input each, the last row is the bias) and `outputs_padded` columns,
-//! both padded to multiples of four; the padding is zero and stays zero. [`Model::pack`] and
-//! [`Model::unpack`] convert.
+//! (`conv1.weight` `[out, in, kh, kw]`, `conv1.bias` `[out]`, `norm1.weight` `[C]`, …,
+//! `dense1.weight` `[out, in]`), row-major; files, the reference and the public API use it. The
+//! *packed* one is the kernels': a dense layer or a convolution is a matrix with a row for each tap
+//! and channel (the last row is the bias) and a column for each output, both padded to multiples of
+//! four; a batch-norm is two rows, scale and shift. The padding is zero and stays zero.
+//! [`Model::pack`] and [`Model::unpack`] convert.
+//!
+//! Examples are `[C, H, W]` outside and, between the layers of a network that takes images,
+//! `[H, W, C]` on the device, with C padded likewise ([`InputLayout`]).
 
+mod infer;
+mod layer;
 mod spec;
 
-pub use spec::{Activation, Init, LayerSpec, Loss, ModelSpec};
+pub use layer::{Layer, Op, Shape, Weights, Window};
+pub use spec::{Activation, Extent, Init, LayerSpec, Loss, ModelSpec, Padding, PaddingName};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rng::{Part, Phase, Stream, unit};
 
 /// `n` rounded up to a multiple of four: the width of a vector in the kernels.
 pub const fn padded(n: usize) -> usize {
     n.div_ceil(4) * 4
-}
-
-/// A dense layer with its place in both layouts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dense {
-    pub inputs: usize,
-    pub outputs: usize,
-    pub activation: Activation,
-    /// Start of the layer in the packed layout, in floats.
-    pub packed_offset: usize,
-    /// Start of the layer in the canonical layout, in floats.
-    pub canonical_offset: usize,
-}
-
-impl Dense {
-    /// Inputs rounded up to a multiple of four.
-    pub fn inputs_padded(&self) -> usize {
-        padded(self.inputs)
-    }
-
-    /// Outputs rounded up to a multiple of four.
-    pub fn outputs_padded(&self) -> usize {
-        padded(self.outputs)
-    }
-
-    /// Floats of the layer in the packed layout, the bias row included.
-    pub fn packed_len(&self) -> usize {
-        (self.inputs_padded() + 1) * self.outputs_padded()
-    }
 }
 
 /// One named parameter tensor in PyTorch's shape.
@@ -64,11 +42,21 @@ impl TensorInfo {
     }
 }
 
+/// How kernels hold an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputLayout {
+    /// All numbers in their own order, then zeros up to a multiple of four: for a network that
+    /// starts with a dense layer.
+    Row,
+    /// `[H, W, C]` with C padded to a multiple of four.
+    Image,
+}
+
 /// A checked network.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Model {
     spec: ModelSpec,
-    layers: Vec<Dense>,
+    layers: Vec<Layer>,
     tensors: Vec<TensorInfo>,
 }
 
@@ -76,69 +64,12 @@ impl Model {
     /// Checks `spec` and lays out its parameters.
     ///
     /// # Errors
-    /// [`Error::Model`] if there is no layer, a size is zero, the last layer is not linear, or the
-    /// packed parameters are more than 32 bits can count.
+    /// [`Error::Model`] that names the layer, if a size is zero, a layer does not fit what comes
+    /// before it, the head is not linear or gives an image, or the packed parameters are more than
+    /// 32 bits can count.
     pub fn new(spec: ModelSpec) -> Result<Self> {
-        // The kernels' indices have 32 bits.
-        const LARGEST: usize = u32::MAX as usize;
-        let too_large = |floats: usize| {
-            let (bytes, most) = (4 * floats as u128, 4 * LARGEST as u128);
-            let what = "its input or parameters need at least";
-            Error::Model(format!("{what} {bytes} bytes, the kernels reach {most}; lower the sizes"))
-        };
-        let input = spec.input.iter().fold(1, |size: usize, n| size.saturating_mul(*n));
-        if input > LARGEST {
-            return Err(too_large(input));
-        }
-        if spec.input.is_empty() || input == 0 {
-            return Err(Error::Model(format!(
-                "input shape {:?} has no elements; give at least one size, all above zero",
-                spec.input
-            )));
-        }
-        let mut layers = Vec::with_capacity(spec.layers.len());
-        let mut tensors = Vec::new();
-        let (mut inputs, mut packed_offset, mut canonical_offset) = (input, 0, 0);
-        for (index, layer) in spec.layers.iter().enumerate() {
-            let LayerSpec::Dense { units: outputs, activation } = *layer;
-            if outputs == 0 {
-                return Err(Error::Model(format!("layer {}: units must be at least 1", index + 1)));
-            }
-            let columns = outputs.checked_next_multiple_of(4).unwrap_or(usize::MAX);
-            let end = (padded(inputs) + 1).saturating_mul(columns).saturating_add(packed_offset);
-            if end > LARGEST {
-                return Err(too_large(end));
-            }
-            let dense = Dense { inputs, outputs, activation, packed_offset, canonical_offset };
-            let name = format!("dense{}", index + 1);
-            tensors.push(TensorInfo {
-                name: format!("{name}.weight"),
-                shape: vec![outputs, inputs],
-                offset: canonical_offset,
-            });
-            tensors.push(TensorInfo {
-                name: format!("{name}.bias"),
-                shape: vec![outputs],
-                offset: canonical_offset + outputs * inputs,
-            });
-            packed_offset += dense.packed_len();
-            canonical_offset += outputs * (inputs + 1);
-            layers.push(dense);
-            inputs = outputs;
-        }
-        match layers.last() {
-            None => return Err(Error::Model("no layers; give at least one dense layer".into())),
-            Some(last) if last.activation != Activation::Linear => {
-                return Err(Error::Model(format!(
-                    "the last layer is {:?}; the head must be linear (leave `activation` out)",
-                    last.activation
-                )));
-            }
-            Some(last) if spec.loss == Loss::CrossEntropy && last.outputs < 2 => {
-                return Err(Error::Model("cross-entropy needs at least 2 outputs".into()));
-            }
-            Some(_) => {}
-        }
+        let layers = infer::layers(&spec)?;
+        let tensors = layers.iter().flat_map(Layer::tensors).collect();
         Ok(Self { spec, layers, tensors })
     }
 
@@ -148,7 +79,7 @@ impl Model {
     }
 
     /// The layers, input first.
-    pub fn layers(&self) -> &[Dense] {
+    pub fn layers(&self) -> &[Layer] {
         &self.layers
     }
 
@@ -162,14 +93,46 @@ impl Model {
         self.spec.loss
     }
 
+    /// Whether there are dense layers alone.
+    pub fn is_dense(&self) -> bool {
+        self.layers.iter().all(|layer| layer.op == Op::Dense)
+    }
+
+    /// Whether a prediction depends on the other examples of its batch.
+    pub fn has_batch_statistics(&self) -> bool {
+        self.layers.iter().any(|layer| matches!(layer.op, Op::Norm { .. }))
+    }
+
     /// Numbers in one example.
     pub fn inputs(&self) -> usize {
-        self.layers[0].inputs
+        self.layers[0].inputs()
+    }
+
+    /// How kernels hold an example.
+    pub fn input_layout(&self) -> InputLayout {
+        match self.layers[0].input.pixels() {
+            1 => InputLayout::Row,
+            _ => InputLayout::Image,
+        }
+    }
+
+    /// Floats of an example as kernels hold it.
+    pub fn inputs_padded(&self) -> usize {
+        self.layers[0].inputs_padded()
+    }
+
+    /// Examples `[…, inputs]` as kernels hold them: `[…, inputs_padded]`.
+    pub fn pack_inputs(&self, examples: &[f32]) -> Vec<f32> {
+        let mut packed = Vec::with_capacity(examples.len() / self.inputs() * self.inputs_padded());
+        for example in examples.chunks_exact(self.inputs()) {
+            self.layers[0].input.pack(example, &mut packed);
+        }
+        packed
     }
 
     /// Numbers in one prediction.
     pub fn outputs(&self) -> usize {
-        self.layers[self.layers.len() - 1].outputs
+        self.layers[self.layers.len() - 1].outputs()
     }
 
     /// Trainable numbers: the length of the canonical layout.
@@ -179,26 +142,30 @@ impl Model {
 
     /// The length of the packed layout in floats, a multiple of four.
     pub fn packed_len(&self) -> usize {
-        self.layers.iter().map(Dense::packed_len).sum()
+        self.layers.iter().map(Layer::packed_len).sum()
     }
 
     /// Initial parameters in canonical order, drawn from `seed`.
     pub fn initial(&self, seed: u64) -> Vec<f32> {
         let mut values = vec![0.0; self.parameter_count()];
         for (index, layer) in self.layers.iter().enumerate() {
-            let (fan_in, fan_out) = (layer.inputs as f64, layer.outputs as f64);
+            let own = &mut values[layer.canonical_offset..][..layer.parameter_count()];
+            if let Op::Norm { .. } = layer.op {
+                own[..layer.output.channels].fill(1.0);
+            }
+            let Some(weights) = layer.weights() else { continue };
+            let [fan_in, fan_out] = layer.fans().map(|fan| fan as f64);
             let limit = match self.spec.init {
                 Init::Glorot => (6.0 / (fan_in + fan_out)).sqrt(),
                 Init::He => (6.0 / fan_in).sqrt(),
                 Init::Torch => 1.0 / fan_in.sqrt(),
             };
             let drawn = match self.spec.init {
-                Init::Torch => layer.outputs * (layer.inputs + 1),
-                Init::Glorot | Init::He => layer.outputs * layer.inputs,
+                Init::Torch => own.len(),
+                Init::Glorot | Init::He => weights.outputs * weights.inputs(),
             };
             let stream = Stream::new(seed, Phase::Init, 0, index as u32);
-            let parameters = &mut values[layer.canonical_offset..][..drawn];
-            for (position, parameter) in parameters.iter_mut().enumerate() {
+            for (position, parameter) in own[..drawn].iter_mut().enumerate() {
                 let u = unit(stream.words(Part::Task, position as u32)[0]);
                 *parameter = ((2.0 * f64::from(u) - 1.0) * limit) as f32;
             }
@@ -235,35 +202,24 @@ impl Model {
     /// Calls `visit(canonical index, packed index)` for every parameter.
     fn for_each_parameter(&self, mut visit: impl FnMut(usize, usize)) {
         for layer in &self.layers {
-            let columns = layer.outputs_padded();
-            let bias = layer.canonical_offset + layer.outputs * layer.inputs;
-            for output in 0..layer.outputs {
-                for input in 0..layer.inputs {
-                    visit(
-                        layer.canonical_offset + output * layer.inputs + input,
-                        layer.packed_offset + input * columns + output,
-                    );
-                }
-                visit(
-                    bias + output,
-                    layer.packed_offset + layer.inputs_padded() * columns + output,
-                );
-            }
+            layer.for_each_parameter(&mut visit);
         }
     }
 
     /// Floating-point operations of one inner step on `batch` examples: two for each multiply-add
-    /// of the matrix products (forward, weights' gradient, inputs' gradient but for the first layer).
+    /// of the matrix products (forward, weights' gradient, inputs' gradient but for the first layer
+    /// with weights).
     pub fn flops_per_step(&self, batch: usize) -> u64 {
-        let products = |layer: &Dense| (layer.inputs * layer.outputs) as u64;
-        let all: u64 = self.layers.iter().map(products).sum();
-        2 * batch as u64 * (3 * all - products(&self.layers[0]))
+        let all: u64 = self.layers.iter().map(Layer::products).sum();
+        let first = self.layers.iter().map(Layer::products).find(|products| *products > 0);
+        2 * batch as u64 * (3 * all - first.unwrap_or(0))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Error;
 
     fn sine() -> ModelSpec {
         ModelSpec::builder(&[1])
@@ -282,6 +238,51 @@ mod tests {
         assert_eq!(names[4], ("dense3.weight", vec![1, 64]));
         assert_eq!(model.parameter_count(), 4353);
         assert_eq!(model.flops_per_step(10), 252_160);
+    }
+
+    /// The paper's networks for Omniglot and Mini-ImageNet, 5-way.
+    fn papers() -> [Model; 2] {
+        let mut omniglot = ModelSpec::builder(&[1, 28, 28]).loss(Loss::CrossEntropy);
+        let mut imagenet = ModelSpec::builder(&[3, 84, 84]).loss(Loss::CrossEntropy);
+        for _ in 0..4 {
+            omniglot = omniglot.conv2d(64, 3, 2, Padding::SAME).batch_norm(Activation::Relu);
+            imagenet = imagenet
+                .conv2d(32, 3, 1, Padding::SAME)
+                .batch_norm(Activation::Linear)
+                .max_pool(2, Padding::SAME)
+                .activation(Activation::Relu);
+        }
+        [omniglot, imagenet].map(|spec| Model::new(spec.dense(5, Activation::Linear)).unwrap())
+    }
+
+    #[test]
+    fn the_papers_networks_have_their_sizes() {
+        let [omniglot, imagenet] = papers();
+        assert_eq!((omniglot.parameter_count(), omniglot.layers()[8].inputs()), (113_221, 256));
+        assert_eq!((imagenet.parameter_count(), imagenet.layers()[12].inputs()), (34_661, 1152));
+        let names: Vec<_> =
+            omniglot.tensors().iter().map(|t| (t.name.as_str(), t.shape.clone())).collect();
+        assert_eq!(names[0], ("conv1.weight", vec![64, 1, 3, 3]));
+        assert_eq!(names[2], ("norm1.weight", vec![64]));
+        assert_eq!(names[4], ("conv2.weight", vec![64, 64, 3, 3]));
+        assert_eq!(names[16], ("dense1.weight", vec![5, 256]));
+        // Nominal: a convolution's taps over its padding count.
+        assert_eq!(omniglot.flops_per_step(10), 157_209_600);
+        for model in papers() {
+            let canonical: Vec<f32> = (1..=model.parameter_count()).map(|i| i as f32).collect();
+            assert_eq!(model.unpack(&model.pack(&canonical)), canonical);
+        }
+    }
+
+    #[test]
+    fn images_are_packed_channels_last() {
+        let spec = ModelSpec::builder(&[2, 1, 2]).conv2d(1, 1, 1, Padding::SAME);
+        let model = Model::new(spec.dense(1, Activation::Linear)).unwrap();
+        assert_eq!(model.input_layout(), InputLayout::Image);
+        assert_eq!(
+            model.pack_inputs(&[1.0, 2.0, 3.0, 4.0]),
+            [1.0, 3.0, 0.0, 0.0, 2.0, 4.0, 0.0, 0.0]
+        );
     }
 
     #[test]

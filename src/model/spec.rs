@@ -28,7 +28,7 @@ pub enum Init {
     Glorot,
     /// Weights uniform in ±√(6 / fan_in), biases zero (He et al. 2015, gain √2).
     He,
-    /// Weights and biases uniform in ±1 / √fan_in: what `torch.nn.Linear` starts from.
+    /// Weights and biases uniform in ±1 / √fan_in: what `torch.nn.Linear` and `Conv2d` start from.
     Torch,
 }
 
@@ -42,23 +42,167 @@ pub enum Loss {
     CrossEntropy,
 }
 
+/// Height and width of a kernel or a stride: one number for both, or `[height, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Extent {
+    Square(usize),
+    Sides([usize; 2]),
+}
+
+impl Extent {
+    /// `[height, width]`.
+    pub fn sides(self) -> [usize; 2] {
+        match self {
+            Self::Square(side) => [side, side],
+            Self::Sides(sides) => sides,
+        }
+    }
+}
+
+impl From<usize> for Extent {
+    fn from(side: usize) -> Self {
+        Self::Square(side)
+    }
+}
+
+impl From<[usize; 2]> for Extent {
+    fn from(sides: [usize; 2]) -> Self {
+        Self::Sides(sides)
+    }
+}
+
+/// A padding by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PaddingName {
+    /// As many rows and columns as make ⌈size / stride⌉ outputs, half of them (rounded down) before
+    /// the image, the rest behind it: TensorFlow's SAME.
+    Same,
+    /// None.
+    Valid,
+}
+
+/// Rows and columns around an image: `"same"`, `"valid"`, one number for all sides, or
+/// `[top, bottom, left, right]`. Convolutions see zeros there, max-pooling −∞, and average pooling
+/// leaves them out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Padding {
+    Named(PaddingName),
+    All(usize),
+    Sides([usize; 4]),
+}
+
+impl Padding {
+    /// TensorFlow's SAME.
+    pub const SAME: Self = Self::Named(PaddingName::Same);
+    /// None.
+    pub const VALID: Self = Self::Named(PaddingName::Valid);
+
+    /// `[top, bottom, left, right]` of a window over an image of `size` `[height, width]`.
+    pub(super) fn sides(
+        self,
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        size: [usize; 2],
+    ) -> [usize; 4] {
+        let same = |axis: usize| {
+            let outputs = size[axis].div_ceil(stride[axis]);
+            let covered = ((outputs - 1) * stride[axis]).saturating_add(kernel[axis]);
+            let total = covered.saturating_sub(size[axis]);
+            [total / 2, total - total / 2]
+        };
+        match self {
+            Self::Named(PaddingName::Same) => {
+                let ([top, bottom], [left, right]) = (same(0), same(1));
+                [top, bottom, left, right]
+            }
+            Self::Named(PaddingName::Valid) => [0; 4],
+            Self::All(all) => [all; 4],
+            Self::Sides(sides) => sides,
+        }
+    }
+}
+
+fn same() -> Padding {
+    Padding::SAME
+}
+
+fn one() -> Extent {
+    Extent::Square(1)
+}
+
+fn epsilon() -> f32 {
+    1e-3
+}
+
 /// One layer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum LayerSpec {
-    /// y = activation(W x + b), W of shape `[units, inputs]`.
+    /// y = activation(W x + b), W of shape `[units, inputs]`. An image is flattened in the order
+    /// (C, H, W), as PyTorch does.
     Dense {
         units: usize,
         #[serde(default)]
         activation: Activation,
     },
+    /// A convolution with bias, W of shape `[filters, C, kernel height, kernel width]`.
+    Conv2d {
+        filters: usize,
+        kernel: Extent,
+        /// Default 1.
+        #[serde(default = "one")]
+        stride: Extent,
+        /// Default same.
+        #[serde(default = "same")]
+        padding: Padding,
+        #[serde(default)]
+        activation: Activation,
+    },
+    /// γ (x − mean) / √(variance + ε) + β with the mean and the (biased) variance of each channel
+    /// over the batch at hand, in training and evaluation alike: there are no running averages.
+    BatchNorm {
+        /// Default 1e-3.
+        #[serde(default = "epsilon")]
+        epsilon: f32,
+        #[serde(default)]
+        activation: Activation,
+    },
+    /// The largest value of each window.
+    MaxPool {
+        size: Extent,
+        /// Default: the size.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stride: Option<Extent>,
+        /// Default same.
+        #[serde(default = "same")]
+        padding: Padding,
+    },
+    /// The mean of each window; padding does not count.
+    AveragePool {
+        size: Extent,
+        /// Default: the size.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stride: Option<Extent>,
+        /// Default same.
+        #[serde(default = "same")]
+        padding: Padding,
+    },
+    /// The mean of each channel over the whole image.
+    GlobalPool,
+    /// An image as one row of numbers, for the dense layer that follows (which flattens by itself).
+    Flatten,
+    /// A function of each number.
+    Activation { function: Activation },
 }
 
 /// A network as its user describes it; [`crate::model::Model::new`] checks it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSpec {
-    /// Shape of one example: `[features]`, or `[C, H, W]` for images (flattened in that order).
+    /// Shape of one example: `[features]`, or `[C, H, W]` for images.
     pub input: Vec<usize>,
     /// From the input to the output; the last one is linear.
     pub layers: Vec<LayerSpec>,
@@ -71,23 +215,67 @@ impl ModelSpec {
     /// Starts a network whose examples have the shape `input`.
     ///
     /// ```
-    /// use reptile::model::{Activation, Loss, Model, ModelSpec};
-    /// let spec = ModelSpec::builder(&[1])
+    /// use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
+    /// let sine = ModelSpec::builder(&[1])
     ///     .dense(64, Activation::Tanh)
     ///     .dense(64, Activation::Tanh)
     ///     .dense(1, Activation::Linear)
     ///     .loss(Loss::Mse);
-    /// assert_eq!(Model::new(spec)?.parameter_count(), 4353);
+    /// assert_eq!(Model::new(sine)?.parameter_count(), 4353);
+    ///
+    /// let mut omniglot = ModelSpec::builder(&[1, 28, 28]).loss(Loss::CrossEntropy);
+    /// for _ in 0..4 {
+    ///     omniglot = omniglot.conv2d(64, 3, 2, Padding::SAME).batch_norm(Activation::Relu);
+    /// }
+    /// let omniglot = omniglot.dense(5, Activation::Linear);
+    /// assert_eq!(Model::new(omniglot)?.parameter_count(), 113_221);
     /// # Ok::<(), reptile::Error>(())
     /// ```
     pub fn builder(input: &[usize]) -> Self {
         Self { input: input.to_vec(), layers: Vec::new(), loss: Loss::Mse, init: Init::Glorot }
     }
 
-    /// Adds a dense layer.
-    pub fn dense(mut self, units: usize, activation: Activation) -> Self {
-        self.layers.push(LayerSpec::Dense { units, activation });
+    /// Adds any layer.
+    pub fn layer(mut self, layer: LayerSpec) -> Self {
+        self.layers.push(layer);
         self
+    }
+
+    /// Adds a dense layer.
+    pub fn dense(self, units: usize, activation: Activation) -> Self {
+        self.layer(LayerSpec::Dense { units, activation })
+    }
+
+    /// Adds a convolution without an activation.
+    pub fn conv2d(
+        self,
+        filters: usize,
+        kernel: impl Into<Extent>,
+        stride: impl Into<Extent>,
+        padding: Padding,
+    ) -> Self {
+        self.layer(LayerSpec::Conv2d {
+            filters,
+            kernel: kernel.into(),
+            stride: stride.into(),
+            padding,
+            activation: Activation::Linear,
+        })
+    }
+
+    /// Adds a batch-norm with ε = 1e-3.
+    pub fn batch_norm(self, activation: Activation) -> Self {
+        self.layer(LayerSpec::BatchNorm { epsilon: epsilon(), activation })
+    }
+
+    /// Adds a max-pooling whose stride is its size.
+    pub fn max_pool(self, size: impl Into<Extent>, padding: Padding) -> Self {
+        self.layer(LayerSpec::MaxPool { size: size.into(), stride: None, padding })
+    }
+
+    /// Adds an activation of its own.
+    pub fn activation(self, function: Activation) -> Self {
+        self.layer(LayerSpec::Activation { function })
     }
 
     /// Sets the loss.

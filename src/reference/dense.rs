@@ -2,7 +2,7 @@
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
-use crate::model::{Activation, Dense};
+use crate::model::{Activation, Layer};
 
 /// What a layer makes of a batch.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,11 +14,11 @@ pub struct DenseOutput {
 }
 
 /// z = x Wᵀ + b and y = activation(z) for `x` `[B, in]`. `parameters` is the whole canonical set.
-pub fn dense_forward(layer: &Dense, parameters: &[f64], x: &[f64]) -> DenseOutput {
+pub fn dense_forward(layer: &Layer, parameters: &[f64], x: &[f64]) -> DenseOutput {
     let (weight, bias) = weight_and_bias(layer, parameters);
-    let mut z = Vec::with_capacity(x.len() / layer.inputs * layer.outputs);
-    for x_row in rows(x, layer.inputs) {
-        let units = weight.chunks_exact(layer.inputs).zip(bias);
+    let mut z = Vec::with_capacity(x.len() / layer.inputs() * layer.outputs());
+    for x_row in rows(x, layer.inputs()) {
+        let units = weight.chunks_exact(layer.inputs()).zip(bias);
         z.extend(units.map(|(weight_row, bias)| bias + dot(weight_row, x_row)));
     }
     let y = z.iter().map(|&z| activate(layer.activation, z)).collect();
@@ -26,11 +26,11 @@ pub fn dense_forward(layer: &Dense, parameters: &[f64], x: &[f64]) -> DenseOutpu
 }
 
 /// dL/dx = dz W, `[B, in]`, from `dz` = dL/dz `[B, out]`.
-pub fn dense_backward(layer: &Dense, parameters: &[f64], dz: &[f64]) -> Vec<f64> {
+pub fn dense_backward(layer: &Layer, parameters: &[f64], dz: &[f64]) -> Vec<f64> {
     let (weight, _) = weight_and_bias(layer, parameters);
-    let mut dx = vec![0.0; dz.len() / layer.outputs * layer.inputs];
-    for (dx_row, dz_row) in dx.chunks_exact_mut(layer.inputs).zip(rows(dz, layer.outputs)) {
-        for (weight_row, &dz) in weight.chunks_exact(layer.inputs).zip(dz_row) {
+    let mut dx = vec![0.0; dz.len() / layer.outputs() * layer.inputs()];
+    for (dx_row, dz_row) in dx.chunks_exact_mut(layer.inputs()).zip(rows(dz, layer.outputs())) {
+        for (weight_row, &dz) in weight.chunks_exact(layer.inputs()).zip(dz_row) {
             add_scaled(dx_row, dz, weight_row);
         }
     }
@@ -39,11 +39,11 @@ pub fn dense_backward(layer: &Dense, parameters: &[f64], dz: &[f64]) -> Vec<f64>
 
 /// dL/dW = dzᵀ x, `[out, in]`, then dL/db = Σ_batch dz, `[out]`: the layer's canonical tensors one
 /// after the other. `x` is the layer's input `[B, in]`, `dz` = dL/dz `[B, out]`.
-pub fn dense_gradient(layer: &Dense, x: &[f64], dz: &[f64]) -> Vec<f64> {
-    let mut gradient = vec![0.0; layer.outputs * (layer.inputs + 1)];
-    let (weight, bias) = gradient.split_at_mut(layer.outputs * layer.inputs);
-    for (x_row, dz_row) in rows(x, layer.inputs).zip(rows(dz, layer.outputs)) {
-        for (weight_row, &dz) in weight.chunks_exact_mut(layer.inputs).zip(dz_row) {
+pub fn dense_gradient(layer: &Layer, x: &[f64], dz: &[f64]) -> Vec<f64> {
+    let mut gradient = vec![0.0; layer.outputs() * (layer.inputs() + 1)];
+    let (weight, bias) = gradient.split_at_mut(layer.outputs() * layer.inputs());
+    for (x_row, dz_row) in rows(x, layer.inputs()).zip(rows(dz, layer.outputs())) {
+        for (weight_row, &dz) in weight.chunks_exact_mut(layer.inputs()).zip(dz_row) {
             add_scaled(weight_row, dz, x_row);
         }
         add_scaled(bias, 1.0, dz_row);
@@ -90,9 +90,9 @@ fn normal_cdf(z: f64) -> f64 {
 }
 
 /// The layer's weight `[out, in]` and bias `[out]`.
-fn weight_and_bias<'a>(layer: &Dense, parameters: &'a [f64]) -> (&'a [f64], &'a [f64]) {
-    let own = &parameters[layer.canonical_offset..][..layer.outputs * (layer.inputs + 1)];
-    own.split_at(layer.outputs * layer.inputs)
+fn weight_and_bias<'a>(layer: &Layer, parameters: &'a [f64]) -> (&'a [f64], &'a [f64]) {
+    let own = &parameters[layer.canonical_offset..][..layer.outputs() * (layer.inputs() + 1)];
+    own.split_at(layer.outputs() * layer.inputs())
 }
 
 /// The rows of a `[B, width]` array.
@@ -126,9 +126,18 @@ fn add_scaled(target: &mut [f64], scale: f64, values: &[f64]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Op, Shape};
 
-    fn layer(inputs: usize, outputs: usize, activation: Activation) -> Dense {
-        Dense { inputs, outputs, activation, packed_offset: 0, canonical_offset: 1 }
+    fn layer(inputs: usize, outputs: usize, activation: Activation) -> Layer {
+        Layer {
+            name: "dense1".into(),
+            op: Op::Dense,
+            activation,
+            input: Shape::features(inputs),
+            output: Shape::features(outputs),
+            packed_offset: 0,
+            canonical_offset: 1,
+        }
     }
 
     #[test]

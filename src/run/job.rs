@@ -122,6 +122,7 @@ impl Job {
             phase,
             seed: config.seed.wrapping_add(run as u64),
             scored: true,
+            transductive: config.eval.transductive,
         }
     }
 }

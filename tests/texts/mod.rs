@@ -81,6 +81,7 @@ fn other_kernels(gpu: &Gpu) {
             phase: Phase::Test,
             seed: 0,
             scored: true,
+            transductive: false,
         };
         Adaptation::new(gpu, setup, 2).unwrap().run(0).unwrap();
     }

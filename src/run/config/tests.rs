@@ -183,6 +183,7 @@ fn rest() -> impl Strategy<Value = (EvalSpec, StopSpec, LogSpec)> {
             steps: other,
             batch: one,
             replacement,
+            transductive: replacement,
             every: other as u64,
             validation_tasks: one,
         };

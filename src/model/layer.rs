@@ -1,0 +1,243 @@
+//! A checked layer: its shapes, its window, its place in both parameter layouts.
+
+use crate::model::spec::Activation;
+use crate::model::{TensorInfo, padded};
+
+/// Shape of one example between two layers; a row of n features is `[n, 1, 1]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub channels: usize,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Shape {
+    /// A row of `n` features.
+    pub const fn features(n: usize) -> Self {
+        Self { channels: n, height: 1, width: 1 }
+    }
+
+    /// Pixels of one channel.
+    pub const fn pixels(self) -> usize {
+        self.height * self.width
+    }
+
+    /// Numbers.
+    pub const fn elements(self) -> usize {
+        self.channels * self.pixels()
+    }
+
+    /// Floats that kernels hold for it: `[H, W, C]` with C rounded up to whole vectors.
+    pub const fn packed(self) -> usize {
+        self.pixels() * padded(self.channels)
+    }
+
+    /// `[C, H, W]` numbers as kernels hold them: appends `[H, W, C]` with zeros behind C.
+    pub fn pack(self, chw: &[f32], out: &mut Vec<f32>) {
+        for pixel in 0..self.pixels() {
+            out.extend((0..self.channels).map(|channel| chw[channel * self.pixels() + pixel]));
+            out.extend((self.channels..padded(self.channels)).map(|_| 0.0));
+        }
+    }
+}
+
+/// The window that a convolution or a pooling moves over an image: `[height, width]` each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    /// Padding before the first row and column.
+    pub before: [usize; 2],
+}
+
+impl Window {
+    /// One pixel at a time.
+    pub const POINT: Self = Self { kernel: [1, 1], stride: [1, 1], before: [0, 0] };
+
+    /// Pixels of the kernel.
+    pub fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
+    }
+}
+
+/// What a layer does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Op {
+    /// A matrix on all numbers of an example.
+    Dense,
+    Conv(Window),
+    /// Batch-norm with this ε.
+    Norm {
+        epsilon: f32,
+    },
+    MaxPool(Window),
+    /// With a window of one pixel, the identity (an activation of its own).
+    AveragePool(Window),
+}
+
+/// The weights of a dense layer or a convolution: packed, a matrix with a row for each tap and
+/// channel (channels rounded up to a multiple of four), then the bias; a column for each output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Weights {
+    pub channels: usize,
+    pub taps: usize,
+    pub outputs: usize,
+}
+
+impl Weights {
+    /// Inputs of an output.
+    pub fn inputs(&self) -> usize {
+        self.channels * self.taps
+    }
+
+    /// Rows of the packed matrix before the bias.
+    pub fn rows(&self) -> usize {
+        self.taps * padded(self.channels)
+    }
+
+    /// Columns of the packed matrix.
+    pub fn columns(&self) -> usize {
+        padded(self.outputs)
+    }
+}
+
+/// A layer with its place in the network and in both parameter layouts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// `conv1`, `norm1`, `dense1`, …, counted by kind.
+    pub name: String,
+    pub op: Op,
+    pub activation: Activation,
+    pub input: Shape,
+    pub output: Shape,
+    /// Start of the parameters in the packed layout, in floats.
+    pub packed_offset: usize,
+    /// Start of the parameters in the canonical layout, in floats.
+    pub canonical_offset: usize,
+}
+
+impl Layer {
+    /// Whether this is a convolution of fewer channels than a vector holds: its packed matrix has a
+    /// row for each number under the kernel, in PyTorch's order, instead of a padded pixel a tap.
+    pub fn is_narrow(&self) -> bool {
+        matches!(self.op, Op::Conv(_)) && self.input.channels < 4
+    }
+
+    /// Numbers of one example that it takes.
+    pub fn inputs(&self) -> usize {
+        self.input.elements()
+    }
+
+    /// Numbers of one example that it makes.
+    pub fn outputs(&self) -> usize {
+        self.output.elements()
+    }
+
+    /// Floats of one example that it takes, as kernels hold them.
+    pub fn inputs_padded(&self) -> usize {
+        self.input.packed()
+    }
+
+    /// Floats of one example that it makes, as kernels hold them.
+    pub fn outputs_padded(&self) -> usize {
+        self.output.packed()
+    }
+
+    /// The weights, where there are any.
+    pub fn weights(&self) -> Option<Weights> {
+        let outputs = self.output.channels;
+        let (channels, taps) = match self.op {
+            Op::Dense => (self.input.channels, self.input.pixels()),
+            Op::Conv(window) if self.is_narrow() => (self.input.channels * window.taps(), 1),
+            Op::Conv(window) => (self.input.channels, window.taps()),
+            Op::Norm { .. } | Op::MaxPool(_) | Op::AveragePool(_) => return None,
+        };
+        Some(Weights { channels, taps, outputs })
+    }
+
+    /// Floats of its parameters in the packed layout.
+    pub fn packed_len(&self) -> usize {
+        match self.op {
+            Op::Norm { .. } => 2 * padded(self.output.channels),
+            _ => self.weights().map_or(0, |weights| (weights.rows() + 1) * weights.columns()),
+        }
+    }
+
+    /// Number of its parameters.
+    pub fn parameter_count(&self) -> usize {
+        match self.op {
+            Op::Norm { .. } => 2 * self.output.channels,
+            _ => self.weights().map_or(0, |weights| (weights.inputs() + 1) * weights.outputs),
+        }
+    }
+
+    /// Its named tensors: weight and bias in PyTorch's shapes, or nothing.
+    pub(super) fn tensors(&self) -> Vec<TensorInfo> {
+        let outputs = self.output.channels;
+        let weight = match self.op {
+            Op::Dense => vec![outputs, self.inputs()],
+            Op::Conv(Window { kernel: [height, width], .. }) => {
+                vec![outputs, self.input.channels, height, width]
+            }
+            Op::Norm { .. } => vec![outputs],
+            Op::MaxPool(_) | Op::AveragePool(_) => return Vec::new(),
+        };
+        let tensor = |kind: &str, shape, offset| TensorInfo {
+            name: format!("{}.{kind}", self.name),
+            shape,
+            offset,
+        };
+        let weight = tensor("weight", weight, self.canonical_offset);
+        let bias = tensor("bias", vec![outputs], self.canonical_offset + weight.elements());
+        vec![weight, bias]
+    }
+
+    /// Inputs of an output and outputs of an input, as initial values count them (Glorot and Bengio
+    /// 2010; a convolution's taps count).
+    pub(super) fn fans(&self) -> [usize; 2] {
+        match self.op {
+            Op::Conv(window) => {
+                [self.input.channels, self.output.channels].map(|channels| channels * window.taps())
+            }
+            _ => [self.inputs(), self.outputs()],
+        }
+    }
+
+    /// Multiply-adds of its product for one example.
+    pub fn products(&self) -> u64 {
+        let pixels = match self.op {
+            Op::Conv(_) => self.output.pixels(),
+            _ => 1,
+        };
+        self.weights().map_or(0, |weights| (pixels * weights.inputs() * weights.outputs) as u64)
+    }
+
+    /// Calls `visit(canonical index, packed index)` for each of its parameters.
+    pub(super) fn for_each_parameter(&self, visit: &mut impl FnMut(usize, usize)) {
+        let (canonical, packed) = (self.canonical_offset, self.packed_offset);
+        let Some(weights) = self.weights() else {
+            let channels =
+                if matches!(self.op, Op::Norm { .. }) { self.output.channels } else { 0 };
+            for channel in 0..channels {
+                visit(canonical + channel, packed + channel);
+                visit(canonical + channels + channel, packed + padded(channels) + channel);
+            }
+            return;
+        };
+        let columns = weights.columns();
+        let bias = canonical + weights.outputs * weights.inputs();
+        for output in 0..weights.outputs {
+            for channel in 0..weights.channels {
+                for tap in 0..weights.taps {
+                    let input = channel * weights.taps + tap;
+                    let row = tap * padded(weights.channels) + channel;
+                    visit(
+                        canonical + output * weights.inputs() + input,
+                        packed + row * columns + output,
+                    );
+                }
+            }
+            visit(bias + output, packed + weights.rows() * columns + output);
+        }
+    }
+}
