@@ -6,9 +6,9 @@ use crate::gpu::{Gpu, Profile, Recording, Source};
 use crate::kernels::gather_rows::targets;
 use crate::kernels::{
     ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, RunSteps, activation_kind,
-    broadcast, call, vectors,
+    broadcast, call, fused_loss, vectors,
 };
-use crate::model::{Activation, Layer, Loss, Model};
+use crate::model::{Activation, Layer, Model};
 use crate::tasks::{Batches, Segment};
 
 /// Activations that a lane may keep in registers, in vectors.
@@ -56,7 +56,7 @@ pub struct FusedLoop<'a> {
 }
 
 fn variant(profile: &Profile, model: &Model, rule: InnerRule, batch: usize) -> Option<Variant> {
-    if model.outputs() > LARGEST_OUTPUTS {
+    if !model.is_dense() || model.outputs() > LARGEST_OUTPUTS {
         return None;
     }
     if let (Some(lanes), InnerRule::Sgd) = (profile.broadcast_lanes(), rule) {
@@ -113,15 +113,11 @@ pub fn fused(
 
 /// What both kernels share.
 fn source(name: &'static str, text: &'static str, c: &FusedLoop<'_>) -> Source {
-    let loss = match c.model.loss() {
-        Loss::Mse => include_str!("../../shaders/lib/fused_loss_mse.wgsl"),
-        Loss::CrossEntropy => include_str!("../../shaders/lib/fused_loss_cross_entropy.wgsl"),
-    };
     Source::new(name, text)
         .library(RUN_STEP)
         .library(ACTIVATION)
         .library(targets(c.model).0)
-        .library(loss)
+        .library(fused_loss(c.model.loss()))
         .constant("TASKS_PER_RUN", c.axis.per_run)
         .constant("STRIDE", c.model.packed_len() / 4)
         .constant("BATCH", c.segment.batch)

@@ -119,7 +119,8 @@ pub struct InnerStep {
     pub index: u32,
     pub order_start: u32,
     pub last: u32,
-    pub unused: u32,
+    /// The task of the first batch: tasks may be taken in chunks.
+    pub first_task: u32,
 }
 
 /// The [`InnerStep`]s of a plan, written once.

@@ -3,6 +3,7 @@
 mod adaptation;
 mod evaluation;
 mod inner;
+mod layers;
 mod query;
 mod schedule;
 mod setup;

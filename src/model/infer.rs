@@ -152,6 +152,9 @@ impl Before {
             activation,
             input: self.shape,
             output,
+            narrow: matches!(op, Op::Conv(_))
+                && self.shape.channels < 4
+                && self.canonical_offset == 0,
             packed_offset: self.packed_offset,
             canonical_offset: self.canonical_offset,
         };

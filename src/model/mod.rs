@@ -130,6 +130,12 @@ impl Model {
         packed
     }
 
+    /// Examples as kernels hold them, back as `[…, inputs]`: the inverse of [`Model::pack_inputs`].
+    pub fn unpack_inputs(&self, packed: &[f32]) -> Vec<f32> {
+        let shape = self.layers[0].input;
+        packed.chunks_exact(self.inputs_padded()).flat_map(|one| shape.unpack(one)).collect()
+    }
+
     /// Numbers in one prediction.
     pub fn outputs(&self) -> usize {
         self.layers[self.layers.len() - 1].outputs()

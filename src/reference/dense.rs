@@ -135,6 +135,7 @@ mod tests {
             activation,
             input: Shape::features(inputs),
             output: Shape::features(outputs),
+            narrow: false,
             packed_offset: 0,
             canonical_offset: 1,
         }

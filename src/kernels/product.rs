@@ -1,0 +1,162 @@
+//! What the products of dense layers and convolutions share: where rows lie, and how the work is cut
+//! into tiles on a device.
+
+use crate::gpu::{Gpu, Source};
+use crate::kernels::{Batch, vectors};
+use crate::model::{Layer, Op, Weights, Window};
+
+const PRODUCT_SUBGROUP: &str = include_str!("../../shaders/lib/product_subgroup.wgsl");
+const PRODUCT_WORKGROUP: &str = include_str!("../../shaders/lib/product_workgroup.wgsl");
+const OUTER_SUBGROUP: &str = include_str!("../../shaders/lib/outer_subgroup.wgsl");
+const OUTER_WORKGROUP: &str = include_str!("../../shaders/lib/outer_workgroup.wgsl");
+
+const ROWS_DENSE: &str = include_str!("../../shaders/lib/rows_dense.wgsl");
+const ROWS_WINDOW: &str = include_str!("../../shaders/lib/rows_window.wgsl");
+const ROWS_NARROW: &str = include_str!("../../shaders/lib/rows_narrow.wgsl");
+const ROWS_TRANSPOSED: &str = include_str!("../../shaders/lib/rows_transposed.wgsl");
+const CELLS_DENSE: &str = include_str!("../../shaders/lib/cells_dense.wgsl");
+const CELLS_WINDOW: &str = include_str!("../../shaders/lib/cells_window.wgsl");
+const CELLS_NARROW: &str = include_str!("../../shaders/lib/cells_narrow.wgsl");
+
+/// A product C = A · B of every batch; see `shaders/lib/product_*.wgsl`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product {
+    /// The library of A's rows.
+    library: &'static str,
+    /// Rows of C in one phase.
+    rows: usize,
+    /// Columns of C, in vectors.
+    columns: usize,
+    /// Vectors of A's row under one tap.
+    depth: usize,
+    /// Kinds of rows that see different taps.
+    phases: usize,
+}
+
+impl Product {
+    /// From a layer's inputs to its outputs.
+    pub fn forward(layer: &Layer, examples: usize) -> Self {
+        let weights = weights(layer);
+        let library = match layer.op {
+            Op::Conv(_) if layer.narrow => ROWS_NARROW,
+            Op::Conv(_) => ROWS_WINDOW,
+            _ => ROWS_DENSE,
+        };
+        let depth = match layer.op {
+            Op::Dense => weights.rows() / 4,
+            _ => vectors(weights.channels),
+        };
+        let (rows, columns) = (examples * layer.output.pixels(), weights.columns() / 4);
+        Self { library, rows, columns, depth, phases: 1 }
+    }
+
+    /// From the gradient by a layer's outputs to the one by its inputs.
+    pub fn backward(layer: &Layer, examples: usize) -> Self {
+        let depth = weights(layer).columns() / 4;
+        let Op::Conv(window) = layer.op else {
+            let columns = weights(layer).rows() / 4;
+            return Self { library: ROWS_DENSE, rows: examples, columns, depth, phases: 1 };
+        };
+        let [sy, sx] = window.stride;
+        let pixels = layer.input.height.div_ceil(sy) * layer.input.width.div_ceil(sx);
+        let columns = vectors(layer.input.channels);
+        let rows = examples * pixels;
+        Self { library: ROWS_TRANSPOSED, rows, columns, depth, phases: sy * sx }
+    }
+
+    /// Adds the libraries and sizes of the device's variant, and says the grid's row tiles and its
+    /// phases · column tiles.
+    pub fn tiles(&self, gpu: &Gpu, source: Source) -> (Source, [usize; 2]) {
+        let lanes = gpu.profile().broadcast_lanes().map(|lanes| lanes as usize);
+        let column_tiles = self.columns.div_ceil(lanes.unwrap_or(8));
+        let source = source
+            .library(self.library)
+            .constant("ROW_LIMIT", self.rows)
+            .constant("COLUMNS", self.columns)
+            .constant("DEPTH", self.depth)
+            .constant("COLUMN_TILES", column_tiles);
+        let (source, row_tiles) = match lanes {
+            Some(lanes) => {
+                // Rows are cut evenly, so that no tile is mostly padding.
+                let tiles = self.rows.div_ceil(32);
+                let source = source
+                    .constant("LANES", lanes)
+                    .constant("ROWS", self.rows.div_ceil(tiles))
+                    .library(PRODUCT_SUBGROUP);
+                (source, tiles)
+            }
+            None => {
+                let rows = self.rows.div_ceil(8).min(4).next_power_of_two();
+                let source = source.constant("ROWS", rows).library(PRODUCT_WORKGROUP);
+                (source, self.rows.div_ceil(8 * rows))
+            }
+        };
+        (source, [row_tiles, self.phases * column_tiles])
+    }
+}
+
+/// Adds the libraries and sizes of the weights' gradient G = Aᵀ · B, and says the grid's row tiles and
+/// column tiles; see `shaders/lib/outer_*.wgsl`.
+pub(super) fn outer_tiles(gpu: &Gpu, source: Source, layer: &Layer) -> (Source, [usize; 2]) {
+    let weights = weights(layer);
+    let (rows, columns) = (weights.rows() / 4, weights.columns() / 4);
+    let library = match layer.op {
+        Op::Conv(_) if layer.narrow => CELLS_NARROW,
+        Op::Conv(_) => CELLS_WINDOW,
+        _ => CELLS_DENSE,
+    };
+    let source = source.library(library).constant("ROW_VECTORS", rows).constant("COLUMNS", columns);
+    match gpu.profile().broadcast_lanes() {
+        Some(lanes) => {
+            let lanes = lanes as usize;
+            let source = source.constant("LANES", lanes).library(OUTER_SUBGROUP);
+            (source, [rows.div_ceil(lanes.min(rows)), columns.div_ceil(lanes)])
+        }
+        None => (source.library(OUTER_WORKGROUP), [rows.div_ceil(8), columns.div_ceil(8)]),
+    }
+}
+
+fn weights(layer: &Layer) -> Weights {
+    layer.weights().expect("the kernel is for layers with weights")
+}
+
+/// The constants of a layer with weights.
+pub(super) fn constants(source: Source, layer: &Layer, batch: Batch<'_>) -> Source {
+    let weights = weights(layer);
+    let window = match layer.op {
+        Op::Conv(window) => window,
+        _ => Window::POINT,
+    };
+    let output = layer.output;
+    window_constants(source, layer, window)
+        .constant("BATCH", batch.examples)
+        .constant("STRIDE", batch.stride)
+        .constant("OFFSET", layer.packed_offset / 4)
+        .constant("BIAS_ROW", weights.rows())
+        .constant("CHANNELS", layer.input.channels)
+        .constant("OUTPUTS", output.channels)
+        .constant(
+            "IN4",
+            if layer.op == Op::Dense {
+                layer.inputs_padded() / 4
+            } else {
+                vectors(layer.input.channels)
+            },
+        )
+        .constant("OUT4", vectors(output.channels))
+}
+
+/// The constants of a window over the layer's input image.
+pub(super) fn window_constants(source: Source, layer: &Layer, window: Window) -> Source {
+    source
+        .constant("IN_HEIGHT", layer.input.height)
+        .constant("IN_WIDTH", layer.input.width)
+        .constant("OUT_HEIGHT", layer.output.height)
+        .constant("OUT_WIDTH", layer.output.width)
+        .constant("KERNEL_HEIGHT", window.kernel[0])
+        .constant("KERNEL_WIDTH", window.kernel[1])
+        .constant("STRIDE_Y", window.stride[0])
+        .constant("STRIDE_X", window.stride[1])
+        .constant("BEFORE_Y", window.before[0])
+        .constant("BEFORE_X", window.before[1])
+}
