@@ -11,8 +11,9 @@ use reptile::kernels::{
     Axis, InnerRule, InnerState, RunStep, dense_backward, dense_forward, dense_update,
 };
 use reptile::model::{Activation, Layer, Loss, Model};
-use reptile::reference::dense;
+use reptile::reference::layer::layer_forward;
 use reptile::reference::optimizer::{InnerOptimizer, OptimizerState, step};
+use reptile::reference::{activation, dense};
 use reptile::rng::Phase;
 use reptile::wgpu::Buffer;
 
@@ -53,7 +54,7 @@ fn dense_forward_agrees_with_float64() {
             let wanted: Vec<f64> = widen(&x)
                 .chunks(batch * inputs)
                 .zip(&sets)
-                .flat_map(|(x, set)| dense::dense_forward(&layer, set, x).y)
+                .flat_map(|(x, set)| layer_forward(&layer, set, x).y)
                 .collect();
             let what = format!("{activation:?} {shape:?}, {name}");
             assert_close(&what, &without_padding(&got, outputs), &wanted, TOLERANCE);
@@ -68,7 +69,7 @@ fn dense_backward_agrees_with_float64() {
             let [tasks, batch, inputs, outputs] = shape;
             let (layer, model, theta, sets) = layer(gpu, shape, Activation::Linear);
             let z = widen(&numbers(4, tasks * batch * inputs));
-            let h: Vec<f32> = z.iter().map(|z| dense::activate(before, *z) as f32).collect();
+            let h: Vec<f32> = z.iter().map(|z| activation::activate(before, *z) as f32).collect();
             let dz = numbers(5, tasks * batch * outputs);
             let rows = tasks * batch * layer.inputs_padded();
             let z32: Vec<f32> = z.iter().map(|z| *z as f32).collect();
@@ -99,7 +100,7 @@ fn dense_backward_agrees_with_float64() {
                 .collect();
             // The kernel takes the derivative from h, which has 24 bits.
             let wanted: Vec<f64> =
-                dy.iter().zip(&z).map(|(dy, z)| dy * dense::slope(before, *z)).collect();
+                dy.iter().zip(&z).map(|(dy, z)| dy * activation::slope(before, *z)).collect();
             let what = format!("{before:?} {shape:?}, {name}");
             assert_close(&what, &without_padding(&got, inputs), &wanted, TOLERANCE);
         }
