@@ -82,27 +82,20 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Activation, Op, Shape};
+    use crate::model::{Activation, Model, ModelSpec};
 
     #[test]
     fn forward_and_gradients_of_a_layer_worked_by_hand() {
-        let layer = Layer {
-            name: "dense1".into(),
-            op: Op::Dense,
-            activation: Activation::Linear,
-            input: Shape::features(2),
-            narrow: false,
-            output: Shape::features(2),
-            packed_offset: 0,
-            canonical_offset: 1,
-        };
-        // One number of another layer, W = [[1, 2], [3, −4]], b = [0.5, −1].
-        let parameters = [9.0, 1.0, 2.0, 3.0, -4.0, 0.5, -1.0];
+        let linear = Activation::Linear;
+        let model = Model::new(ModelSpec::builder(&[1]).dense(2, linear).dense(2, linear)).unwrap();
+        let layer = &model.layers()[1];
+        // The first layer's four numbers, then W = [[1, 2], [3, −4]], b = [0.5, −1].
+        let parameters = [9.0, 9.0, 9.0, 9.0, 1.0, 2.0, 3.0, -4.0, 0.5, -1.0];
         let x = [1.0, -1.0, 2.0, 1.0];
-        assert_eq!(dense_forward(&layer, &parameters, &x), [-0.5, 6.0, 4.5, 1.0]);
+        assert_eq!(dense_forward(layer, &parameters, &x), [-0.5, 6.0, 4.5, 1.0]);
         let dz = [0.0, 2.0, 3.0, -1.0];
-        assert_eq!(dense_backward(&layer, &parameters, &dz), [6.0, -8.0, 0.0, 10.0]);
-        assert_eq!(dense_gradient(&layer, &x, &dz), [6.0, 3.0, 0.0, -3.0, 3.0, 1.0]);
+        assert_eq!(dense_backward(layer, &parameters, &dz), [6.0, -8.0, 0.0, 10.0]);
+        assert_eq!(dense_gradient(layer, &x, &dz), [6.0, 3.0, 0.0, -3.0, 3.0, 1.0]);
     }
 
     #[test]
