@@ -310,7 +310,7 @@ pub(super) fn choose(
     }
 }
 
-/// Adds what [`InnerLoop::new`] allocates to `memory`, but for small buffers.
+/// Adds what [`InnerLoop::new`] allocates to `memory`, but for the inner steps' settings.
 ///
 /// # Errors
 /// [`Error::Limit`] if the device has no room for one task's values.
@@ -331,6 +331,10 @@ pub fn plan_memory(
         ("first moments", rule.has_first()),
     ] {
         memory.add(name, if used { sets } else { 0 });
+    }
+    let steps: usize = segments.iter().map(|segment| segment.steps).sum();
+    for name in ["inner losses", "inner accuracies"] {
+        memory.add(name, size_of_f32s(axis.tasks() * steps));
     }
     if kind == PlanKind::Layered {
         let batch = largest_batch(segments);

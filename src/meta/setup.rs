@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Memory, size_of_f32s};
-use crate::kernels::{Axis, InnerRule, OuterRule};
+use crate::kernels::{Axis, InnerRule, OuterRule, RunSteps};
 use crate::meta::inner::{choose, plan_memory};
 use crate::meta::query::QueryBatches;
 use crate::meta::source::{Origin, TaskBuffers};
@@ -52,7 +52,7 @@ pub(super) fn outer_rule(spec: &OuterSpec) -> OuterRule {
     }
 }
 
-/// Checks the large buffers of a job before anything is made, and returns the bytes of all.
+/// Checks the buffers of a job before anything is made, and returns the bytes of all.
 ///
 /// # Errors
 /// [`crate::Error::Limit`] that names the buffer, the needed and the available bytes,
@@ -73,6 +73,7 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     ] {
         memory.add("parameters and moments", if used { sets } else { 0 });
     }
+    memory.add("iteration settings", RunSteps::bytes(gpu, axis.runs, RING));
     memory.add("metrics", size_of_f32s(RING * axis.runs * batches.steps));
     let segments = batches.segments(setup.outer.algorithm == Algorithm::Fomaml);
     let kind = choose(gpu, model, rule, setup.origin.has_rows(), setup.plan, &segments)?;

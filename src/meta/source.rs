@@ -90,7 +90,7 @@ impl Origin {
     }
 
     /// Bytes of the image set.
-    pub(super) fn image_bytes(&self) -> u64 {
+    pub fn image_bytes(&self) -> u64 {
         match self {
             Self::Episodes { images, .. } => images.words.size(),
             _ => 0,
