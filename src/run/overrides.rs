@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 use crate::meta::{Schedule, StopSpec};
+use crate::model::{Activation, Extent, LayerSpec, Padding};
 use crate::run::{Config, presets};
 use crate::tasks::TaskSpec;
 
@@ -142,7 +143,7 @@ impl Schema {
                 );
                 return Err(Error::config(key, message));
             }
-            if let Some(wanted) = misfit(value, &known.example) {
+            if let Some(wanted) = misfit_of(&key, value, &known.example) {
                 return Err(Error::config(key, format!("{value} in {origin} is not {wanted}")));
             }
         }
@@ -213,11 +214,24 @@ fn example(preset: &str, schedule: Schedule) -> Config {
     (config.inner.steps, config.inner.epochs) = (Some(1), Some(1));
     (config.inner.schedule, config.outer.schedule) = (schedule, schedule);
     config.stop = StopSpec { seconds: Some(1.0), target: Some(1.0), patience: Some(1) };
+    config.model.layers = every_layer();
     if let TaskSpec::Omniglot(spec) = &mut config.tasks {
         let path = Some(PathBuf::from("path"));
         (spec.data, spec.train_classes, spec.test_classes) = (path.clone(), path.clone(), path);
     }
     config
+}
+
+/// One layer of each type, with every optional key set.
+fn every_layer() -> Vec<LayerSpec> {
+    let (one, padding, activation) = (Extent::Square(1), Padding::All(0), Activation::Linear);
+    vec![
+        LayerSpec::Dense { units: 1, activation },
+        LayerSpec::Conv2d { filters: 1, kernel: one, stride: one, padding, activation },
+        LayerSpec::BatchNorm { epsilon: 1e-3, activation },
+        LayerSpec::MaxPool { size: one, stride: Some(one), padding },
+        LayerSpec::Activation { function: activation },
+    ]
 }
 
 /// A table or a list on the way to a key.
@@ -307,6 +321,24 @@ fn leaves(table: &Table) -> Vec<(String, &Value)> {
         collect(value, name.clone(), &mut found);
     }
     found
+}
+
+/// What the value of `key` should be, if it is not that.
+fn misfit_of(key: &str, value: &Value, example: &Value) -> Option<&'static str> {
+    // Values of several forms; a number in quotes is none of them.
+    match pattern(key).strip_prefix("model.layers.*.") {
+        Some("kernel" | "stride" | "size") => value
+            .clone()
+            .try_into::<Extent>()
+            .is_err()
+            .then_some("a whole number or a list [height, width]"),
+        Some("padding") => {
+            value.clone().try_into::<Padding>().is_err().then_some(
+                "\"same\", \"valid\", a whole number or a list [top, bottom, left, right]",
+            )
+        }
+        _ => misfit(value, example),
+    }
 }
 
 /// What `value` should be, if it is not of the type of `example`.

@@ -179,6 +179,45 @@ fn every_key_can_be_set() {
     }
 }
 
+/// Every type of layer, and values in all their forms.
+#[test]
+fn layers_of_all_types_can_be_set() {
+    let layers = "[{ type = 'conv2d', filters = 4, kernel = [3, 1], padding = [0, 1, 0, 1] }, \
+                  { type = 'batch-norm', activation = 'relu' }, { type = 'max-pool', size = 2 }, \
+                  { type = 'average-pool', size = 2, stride = 1 }, { type = 'global-pool' }, \
+                  { type = 'flatten' }, { type = 'activation', function = 'tanh' }, \
+                  { type = 'dense', units = 5 }]";
+    let layers = |more: &[(&str, &str)]| {
+        set("omniglot-mlp-5w1s", &[&[("model.layers", layers)], more].concat())
+    };
+    let config = layers(&[
+        ("model.layers.0.kernel", "3"),
+        ("model.layers.0.stride", "[2, 1]"),
+        ("model.layers.0.padding", "valid"),
+        ("model.layers.1.epsilon", "1e-5"),
+        ("model.layers.2.padding", "1"),
+    ]);
+    let config = config.unwrap();
+    let LayerSpec::Conv2d { kernel, stride, padding, .. } = config.model.layers[0] else {
+        panic!("another layer")
+    };
+    assert_eq!((kernel, stride), (Extent::Square(3), Extent::Sides([2, 1])));
+    assert_eq!(padding, Padding::VALID);
+    let text = config.to_toml();
+    assert_eq!(Config::from_toml(&text, "config.toml").unwrap(), config);
+    for (key, value, part) in [
+        ("model.layers.0.kernel", "wide", "[height, width]"),
+        ("model.layers.0.stride", "[1, 2, 3]", "[height, width]"),
+        ("model.layers.2.size", "-1", "[height, width]"),
+        ("model.layers.0.padding", "sane", "\"same\""),
+        ("model.layers.1.units", "3", "units"),
+        ("model.layers.0.filter", "3", "`model.layers.0.filters`?"),
+    ] {
+        let text = layers(&[(key, value)]).unwrap_err().to_string();
+        assert!(text.contains(part), "{key}: {text}");
+    }
+}
+
 fn with_options(preset: &str) -> Config {
     set(preset, &[("stop.target", "0.5"), ("inner.schedule.kind", "linear")]).unwrap()
 }
