@@ -111,7 +111,25 @@ fn a_run_is_drawn() {
 fn presets_are_listed_and_printed() {
     let list = stdout(reptile().arg("presets"));
     assert!(list.contains("sine") && list.contains("omniglot-mlp-10w"), "{list}");
-    assert!(stdout(reptile().args(["presets", "sine"])).contains("[model]"));
+    let cell = list.lines().find(|line| line.starts_with("omniglot-20w5s-t ")).unwrap();
+    for part in [" 20 ", " 5 ", "adam 0.0005, 10 × 20", "200000", "97.12 ± 0.32 %"] {
+        assert!(cell.contains(part), "{part} in {cell}");
+    }
+    let printed = stdout(reptile().args(["presets", "gradcomb-mean2"]));
+    for part in ["# gradcomb-mean2: ", "rate = 0.125", "[log]", "weight_decay = 1.0"] {
+        assert!(printed.contains(part), "{part} in {printed}");
+    }
+    let text = stdout(reptile().args(["presets", "--json"]));
+    let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(rows.len() + 1, list.lines().count());
+    let row = rows.iter().find(|row| row["name"] == "omniglot-5w1s-t").unwrap();
+    assert_eq!(row["training"], "omniglot-5w1s");
+    assert_eq!(row["inner"]["rate"].to_string(), "0.001");
+    assert_eq!(row["paper"]["accuracy"], 97.68);
+    assert_eq!(row["config"]["eval"]["transductive"], true);
+    let one: Value =
+        serde_json::from_str(&stdout(reptile().args(["presets", "sine", "--json"]))).unwrap();
+    assert!(one["paper"].is_null() && one["way"].is_null() && one["shots"] == 10, "{one}");
 }
 
 #[test]

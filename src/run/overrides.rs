@@ -208,7 +208,7 @@ impl Schema {
 
 /// A preset with every optional key set and both schedules of one kind.
 fn example(preset: &str, schedule: Schedule) -> Config {
-    let text = presets::get(preset).expect("a preset of this crate");
+    let text = presets::find(preset).expect("a preset of this crate").base();
     // Not through `from_toml`, which asks for the schema.
     let mut config: Config = toml::from_str(text).expect("presets are valid");
     (config.inner.steps, config.inner.epochs) = (Some(1), Some(1));

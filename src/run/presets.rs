@@ -1,59 +1,56 @@
-//! Configurations that come with the program.
+//! Configurations that come with the program: a TOML file a family (`presets/`), and rows of settings
+//! on top of it.
+
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{LazyLock, OnceLock};
+
+use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::run::config::Config;
 
-/// Name, description and text of every preset.
-const PRESETS: [(&str, &str, &str); 5] = [
-    (
-        "sine",
-        "sine waves, 1-64-64-1 tanh: the demo of the paper's authors",
-        include_str!("../../presets/sine.toml"),
-    ),
-    (
-        "omniglot-mlp-5w1s",
-        "Omniglot 5-way 1-shot, 784-64-64-5 ReLU, the paper's tasks",
-        include_str!("../../presets/omniglot-mlp-5w1s.toml"),
-    ),
-    (
-        "omniglot-mlp-5w5s",
-        "Omniglot 5-way 5-shot, 784-64-64-5 ReLU, the paper's tasks",
-        include_str!("../../presets/omniglot-mlp-5w5s.toml"),
-    ),
-    (
-        "omniglot-mlp-20w1s",
-        "Omniglot 20-way 1-shot, 784-64-64-20 ReLU, the paper's tasks",
-        include_str!("../../presets/omniglot-mlp-20w1s.toml"),
-    ),
-    (
-        "omniglot-mlp-10w",
-        "Omniglot 10-way, 784-64-64-10 ReLU, meta-batch 10, outer Adam with a staircase",
-        include_str!("../../presets/omniglot-mlp-10w.toml"),
-    ),
-];
+/// An accuracy as the paper prints it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Figure {
+    /// Mean over test tasks, in percent.
+    pub accuracy: f64,
+    /// The ± behind it, in percent.
+    pub interval: f64,
+}
+
+/// A configuration that comes with the program.
+#[derive(Clone, Debug)]
+pub struct Preset {
+    name: String,
+    training: String,
+    description: String,
+    paper: Option<Figure>,
+    base: &'static str,
+    set: Vec<(String, String)>,
+    text: OnceLock<String>,
+}
+
+static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(table::presets);
+
+/// All presets.
+pub fn all() -> &'static [Preset] {
+    &PRESETS
+}
 
 /// The presets' names.
 pub fn names() -> Vec<&'static str> {
-    PRESETS.iter().map(|(name, ..)| *name).collect()
+    all().iter().map(Preset::name).collect()
 }
 
-/// The text of a preset.
+/// The preset of this name.
 ///
 /// # Errors
 /// [`Error::Config`] with the nearest name if there is no such preset.
-pub fn get(name: &str) -> Result<&'static str> {
-    find(name).map(|(_, _, text)| *text)
-}
-
-/// A line on a preset.
-///
-/// # Errors
-/// As [`get`].
-pub fn description(name: &str) -> Result<&'static str> {
-    find(name).map(|(_, description, _)| *description)
-}
-
-fn find(name: &str) -> Result<&'static (&'static str, &'static str, &'static str)> {
-    PRESETS.iter().find(|(known, ..)| *known == name).ok_or_else(|| {
+pub fn find(name: &str) -> Result<&'static Preset> {
+    all().iter().find(|preset| preset.name == name).ok_or_else(|| {
         let nearest = names().into_iter().min_by_key(|known| strsim::levenshtein(known, name));
         Error::config(
             "--preset",
@@ -66,25 +63,72 @@ fn find(name: &str) -> Result<&'static (&'static str, &'static str, &'static str
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::run::Config;
+/// The text of a preset: its family's file, or that with its settings, resolved.
+///
+/// # Errors
+/// As [`find`].
+pub fn get(name: &str) -> Result<&'static str> {
+    find(name)?.text()
+}
 
-    #[test]
-    fn every_preset_is_valid_and_survives_a_round_trip() {
-        for name in names() {
-            let config = Config::from_toml(get(name).unwrap(), name).unwrap();
-            config.validate().unwrap_or_else(|error| panic!("{name}: {error}"));
-            let again = Config::from_toml(&config.to_toml(), name).unwrap();
-            assert_eq!(config, again, "{name}");
-            assert_eq!(config.to_toml(), again.to_toml());
-        }
+impl Preset {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    #[test]
-    fn an_unknown_preset_is_answered_with_the_nearest() {
-        let text = get("sinus").unwrap_err().to_string();
-        assert!(text.contains("`sine`"), "{text}");
+    /// The preset whose training is also this one's: its own name, or that of the twin from which
+    /// only the evaluation differs.
+    pub fn training(&self) -> &str {
+        &self.training
+    }
+
+    /// A line on it.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// What the paper reports.
+    pub fn paper(&self) -> Option<Figure> {
+        self.paper
+    }
+
+    /// The file of its family.
+    pub(super) fn base(&self) -> &'static str {
+        self.base
+    }
+
+    /// Its configuration.
+    ///
+    /// # Errors
+    /// None for the presets of this crate.
+    pub fn config(&self) -> Result<Config> {
+        Config::with_overrides(self.base, &format!("preset {}", self.name), &self.set)
+    }
+
+    fn text(&self) -> Result<&str> {
+        if self.set.is_empty() {
+            return Ok(self.base);
+        }
+        if self.text.get().is_none() {
+            let text = self.config()?.to_toml();
+            self.text.get_or_init(|| text);
+        }
+        Ok(self.text.get().map_or(self.base, String::as_str))
+    }
+
+    /// The complete configuration as TOML, behind what the family's file says of itself.
+    ///
+    /// # Errors
+    /// As [`Preset::config`].
+    pub fn resolved(&self) -> Result<String> {
+        let comments: String = self
+            .base
+            .lines()
+            .take_while(|line| line.starts_with('#'))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let config = self.config()?.to_toml();
+        Ok(format!("# {}: {}\n#\n{comments}{config}", self.name, self.description))
     }
 }

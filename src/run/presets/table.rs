@@ -1,0 +1,128 @@
+//! The rows: name, description, the paper's figures, and what differs from the family's file.
+
+use super::{Figure, Preset};
+
+const SINE: &str = include_str!("../../../presets/sine.toml");
+const MLP: &str = include_str!("../../../presets/omniglot-mlp.toml");
+const MLP_10_WAY: &str = include_str!("../../../presets/omniglot-mlp-10w.toml");
+const OMNIGLOT: &str = include_str!("../../../presets/omniglot.toml");
+const GRADIENTS: &str = include_str!("../../../presets/gradcomb.toml");
+
+/// Dotted key and value of a setting.
+type Set<'a> = [(&'a str, &'a str)];
+
+/// The presets in the order in which they are listed.
+pub(super) fn presets() -> Vec<Preset> {
+    let mut list = dense();
+    list.extend(omniglot());
+    list.extend(gradient_combinations());
+    list
+}
+
+fn preset(name: &str, description: &str, base: &'static str, set: &Set<'_>) -> Preset {
+    let own = |(key, value): &(&str, &str)| (key.to_string(), value.to_string());
+    Preset {
+        name: name.into(),
+        training: name.into(),
+        description: description.into(),
+        paper: None,
+        base,
+        set: set.iter().map(own).collect(),
+        text: Default::default(),
+    }
+}
+
+/// A training and its two evaluations: `NAME`, and `NAME-t` with transduction. `paper` holds accuracy
+/// and ± of both.
+fn cells(
+    name: &str,
+    description: &str,
+    base: &'static str,
+    set: &Set<'_>,
+    paper: Option<[[f64; 2]; 2]>,
+) -> [Preset; 2] {
+    let [plain, transductive] = match paper {
+        Some(both) => both.map(|[accuracy, interval]| Some(Figure { accuracy, interval })),
+        None => [None; 2],
+    };
+    let twin = preset(
+        &format!("{name}-t"),
+        &format!("{description}; with transduction"),
+        base,
+        &[set, &[("eval.transductive", "true")]].concat(),
+    );
+    [
+        Preset { paper: plain, ..preset(name, description, base, set) },
+        Preset { paper: transductive, training: name.into(), ..twin },
+    ]
+}
+
+fn dense() -> Vec<Preset> {
+    const TWENTY: &Set<'_> = &[
+        ("iterations", "5000"),
+        ("model.layers.2.units", "20"),
+        ("tasks.way", "20"),
+        ("inner.batch", "20"),
+        ("eval.batch", "10"),
+    ];
+    let mlp = |name: &str, cell: &str, set: &Set<'_>| {
+        preset(name, &format!("Omniglot {cell}, two dense layers of 64 ReLU"), MLP, set)
+    };
+    vec![
+        preset("sine", "sine waves, 1-64-64-1 tanh: the demo of the paper's authors", SINE, &[]),
+        mlp("omniglot-mlp-5w1s", "5-way 1-shot", &[]),
+        mlp("omniglot-mlp-5w5s", "5-way 5-shot", &[("tasks.shots", "5")]),
+        mlp("omniglot-mlp-20w1s", "20-way 1-shot", TWENTY),
+        preset(
+            "omniglot-mlp-10w",
+            "Omniglot 10-way 5-shot, two dense layers of 64 ReLU, outer Adam with a staircase",
+            MLP_10_WAY,
+            &[],
+        ),
+    ]
+}
+
+fn omniglot() -> Vec<Preset> {
+    const TWENTY: &Set<'_> = &[
+        ("iterations", "200000"),
+        ("model.layers.8.units", "20"),
+        ("tasks.way", "20"),
+        ("inner.rate", "0.0005"),
+        ("inner.batch", "20"),
+        ("inner.steps", "10"),
+        ("eval.batch", "10"),
+    ];
+    const FIVE_SHOTS: &Set<'_> = &[("tasks.shots", "5")];
+    let cell = |way: usize, shots: usize, set: &Set<'_>, paper| {
+        let description = format!("Omniglot {way}-way {shots}-shot, the paper's network");
+        cells(&format!("omniglot-{way}w{shots}s"), &description, OMNIGLOT, set, Some(paper))
+    };
+    [
+        cell(5, 1, &[], [[95.39, 0.09], [97.68, 0.04]]),
+        cell(5, 5, FIVE_SHOTS, [[98.90, 0.10], [99.48, 0.06]]),
+        cell(20, 1, TWENTY, [[88.14, 0.15], [89.43, 0.14]]),
+        cell(20, 5, &[TWENTY, FIVE_SHOTS].concat(), [[96.65, 0.33], [97.12, 0.32]]),
+    ]
+    .concat()
+}
+
+/// The gradients g1 … gk of k inner steps: their sum, their mean, and the last one alone.
+fn gradient_combinations() -> Vec<Preset> {
+    let mut list =
+        vec![preset("gradcomb-g1", "gradient combinations: Δ is g1 alone", GRADIENTS, &[])];
+    for k in 2..=4 {
+        let (steps, shots) = (k.to_string(), (5 * k).to_string());
+        let mean = (0.25 / f64::from(k)).to_string();
+        let set = [("inner.steps", steps.as_str()), ("tasks.train_shots", shots.as_str())];
+        let mut add = |name: &str, sum: String, more: &Set<'_>| {
+            let description = format!("gradient combinations: Δ is {sum}");
+            list.push(preset(&format!("gradcomb-{name}{k}"), &description, GRADIENTS, more));
+        };
+        let sum = (1..=k).map(|step| format!("g{step}")).collect::<Vec<_>>().join(" + ");
+        add("sum", sum.clone(), &set);
+        add("mean", format!("1/{k} ({sum})"), &[&set[..], &[("outer.rate", &mean)]].concat());
+        let last = [&set[..], &[("outer.algorithm", "fomaml")]].concat();
+        add("last", format!("g{k} alone (FOMAML)"), &last);
+    }
+    list
+}
