@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use crate::error::{Error, Result};
 use crate::meta::{Schedule, StopSpec};
 use crate::run::{Config, presets};
-use crate::tasks::TaskSpec;
+use crate::tasks::{EpisodeSpec, ImagesSpec, TaskSpec};
 
 /// Splits `key=value`.
 ///
@@ -44,6 +44,7 @@ impl Schema {
     pub(super) fn new() -> Self {
         let exponential = Schedule::Exponential { ratio: 0.5, every: 1, staircase: true };
         let examples = [
+            Config { tasks: images(), ..example("sine", Schedule::Constant) },
             example("sine", Schedule::Constant),
             example("sine", Schedule::Linear { last: 0.0 }),
             example("omniglot-mlp-5w1s", Schedule::Cosine { last: 0.0 }),
@@ -218,6 +219,17 @@ fn example(preset: &str, schedule: Schedule) -> Config {
         (spec.data, spec.train_classes, spec.test_classes) = (path.clone(), path.clone(), path);
     }
     config
+}
+
+/// Tasks over a folder of images, with every optional key set.
+fn images() -> TaskSpec {
+    TaskSpec::Images(ImagesSpec {
+        data: Some(PathBuf::from("path")),
+        set: Some("name".into()),
+        episodes: EpisodeSpec { way: 5, shots: 1, train_shots: 1, queries: 1 },
+        size: 32,
+        channels: 3,
+    })
 }
 
 /// A table or a list on the way to a key.

@@ -50,7 +50,7 @@ fn other_kernels(gpu: &Gpu) {
     use reptile::kernels::InnerRule;
     use reptile::meta::{Adaptation, AdaptationSetup, DeviceImages, Origin};
     use reptile::rng::Phase;
-    use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass};
+    use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
     let batches = Batches { way: 2, group: 2, tail: 0, steps: 2, batch: 3, replacement: false };
     let words = vec![0x5555_5555; 12];
     let class = |n: u32| ImageClass { name: n.to_string(), first_image: 4 * n, images: 4 };
@@ -61,14 +61,15 @@ fn other_kernels(gpu: &Gpu) {
         bits: Bits::One,
         words,
         classes: (0..3).map(class).collect(),
+        files: Vec::new(),
     };
     let classes: Vec<SplitClass> = (0..3).map(|class| SplitClass { class, rotation: 1 }).collect();
-    let split = Split { images, train: classes.clone(), test: classes };
+    let split = Split { images, train: classes.clone(), val: Vec::new(), test: classes };
     let images = std::sync::Arc::new(DeviceImages::new(gpu, &split).unwrap());
     for (plan, origin) in [
         (PlanKind::Fused, Origin::Rows { queries: 2, ordered: false }),
         (PlanKind::Layered, Origin::Rows { queries: 2, ordered: false }),
-        (PlanKind::Layered, Origin::Episodes { images, test: true, queries: 1 }),
+        (PlanKind::Layered, Origin::Episodes { images, part: SplitPart::Test, queries: 1 }),
     ] {
         let setup = AdaptationSetup {
             model: network(25, &[(6, Activation::Tanh)], 2, Loss::CrossEntropy),
