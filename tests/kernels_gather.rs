@@ -116,6 +116,7 @@ fn images_are_gathered_turned_and_scaled() {
                 bits,
                 words: Vec::new(),
                 classes: vec![ImageClass { name: "all".into(), first_image: 0, images: count }],
+                files: Vec::new(),
             };
             set.words = integers(1, count as usize * set.words_per_image(), usize::MAX >> 32);
             for model in takers(channels, side) {

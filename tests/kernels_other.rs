@@ -3,7 +3,7 @@
 mod common;
 
 use common::{
-    Device, assert_close, devices, for_random, integers, layer_shape, network, numbers, one_step,
+    Device, assert_close, devices, for_random, integers, layer_shape, numbers, one_step,
     padded_rows, play, room, run_steps, upload, widen, without_padding,
 };
 use reptile::gpu::Recording;

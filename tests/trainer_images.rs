@@ -11,7 +11,7 @@ use reptile::meta::{
     TrainerSetup, memory,
 };
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
-use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass};
+use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
 use reptile::wgpu;
 
 /// Twelve classes of twelve random images of `side` × `side` bits.
@@ -24,10 +24,11 @@ fn images(gpu: &Gpu, side: usize) -> Arc<DeviceImages> {
         bits: Bits::One,
         words: Vec::new(),
         classes: (0..12).map(class).collect(),
+        files: Vec::new(),
     };
     images.words = integers(1, 144 * images.words_per_image(), usize::MAX >> 32);
     let classes: Vec<SplitClass> = (0..12).map(|class| SplitClass { class, rotation: 0 }).collect();
-    let split = Split { images, train: classes.clone(), test: classes };
+    let split = Split { images, train: classes.clone(), val: Vec::new(), test: classes };
     Arc::new(DeviceImages::new(gpu, &split).unwrap())
 }
 
@@ -52,7 +53,7 @@ fn job(gpu: &Gpu, model: Model, meta_batch: usize) -> TrainerSetup {
         inner: InnerSpec { optimizer: InnerOptimizer::Adam, ..InnerSpec::sgd(1e-3, 10, 5) },
         outer: OuterSpec::interpolation(0.5, meta_batch),
         batches: Batches { way: 5, group: 10, tail: 0, steps: 5, batch: 10, replacement: false },
-        origin: Origin::Episodes { images: images(gpu, side), test: false, queries: 0 },
+        origin: Origin::Episodes { images: images(gpu, side), part: SplitPart::Train, queries: 0 },
     }
 }
 

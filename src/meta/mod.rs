@@ -2,6 +2,7 @@
 
 mod adaptation;
 mod evaluation;
+mod images;
 mod inner;
 mod layers;
 mod query;
@@ -14,11 +15,12 @@ mod trainer;
 
 pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint};
 pub use evaluation::{Mean, Summary, evaluate};
+pub use images::DeviceImages;
 pub use inner::InnerLoop;
 pub use schedule::Schedule;
 pub use setup::{TrainerSetup, inner_rule, memory};
 pub use snapshot::Snapshot;
-pub use source::{DeviceImages, Origin, TaskBuffers};
+pub use source::{Origin, TaskBuffers};
 pub use spec::{
     Algorithm, EvalSpec, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind,
     StatePolicy, StopSpec,

@@ -2,74 +2,24 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
-    Axis, BatchRows, ImageShape, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
+    Axis, BatchRows, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
     sample_order, sample_sine,
 };
+use crate::meta::images::DeviceImages;
 use crate::meta::query::QueryBatches;
 use crate::model::{InputLayout, Loss, Model, padded};
-use crate::tasks::{Batches, ImageSet, SineSpec, Split, SplitClass};
-
-/// An image set in device memory, with the class tables of its split.
-#[derive(Debug)]
-pub struct DeviceImages {
-    words: wgpu::Buffer,
-    shape: ImageShape,
-    /// [classes]: (first image with its rotation in the two high bits, images).
-    train: (wgpu::Buffer, usize),
-    test: (wgpu::Buffer, usize),
-}
-
-impl DeviceImages {
-    /// Uploads the images of `split`.
-    ///
-    /// # Errors
-    /// [`Error::Limit`] if they do not fit into one binding.
-    pub fn new(gpu: &Gpu, split: &Split) -> Result<Self> {
-        let set = &split.images;
-        let words = gpu.storage_with("images", &set.words)?;
-        if words.size() > gpu.profile().largest_binding {
-            return Err(Error::Limit {
-                what: "the image set".into(),
-                needed: words.size(),
-                available: gpu.profile().largest_binding,
-                remedy: "lower tasks.size or give fewer classes".into(),
-            });
-        }
-        let table = |classes: &[SplitClass]| -> Result<(wgpu::Buffer, usize)> {
-            let rows: Vec<[u32; 2]> = classes.iter().map(|class| class_row(set, class)).collect();
-            Ok((gpu.storage_with("classes", &rows)?, rows.len()))
-        };
-        Ok(Self {
-            words,
-            shape: ImageShape {
-                channels: set.channels,
-                height: set.height,
-                width: set.width,
-                bits: set.bits.count(),
-                words_per_image: set.words_per_image(),
-            },
-            train: table(&split.train)?,
-            test: table(&split.test)?,
-        })
-    }
-}
-
-/// First image, with the rotation in the two high bits, and number of images of a class.
-fn class_row(set: &ImageSet, class: &SplitClass) -> [u32; 2] {
-    let images = &set.classes[class.class];
-    [images.first_image | u32::from(class.rotation) << 30, images.images]
-}
+use crate::tasks::{Batches, SineSpec, SplitPart};
 
 /// Where a batch of tasks comes from.
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// Sine waves, drawn on the device.
     Sine(SineSpec),
-    /// Episodes over an image set, drawn on the device from the training or the test classes.
-    Episodes { images: Arc<DeviceImages>, test: bool, queries: usize },
+    /// Episodes over an image set, drawn on the device from the classes of a part.
+    Episodes { images: Arc<DeviceImages>, part: SplitPart, queries: usize },
     /// Rows that the caller uploads; `ordered` if the order of the minibatches comes with them.
     Rows { queries: usize, ordered: bool },
 }
@@ -92,7 +42,7 @@ impl Origin {
     /// Bytes of the image set.
     pub fn image_bytes(&self) -> u64 {
         match self {
-            Self::Episodes { images, .. } => images.words.size(),
+            Self::Episodes { images, .. } => images.bytes(),
             _ => 0,
         }
     }
@@ -207,11 +157,11 @@ impl TaskBuffers {
                 let order = &self.order;
                 sample_sine(gpu, out, spec, axis, batches, queries, runs, order, support, query)
             }
-            Origin::Episodes { images, test, queries } => {
-                let (classes, count) = if *test { &images.test } else { &images.train };
+            Origin::Episodes { images, part, queries } => {
+                let part = images.part(*part);
                 let queries = if self.queries > 0 { *queries } else { 0 };
                 let [numbers, query] = [&self.support[0], &self.query[0]];
-                let (order, table) = (&self.order, (classes, *count));
+                let (order, table) = (&self.order, (&part.classes, part.count));
                 sample_episode(gpu, out, axis, batches, queries, runs, table, order, numbers, query)
             }
             Origin::Rows { ordered: true, .. } => Ok(()),
@@ -305,8 +255,9 @@ impl TaskBuffers {
     ) -> Result<()> {
         let order = &self.order;
         match &self.origin {
-            Origin::Episodes { images, .. } => {
-                let sources = [&self.support[0], &self.query[0], &images.words];
+            Origin::Episodes { images, part, .. } => {
+                let words = &images.part(*part).words;
+                let sources = [&self.support[0], &self.query[0], words];
                 gather_images(gpu, out, model, images.shape, rows, inner, order, sources, buffers)
             }
             _ => {

@@ -1,7 +1,6 @@
 //! A run on disk: its configuration, checkpoints, metrics and plots, and the session that trains it.
 
 pub mod adapted;
-pub mod atomic;
 pub mod checkpoint;
 pub mod config;
 pub mod directory;
@@ -14,6 +13,7 @@ mod session;
 mod stored;
 mod validate;
 
+pub(crate) use crate::atomic;
 pub use config::{Config, LogSpec};
 pub use directory::RunDirectory;
 pub use job::Job;

@@ -50,7 +50,7 @@ fn other_kernels(gpu: &Gpu) {
     use reptile::kernels::InnerRule;
     use reptile::meta::{Adaptation, AdaptationSetup, DeviceImages, Origin};
     use reptile::rng::Phase;
-    use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass};
+    use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
     let batches = Batches { way: 2, group: 2, tail: 0, steps: 2, batch: 3, replacement: false };
     let words = vec![0x5555_5555; 12];
     let class = |n: u32| ImageClass { name: n.to_string(), first_image: 4 * n, images: 4 };
@@ -61,13 +61,15 @@ fn other_kernels(gpu: &Gpu) {
         bits: Bits::One,
         words,
         classes: (0..3).map(class).collect(),
+        files: Vec::new(),
     };
     let classes: Vec<SplitClass> = (0..3).map(|class| SplitClass { class, rotation: 1 }).collect();
-    let split = Split { images, train: classes.clone(), test: classes };
+    let split = Split { images, train: classes.clone(), val: Vec::new(), test: classes };
     let images = std::sync::Arc::new(DeviceImages::new(gpu, &split).unwrap());
     let dense = network(25, &[(6, Activation::Tanh)], 2, Loss::CrossEntropy);
     let rows = || Origin::Rows { queries: 2, ordered: false };
-    let episodes = || Origin::Episodes { images: images.clone(), test: true, queries: 1 };
+    let episodes =
+        || Origin::Episodes { images: images.clone(), part: SplitPart::Test, queries: 1 };
     let curved = network(25, &[(6, Activation::Gelu)], 2, Loss::Mse);
     let adam = InnerRule::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 };
     for (model, plan, origin, rule) in [
