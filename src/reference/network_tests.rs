@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::model::{Activation, Extent, LayerSpec, ModelSpec, Op, Padding};
+use crate::model::{Activation, Extent, LayerSpec, ModelSpec, Op, Padding, TensorInfo};
 use crate::reference::numbers;
 use crate::reference::pool::max_pool_backward;
 
@@ -61,7 +61,7 @@ impl Case {
 
     /// At most 24 parameters of each tensor, at random places.
     fn some_parameters(&self) -> Vec<usize> {
-        let picked = |tensor: &crate::model::TensorInfo| {
+        let picked = |tensor: &TensorInfo| {
             let (offset, elements) = (tensor.offset, tensor.elements());
             let places = numbers(offset as u64, 24).into_iter();
             let place = move |u: f64| offset + (u.abs() * elements as f64) as usize;
