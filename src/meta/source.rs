@@ -67,7 +67,7 @@ impl TaskBuffers {
     /// Allocates what tasks of `origin` need. `with_queries` is false in training.
     ///
     /// # Errors
-    /// [`Error::Limit`] if the device has no room.
+    /// [`crate::Error::Limit`] if the device has no room.
     pub fn new(
         gpu: &Gpu,
         model: &Model,
@@ -200,7 +200,7 @@ impl TaskBuffers {
     /// and targets. The buffers are those of the tasks or new ones.
     ///
     /// # Errors
-    /// [`Error::Limit`] if the device has no room.
+    /// [`crate::Error::Limit`] if the device has no room.
     pub fn record_queries(
         &self,
         gpu: &Gpu,

@@ -64,7 +64,7 @@ impl Model {
     /// Checks `spec` and lays out its parameters.
     ///
     /// # Errors
-    /// [`Error::Model`] that names the layer, if a size is zero, a layer does not fit what comes
+    /// [`crate::Error::Model`] that names the layer, if a size is zero, a layer does not fit what comes
     /// before it, the head is not linear or gives an image, or the packed parameters are more than
     /// 32 bits can count.
     pub fn new(spec: ModelSpec) -> Result<Self> {
