@@ -12,6 +12,9 @@ use reptile::rng::Phase;
 use reptile::tasks::Batches;
 
 const TOLERANCE: f64 = 1e-4;
+/// For one window that takes another number, and for a few parameters that step the other way.
+const FLIPS: f64 = 2e-2;
+const STEPS_APART: f64 = 5e-2;
 
 /// Adapts to the golden minibatches, `steps` of them; the first one's examples are the queries.
 fn adapted(gpu: &Gpu, golden: &Golden, rule: InnerRule, rate: f32, steps: usize) -> Adaptation {
@@ -55,8 +58,8 @@ fn check(what: &str, got: &[f32], wanted: &[Expected], tolerance: f64) {
     }
 }
 
-/// `steps_tolerance` is for what five Adam steps make.
-fn agrees(golden: &Golden, Device { name, gpu, .. }: &Device, steps_tolerance: f64) {
+/// Compares logits, gradient and five Adam steps; the tolerances are for the latter two.
+fn agrees(golden: &Golden, Device { name, gpu, .. }: &Device, [gradient, adam]: [f64; 2]) {
     let what = |part: &str| format!("{part}, {}, {name}", golden.name);
     // A step so long that the parameters themselves do not count: the gradient is what it moved by.
     let long = 1e6;
@@ -65,32 +68,34 @@ fn agrees(golden: &Golden, Device { name, gpu, .. }: &Device, steps_tolerance: f
     assert_close(&what("logits"), &logits.unwrap(), &golden.logits, TOLERANCE);
     assert_close(&what("loss"), &step.support_losses().unwrap(), &golden.losses[..1], TOLERANCE);
     let moved = step.adapted().unwrap().concat();
-    let gradient: Vec<f32> =
+    let moved: Vec<f32> =
         golden.parameters.iter().zip(&moved).map(|(from, to)| (from - to) / long).collect();
-    check(&what("gradient"), &gradient, &golden.gradient, TOLERANCE);
+    check(&what("gradient"), &moved, &golden.gradient, gradient);
 
     let rule = InnerRule::Adam { beta1: 0.0, beta2: BETA2, epsilon: EPSILON };
     let steps = adapted(gpu, golden, rule, RATE, STEPS);
     let losses = steps.support_losses().unwrap();
-    assert_close(&what("losses"), &losses, &golden.losses, steps_tolerance);
-    let parameters = steps.adapted().unwrap().concat();
-    check(&what("Adam"), &parameters, &golden.adam, steps_tolerance);
+    assert_close(&what("losses"), &losses, &golden.losses, adam);
+    check(&what("Adam"), &steps.adapted().unwrap().concat(), &golden.adam, adam);
 }
 
 #[test]
 fn omniglot_agrees_with_pytorch() {
     let golden = Golden::omniglot();
     for device in devices().iter().filter(|device| ["plain", "baseline"].contains(&device.mode)) {
-        agrees(&golden, device, TOLERANCE);
+        agrees(&golden, device, [TOLERANCE; 2]);
     }
 }
 
-/// Max-pooling chooses between almost equal numbers, and Adam's first step has the size of its rate
-/// whatever the gradient: after the steps PyTorch in float32 is 5e-3 from itself in float64, too.
+/// Among the half million windows of a batch some hold almost equal numbers, and Adam's first step has
+/// the size of its rate whatever the gradient: after the steps PyTorch in float32 is 5e-3 from itself
+/// in float64, too. SwiftShader rounds products before it adds them, and takes another number than
+/// float64 in one window already for the first gradient.
 #[test]
 fn mini_imagenet_agrees_with_pytorch() {
     let golden = Golden::mini_imagenet();
     for device in devices().iter().filter(|device| device.mode == "plain") {
-        agrees(&golden, device, 1e-2);
+        let flips = device.name.contains("SwiftShader");
+        agrees(&golden, device, [if flips { FLIPS } else { TOLERANCE }, STEPS_APART]);
     }
 }

@@ -308,3 +308,17 @@ fn random_networks_for_images_agree_with_float64() {
     });
     for_random(10, case, |case| check(case, &FAST, false));
 }
+
+/// Some drivers end loops after 65,535 rounds: long inner loops are cut into several dispatches.
+#[test]
+fn long_inner_loops_agree_in_both_plans() {
+    let case = Case { steps: 4000, tasks: 1, batch: 2, weight_decay: 0.999, ..sine_case() };
+    for device in devices().iter().filter(|device| FAST.contains(&device.mode)) {
+        let layered = on_device(&device.gpu, &case, PlanKind::Layered).unwrap();
+        let fused = on_device(&device.gpu, &case, PlanKind::Fused).unwrap();
+        let what = format!("fused against layered, {}", device.name);
+        assert_close(&what, &fused.parameters, &widen(&layered.parameters), 2e-3);
+        assert_close(&what, &fused.losses[..64], &widen(&layered.losses[..64]), 1e-4);
+        assert!(fused.losses[case.steps - 1] != 0.0, "the last step was done, {what}");
+    }
+}

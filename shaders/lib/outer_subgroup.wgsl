@@ -1,7 +1,7 @@
 // G = Aᵀ · B over all output pixels for one tile: a subgroup of LANES owns 4 · LANES rows (LANES
 // vectors) and LANES vector columns. Both factors are loaded as vectors; A's reach all lanes by
 // shuffles. lib/cells_*.wgsl says what A is; the kernel gives ROW_VECTORS, COLUMNS (vectors), BATCH,
-// OUT_HEIGHT, OUT_WIDTH, and the functions begin_store, store and store_bias.
+// OUT_HEIGHT, OUT_WIDTH (a multiple of X_BLOCK), and the functions begin_store, store and store_bias.
 // Grid: (row tiles, column tiles, batches).
 
 const ROW_BLOCK = min(LANES, ROW_VECTORS);
@@ -21,17 +21,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var image = batch * BATCH; image < (batch + 1u) * BATCH; image++) {
         for (var y = 0u; y < OUT_HEIGHT; y++) {
             let line = line_of(cell, image, y);
-            for (var x = 0u; x < OUT_WIDTH; x++) {
-                let a = load_a(line, cell, x);
-                let b = dz[place];
-                place += COLUMNS;
-                bias += b;
-                for (var r = 0u; r < ROW_BLOCK; r++) { // unroll
-                    let v = subgroupShuffle(a, r);
-                    sums[r][0] = fma(vec4<f32>(v.x), b, sums[r][0]);
-                    sums[r][1] = fma(vec4<f32>(v.y), b, sums[r][1]);
-                    sums[r][2] = fma(vec4<f32>(v.z), b, sums[r][2]);
-                    sums[r][3] = fma(vec4<f32>(v.w), b, sums[r][3]);
+            for (var x = 0u; x < OUT_WIDTH; x += X_BLOCK) {
+                for (var i = 0u; i < X_BLOCK; i++) { // unroll
+                    let a = load_a(line, cell, x + i);
+                    let b = dz[place];
+                    place += COLUMNS;
+                    bias += b;
+                    for (var r = 0u; r < ROW_BLOCK; r++) { // unroll
+                        let v = subgroupShuffle(a, r);
+                        sums[r][0] = fma(vec4<f32>(v.x), b, sums[r][0]);
+                        sums[r][1] = fma(vec4<f32>(v.y), b, sums[r][1]);
+                        sums[r][2] = fma(vec4<f32>(v.z), b, sums[r][2]);
+                        sums[r][3] = fma(vec4<f32>(v.w), b, sums[r][3]);
+                    }
                 }
             }
         }

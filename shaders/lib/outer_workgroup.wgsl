@@ -25,9 +25,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let image = batch * BATCH + line_number / OUT_HEIGHT;
         let line = line_of(cell, image, line_number % OUT_HEIGHT);
         tile_a[lane] = load_a(line, cell, pixel % OUT_WIDTH);
-        tile_b[lane] = dz[(batch * DEPTH + pixel) * COLUMNS + min(column, COLUMNS - 1u)];
+        let gradient = dz[(batch * DEPTH + pixel) * COLUMNS + min(column, COLUMNS - 1u)];
+        tile_b[lane] = select(vec4<f32>(0.0), gradient, first + y < DEPTH);
         workgroupBarrier();
-        for (var k = 0u; k < min(8u, DEPTH - first); k++) {
+        for (var k = 0u; k < 8u; k++) { // unroll
             let v = tile_a[8u * k + y];
             let b = tile_b[8u * k + x];
             bias += b;

@@ -29,7 +29,7 @@ pub fn layer_backward(
         .constant("ACTIVATION", activation_kind(below.activation));
     let product = Product::backward(layer, batch.examples);
     let source = product::constants(source, layer, batch);
-    let (source, [rows, columns]) = product.tiles(gpu, source);
+    let (source, [rows, columns]) = product.tiles(gpu, source)?;
     let arguments = [
         Argument::In(theta),
         batch.argument(),

@@ -28,7 +28,7 @@ pub fn layer_forward(
         .constant("KEEP_Z", out.keep_z);
     let product = Product::forward(layer, batch.examples);
     let source = product::constants(source, layer, batch);
-    let (source, [rows, columns]) = product.tiles(gpu, source);
+    let (source, [rows, columns]) = product.tiles(gpu, source)?;
     let arguments = [
         Argument::In(theta),
         batch.argument(),

@@ -23,7 +23,7 @@ pub fn layer_update(
     let source = Source::new("layer_update", include_str!("../../shaders/layer_update.wgsl"))
         .library(INNER_STEP);
     let source = update.library(product::constants(source, layer, batch));
-    let (source, [rows, columns]) = outer_tiles(gpu, source, layer);
+    let (source, [rows, columns]) = outer_tiles(gpu, source, layer, batch.examples)?;
     let [theta, second, first] = update.arguments();
     let arguments = [
         Argument::Runs(update.runs),

@@ -23,7 +23,7 @@ mod sample;
 pub use batch_rows::BatchRows;
 pub use broadcast::broadcast;
 pub use call::{Argument, call};
-pub use fused::{FusedLoop, fused, fused_fits};
+pub use fused::{FusedLoop, fused, fused_steps};
 pub use gather_images::{ImageShape, gather_images};
 pub use gather_rows::gather_rows;
 pub use head::{head, head_fits};

@@ -10,24 +10,40 @@ use crate::model::{Layer, Op};
 const COLUMN_SUMS: &str = include_str!("../../shaders/lib/column_sums.wgsl");
 
 /// Adds what both directions share, and says how many workgroups a batch takes.
-fn with_columns(gpu: &Gpu, source: Source, layer: &Layer, batch: Batch<'_>) -> (Source, usize) {
+///
+/// # Errors
+/// [`crate::Error::Config`] if the driver would end a walk down a column early.
+fn with_columns(
+    gpu: &Gpu,
+    source: Source,
+    layer: &Layer,
+    batch: Batch<'_>,
+) -> Result<(Source, usize)> {
     let columns = vectors(layer.output.channels);
-    // On a CPU that plays GPU a lane walks down its whole column; elsewhere 32 share one.
-    let (lanes, slices) = match gpu.profile().broadcast_lanes() {
-        Some(lanes) => (lanes as usize, 1_usize),
+    let rows = batch.examples * layer.output.pixels();
+    let rounds = |slices: usize| 2 * rows.div_ceil(slices) + slices;
+    let profile = gpu.profile();
+    // On a CPU that plays GPU a lane walks down its whole column, if it may; elsewhere 32 share one.
+    let (lanes, slices) = match profile.broadcast_lanes() {
+        Some(lanes) => {
+            let most = profile.loop_rounds.unwrap_or(usize::MAX);
+            let enough = (0..5).map(|n| 1_usize << n).find(|slices| rounds(*slices) <= most);
+            (lanes as usize, enough.unwrap_or(32).min(256 / lanes as usize))
+        }
         None => (8, 32),
     };
+    profile.check_rounds(source.name(), rounds(slices), "inner.batch or tasks.shots")?;
     let source = source
         .library(INNER_STEP)
         .library(ACTIVATION)
         .library(COLUMN_SUMS)
         .constant("COLUMN_LANES", lanes)
         .constant("SLICES", slices)
-        .constant("ROWS", batch.examples * layer.output.pixels())
+        .constant("ROWS", rows)
         .constant("C4", columns)
         .constant("STRIDE", batch.stride)
         .constant("OFFSET", layer.packed_offset / 4);
-    (source, columns.div_ceil(lanes))
+    Ok((source, columns.div_ceil(lanes)))
 }
 
 /// Records h = activation(γ x̂ + β): `x` and `out` `[G, B, H, W, C]`, `theta` `[T, packed]`, `statistics`
@@ -53,7 +69,7 @@ pub fn norm_forward(
         .constant("CHANNELS", layer.output.channels)
         .constant("ACTIVATION", activation_kind(layer.activation))
         .constant("KEEP_Z", out.keep_z);
-    let (source, blocks) = with_columns(gpu, source, layer, batch);
+    let (source, blocks) = with_columns(gpu, source, layer, batch)?;
     let arguments = [
         Argument::In(theta),
         batch.argument(),
@@ -86,7 +102,7 @@ pub fn norm_backward(
     let source = Source::new("norm_backward", include_str!("../../shaders/norm_backward.wgsl"))
         .constant("ACTIVATION", activation_kind(below.activation))
         .constant("NEEDS_INPUT_GRADIENT", onward);
-    let (source, blocks) = with_columns(gpu, update.library(source), layer, batch);
+    let (source, blocks) = with_columns(gpu, update.library(source), layer, batch)?;
     let [theta, second, first] = update.arguments();
     let arguments = [
         Argument::Runs(update.runs),

@@ -1,7 +1,8 @@
 //! What the products of dense layers and convolutions share: where rows lie, and how the work is cut
 //! into tiles on a device.
 
-use crate::gpu::{Gpu, Source};
+use crate::error::Result;
+use crate::gpu::{Gpu, Profile, Source};
 use crate::kernels::{Batch, vectors};
 use crate::model::{Layer, Op, Weights, Window};
 
@@ -27,8 +28,9 @@ pub(super) struct Product {
     rows: usize,
     /// Columns of C, in vectors.
     columns: usize,
-    /// Vectors of A's row under one tap.
+    /// Vectors of A's row under one tap, and taps at most.
     depth: usize,
+    taps: usize,
     /// Kinds of rows that see different taps.
     phases: usize,
 }
@@ -47,7 +49,8 @@ impl Product {
             _ => vectors(weights.channels),
         };
         let (rows, columns) = (examples * layer.output.pixels(), weights.columns() / 4);
-        Self { library, rows, columns, depth, phases: 1 }
+        let taps = if layer.op == Op::Dense { 1 } else { weights.taps };
+        Self { library, rows, columns, depth, taps, phases: 1 }
     }
 
     /// From the gradient by a layer's outputs to the one by its inputs.
@@ -55,18 +58,31 @@ impl Product {
         let depth = weights(layer).columns() / 4;
         let Op::Conv(window) = layer.op else {
             let columns = weights(layer).rows() / 4;
-            return Self { library: ROWS_DENSE, rows: examples, columns, depth, phases: 1 };
+            return Self {
+                library: ROWS_DENSE,
+                rows: examples,
+                columns,
+                depth,
+                taps: 1,
+                phases: 1,
+            };
         };
         let [sy, sx] = window.stride;
         let pixels = layer.input.height.div_ceil(sy) * layer.input.width.div_ceil(sx);
         let columns = vectors(layer.input.channels);
         let rows = examples * pixels;
-        Self { library: ROWS_TRANSPOSED, rows, columns, depth, phases: sy * sx }
+        let (taps, phases) = (window.taps(), sy * sx);
+        Self { library: ROWS_TRANSPOSED, rows, columns, depth, taps, phases }
     }
 
     /// Adds the libraries and sizes of the device's variant, and says the grid's row tiles and its
     /// phases · column tiles.
-    pub fn tiles(&self, gpu: &Gpu, source: Source) -> (Source, [usize; 2]) {
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] if the driver would end the sum over the inputs early.
+    pub fn tiles(&self, gpu: &Gpu, source: Source) -> Result<(Source, [usize; 2])> {
+        let rounds = self.taps * (self.depth + 1);
+        gpu.profile().check_rounds(source.name(), rounds, "model.layers")?;
         let lanes = gpu.profile().broadcast_lanes().map(|lanes| lanes as usize);
         let column_tiles = self.columns.div_ceil(lanes.unwrap_or(8));
         let source = source
@@ -91,13 +107,21 @@ impl Product {
                 (source, self.rows.div_ceil(8 * rows))
             }
         };
-        (source, [row_tiles, self.phases * column_tiles])
+        Ok((source, [row_tiles, self.phases * column_tiles]))
     }
 }
 
-/// Adds the libraries and sizes of the weights' gradient G = Aᵀ · B, and says the grid's row tiles and
-/// column tiles; see `shaders/lib/outer_*.wgsl`.
-pub(super) fn outer_tiles(gpu: &Gpu, source: Source, layer: &Layer) -> (Source, [usize; 2]) {
+/// Adds the libraries and sizes of the weights' gradient G = Aᵀ · B on batches of `examples`, and says
+/// the grid's row tiles and column tiles; see `shaders/lib/outer_*.wgsl`.
+///
+/// # Errors
+/// [`crate::Error::Config`] if the driver would end the sum over all pixels early.
+pub(super) fn outer_tiles(
+    gpu: &Gpu,
+    source: Source,
+    layer: &Layer,
+    examples: usize,
+) -> Result<(Source, [usize; 2])> {
     let weights = weights(layer);
     let (rows, columns) = (weights.rows() / 4, weights.columns() / 4);
     let library = match layer.op {
@@ -106,14 +130,38 @@ pub(super) fn outer_tiles(gpu: &Gpu, source: Source, layer: &Layer) -> (Source, 
         _ => CELLS_DENSE,
     };
     let source = source.library(library).constant("ROW_VECTORS", rows).constant("COLUMNS", columns);
-    match gpu.profile().broadcast_lanes() {
+    let profile = gpu.profile();
+    let lines = examples * layer.output.height;
+    match profile.broadcast_lanes() {
         Some(lanes) => {
             let lanes = lanes as usize;
-            let source = source.constant("LANES", lanes).library(OUTER_SUBGROUP);
-            (source, [rows.div_ceil(lanes.min(rows)), columns.div_ceil(lanes)])
+            let rounds = |block: usize| lines * (layer.output.width / block + 1) + examples;
+            let block = pixels_at_once(profile, layer.output.width, rounds);
+            profile.check_rounds(source.name(), rounds(block), "inner.batch")?;
+            let source =
+                source.constant("LANES", lanes).constant("X_BLOCK", block).library(OUTER_SUBGROUP);
+            Ok((source, [rows.div_ceil(lanes.min(rows)), columns.div_ceil(lanes)]))
         }
-        None => (source.library(OUTER_WORKGROUP), [rows.div_ceil(8), columns.div_ceil(8)]),
+        None => {
+            let rounds = (lines * layer.output.width).div_ceil(8);
+            profile.check_rounds(source.name(), rounds, "inner.batch")?;
+            Ok((source.library(OUTER_WORKGROUP), [rows.div_ceil(8), columns.div_ceil(8)]))
+        }
     }
+}
+
+/// Pixels of a row that one round of the loop takes: one, unless the driver allows fewer rounds.
+fn pixels_at_once(profile: &Profile, width: usize, rounds: impl Fn(usize) -> usize) -> usize {
+    let most = profile.loop_rounds.unwrap_or(usize::MAX);
+    let blocks = (1..=8).filter(|block| width.is_multiple_of(*block));
+    let mut best = 1;
+    for block in blocks {
+        if rounds(best) <= most {
+            break;
+        }
+        best = block;
+    }
+    best
 }
 
 fn weights(layer: &Layer) -> Weights {

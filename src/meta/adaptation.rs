@@ -87,7 +87,7 @@ impl Adaptation {
         const TOTAL: u64 = 1 << 30;
         let mut one = Memory::default();
         let axis = Axis { runs: 1, per_run: 1 };
-        let segments = setup.batches.segments(false);
+        let segments = setup.batches.segments(false, usize::MAX);
         // One task that does not fit is refused by `new`.
         let _ = plan_memory(
             &mut one,

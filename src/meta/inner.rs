@@ -6,13 +6,13 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
     Axis, Batch, FusedLoop, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, RunSteps,
-    Update, broadcast, fused, fused_fits, head, head_fits, loss,
+    Update, broadcast, fused, fused_steps, head, head_fits, loss,
 };
 use crate::meta::layers::{Keep, Layers};
 use crate::meta::source::{TaskBuffers, target_floats};
 use crate::meta::spec::PlanKind;
 use crate::model::Model;
-use crate::tasks::Segment;
+use crate::tasks::{Batches, Segment};
 
 /// The adapted parameter sets of a batch of tasks, and the dispatches that make them.
 #[derive(Debug)]
@@ -67,9 +67,8 @@ impl InnerLoop {
         work: u64,
     ) -> Result<Self> {
         let axis = tasks.axis();
-        let segments = tasks.batches().segments(split_last);
         let rows = tasks.support_rows().is_some();
-        let kind = choose(gpu, model, rule, rows, wanted, &segments)?;
+        let (kind, segments) = choose(gpu, model, rule, rows, wanted, tasks.batches(), split_last)?;
         let largest = largest_batch(&segments);
         let chunk = if kind == PlanKind::Layered { chunk(gpu, model, axis, largest)? } else { 0 };
         let floats = |name, count| gpu.storage(name, size_of_f32s(count));
@@ -276,7 +275,7 @@ fn chunk(gpu: &Gpu, model: &Model, axis: Axis, batch: usize) -> Result<usize> {
     Ok(axis.tasks().div_ceil(axis.tasks().div_ceil(most)))
 }
 
-/// The plan for tasks that are `rows` of numbers, or images.
+/// The plan for tasks that are `rows` of numbers, or images, and the runs of steps that it takes.
 ///
 /// # Errors
 /// [`Error::Config`] if `fused` is wanted and impossible.
@@ -286,21 +285,27 @@ pub(super) fn choose(
     rule: InnerRule,
     rows: bool,
     wanted: PlanKind,
-    segments: &[Segment],
-) -> Result<PlanKind> {
-    let fits = rows
-        && segments.iter().all(|segment| fused_fits(gpu.profile(), model, rule, segment.batch));
-    match wanted {
-        PlanKind::Auto if fits => Ok(PlanKind::Fused),
-        PlanKind::Auto | PlanKind::Layered => Ok(PlanKind::Layered),
-        PlanKind::Fused if fits => Ok(PlanKind::Fused),
-        PlanKind::Fused => {
+    batches: &Batches,
+    split_last: bool,
+) -> Result<(PlanKind, Vec<Segment>)> {
+    let segments = batches.segments(split_last, usize::MAX);
+    let steps = if rows {
+        segments.iter().map(|segment| fused_steps(gpu, model, rule, segment.batch)).min()
+    } else {
+        None
+    };
+    match (wanted, steps.unwrap_or(0)) {
+        (PlanKind::Auto | PlanKind::Fused, steps) if steps > 0 => {
+            Ok((PlanKind::Fused, batches.segments(split_last, steps)))
+        }
+        (PlanKind::Auto | PlanKind::Layered, _) => Ok((PlanKind::Layered, segments)),
+        (PlanKind::Fused, _) => {
             let reason = if !model.is_dense() {
                 "it is for networks of dense layers alone".to_string()
             } else if rows {
                 format!(
                     "this network with minibatches of {} does not fit into one workgroup's memory",
-                    largest_batch(segments)
+                    largest_batch(&segments)
                 )
             } else {
                 "it reads rows of numbers, and these tasks are images".to_string()

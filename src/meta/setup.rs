@@ -75,8 +75,8 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     }
     memory.add("iteration settings", RunSteps::bytes(gpu, axis.runs, RING));
     memory.add("metrics", size_of_f32s(RING * axis.runs * batches.steps));
-    let segments = batches.segments(setup.outer.algorithm == Algorithm::Fomaml);
-    let kind = choose(gpu, model, rule, setup.origin.has_rows(), setup.plan, &segments)?;
+    let (rows, fomaml) = (setup.origin.has_rows(), setup.outer.algorithm == Algorithm::Fomaml);
+    let (kind, segments) = choose(gpu, model, rule, rows, setup.plan, batches, fomaml)?;
     plan_memory(&mut memory, gpu, model, rule, axis, &segments, kind)?;
     let no_queries = QueryBatches { tasks: axis.tasks(), queries: 0, support: None };
     TaskBuffers::plan(&mut memory, model, &setup.origin, axis, batches, no_queries);
