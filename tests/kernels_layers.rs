@@ -187,17 +187,29 @@ fn rules() -> [(InnerRule, InnerOptimizer); 3] {
     [(InnerRule::Sgd, InnerOptimizer::Sgd), (adam(0.0), twin(0.0)), (adam(0.9), twin(0.9))]
 }
 
-#[test]
-fn every_layer_of_random_networks_for_images_agrees_with_float64() {
+/// Checks every layer of random networks on the devices in `modes`.
+fn check_networks(cases: u32, modes: &[&str]) {
     let strategy = (image_network(), activation(), 0..3_usize, 1..4_usize, 1..6_usize);
-    for_random(12, strategy, |(model, before, rule, tasks, examples)| {
+    for_random(cases, strategy, |(model, before, rule, tasks, examples)| {
         let (rule, optimizer) = rules()[*rule];
         let (before, tasks, examples) = (*before, *tasks, *examples);
         for layer in model.layers() {
             let case = Case { model, layer, before, tasks, examples, rule, optimizer };
-            devices().iter().for_each(|device| case.check(device));
+            let devices = devices();
+            let chosen = devices.iter().filter(|device| modes.contains(&device.mode));
+            chosen.for_each(|device| case.check(device));
         }
     });
+}
+
+#[test]
+fn every_layer_of_random_networks_for_images_agrees_with_float64() {
+    check_networks(12, &["plain", "baseline"]);
+}
+
+#[test]
+fn layers_agree_with_float64_with_checks_and_as_plain_loops() {
+    check_networks(3, &["checked", "rolled"]);
 }
 
 #[test]

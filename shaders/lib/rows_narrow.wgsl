@@ -1,12 +1,7 @@
 // Rows of the forward product of a convolution of fewer than four channels: one an output pixel,
-// with a number for each channel and tap in PyTorch's order (channel first), DEPTH vectors.
+// with a number for each channel and tap in PyTorch's order (channel first), DEPTH vectors. Needs
+// lib/window_origin.wgsl.
 @group(0) @binding(2) var<storage, read> rows: array<f32>;   // [G, B, IN_HEIGHT, IN_WIDTH, 4]
-
-struct Origin {
-    image: u32,
-    y: u32,
-    x: u32,
-}
 
 alias Place = Origin;
 
@@ -18,15 +13,6 @@ fn taps_of(phase: u32) -> u32 {
 
 fn tap_row(phase: u32, tap: u32) -> u32 {
     return 0u;
-}
-
-fn origin_of(batch: u32, phase: u32, row: u32) -> Origin {
-    let pixel = row % (OUT_HEIGHT * OUT_WIDTH);
-    return Origin(
-        batch * BATCH + row / (OUT_HEIGHT * OUT_WIDTH),
-        pixel / OUT_WIDTH * STRIDE_Y,
-        pixel % OUT_WIDTH * STRIDE_X,
-    );
 }
 
 fn place_of(origin: Origin, phase: u32, tap: u32) -> Place {

@@ -1,12 +1,6 @@
 // Rows of a convolution's forward product: one an output pixel. A tap is a pixel under the kernel,
-// DEPTH vectors of channels; padding counts as zeros.
+// DEPTH vectors of channels; padding counts as zeros. Needs lib/window_origin.wgsl.
 @group(0) @binding(2) var<storage, read> rows: array<vec4<f32>>;   // [G, B, IN_HEIGHT, IN_WIDTH, DEPTH]
-
-struct Origin {
-    image: u32,
-    y: u32,     // of the kernel's corner, with the padding before the image
-    x: u32,
-}
 
 struct Place {
     first: u32,
@@ -19,15 +13,6 @@ fn taps_of(phase: u32) -> u32 {
 
 fn tap_row(phase: u32, tap: u32) -> u32 {
     return tap * 4u * DEPTH;
-}
-
-fn origin_of(batch: u32, phase: u32, row: u32) -> Origin {
-    let pixel = row % (OUT_HEIGHT * OUT_WIDTH);
-    return Origin(
-        batch * BATCH + row / (OUT_HEIGHT * OUT_WIDTH),
-        pixel / OUT_WIDTH * STRIDE_Y,
-        pixel % OUT_WIDTH * STRIDE_X,
-    );
 }
 
 // Numbers above or left of the image wrap around to large ones.

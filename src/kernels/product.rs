@@ -19,6 +19,9 @@ const CELLS_DENSE: &str = include_str!("../../shaders/lib/cells_dense.wgsl");
 const CELLS_WINDOW: &str = include_str!("../../shaders/lib/cells_window.wgsl");
 const CELLS_NARROW: &str = include_str!("../../shaders/lib/cells_narrow.wgsl");
 
+/// What the rows of a convolution's forward product start with.
+const WINDOW_ORIGIN: &str = include_str!("../../shaders/lib/window_origin.wgsl");
+
 /// A product C = A · B of every batch; see `shaders/lib/product_*.wgsl`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Product {
@@ -85,6 +88,8 @@ impl Product {
         gpu.profile().check_rounds(source.name(), rounds, "model.layers")?;
         let lanes = gpu.profile().broadcast_lanes().map(|lanes| lanes as usize);
         let column_tiles = self.columns.div_ceil(lanes.unwrap_or(8));
+        let windows = [ROWS_WINDOW, ROWS_NARROW].contains(&self.library);
+        let source = if windows { source.library(WINDOW_ORIGIN) } else { source };
         let source = source
             .library(self.library)
             .constant("ROW_LIMIT", self.rows)
