@@ -7,6 +7,7 @@ mod eval;
 mod plot;
 mod presets;
 mod train;
+mod training;
 
 use std::process::ExitCode;
 

@@ -2,16 +2,22 @@
 
 pub mod adapted;
 pub mod atomic;
+mod best;
 pub mod checkpoint;
 pub mod config;
+pub mod curves;
 pub mod directory;
+pub mod evaluation;
 mod job;
+mod journal;
 pub mod metrics;
 pub mod overrides;
 pub mod plot;
 pub mod presets;
+mod recorder;
 mod session;
 mod stored;
+pub mod tensorboard;
 mod validate;
 
 pub use config::{Config, LogSpec};
