@@ -15,6 +15,7 @@ pub mod overrides;
 pub mod plot;
 pub mod presets;
 mod recorder;
+pub mod reproduce;
 mod session;
 mod stored;
 pub mod tensorboard;
