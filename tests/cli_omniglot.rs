@@ -53,7 +53,11 @@ fn episodes_are_learned_from_zips() {
     let folder = tempfile::tempdir().unwrap();
     data(folder.path(), 10);
     let out = folder.path().join("run");
-    small(folder.path()).args(["--iterations", "150", "--out"]).arg(&out).assert().success();
+    small(folder.path())
+        .args(["--iterations", "150", "--set", "eval.every=50", "--out"])
+        .arg(&out)
+        .assert()
+        .success();
     let arguments = ["--tasks", "60", "--data", folder.path().to_str().unwrap()];
     let value = eval_json(&out, &arguments);
     let accuracy = |place: &str| value.pointer(place).unwrap().as_f64().unwrap();
@@ -61,7 +65,40 @@ fn episodes_are_learned_from_zips() {
     assert!(after > 0.5 && after > accuracy("/runs/0/before/accuracy"), "{value}");
     let plot = reptile().arg("plot").arg(&out).assert().success();
     let printed = String::from_utf8_lossy(&plot.get_output().stdout).into_owned();
-    assert!(printed.contains("learning.svg"), "{printed}");
+    for name in ["learning.svg", "accuracy.svg"] {
+        assert!(printed.contains(name) && out.join(name).is_file(), "{printed}");
+    }
+    let picture = std::fs::read_to_string(out.join("accuracy.svg")).unwrap();
+    assert!(picture.contains("seed 0") && picture.contains("accuracy"));
+}
+
+#[test]
+fn a_cell_is_reproduced_in_percent() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path(), 10);
+    let out = folder.path().join("table");
+    let mut command = reptile();
+    command
+        .args(["reproduce", "omniglot-mlp-5w1s", "--scale", "0.006", "--tasks", "20", "--data"])
+        .arg(folder.path())
+        .args(["--set", "tasks.size=7", "--set", "model.input=[1, 7, 7]"])
+        .args(["--set", "tasks.train_count=14", "--set", "plan=layered"])
+        .args(["--set", "eval.steps=10", "--set", "eval.validation_tasks=5", "--out"])
+        .arg(&out);
+    command.assert().success();
+    let text = std::fs::read_to_string(out.join("table.json")).unwrap();
+    let table: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let cell = &table["cells"][0];
+    assert_eq!(
+        (&cell["iterations"], &cell["measured"]["metric"]),
+        (&60.into(), &"accuracy".into())
+    );
+    let arguments = ["--data", folder.path().to_str().unwrap()];
+    let value = eval_json(out.join("omniglot-mlp-5w1s"), &arguments);
+    let share = value["runs"][0]["after"]["accuracy"].as_f64().unwrap();
+    assert_eq!(cell["measured"]["mean"].as_f64().unwrap(), 100.0 * share);
+    let picture = std::fs::read_to_string(out.join("accuracy.svg")).unwrap();
+    assert!(picture.contains("omniglot-mlp-5w1s"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use cli_common::{
-    Run, bytes_of_parameters, lines_of, numbers, refusal, reptile, signal, stderr, wait_for,
+    Run, SMALL, bytes_of_parameters, lines_of, numbers, refusal, reptile, signal, stderr, wait_for,
 };
 
 /// Arguments of the jobs whose resume is tested: every kind of state there is, each slow enough to
@@ -74,6 +74,63 @@ fn assert_no_duplicates(run: &Path) {
         let key = format!("{} {} {}", line["kind"], line["iteration"], line["run"]);
         assert!(seen.insert(key.clone()), "{key} stands twice");
     }
+}
+
+/// Iteration of the best state, and the bytes of its tensors.
+fn best(run: &Path) -> (u64, std::collections::BTreeMap<String, Vec<u8>>) {
+    let file = run.join("checkpoints/best.safetensors");
+    let value = cli_common::eval_json(&file, &["--tasks", "2"]);
+    (value["iteration"].as_u64().unwrap(), bytes_of_parameters(&file))
+}
+
+#[test]
+fn the_best_state_survives_a_resume() {
+    let validating = |more: &[&str]| {
+        let always = ["--set", "eval.every=10", "--set", "eval.validation_tasks=8"];
+        let often = ["--set", "log.checkpoint_every=10", "--set", "log.keep=9"];
+        Run::train(&[&SMALL[..], &always, &often, more].concat())
+    };
+    let go_on = |run: &Run, arguments: &[&str]| {
+        let mut command = reptile();
+        command.args(["train", "--resume", "--out"]).arg(run.path()).args(arguments);
+        command.assert().success();
+    };
+    // A rate of almost nothing: no later validation is better than the first one.
+    let flat = ["--set", "outer.rate=1e-30", "--set", "outer.schedule={kind='constant'}"];
+    let run = validating(&[&["--iterations", "20"], &flat[..]].concat());
+    let first = best(&run.path());
+    assert_eq!(first.0, 10);
+    go_on(&run, &["--iterations", "40"]);
+    assert_eq!(best(&run.path()), first);
+
+    let straight = validating(&["--iterations", "60"]);
+    let wanted = best(&straight.path());
+    assert!(wanted.0 > 10, "this run should improve");
+    // From before its best state, which is then of iterations that are yet to come.
+    let older = straight.checkpoint("0000000010");
+    let older = older.to_str().unwrap();
+    go_on(&straight, &["--checkpoint", older]);
+    assert_eq!(best(&straight.path()), wanted);
+    go_on(&straight, &["--checkpoint", older, "--set", "eval.every=0"]);
+    assert!(!straight.path().join("checkpoints/best.safetensors").exists());
+}
+
+#[test]
+fn the_time_of_earlier_sessions_counts() {
+    let run = Run::train(&[&SMALL[..], &["--iterations", "30", "--set", "log.every=10"]].concat());
+    let seconds = || -> Vec<f64> {
+        let lines = lines_of(&run.read("metrics.jsonl"));
+        lines.iter().map(|line| line["seconds"].as_f64().unwrap()).collect()
+    };
+    let before = seconds();
+    reptile()
+        .args(["train", "--resume", "--iterations", "60", "--out"])
+        .arg(run.path())
+        .assert()
+        .success();
+    let after = seconds();
+    assert_eq!((before.len(), after.len()), (3, 6));
+    assert!(after.is_sorted() && after[3] > before[2], "{after:?}");
 }
 
 #[test]

@@ -2,15 +2,16 @@
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
 use crate::meta::Snapshot;
 use crate::run::checkpoint::{Checkpoint, Header};
-use crate::run::{Config, Job, directory, snapshot_of};
+use crate::run::{Config, Job, RunDirectory, directory, snapshot_of};
 
 /// The device flags.
 #[derive(Clone, Debug, Args)]
@@ -58,14 +59,19 @@ impl DeviceArgs {
     pub fn open(&self) -> Result<Gpu> {
         let options = GpuOptions { checked: self.checked, rolled: false, baseline: self.baseline };
         let gpu = Gpu::request(&self.choice(), options)?;
-        let info = gpu.info();
-        let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
-        eprintln!("device: {} ({}, {})", info.name, info.backend, driver.trim());
+        eprintln!("device: {}", device_name(&gpu));
         if gpu.profile().software && self.device.is_none() {
             eprintln!("device: this is a CPU that plays GPU; no GPU was found");
         }
         Ok(gpu)
     }
+}
+
+/// Name, graphics API and driver.
+pub fn device_name(gpu: &Gpu) -> String {
+    let info = gpu.info();
+    let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
+    format!("{} ({}, {})", info.name, info.backend, driver.trim())
 }
 
 /// A bar on a terminal, nothing elsewhere.
@@ -76,6 +82,13 @@ pub fn progress_bar(length: u64, template: &str) -> ProgressBar {
     let style =
         ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(length).with_style(style)
+}
+
+/// A sign of life on a terminal while something takes its time.
+pub fn working(text: String) -> ProgressBar {
+    let spinner = progress_bar(0, "{spinner} {msg} [{elapsed}]").with_message(text);
+    spinner.enable_steady_tick(Duration::from_millis(200));
+    spinner
 }
 
 /// Checks a configuration and loads its data behind a progress bar.
@@ -89,6 +102,16 @@ pub fn load_job(gpu: &Gpu, config: Config) -> Result<Job> {
     Ok(job?)
 }
 
+/// The first folder below `runs` that is free: `name`, or that with a number.
+pub fn free_folder(name: &str) -> PathBuf {
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    std::iter::once(name.to_string())
+        .chain(numbered)
+        .map(|name| Path::new("runs").join(name))
+        .find(|path| !path.exists())
+        .expect("there is always another number")
+}
+
 /// A stored state, its configuration, and the file it came from.
 pub struct Stored {
     pub file: PathBuf,
@@ -99,7 +122,22 @@ pub struct Stored {
 impl Stored {
     /// Reads the header of a checkpoint: `path` is a file, a run's folder or its `checkpoints`.
     pub fn open(path: &Path, data: Option<&Path>) -> Result<Self> {
-        let file = directory::resolve(path)?;
+        Self::of_file(directory::resolve(path)?, data)
+    }
+
+    /// The same for the checkpoint with the best validation of the run in the folder `path`.
+    pub fn open_best(path: &Path, data: Option<&Path>) -> Result<Self> {
+        let file = RunDirectory::open(path)?.best_path();
+        if !file.is_file() {
+            bail!(
+                "{}: there is no best state; train with eval.every, so that it is validated",
+                path.display()
+            );
+        }
+        Self::of_file(file, data)
+    }
+
+    fn of_file(file: PathBuf, data: Option<&Path>) -> Result<Self> {
         let header = Checkpoint::load_header(&file)?;
         let origin = file.display().to_string();
         let mut config = Config::from_toml(&header.config, &origin)?;

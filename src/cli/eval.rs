@@ -5,19 +5,21 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::cli::common::{DeviceArgs, Stored, load_job};
-use crate::meta::{Mean, StartingPoint, Summary, evaluate};
+use crate::cli::common::{DeviceArgs, Stored, load_job, working};
+use crate::meta::Mean;
 use crate::model::Loss;
-use crate::rng::Phase;
-use crate::run::starting_point;
+use crate::run::evaluation::{self, Evaluation, Origin, PerTask};
 
 /// Adapt a trained network to test tasks.
 #[derive(Debug, Args)]
 pub struct Eval {
     /// A run's folder, or a checkpoint.
     run: PathBuf,
+    /// Take the state with the best validation (checkpoints/best.safetensors), not the newest one.
+    #[arg(long)]
+    best: bool,
     /// Number of test tasks (eval.tasks by default).
     #[arg(long)]
     tasks: Option<usize>,
@@ -27,30 +29,34 @@ pub struct Eval {
     /// Minibatch size (eval.batch by default).
     #[arg(long)]
     batch: Option<usize>,
+    /// Whether the queries of a task share one batch, and with it the statistics of batch-norms (both
+    /// by default, where the network has them).
+    #[arg(long, value_name = "true|false")]
+    transductive: Option<bool>,
     /// Seed of the test tasks (the run's own by default).
     #[arg(long)]
     seed: Option<u64>,
     /// Folder of the data set (otherwise REPTILE_DATA names the folder of all data sets).
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Print JSON.
+    /// Also write the scores of every task to this new file, a .csv or .json.
+    #[arg(long, value_name = "FILE")]
+    per_task: Option<PathBuf>,
+    /// Print JSON (docs/program.md).
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
-/// Scores of one starting point.
-struct Row {
-    name: String,
-    seed: u64,
-    before: Summary,
-    after: Summary,
-}
-
 impl Eval {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let mut stored = Stored::open(&self.run, self.data.as_deref())?;
+        let per_task = self.per_task.as_deref().map(PerTask::check).transpose()?;
+        let data = self.data.as_deref();
+        let mut stored = match self.best {
+            true => Stored::open_best(&self.run, data)?,
+            false => Stored::open(&self.run, data)?,
+        };
         let config = &mut stored.config;
         config.eval.tasks = self.tasks.unwrap_or(config.eval.tasks);
         config.eval.steps = self.steps.unwrap_or(config.eval.steps);
@@ -58,41 +64,33 @@ impl Eval {
         let snapshot = stored.snapshot()?;
         let gpu = self.device.open()?;
         let job = load_job(&gpu, stored.config.clone())?;
-        let (model, eval) = (job.model(), &job.config().eval);
-        let score = |name: String, run: usize, start: &StartingPoint| -> Result<Row> {
-            let mut setup = job.evaluation(run, Phase::Test);
-            setup.seed = self.seed.unwrap_or(setup.seed);
-            let scores = evaluate(&gpu, &setup, start, eval.tasks)?;
-            Ok(Row {
-                name,
-                seed: job.config().seed.wrapping_add(run as u64),
-                before: Summary::of(scores.iter().map(|pair| pair[0])),
-                after: Summary::of(scores.iter().map(|pair| pair[1])),
-            })
+        let loss = job.model().loss();
+        let modes = match self.transductive {
+            Some(mode) => vec![mode],
+            None => evaluation::modes(&job),
         };
-        let mut rows = Vec::new();
-        for run in 0..snapshot.runs {
-            rows.push(score(format!("run {run}"), run, &starting_point(&snapshot, run))?);
+        let mut evaluations = Vec::new();
+        for transductive in &modes {
+            for run in 0..snapshot.runs {
+                let spinner = working(format!("run {run} on {} tasks", job.config().eval.tasks));
+                let seed = self.seed;
+                let one = Evaluation::trained(&gpu, &job, &snapshot, run, *transductive, seed)?;
+                spinner.finish_and_clear();
+                evaluations.push(one);
+            }
+            let spinner = working("the random initialisation".into());
+            evaluations.push(Evaluation::random(&gpu, &job, *transductive, self.seed)?);
+            spinner.finish_and_clear();
         }
-        let scratch = StartingPoint {
-            parameters: model.initial(job.config().seed),
-            state: [None, None],
-            adam_steps: 0,
-        };
-        let scratch = score("random initialisation".into(), 0, &scratch)?;
-        let classes = model.loss() == Loss::CrossEntropy;
+        if let (Some(format), Some(path)) = (per_task, &self.per_task) {
+            format.write(path, &evaluations, loss)?;
+            eprintln!("the scores of every task are in {}", path.display());
+        }
         if self.json {
-            let value = json!({
-                "checkpoint": stored.file,
-                "iteration": stored.header.iteration,
-                "tasks": eval.tasks,
-                "steps": eval.steps,
-                "batch": eval.batch,
-                "runs": rows.iter().map(|row| row.json(classes)).collect::<Vec<_>>(),
-                "random_initialisation": scratch.json(classes),
-            });
+            let value = self.to_json(&stored, &modes, &evaluations, loss);
             println!("{}", serde_json::to_string_pretty(&value)?);
         } else {
+            let eval = &stored.config.eval;
             println!(
                 "{}: iteration {}, {} test tasks, {} steps of batch {}, ± = 95 % over tasks",
                 stored.file.display(),
@@ -101,39 +99,63 @@ impl Eval {
                 eval.steps,
                 eval.batch,
             );
-            rows.iter().for_each(|row| row.print(classes));
-            scratch.print(classes);
+            let name_modes = job.model().has_batch_statistics();
+            evaluations.iter().for_each(|one| print(one, loss, name_modes));
         }
         Ok(ExitCode::SUCCESS)
     }
+
+    /// The first mode at the top; a second one, which is transductive, below `transduction`.
+    fn to_json(
+        &self,
+        stored: &Stored,
+        modes: &[bool],
+        evaluations: &[Evaluation],
+        loss: Loss,
+    ) -> Value {
+        let of = |mode: bool, origin: Origin| -> Vec<Value> {
+            let chosen =
+                evaluations.iter().filter(|one| (one.transductive, one.origin) == (mode, origin));
+            chosen.map(|one| json!(one.scored(loss))).collect()
+        };
+        let eval = &stored.config.eval;
+        let mut value = json!({
+            "checkpoint": stored.file,
+            "iteration": stored.header.iteration,
+            "tasks": eval.tasks,
+            "steps": eval.steps,
+            "batch": eval.batch,
+            "transductive": modes[0],
+            "runs": of(modes[0], Origin::Trained),
+            "random_initialisation": of(modes[0], Origin::Random)[0],
+        });
+        if let Some(second) = modes.get(1) {
+            value["transduction"] = json!({
+                "runs": of(*second, Origin::Trained),
+                "random_initialisation": of(*second, Origin::Random)[0],
+            });
+        }
+        value
+    }
 }
 
-impl Row {
-    fn json(&self, classes: bool) -> serde_json::Value {
-        let summary = |summary: &Summary| {
-            let mut value = json!({
-                "loss": summary.loss.mean,
-                "loss_interval": summary.loss.interval,
-            });
-            if classes {
-                value["accuracy"] = summary.accuracy.mean.into();
-                value["accuracy_interval"] = summary.accuracy.interval.into();
-            }
-            value
-        };
-        json!({ "seed": self.seed, "before": summary(&self.before), "after": summary(&self.after) })
-    }
-
-    fn print(&self, classes: bool) {
-        let loss = |mean: &Mean| format!("{:.4} ± {:.4}", mean.mean, mean.interval);
-        let share =
-            |mean: &Mean| format!("{:.2} ± {:.2} %", 100.0 * mean.mean, 100.0 * mean.interval);
-        let (before, after) = (&self.before, &self.after);
-        println!("{} (seed {})", self.name, self.seed);
-        println!("  loss      before {:<20} after {}", loss(&before.loss), loss(&after.loss));
-        if classes {
-            let [before, after] = [&before.accuracy, &after.accuracy].map(share);
-            println!("  accuracy  before {before:<20} after {after}");
-        }
+fn print(evaluation: &Evaluation, loss: Loss, name_mode: bool) {
+    let mean = |mean: &Mean| format!("{:.4} ± {:.4}", mean.mean, mean.interval);
+    let share = |mean: &Mean| format!("{:.2} ± {:.2} %", 100.0 * mean.mean, 100.0 * mean.interval);
+    let [before, after] = evaluation.summaries();
+    let name = match evaluation.origin {
+        Origin::Trained => format!("run {}", evaluation.run),
+        Origin::Random => "random initialisation".into(),
+    };
+    let mode = match (name_mode, evaluation.transductive) {
+        (false, _) => "",
+        (true, false) => ", each query with the support set",
+        (true, true) => ", transductive",
+    };
+    println!("{name} (seed {}){mode}", evaluation.seed);
+    println!("  loss      before {:<20} after {}", mean(&before.loss), mean(&after.loss));
+    if loss == Loss::CrossEntropy {
+        let [before, after] = [&before.accuracy, &after.accuracy].map(share);
+        println!("  accuracy  before {before:<20} after {after}");
     }
 }

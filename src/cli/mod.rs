@@ -6,7 +6,9 @@ mod devices;
 mod eval;
 mod plot;
 mod presets;
+mod reproduce;
 mod train;
+mod training;
 
 use std::process::ExitCode;
 
@@ -32,6 +34,8 @@ enum Command {
     Eval(eval::Eval),
     /// Adapt a checkpoint to tasks of your own.
     Adapt(adapt::Adapt),
+    /// Train and evaluate cells of the paper into one table; stops and resumes like any run.
+    Reproduce(reproduce::Reproduce),
     /// Draw a run: learning curves and, for sine tasks, predictions before and after adaptation.
     Plot(plot::Plot),
 }
@@ -56,6 +60,7 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Adapt(command) => command.run(),
+            Command::Reproduce(command) => command.run(),
             Command::Plot(command) => command.run(),
         }
     }

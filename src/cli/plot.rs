@@ -9,9 +9,9 @@ use clap::Args;
 use crate::cli::common::{DeviceArgs, Stored, load_job};
 use crate::meta::Adaptation;
 use crate::rng::Phase;
-use crate::run::metrics::{Record, read};
-use crate::run::plot::{Series, SineCurve, learning_curves, sine_adaptation};
-use crate::run::{RunDirectory, directory, starting_point};
+use crate::run::metrics::read;
+use crate::run::plot::{SineCurve, learning_curves, sine_adaptation};
+use crate::run::{RunDirectory, curves, directory, starting_point};
 use crate::tasks::TaskSpec;
 
 /// Draw a run.
@@ -36,51 +36,12 @@ impl Plot {
         if !out.is_dir() {
             bail!("--out {}: no such folder", out.display());
         }
-        self.curves(&run, &out.join("learning.svg"))?;
+        draw_curves(&run, &out)?;
         let stored = Stored::open(&directory::resolve(&self.run)?, None)?;
         if matches!(stored.config.tasks, TaskSpec::Sine(_)) {
             self.adaptation(&stored, &out.join("adaptation.svg"))?;
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// Training loss and validation metric over iterations.
-    fn curves(&self, run: &RunDirectory, path: &Path) -> Result<()> {
-        let records = read(run.metrics_path())?;
-        let mut series: Vec<Series> = Vec::new();
-        let mut add = |label: String, iteration: u64, value: f64| {
-            let point = (iteration as f64, value);
-            match series.iter_mut().find(|series| series.label == label) {
-                Some(series) => series.points.push(point),
-                None => series.push(Series { label, points: vec![point] }),
-            }
-        };
-        for record in records {
-            match record {
-                Record::Train(line) => {
-                    add(
-                        format!("seed {}: before the inner loop", line.seed),
-                        line.iteration,
-                        line.loss_first,
-                    );
-                    add(
-                        format!("seed {}: last inner step", line.seed),
-                        line.iteration,
-                        line.loss_last,
-                    );
-                }
-                Record::Validation(line) => {
-                    add(format!("seed {}: validation loss", line.seed), line.iteration, line.loss);
-                }
-                Record::Inner(_) => {}
-            }
-        }
-        if series.is_empty() {
-            bail!("{}: the metrics are empty; train first", run.path().display());
-        }
-        learning_curves(path, "Training", "loss", &series, true)?;
-        println!("{}", path.display());
-        Ok(())
     }
 
     /// Predictions on test tasks before and after adaptation.
@@ -114,4 +75,23 @@ impl Plot {
         println!("{}", path.display());
         Ok(())
     }
+}
+
+/// Losses over iterations into `learning.svg`, and validation accuracy, if there is any, into
+/// `accuracy.svg`.
+fn draw_curves(run: &RunDirectory, out: &Path) -> Result<()> {
+    let records = read(run.metrics_path())?;
+    let (losses, accuracies) = (curves::losses(&records), curves::accuracies(&records));
+    if losses.is_empty() {
+        bail!("{}: the metrics are empty; train first", run.path().display());
+    }
+    let path = out.join("learning.svg");
+    learning_curves(&path, "Training", "loss", &losses, true)?;
+    println!("{}", path.display());
+    if !accuracies.is_empty() {
+        let path = out.join("accuracy.svg");
+        learning_curves(&path, "Validation", "accuracy", &accuracies, false)?;
+        println!("{}", path.display());
+    }
+    Ok(())
 }

@@ -57,11 +57,13 @@ pub struct LogSpec {
     pub checkpoint_every: u64,
     /// Checkpoints that are kept, the newest ones. Default 3.
     pub keep: usize,
+    /// Also write TensorBoard's event files. Default false.
+    pub tensorboard: bool,
 }
 
 impl Default for LogSpec {
     fn default() -> Self {
-        Self { every: 10, inner: 0, checkpoint_every: 1000, keep: 3 }
+        Self { every: 10, inner: 0, checkpoint_every: 1000, keep: 3, tensorboard: false }
     }
 }
 

@@ -42,7 +42,7 @@ pub struct TrainRecord {
     pub inner_rate: f32,
     /// Time spent in training so far, earlier sessions of a resumed run included.
     pub seconds: f64,
-    /// Tasks of all runs per second since the line before.
+    /// Tasks of all runs per second since the session began.
     pub tasks_per_second: f64,
 }
 
@@ -91,7 +91,8 @@ impl Record {
     }
 }
 
-fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+/// A number that may have been written as `null`.
+pub(super) fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
@@ -139,6 +140,32 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<Record>> {
     let path = path.as_ref();
     let text = fs::read(path).map_err(Error::io(path))?;
     Ok(lines(path, &text)?.into_iter().map(|(record, _)| record).collect())
+}
+
+/// Iteration and metric (accuracy, or loss where there is none) of each validation, the mean over
+/// runs.
+pub fn validations(records: &[Record]) -> Vec<(u64, f64)> {
+    let mut sums: Vec<(u64, f64, f64)> = Vec::new();
+    for record in records {
+        let Record::Validation(line) = record else { continue };
+        let metric = line.accuracy.unwrap_or(line.loss);
+        match sums.last_mut() {
+            Some((iteration, sum, count)) if *iteration == line.iteration => {
+                (*sum, *count) = (*sum + metric, *count + 1.0);
+            }
+            _ => sums.push((line.iteration, metric, 1.0)),
+        }
+    }
+    sums.into_iter().map(|(iteration, sum, count)| (iteration, sum / count)).collect()
+}
+
+/// Time spent in training up to the last train record.
+pub fn seconds(records: &[Record]) -> f64 {
+    let train = |record: &Record| match record {
+        Record::Train(line) => Some(line.seconds),
+        _ => None,
+    };
+    records.iter().rev().find_map(train).unwrap_or(0.0)
 }
 
 /// Removes the lines of iterations after `iteration`, and a last line that was cut short: for a
@@ -239,6 +266,21 @@ mod tests {
             text.lines().nth(4).unwrap(),
             "{\"kind\":\"inner\",\"iteration\":30,\"run\":0,\"losses\":[3.0,1e-7]}"
         );
+    }
+
+    #[test]
+    fn validations_are_means_over_runs() {
+        let line = |iteration, run, loss, accuracy| {
+            let (seed, interval, tasks) = (run as u64, 0.01, 100);
+            let line = ValidationRecord { iteration, run, seed, loss, accuracy, interval, tasks };
+            Record::Validation(line)
+        };
+        let mut records =
+            vec![train(10), line(10, 0, 1.0, Some(0.25)), line(10, 1, 2.0, Some(0.75))];
+        assert_eq!(validations(&records), [(10, 0.5)]);
+        records.extend([train(20), line(20, 0, 1.0, None), line(20, 1, 2.0, None)]);
+        assert_eq!(validations(&records), [(10, 0.5), (20, 1.5)]);
+        assert_eq!((seconds(&records), seconds(&[])), (1.25, 0.0));
     }
 
     #[test]

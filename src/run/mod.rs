@@ -1,16 +1,23 @@
 //! A run on disk: its configuration, checkpoints, metrics and plots, and the session that trains it.
 
 pub mod adapted;
+mod best;
 pub mod checkpoint;
 pub mod config;
+pub mod curves;
 pub mod directory;
+pub mod evaluation;
 mod job;
+mod journal;
 pub mod metrics;
 pub mod overrides;
 pub mod plot;
 pub mod presets;
+mod recorder;
+pub mod reproduce;
 mod session;
 mod stored;
+pub mod tensorboard;
 mod validate;
 
 pub(crate) use crate::atomic;

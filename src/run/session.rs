@@ -1,19 +1,20 @@
 //! Training a run: iterations, metrics, validation, checkpoints and stopping.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::{IterationLosses, Snapshot, Summary, Trainer, evaluate};
+use crate::meta::{Snapshot, Summary, Trainer, evaluate};
 use crate::model::Loss;
 use crate::rng::Phase;
 use crate::run::RunDirectory;
+use crate::run::best::Best;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::job::Job;
-use crate::run::metrics::{
-    InnerRecord, MetricsLog, Record, TrainRecord, ValidationRecord, read, truncate_after,
-};
+use crate::run::journal::Journal;
+use crate::run::metrics::{self, Record, ValidationRecord};
+use crate::run::recorder::Recorder;
 use crate::run::stored::{checkpoint_of, snapshot_of, starting_point};
 
 /// Why training ended.
@@ -60,20 +61,8 @@ pub struct Session {
     job: Job,
     trainer: Trainer,
     directory: RunDirectory,
-    log: MetricsLog,
-    began: Instant,
-    began_at: u64,
-    window: Vec<Window>,
-    best: Option<f64>,
-    without_gain: u32,
-}
-
-/// Sums over the iterations since the last train record, for one run.
-#[derive(Clone, Copy, Debug, Default)]
-struct Window {
-    first: f64,
-    last: f64,
-    count: f64,
+    recorder: Recorder,
+    best: Best,
 }
 
 impl Session {
@@ -106,45 +95,27 @@ impl Session {
             trainer.restore(&snapshot_of(checkpoint))?;
         }
         directory.remove_after(iteration)?;
-        truncate_after(directory.metrics_path(), iteration)?;
+        metrics::truncate_after(directory.metrics_path(), iteration)?;
         directory.write_config(&job.config().to_toml())?;
         Self::new(gpu, job, trainer, directory)
     }
 
+    /// Takes what the folder knows of earlier sessions.
     fn new(gpu: &Gpu, job: Job, trainer: Trainer, directory: RunDirectory) -> Result<Self> {
-        let log = MetricsLog::append(directory.metrics_path())?;
-        let mut session = Self {
+        let iteration = trainer.iteration();
+        let journal = Journal::open(&directory, job.config(), iteration)?;
+        let records = metrics::read(directory.metrics_path())?;
+        let validations = metrics::validations(&records);
+        let best = Best::recall(job.model().loss(), &validations, directory.best_iteration());
+        let earlier = metrics::seconds(&records);
+        Ok(Self {
             gpu: gpu.clone(),
-            window: vec![Window::default(); job.config().runs],
-            log,
-            began: Instant::now(),
-            began_at: trainer.iteration(),
-            best: None,
-            without_gain: 0,
+            recorder: Recorder::new(journal, job.config().runs, iteration, earlier),
+            best,
             job,
             trainer,
             directory,
-        };
-        session.recall()?;
-        Ok(session)
-    }
-
-    /// Takes the best validation and the patience used so far from the metrics.
-    fn recall(&mut self) -> Result<()> {
-        let mut sums: Vec<(u64, f64)> = Vec::new();
-        for record in read(self.directory.metrics_path())? {
-            if let Record::Validation(line) = record {
-                let metric = line.accuracy.unwrap_or(line.loss);
-                match sums.last_mut() {
-                    Some((iteration, sum)) if *iteration == line.iteration => *sum += metric,
-                    _ => sums.push((line.iteration, metric)),
-                }
-            }
-        }
-        for (_, sum) in sums {
-            self.judge(sum / self.job.config().runs as f64);
-        }
-        Ok(())
+        })
     }
 
     /// The folder of the run.
@@ -208,24 +179,17 @@ impl Session {
         let rates: Vec<[f32; 2]> =
             (0..iterations).map(|step| rates(self.trainer.iteration() + step)).collect();
         let first = self.trainer.iteration();
-        let mut recorder = Recorder {
-            config,
-            log: &mut self.log,
-            window: &mut self.window,
-            began: self.began,
-            began_at: self.began_at,
-        };
+        let recorder = &mut self.recorder;
         let mut stopped = None;
         let mut failure = None;
         let result = self.trainer.advance(iterations, |losses| {
-            let [outer, inner] = rates[(losses.iteration - first) as usize];
-            match recorder.take(losses, outer, inner, observe) {
+            let rates = rates[(losses.iteration - first) as usize];
+            match recorder.take(config, losses, rates, observe) {
                 Ok(true) => {}
                 Ok(false) => stopped = Some(Outcome::Interrupted),
                 Err(error) => failure = Some(error),
             }
-            if stopped.is_none() && budget.is_some_and(|budget| recorder.began.elapsed() >= budget)
-            {
+            if stopped.is_none() && budget.is_some_and(|budget| recorder.elapsed() >= budget) {
                 stopped = Some(Outcome::Time);
             }
             stopped.is_none() && failure.is_none()
@@ -256,35 +220,19 @@ impl Session {
                 interval: metric.interval,
                 tasks,
             });
-            self.log.write(&record)?;
-            observe(Event::Record(&record));
+            self.recorder.write(&record, observe)?;
         }
         let metric = sum / config.runs as f64;
-        if self.judge(metric) {
+        if self.best.take(metric) {
             let best = self.directory.best_path();
             checkpoint_of(&config, snapshot).save(self.job.model(), best)?;
         }
-        let reached = config.stop.target.is_some_and(|target| match self.job.model().loss() {
-            Loss::CrossEntropy => metric >= target,
-            Loss::Mse => metric <= target,
-        });
-        let tired = config.stop.patience.is_some_and(|patience| self.without_gain >= patience);
-        Ok(if reached { Some(Outcome::Target) } else { tired.then_some(Outcome::Patience) })
-    }
-
-    /// Compares a validation metric with the best so far; true if it is better.
-    fn judge(&mut self, metric: f64) -> bool {
-        let better = self.best.is_none_or(|best| match self.job.model().loss() {
-            Loss::CrossEntropy => metric > best,
-            Loss::Mse => metric < best,
-        });
-        if better {
-            self.best = Some(metric);
-            self.without_gain = 0;
-        } else {
-            self.without_gain += 1;
+        let stop = &config.stop;
+        if stop.target.is_some_and(|target| self.best.reaches(metric, target)) {
+            return Ok(Some(Outcome::Target));
         }
-        better
+        let tired = stop.patience.is_some_and(|patience| self.best.without_gain() >= patience);
+        Ok(tired.then_some(Outcome::Patience))
     }
 
     fn save(&self) -> Result<()> {
@@ -300,73 +248,5 @@ impl Session {
         let checkpoint = checkpoint_of(config, snapshot);
         self.directory.save(&checkpoint, self.job.model(), config.log.keep)?;
         Ok(())
-    }
-}
-
-/// Turns losses into lines of the metrics.
-struct Recorder<'a> {
-    config: &'a crate::run::Config,
-    log: &'a mut MetricsLog,
-    window: &'a mut [Window],
-    began: Instant,
-    began_at: u64,
-}
-
-impl Recorder<'_> {
-    /// Takes one iteration; false if the observer wants to stop.
-    fn take(
-        &mut self,
-        losses: &IterationLosses,
-        outer_rate: f32,
-        inner_rate: f32,
-        observe: &mut impl FnMut(Event<'_>) -> bool,
-    ) -> Result<bool> {
-        let runs = self.config.runs;
-        let done = losses.iteration + 1;
-        let seconds = self.began.elapsed().as_secs_f64();
-        let tasks = (done - self.began_at) * (runs * self.config.outer.meta_batch) as u64;
-        let tasks_per_second = tasks as f64 / seconds.max(1e-9);
-        let mut loss = [0.0; 2];
-        let mut going = true;
-        for run in 0..runs {
-            let steps = losses.of_run(run, runs);
-            let ends = [f64::from(steps[0]), f64::from(steps[steps.len() - 1])];
-            let window = &mut self.window[run];
-            window.first += ends[0];
-            window.last += ends[1];
-            window.count += 1.0;
-            loss[0] += ends[0] / runs as f64;
-            loss[1] += ends[1] / runs as f64;
-            let seed = self.config.seed.wrapping_add(run as u64);
-            if done.is_multiple_of(self.config.log.every) || done == self.config.iterations {
-                let sums = std::mem::take(window);
-                let record = Record::Train(TrainRecord {
-                    iteration: done,
-                    run,
-                    seed,
-                    loss_first: sums.first / sums.count,
-                    loss_last: sums.last / sums.count,
-                    outer_rate,
-                    inner_rate,
-                    seconds,
-                    tasks_per_second,
-                });
-                self.log.write(&record)?;
-                going &= observe(Event::Record(&record));
-            }
-            if self.config.log.inner > 0 && done.is_multiple_of(self.config.log.inner) {
-                let losses = steps.iter().map(|loss| f64::from(*loss)).collect();
-                let record = Record::Inner(InnerRecord { iteration: done, run, losses });
-                self.log.write(&record)?;
-                going &= observe(Event::Record(&record));
-            }
-        }
-        let progress = Progress {
-            iteration: done,
-            iterations: self.config.iterations,
-            loss,
-            tasks_per_second,
-        };
-        Ok(observe(Event::Iteration(progress)) && going)
     }
 }

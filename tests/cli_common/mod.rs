@@ -23,6 +23,10 @@ pub fn sine_config() -> [&'static str; 3] {
     ["train", "--preset", "sine"]
 }
 
+/// A network whose kernels are compiled in no time, for tests of what is around it.
+pub const SMALL: [&str; 6] =
+    ["--set", "model.layers.0.units=8", "--set", "model.layers.1.units=8", "--set", "plan=layered"];
+
 pub fn stdout(command: &mut Command) -> String {
     let output = command.assert().success();
     String::from_utf8(output.get_output().stdout.clone()).unwrap()

@@ -56,6 +56,7 @@ fn the_hash_ignores_what_may_change_on_resume() {
         ("stop.target", "0.9"),
         ("log.every", "1"),
         ("log.inner", "7"),
+        ("log.tensorboard", "true"),
         ("plan", "layered"),
         ("eval.tasks", "9"),
         ("eval.every", "9"),
@@ -197,7 +198,14 @@ fn rest() -> impl Strategy<Value = (EvalSpec, StopSpec, LogSpec)> {
             patience: stop.map(|(_, count)| count),
         };
         let (every, inner) = (one as u64, other as u64);
-        (eval, stop, LogSpec { every, inner, checkpoint_every: every, keep: other })
+        let log = LogSpec {
+            every,
+            inner,
+            checkpoint_every: every,
+            keep: other,
+            tensorboard: replacement,
+        };
+        (eval, stop, log)
     })
 }
 

@@ -1,0 +1,277 @@
+//! `reptile reproduce`
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::cli::common::{DeviceArgs, device_name, free_folder, load_job, working};
+use crate::cli::training::{self, Stop};
+use crate::error::Error;
+use crate::gpu::Gpu;
+use crate::run::evaluation::Evaluation;
+use crate::run::presets;
+use crate::run::reproduce::{Plan, Results, Stored, Training, missing_data, write_table};
+use crate::run::{Outcome, RunDirectory, Session, overrides, snapshot_of};
+
+/// Train and evaluate cells of the paper, and compare.
+#[derive(Debug, Args)]
+pub struct Reproduce {
+    /// Presets to train and evaluate; a cell brings its transductive twin NAME-t, from the same
+    /// training (the paper's Omniglot cells by default).
+    cells: Vec<String>,
+    /// Factor on the number of meta-iterations (1 by default).
+    #[arg(long, value_name = "F")]
+    scale: Option<f64>,
+    /// Number of seeds, trained at once (1 by default).
+    #[arg(long, value_name = "S")]
+    seeds: Option<usize>,
+    /// Number of test tasks a seed (the presets' own by default).
+    #[arg(long, value_name = "N")]
+    tasks: Option<usize>,
+    /// Set a configuration key in all cells, e.g. --set outer.meta_batch=10 (can be repeated).
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Folder of the data set (otherwise REPTILE_DATA names the folder of all data sets).
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder of the runs and the table (runs/reproduce by default, with a number if it exists).
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with what --out holds: finished trainings and evaluations are kept, the interrupted one
+    /// goes on from its checkpoint, cells that are named now are added.
+    #[arg(long, requires = "out")]
+    resume: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl Reproduce {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let out = self.out.clone().unwrap_or_else(|| free_folder("reproduce"));
+        let plan = if self.resume { self.stored_plan(&out)? } else { self.new_plan(&out)? };
+        let trainings = plan.trainings()?;
+        check_data(&trainings)?;
+        let gpu = self.device.open()?;
+        std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
+        plan.save(&out)?;
+        let work = Work { device: device_name(&gpu), gpu, stop: Stop::on_interrupt()?, out: &out };
+        let mut table = write_table(&out, &plan, &trainings)?;
+        let (mut finished, mut failed) = (true, false);
+        for (index, training) in trainings.iter().enumerate() {
+            let config = &training.config;
+            eprintln!(
+                "[{}/{}] {}: {} meta-iterations, {} seeds",
+                index + 1,
+                trainings.len(),
+                training.preset.name(),
+                config.iterations,
+                config.runs,
+            );
+            let done = work.one(training);
+            table = write_table(&out, &plan, &trainings)?;
+            match done.with_context(|| training.preset.name().to_string())? {
+                Done::Finished => {}
+                Done::Failed => failed = true,
+                Done::Stopped => {
+                    finished = false;
+                    break;
+                }
+            }
+        }
+        print!("{table}");
+        eprintln!("the table and the learning curves are in {}", out.display());
+        if !finished {
+            eprintln!("go on with: reptile reproduce --out {} --resume", out.display());
+        }
+        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    fn settings(&self) -> Result<Vec<(String, String)>> {
+        let pairs = self.set.iter().map(|text| overrides::parse_assignment(text));
+        Ok(pairs.collect::<crate::Result<_>>()?)
+    }
+
+    /// What the flags ask for, in a folder that holds nothing.
+    fn new_plan(&self, out: &Path) -> Result<Plan> {
+        if out.join("reproduce.json").exists() {
+            bail!(
+                "{}: holds a reproduction already; use --resume to go on with it, or give another \
+                 --out",
+                out.display()
+            );
+        }
+        if out.exists() && !out.read_dir().is_ok_and(|mut entries| entries.next().is_none()) {
+            bail!("{}: is not an empty folder; give another --out", out.display());
+        }
+        let mut plan = Plan {
+            cells: self.cells.clone(),
+            scale: self.scale.unwrap_or(1.0),
+            seeds: self.seeds.unwrap_or(1),
+            tasks: self.tasks,
+            set: self.settings()?,
+            data: self.data.clone(),
+        };
+        if plan.cells.is_empty() {
+            let cells = presets::all().iter().map(|preset| preset.name());
+            plan.cells = cells.filter(|name| is_omniglot_cell(name)).map(String::from).collect();
+        }
+        Ok(plan)
+    }
+
+    /// What the folder holds, with what may change.
+    fn stored_plan(&self, out: &Path) -> Result<Plan> {
+        let mut plan = Plan::load(out)?;
+        let set = (!self.set.is_empty()).then(|| self.settings()).transpose()?;
+        let settings = plan.set.iter().map(|(key, value)| format!("{key}={value}"));
+        let settings = settings.collect::<Vec<_>>().join(" --set ");
+        for (flag, differs, stored) in [
+            ("--scale", self.scale.is_some_and(|it| it != plan.scale), plan.scale.to_string()),
+            ("--seeds", self.seeds.is_some_and(|it| it != plan.seeds), plan.seeds.to_string()),
+            ("--set", set.is_some_and(|it| it != plan.set), settings),
+        ] {
+            if differs {
+                bail!(
+                    "{flag}: {} was begun with `{stored}`; leave the flag out, or give another \
+                     --out",
+                    out.display()
+                );
+            }
+        }
+        plan.tasks = self.tasks.or(plan.tasks);
+        plan.data = self.data.clone().or(plan.data);
+        plan.add(&self.cells);
+        Ok(plan)
+    }
+}
+
+/// Whether the paper reports an accuracy on Omniglot for the preset.
+fn is_omniglot_cell(name: &str) -> bool {
+    let preset = presets::find(name);
+    preset.is_ok_and(|preset| preset.paper().is_some() && name.starts_with("omniglot-"))
+}
+
+/// Refuses a job whose data are not there before any work is done.
+fn check_data(trainings: &[Training]) -> Result<()> {
+    let missing: Vec<(&str, String)> = trainings
+        .iter()
+        .filter_map(|training| Some((training.preset.name(), missing_data(&training.config)?)))
+        .collect();
+    let Some((first, data)) = missing.first() else { return Ok(()) };
+    let names: Vec<&str> = missing.iter().map(|(name, _)| *name).collect();
+    bail!(
+        "{first} needs the data set {data}, which is not there; name its folder with --data DIR, or \
+         set REPTILE_DATA to the folder of all data sets, or leave out {}",
+        names.join(", ")
+    )
+}
+
+/// How far a training came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Done {
+    /// Trained and evaluated.
+    Finished,
+    /// It diverged.
+    Failed,
+    /// The user or a time budget asked to stop.
+    Stopped,
+}
+
+/// What all trainings share.
+struct Work<'a> {
+    gpu: Gpu,
+    device: String,
+    stop: Stop,
+    out: &'a Path,
+}
+
+impl Work<'_> {
+    /// Trains and evaluates what is not done yet.
+    fn one(&self, training: &Training) -> Result<Done> {
+        let path = self.out.join(training.preset.name());
+        let begun = RunDirectory::open(&path).is_ok();
+        let mut results = if begun { Results::load(&path)? } else { Results::default() };
+        if results.finished.is_none() {
+            let mut session = self.session(training, &path, begun)?;
+            if !results.devices.contains(&self.device) {
+                results.devices.push(self.device.clone());
+            }
+            results.failure = None;
+            results.save(&path)?;
+            match training::train(&mut session, &self.stop, false) {
+                Ok(Outcome::Interrupted | Outcome::Time) => return Ok(Done::Stopped),
+                Ok(_) => results.finished = Some(session.trainer().iteration()),
+                Err(error) => {
+                    let Some(Error::Diverged { .. }) = error.downcast_ref() else {
+                        return Err(error);
+                    };
+                    eprintln!("{error:#}");
+                    results.failure = error.downcast_ref().map(Error::to_string);
+                    results.save(&path)?;
+                    return Ok(Done::Failed);
+                }
+            }
+            results.save(&path)?;
+        }
+        self.evaluate(training, &path, &mut results)
+    }
+
+    fn session(&self, training: &Training, path: &Path, begun: bool) -> Result<Session> {
+        let config = training.config.clone();
+        if !begun {
+            return training::start(&self.gpu, config, path);
+        }
+        let (directory, checkpoint) = training::reopen(&config, path, None)?;
+        training::announce(checkpoint.as_ref());
+        let job = load_job(&self.gpu, config)?;
+        Ok(Session::resume(&self.gpu, job, directory, checkpoint)?)
+    }
+
+    /// Evaluates the last state in the modes of the cells, seed by seed; each is kept at once.
+    fn evaluate(&self, training: &Training, path: &Path, results: &mut Results) -> Result<Done> {
+        let config = &training.config;
+        let mut missing = Vec::new();
+        for cell in &training.cells {
+            let mode = cell.config()?.eval.transductive;
+            let runs =
+                (0..config.runs).filter(|run| results.evaluation(config, *run, mode).is_none());
+            missing.extend(runs.map(|run| (run, mode)));
+        }
+        if missing.is_empty() {
+            return Ok(Done::Finished);
+        }
+        let iteration = results.finished.context("an evaluation follows a training")?;
+        let file = RunDirectory::open(path)?.checkpoint_path(iteration);
+        let (_directory, checkpoint) = training::reopen(config, path, Some(&file))?;
+        let snapshot = snapshot_of(checkpoint.context("the trained state is gone")?);
+        let job = load_job(&self.gpu, config.clone())?;
+        for (run, transductive) in missing {
+            if self.stop.asked() {
+                return Ok(Done::Stopped);
+            }
+            let mode = if transductive { "transductive" } else { "plain" };
+            let tasks = config.eval.tasks;
+            let seed = config.seed.wrapping_add(run as u64);
+            let spinner = working(format!("evaluating seed {seed} on {tasks} tasks, {mode}"));
+            let began = Instant::now();
+            let one = Evaluation::trained(&self.gpu, &job, &snapshot, run, transductive, None)?;
+            spinner.finish_and_clear();
+            results.evaluations.retain(|old| (old.run, old.transductive) != (run, transductive));
+            results.evaluations.push(Stored {
+                run,
+                transductive,
+                iteration,
+                tasks,
+                steps: config.eval.steps,
+                batch: config.eval.batch,
+                device: self.device.clone(),
+                seconds: began.elapsed().as_secs_f64(),
+                scores: one.scored(job.model().loss()),
+            });
+            results.save(path)?;
+        }
+        Ok(Done::Finished)
+    }
+}

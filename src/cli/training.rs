@@ -1,0 +1,192 @@
+//! What the subcommands that train share: starting and reopening runs, Ctrl-C, progress.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use indicatif::{HumanBytes, ProgressBar};
+
+use crate::cli::common::{load_job, progress_bar};
+use crate::gpu::Gpu;
+use crate::meta::memory;
+use crate::run::checkpoint::Checkpoint;
+use crate::run::metrics::Record;
+use crate::run::{Config, Event, Outcome, Progress, RunDirectory, Session};
+
+const BAR: &str = "{bar:30} {pos}/{len} [{elapsed}<{eta}] {msg}";
+/// How often a line is printed where there is no terminal.
+const PLAIN: Duration = Duration::from_secs(5);
+
+/// Whether the user asked to stop.
+#[derive(Clone, Debug)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks at the first Ctrl-C; the second one ends the process.
+    pub fn on_interrupt() -> Result<Self> {
+        let stop = Self(Arc::new(AtomicBool::new(false)));
+        let handler = stop.0.clone();
+        ctrlc::set_handler(move || {
+            if handler.swap(true, Ordering::SeqCst) {
+                std::process::exit(130);
+            }
+            eprintln!("\nfinishing what is under way; once more to quit at once");
+        })
+        .context("Ctrl-C cannot be caught")?;
+        Ok(stop)
+    }
+
+    /// Whether it was asked for.
+    pub fn asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Starts a run in a new folder at `out` and says how much memory it takes.
+pub fn start(gpu: &Gpu, config: Config, out: &Path) -> Result<Session> {
+    let job = load_job(gpu, config)?;
+    let bytes = memory(gpu, &job.trainer_setup())?;
+    eprintln!("memory: {} on the device", HumanBytes(bytes));
+    Ok(Session::start(gpu, job, out)?)
+}
+
+/// Opens the run in `out` to go on with it under `config`, from `checkpoint` or its last one.
+pub fn reopen(
+    config: &Config,
+    out: &Path,
+    checkpoint: Option<&Path>,
+) -> Result<(RunDirectory, Option<Checkpoint>)> {
+    let directory = RunDirectory::resume(out)?;
+    let model = config.validate()?;
+    let checkpoint = match checkpoint {
+        Some(path) => Some(Checkpoint::load(&model, path)?),
+        None => directory.latest(&model)?,
+    };
+    if let Some(checkpoint) = &checkpoint {
+        check_same(config, checkpoint, out)?;
+    }
+    Ok((directory, checkpoint))
+}
+
+/// Says where training goes on.
+pub fn announce(checkpoint: Option<&Checkpoint>) {
+    match checkpoint {
+        Some(checkpoint) => eprintln!("resuming at iteration {}", checkpoint.iteration),
+        None => eprintln!("no checkpoint yet: starting again from iteration 0"),
+    }
+}
+
+/// Trains to the end or until `stop`, and shows it; with `json` the metrics go to stdout.
+pub fn train(session: &mut Session, stop: &Stop, json: bool) -> Result<Outcome> {
+    let mut view = View::new(json, session.trainer().iteration());
+    let outcome = session.train(|event| {
+        view.show(&event);
+        !stop.asked()
+    });
+    view.finish();
+    outcome.with_context(|| match session.directory().checkpoints() {
+        Ok(list) if !list.is_empty() => {
+            format!("the last checkpoint is {}", list[list.len() - 1].1.display())
+        }
+        _ => "no checkpoint was written yet".to_string(),
+    })
+}
+
+/// Refuses a configuration under which the run would not go on as the same one.
+fn check_same(config: &Config, checkpoint: &Checkpoint, out: &Path) -> Result<()> {
+    let stored = Config::from_toml(&checkpoint.config, &out.display().to_string())?;
+    let same_length = Config { iterations: stored.iterations, ..config.clone() };
+    if same_length.hash() != checkpoint.config_hash {
+        bail!(
+            "{}: the run was trained under another configuration ({}); resume without changes \
+             (only iterations, stop.*, log.* and the validation schedule may change), or train \
+             into another --out",
+            out.display(),
+            differences(&stored, &same_length),
+        );
+    }
+    let schedules = [&config.inner.schedule, &config.outer.schedule];
+    let depends = schedules.iter().any(|schedule| schedule.spans_the_run());
+    if config.iterations != stored.iterations && depends {
+        eprintln!(
+            "note: iterations changed from {} to {}; the schedules now span the new number",
+            stored.iterations, config.iterations
+        );
+    }
+    Ok(())
+}
+
+/// The lines in which two configurations differ.
+fn differences(stored: &Config, wanted: &Config) -> String {
+    let (stored, wanted) = (stored.to_toml(), wanted.to_toml());
+    let changed: Vec<&str> =
+        wanted.lines().filter(|line| !stored.lines().any(|old| old == *line)).collect();
+    if changed.is_empty() {
+        "keys were removed".into()
+    } else {
+        format!("now {}", changed.join(", "))
+    }
+}
+
+/// Shows training as it goes.
+struct View {
+    json: bool,
+    bar: ProgressBar,
+    terminal: bool,
+    printed: Instant,
+    start: u64,
+}
+
+impl View {
+    fn new(json: bool, start: u64) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        Self { json, bar: progress_bar(0, BAR), terminal, printed: Instant::now(), start }
+    }
+
+    fn show(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Record(record) if self.json => {
+                println!("{}", serde_json::to_string(record).expect("records are plain data"));
+            }
+            Event::Record(Record::Validation(line)) => {
+                let accuracy =
+                    line.accuracy.map_or(String::new(), |a| format!(", accuracy {a:.4}"));
+                let text = format!(
+                    "iteration {} run {}: validation loss {:.4}{accuracy} (± {:.4})",
+                    line.iteration, line.run, line.loss, line.interval
+                );
+                self.bar.suspend(|| eprintln!("{text}"));
+            }
+            Event::Record(_) => {}
+            Event::Iteration(progress) => self.iteration(progress),
+        }
+    }
+
+    fn iteration(&mut self, progress: &Progress) {
+        let [first, last] = progress.loss;
+        let text = format!("loss {first:.4} → {last:.4}, {:.0} tasks/s", progress.tasks_per_second);
+        if self.terminal {
+            if self.bar.length() != Some(progress.iterations) {
+                self.bar.set_length(progress.iterations);
+                self.bar.set_position(self.start);
+                self.bar.reset_eta();
+            }
+            self.bar.set_position(progress.iteration);
+            if progress.iteration.is_multiple_of(16) {
+                self.bar.set_message(text);
+            }
+        } else if !self.json
+            && (self.printed.elapsed() >= PLAIN || progress.iteration == progress.iterations)
+        {
+            eprintln!("iteration {}/{}: {text}", progress.iteration, progress.iterations);
+            self.printed = Instant::now();
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
