@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
 use crate::meta::Snapshot;
 use crate::run::checkpoint::{Checkpoint, Header};
-use crate::run::{Config, Job, RunDirectory, directory, snapshot_of};
+use crate::run::{Config, Job, RunDirectory, directory, presets, snapshot_of};
 
 /// The device flags.
 #[derive(Clone, Debug, Args)]
@@ -140,11 +140,28 @@ impl Stored {
     fn of_file(file: PathBuf, data: Option<&Path>) -> Result<Self> {
         let header = Checkpoint::load_header(&file)?;
         let origin = file.display().to_string();
-        let mut config = Config::from_toml(&header.config, &origin)?;
-        if let (Some(data), Some(place)) = (data, config.tasks.data_mut()) {
+        let config = Config::from_toml(&header.config, &origin)?;
+        let mut stored = Self { file, config, header };
+        stored.find_data(data);
+        Ok(stored)
+    }
+
+    /// Takes the tasks of a preset, or of a configuration file, in place of the run's own.
+    pub fn take_tasks(&mut self, other: &str, data: Option<&Path>) -> Result<()> {
+        let config = match Path::new(other) {
+            path if path.is_file() => Config::load(path)?,
+            _ => Config::from_toml(presets::get(other)?, other)?,
+        };
+        self.config.tasks = config.tasks;
+        self.find_data(data);
+        Ok(())
+    }
+
+    /// Tasks over images lie in the folder `data`, if there is one.
+    fn find_data(&mut self, data: Option<&Path>) {
+        if let (Some(data), Some(place)) = (data, self.config.tasks.data_mut()) {
             *place = Some(data.to_path_buf());
         }
-        Ok(Self { file, config, header })
     }
 
     /// Reads the whole checkpoint.

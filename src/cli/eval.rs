@@ -20,6 +20,10 @@ pub struct Eval {
     /// Take the state with the best validation (checkpoints/best.safetensors), not the newest one.
     #[arg(long)]
     best: bool,
+    /// Test on the tasks of this preset or configuration, which the network must fit, instead of the
+    /// run's own.
+    #[arg(long, value_name = "PRESET|CONFIG")]
+    on: Option<String>,
     /// Number of test tasks (eval.tasks by default).
     #[arg(long)]
     tasks: Option<usize>,
@@ -57,6 +61,9 @@ impl Eval {
             true => Stored::open_best(&self.run, data)?,
             false => Stored::open(&self.run, data)?,
         };
+        if let Some(other) = &self.on {
+            stored.take_tasks(other, data)?;
+        }
         let config = &mut stored.config;
         config.eval.tasks = self.tasks.unwrap_or(config.eval.tasks);
         config.eval.steps = self.steps.unwrap_or(config.eval.steps);
