@@ -1,13 +1,15 @@
-// One minibatch (or, with ORDERED_ROWS = 0, all queries) of every task from an image set in device
-// memory. An image's number holds its rotation in the two high bits. Pixels become [C, H, W] rows
-// of numbers in 0..1. Grid: (blocks of B · IN4, tasks).
+// Batches of images from a set in device memory: minibatches of the support set, queries, or the
+// support set with one query each. An image's number holds its rotation in the two high bits. Pixels
+// become numbers in 0..1, laid out as IMAGE_ROWS says. Grid: (blocks of BATCH · IN4, batches).
+// Needs lib/inner_step.wgsl and lib/batch_row.wgsl.
 
 @group(0) @binding(0) var<uniform> inner: InnerStep;
 @group(0) @binding(1) var<storage, read> order: array<u32>;                  // [T, ORDER_STRIDE]
-@group(0) @binding(2) var<storage, read> images: array<u32>;                 // [T, EXAMPLES]
-@group(0) @binding(3) var<storage, read> words: array<u32>;                  // [images, WORDS]
-@group(0) @binding(4) var<storage, read_write> batch_x: array<vec4<f32>>;    // [T, B, IN4]
-@group(0) @binding(5) var<storage, read_write> batch_y: array<u32>;          // [T, B]
+@group(0) @binding(2) var<storage, read> support: array<u32>;                // [T, SUPPORT]
+@group(0) @binding(3) var<storage, read> queries: array<u32>;                // [T, QUERIES]
+@group(0) @binding(4) var<storage, read> words: array<u32>;                  // [images, WORDS]
+@group(0) @binding(5) var<storage, read_write> batch_x: array<vec4<f32>>;    // [G, BATCH, IN4]
+@group(0) @binding(6) var<storage, read_write> batch_y: array<u32>;          // [G, BATCH]
 
 const PIXELS = CHANNELS * HEIGHT * WIDTH;
 
@@ -26,6 +28,7 @@ fn turned(index: u32, rotation: u32) -> u32 {
     return (plane * HEIGHT + stored.x) * WIDTH + stored.y;
 }
 
+// Pixel `index` ([C, H, W]) of an image; zero behind the last.
 fn pixel(image: u32, index: u32) -> f32 {
     if (index >= PIXELS) {
         return 0.0;
@@ -36,26 +39,37 @@ fn pixel(image: u32, index: u32) -> f32 {
     return f32((word >> shift) & ((1u << BITS) - 1u)) / f32((1u << BITS) - 1u);
 }
 
+// The number of the pixel that component `i` of vector `column` of a row holds: in a row of numbers
+// it is 4 · column + i, in an image [H, W, C] the channel follows the place.
+fn index_of(column: u32, i: u32) -> u32 {
+    if (IMAGE_ROWS == 0u) {
+        return 4u * column + i;
+    }
+    let vectors = (CHANNELS + 3u) / 4u;
+    let channel = column % vectors * 4u + i;
+    return select(PIXELS, channel * HEIGHT * WIDTH + column / vectors, channel < CHANNELS);
+}
+
 @compute @workgroup_size(BLOCK)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let item = group.x * BLOCK + lane;
-    let row = item / IN4;
     let column = item % IN4;
+    let row = item / IN4;
     if (row >= BATCH) {
         return;
     }
-    let task = group.y;
-    var example = row;
-    if (ORDERED_ROWS == 1u) {
-        example = order[task * ORDER_STRIDE + inner.order_start + row];
+    let source = batch_row(group.y, row);
+    var image = 0u;
+    if (source.is_query) {
+        image = queries[source.place];
+    } else {
+        image = support[source.place];
     }
-    let image = images[task * EXAMPLES + example];
-    let first = 4u * column;
-    batch_x[(task * BATCH + row) * IN4 + column] = vec4<f32>(
-        pixel(image, first), pixel(image, first + 1u),
-        pixel(image, first + 2u), pixel(image, first + 3u),
+    batch_x[(group.y * BATCH + row) * IN4 + column] = vec4<f32>(
+        pixel(image, index_of(column, 0u)), pixel(image, index_of(column, 1u)),
+        pixel(image, index_of(column, 2u)), pixel(image, index_of(column, 3u)),
     );
     if (column == 0u) {
-        batch_y[task * BATCH + row] = example / PER_CLASS;
+        batch_y[group.y * BATCH + row] = source.label;
     }
 }

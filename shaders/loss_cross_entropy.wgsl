@@ -1,9 +1,10 @@
 // Softmax cross-entropy, mean over the batch, the share of right answers, and (if GRADIENT) the
-// gradient in place of the logits: (softmax − one-hot) / B. Grid: (tasks).
+// gradient in place of the logits: (softmax − one-hot) / B. A row is the last of ROW_STEP ones.
+// Grid: (tasks). Needs lib/inner_step.wgsl.
 
 @group(0) @binding(0) var<uniform> inner: InnerStep;
-@group(0) @binding(1) var<storage, read_write> logits: array<vec4<f32>>;   // [T, B, OUT4]
-@group(0) @binding(2) var<storage, read> labels: array<u32>;               // [T, B]
+@group(0) @binding(1) var<storage, read_write> logits: array<vec4<f32>>;   // [G, B, ROW_STEP, OUT4]
+@group(0) @binding(2) var<storage, read> labels: array<u32>;               // [G, B, ROW_STEP]
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;         // [T, STEPS]
 @group(0) @binding(4) var<storage, read_write> hits: array<f32>;           // [T, STEPS]
 
@@ -21,8 +22,9 @@ fn load(place: u32, column: u32) -> vec4<f32> {
 
 // Loss and hit (1 or 0) of one row.
 fn row_loss(task: u32, row: u32) -> vec2<f32> {
-    let place = (task * BATCH + row) * OUT4;
-    let label = labels[task * BATCH + row];
+    let number = (task * BATCH + row + 1u) * ROW_STEP - 1u;
+    let place = number * OUT4;
+    let label = labels[number];
     var highest = LOWEST;
     var before = LOWEST;    // the highest logit of the classes before the label
     var own = 0.0;
@@ -65,7 +67,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < min(64u, BATCH); i++) {
             total += partial[i];
         }
-        losses[task * STEPS + inner.index] = SCALE * total.x;
-        hits[task * STEPS + inner.index] = SCALE * total.y;
+        losses[(inner.first_task + task) * STEPS + inner.index] = SCALE * total.x;
+        hits[(inner.first_task + task) * STEPS + inner.index] = SCALE * total.y;
     }
 }

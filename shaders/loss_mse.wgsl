@@ -1,9 +1,10 @@
 // Mean squared error over batch and outputs, and (if GRADIENT) its gradient in place of the
-// predictions: 2 (p − y) / (B · OUTPUTS). Grid: (tasks).
+// predictions: 2 (p − y) / (B · OUTPUTS). A row is the last of ROW_STEP ones. Grid: (tasks).
+// Needs lib/inner_step.wgsl.
 
 @group(0) @binding(0) var<uniform> inner: InnerStep;
-@group(0) @binding(1) var<storage, read_write> predictions: array<vec4<f32>>;   // [T, B, OUT4]
-@group(0) @binding(2) var<storage, read> targets: array<vec4<f32>>;             // [T, B, OUT4]
+@group(0) @binding(1) var<storage, read_write> predictions: array<vec4<f32>>;   // [G, B, ROW_STEP, OUT4]
+@group(0) @binding(2) var<storage, read> targets: array<vec4<f32>>;             // [G, B, ROW_STEP, OUT4]
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;              // [T, STEPS]
 @group(0) @binding(4) var<storage, read_write> hits: array<f32>;                // [T, STEPS], unused
 
@@ -16,7 +17,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let task = group.x;
     var sum = 0.0;
     for (var i = lane; i < BATCH * OUT4; i += 64u) {
-        let place = task * BATCH * OUT4 + i;
+        let number = (task * BATCH + i / OUT4 + 1u) * ROW_STEP - 1u;
+        let place = number * OUT4 + i % OUT4;
         let error = predictions[place] - targets[place];
         sum += dot(error, error);
         if (GRADIENT == 1u) {
@@ -30,6 +32,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = 0u; i < min(64u, BATCH * OUT4); i++) {
             total += partial[i];
         }
-        losses[task * STEPS + inner.index] = SCALE * total;
+        losses[(inner.first_task + task) * STEPS + inner.index] = SCALE * total;
     }
 }

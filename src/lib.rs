@@ -24,6 +24,7 @@
 //! # Ok::<(), reptile::Error>(())
 //! ```
 
+mod atomic;
 pub mod cli;
 pub mod error;
 pub mod gpu;

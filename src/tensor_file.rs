@@ -107,14 +107,6 @@ pub(crate) fn serialize(
     metadata: &BTreeMap<String, String>,
     tensors: &BTreeMap<String, Floats>,
 ) -> Vec<u8> {
-    #[derive(Serialize)]
-    struct Header<'a> {
-        #[serde(rename = "__metadata__")]
-        metadata: &'a BTreeMap<String, String>,
-        #[serde(flatten)]
-        tensors: BTreeMap<&'a str, TensorInfo>,
-    }
-
     let mut end = 0;
     let infos = tensors.iter().map(|(name, (shape, values))| {
         let start = end;
@@ -123,16 +115,32 @@ pub(crate) fn serialize(
             TensorInfo { dtype: Dtype::F32, shape: shape.clone(), data_offsets: (start, end) };
         (name.as_str(), info)
     });
-    let header = Header { metadata, tensors: infos.collect() };
-    let mut text = serde_json::to_vec(&header).expect("strings and integers are valid JSON");
-    text.resize(text.len().next_multiple_of(PREFIX), b' ');
-
-    let mut bytes = Vec::with_capacity(PREFIX + text.len() + end);
-    bytes.extend((text.len() as u64).to_le_bytes());
-    bytes.extend(text);
+    let mut bytes = header(metadata, infos.collect());
+    bytes.reserve_exact(end);
     for (_, values) in tensors.values() {
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     }
+    bytes
+}
+
+/// What stands before the data of `tensors`.
+pub(crate) fn header(
+    metadata: &BTreeMap<String, String>,
+    tensors: BTreeMap<&str, TensorInfo>,
+) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Header<'a> {
+        #[serde(rename = "__metadata__")]
+        metadata: &'a BTreeMap<String, String>,
+        #[serde(flatten)]
+        tensors: BTreeMap<&'a str, TensorInfo>,
+    }
+
+    let header = Header { metadata, tensors };
+    let mut text = serde_json::to_vec(&header).expect("strings and integers are valid JSON");
+    text.resize(text.len().next_multiple_of(PREFIX), b' ');
+    let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(text);
     bytes
 }
 

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{activation, assert_close, devices, for_random, integers, network, numbers, widen};
+use common::{
+    activation, assert_close, devices, for_random, image_network, integers, network, numbers, widen,
+};
 use proptest::prelude::*;
 use reptile::gpu::Gpu;
 use reptile::kernels::InnerRule;
@@ -20,10 +22,8 @@ const FAST: [&str; 2] = ["plain", "baseline"];
 /// An adaptation of some tasks of rows.
 #[derive(Clone, Debug)]
 struct Case {
-    inputs: usize,
-    hidden: Vec<(usize, Activation)>,
-    outputs: usize,
-    loss: Loss,
+    model: Model,
+    transductive: bool,
     adam: Option<f32>,
     weight_decay: f32,
     tasks: usize,
@@ -35,10 +35,6 @@ struct Case {
 }
 
 impl Case {
-    fn model(&self) -> Model {
-        network(self.inputs, &self.hidden, self.outputs, self.loss)
-    }
-
     fn rule(&self) -> InnerRule {
         self.adam.map_or(InnerRule::Sgd, |beta1| InnerRule::Adam {
             beta1,
@@ -52,15 +48,15 @@ impl Case {
     }
 
     fn x(&self) -> Vec<f32> {
-        numbers(self.seed, self.tasks * self.support * self.inputs)
+        numbers(self.seed, self.tasks * self.support * self.model.inputs())
     }
 
     fn values(&self) -> Vec<f32> {
-        numbers(self.seed + 1, self.tasks * self.support * self.outputs)
+        numbers(self.seed + 1, self.tasks * self.support * self.model.outputs())
     }
 
     fn labels(&self) -> Vec<u32> {
-        integers(self.seed + 1, self.tasks * self.support, self.outputs)
+        integers(self.seed + 1, self.tasks * self.support, self.model.outputs())
     }
 
     fn order(&self) -> Vec<u32> {
@@ -68,7 +64,7 @@ impl Case {
     }
 
     fn query(&self) -> Vec<f32> {
-        numbers(self.seed + 3, self.tasks * self.queries * self.inputs)
+        numbers(self.seed + 3, self.tasks * self.queries * self.model.inputs())
     }
 }
 
@@ -80,7 +76,7 @@ struct Results<T> {
 }
 
 fn on_device(gpu: &Gpu, case: &Case, plan: PlanKind) -> Option<Results<f32>> {
-    let model = case.model();
+    let model = &case.model;
     let setup = AdaptationSetup {
         model: model.clone(),
         rule: case.rule(),
@@ -99,7 +95,7 @@ fn on_device(gpu: &Gpu, case: &Case, plan: PlanKind) -> Option<Results<f32>> {
         phase: Phase::Adapt,
         seed: 0,
         scored: false,
-        transductive: false,
+        transductive: case.transductive,
     };
     let mut adaptation = match Adaptation::new(gpu, setup, case.tasks) {
         Ok(adaptation) => adaptation,
@@ -112,13 +108,13 @@ fn on_device(gpu: &Gpu, case: &Case, plan: PlanKind) -> Option<Results<f32>> {
         adam_steps: 0,
     });
     let tasks = adaptation.tasks();
-    tasks.upload_support_x(gpu, &model, &case.x());
-    match case.loss {
-        Loss::Mse => tasks.upload_support_values(gpu, &model, &case.values()),
+    tasks.upload_support_x(gpu, model, &case.x());
+    match case.model.loss() {
+        Loss::Mse => tasks.upload_support_values(gpu, model, &case.values()),
         Loss::CrossEntropy => tasks.upload_support_labels(gpu, &case.labels()),
     }
     tasks.upload_order(gpu, &case.order());
-    tasks.upload_query_x(gpu, &model, &case.query());
+    tasks.upload_query_x(gpu, model, &case.query());
     adaptation.run(0).unwrap();
     let [_, outputs] = adaptation.query_outputs().unwrap();
     Some(Results {
@@ -128,8 +124,21 @@ fn on_device(gpu: &Gpu, case: &Case, plan: PlanKind) -> Option<Results<f32>> {
     })
 }
 
+/// The predictions of one task's queries, in one batch or each in one with the support set.
+fn predictions(case: &Case, parameters: &[f64], support: &[f64], query: &[f64]) -> Vec<f64> {
+    let (model, outputs) = (&case.model, case.model.outputs());
+    if case.transductive || !model.has_batch_statistics() {
+        return forward(model, parameters, query);
+    }
+    let alone = |query: &[f64]| {
+        let rows = forward(model, parameters, &[support, query].concat());
+        rows[rows.len() - outputs..].to_vec()
+    };
+    query.chunks_exact(model.inputs()).flat_map(alone).collect()
+}
+
 fn in_float64(case: &Case) -> Results<f64> {
-    let model = case.model();
+    let model = &case.model;
     let theta = widen(&model.initial(case.seed));
     let optimizer = case.adam.map_or(InnerOptimizer::Sgd, |beta1| InnerOptimizer::Adam {
         beta1: beta1.to_string().parse().unwrap(),
@@ -146,22 +155,23 @@ fn in_float64(case: &Case) -> Results<f64> {
     let mut results = Results { parameters: vec![], losses: vec![], outputs: vec![] };
     for task in 0..case.tasks {
         let own = |width: usize| task * case.support * width..(task + 1) * case.support * width;
-        let targets = match case.loss {
-            Loss::Mse => Targets::Values(&values[own(case.outputs)]),
+        let targets = match case.model.loss() {
+            Loss::Mse => Targets::Values(&values[own(case.model.outputs())]),
             Loss::CrossEntropy => Targets::Labels(&labels[own(1)]),
         };
         let steps = case.steps * case.batch;
         let task_data = Task {
-            x: &x[own(case.inputs)],
+            x: &x[own(case.model.inputs())],
             targets,
             order: &order[task * steps..(task + 1) * steps],
             batch: case.batch,
             tail: 0,
         };
         let state = OptimizerState::zeros(theta.len());
-        let adapted = inner_loop(&model, &theta, state, inner, &task_data);
-        let queries = case.queries * case.inputs;
-        let outputs = forward(&model, &adapted.parameters, &query[task * queries..][..queries]);
+        let adapted = inner_loop(model, &theta, state, inner, &task_data);
+        let queries = case.queries * case.model.inputs();
+        let query = &query[task * queries..][..queries];
+        let outputs = predictions(case, &adapted.parameters, task_data.x, query);
         results.parameters.extend(adapted.parameters);
         results.losses.extend(adapted.losses);
         results.outputs.extend(outputs);
@@ -187,7 +197,7 @@ fn check(case: &Case, modes: &[&str], fused_fits: bool) {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let network = (
+    let shape = (
         1..20_usize,
         proptest::collection::vec((1..70_usize, activation()), 1..4),
         2..8_usize,
@@ -198,14 +208,12 @@ fn case() -> impl Strategy<Value = Case> {
         prop_oneof![Just(1.0_f32), Just(0.99_f32)],
     );
     let sizes = (1..6_usize, 1..15_usize, 1..6_usize, 1..7_usize, 1..14_usize);
-    (network, learner, sizes, 0..1000_u64).prop_map(
+    (shape, learner, sizes, 0..1000_u64).prop_map(
         |((inputs, hidden, outputs, loss), (adam, weight_decay), sizes, seed)| {
             let (tasks, support, queries, steps, batch) = sizes;
             Case {
-                inputs,
-                hidden,
-                outputs,
-                loss,
+                model: network(inputs, &hidden, outputs, loss),
+                transductive: false,
                 adam,
                 weight_decay,
                 tasks,
@@ -227,10 +235,8 @@ fn random_networks_agree_with_float64_in_both_plans() {
 /// The sine network of the paper's authors, 32 steps.
 fn sine_case() -> Case {
     Case {
-        inputs: 1,
-        hidden: vec![(64, Activation::Tanh), (64, Activation::Tanh)],
-        outputs: 1,
-        loss: Loss::Mse,
+        model: network(1, &[(64, Activation::Tanh), (64, Activation::Tanh)], 1, Loss::Mse),
+        transductive: false,
         adam: None,
         weight_decay: 1.0,
         tasks: 3,
@@ -260,21 +266,59 @@ fn fused_and_layered_agree_to_one_part_in_100000_after_32_steps() {
 
 #[test]
 fn wide_narrow_and_linear_networks_and_large_batches_agree_with_float64() {
-    let wide = Case { hidden: vec![(128, Activation::Relu)], steps: 4, ..sine_case() };
-    check(&wide, &ALL, true);
-    let narrow = Case { hidden: vec![(20, Activation::Tanh)], steps: 4, ..sine_case() };
-    check(&narrow, &ALL, true);
-    let linear = Case { hidden: vec![], inputs: 9, outputs: 3, steps: 4, ..sine_case() };
-    check(&linear, &ALL, true);
+    let case = |inputs, hidden: &[_], outputs| Case {
+        model: network(inputs, hidden, outputs, Loss::Mse),
+        steps: 4,
+        ..sine_case()
+    };
+    check(&case(1, &[(128, Activation::Relu)], 1), &ALL, true);
+    check(&case(1, &[(20, Activation::Tanh)], 1), &ALL, true);
+    check(&case(9, &[], 3), &ALL, true);
+    let hidden = [(40, Activation::Relu), (30, Activation::Tanh)];
     let large = Case {
-        inputs: 50,
-        hidden: vec![(40, Activation::Relu), (30, Activation::Tanh)],
-        outputs: 10,
-        loss: Loss::CrossEntropy,
+        model: network(50, &hidden, 10, Loss::CrossEntropy),
         support: 120,
         batch: 100,
         steps: 3,
         ..sine_case()
     };
     check(&large, &FAST, false);
+}
+
+#[test]
+fn random_networks_for_images_agree_with_float64() {
+    let sizes = (1..4_usize, 2..8_usize, 1..4_usize, 1..4_usize, 2..7_usize);
+    let adam = prop_oneof![Just(None), Just(Some(0.0_f32)), Just(Some(0.9_f32))];
+    let strategy = (image_network(), any::<bool>(), adam, sizes, 0..1000_u64);
+    let case = strategy.prop_map(|(model, transductive, adam, sizes, seed)| {
+        let (tasks, support, queries, steps, batch) = sizes;
+        let weight_decay = 1.0;
+        Case {
+            model,
+            transductive,
+            adam,
+            weight_decay,
+            tasks,
+            support,
+            queries,
+            steps,
+            batch,
+            seed,
+        }
+    });
+    for_random(10, case, |case| check(case, &FAST, false));
+}
+
+/// Some drivers end loops after 65,535 rounds: long inner loops are cut into several dispatches.
+#[test]
+fn long_inner_loops_agree_in_both_plans() {
+    let case = Case { steps: 4000, tasks: 1, batch: 2, weight_decay: 0.999, ..sine_case() };
+    for device in devices().iter().filter(|device| FAST.contains(&device.mode)) {
+        let layered = on_device(&device.gpu, &case, PlanKind::Layered).unwrap();
+        let fused = on_device(&device.gpu, &case, PlanKind::Fused).unwrap();
+        let what = format!("fused against layered, {}", device.name);
+        assert_close(&what, &fused.parameters, &widen(&layered.parameters), 2e-3);
+        assert_close(&what, &fused.losses[..64], &widen(&layered.losses[..64]), 1e-4);
+        assert!(fused.losses[case.steps - 1] != 0.0, "the last step was done, {what}");
+    }
 }

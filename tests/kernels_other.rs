@@ -3,21 +3,18 @@
 mod common;
 
 use common::{
-    Device, assert_close, devices, for_random, integers, layer_shape, network, numbers, one_step,
+    Device, assert_close, devices, for_random, integers, layer_shape, numbers, one_step,
     padded_rows, play, room, run_steps, upload, widen, without_padding,
 };
 use reptile::gpu::Recording;
 use reptile::kernels::{
-    Axis, ImageBatch, InnerStep, InnerSteps, LossCall, OuterRule, OuterUpdate, RunStep, broadcast,
-    gather_images, gather_rows, loss, mean_state, outer_update,
+    Axis, LossCall, OuterRule, OuterUpdate, RunStep, broadcast, loss, mean_state, outer_update,
 };
 use reptile::model::Loss;
-use reptile::reference::gather;
 use reptile::reference::losses::{loss_cross_entropy, loss_mse};
 use reptile::reference::network::accuracy;
 use reptile::reference::optimizer::{OptimizerState, OuterOptimizer, outer_update as outer_twin};
 use reptile::rng::Phase;
-use reptile::tasks::{Batches, Bits, ImageClass, ImageSet};
 
 const TOLERANCE: f64 = 2e-5;
 
@@ -44,6 +41,7 @@ fn losses_agree_with_float64() {
                     loss: kind,
                     tasks,
                     batch,
+                    row_step: 1,
                     outputs,
                     steps: 1,
                     gradient: true,
@@ -183,109 +181,5 @@ fn state_is_averaged_and_sets_are_handed_out() {
             .collect();
         let got: Vec<f32> = gpu.read(&copies, 0, 6 * length).unwrap();
         assert_close(name, &got, &wanted, TOLERANCE);
-    }
-}
-
-#[test]
-fn rows_are_gathered_as_the_order_says() {
-    for Device { name, gpu, .. } in devices().iter() {
-        let model = network(5, &[], 3, Loss::CrossEntropy);
-        let batches = Batches { way: 1, group: 9, tail: 0, steps: 4, batch: 6, replacement: false };
-        let (tasks, batch) = (3, 6);
-        let (x, y) = (numbers(1, tasks * 9 * 5), integers(2, tasks * 9, 3));
-        let order = integers(3, tasks * 24, 9);
-        let given = upload(gpu, &padded_rows(&x, 5));
-        let labels = gpu.storage_with("labels", &y).unwrap();
-        let order_buffer = gpu.storage_with("order", &order).unwrap();
-        let (to_x, to_y) = (room(gpu, tasks * batch * 8), room(gpu, tasks * batch));
-        let step = InnerStep { index: 2, order_start: 12, last: 0, unused: 0 };
-        let inner = InnerSteps::new(gpu, &[step]).unwrap();
-        let mut out = Recording::default();
-        gather_rows(
-            gpu,
-            &mut out,
-            &model,
-            &batches,
-            [tasks, batch],
-            (&inner, 0),
-            &order_buffer,
-            [&given, &labels],
-            [&to_x, &to_y],
-        )
-        .unwrap();
-        play(gpu, &out, 0);
-        let got = without_padding(&gpu.read(&to_x, 0, tasks * batch * 8).unwrap(), 5);
-        let got_labels: Vec<u32> = gpu.read(&to_y, 0, tasks * batch).unwrap();
-        for task in 0..tasks {
-            let indices = &order[task * 24 + 12..][..batch];
-            let rows = gather::gather_rows(&x[task * 45..][..45], 5, indices);
-            let labels = gather::gather_rows(&y[task * 9..][..9], 1, indices);
-            assert_eq!(got[task * batch * 5..][..batch * 5], rows, "{name}");
-            assert_eq!(got_labels[task * batch..][..batch], labels, "{name}");
-        }
-    }
-}
-
-#[test]
-fn images_are_gathered_turned_and_scaled() {
-    for Device { name, gpu, .. } in devices().iter() {
-        for (bits, channels) in [(Bits::One, 1), (Bits::Eight, 3)] {
-            let (side, count) = (7, 11);
-            let mut set = ImageSet {
-                width: side,
-                height: side,
-                channels,
-                bits,
-                words: Vec::new(),
-                classes: vec![ImageClass { name: "all".into(), first_image: 0, images: count }],
-            };
-            set.words = integers(1, count as usize * set.words_per_image(), usize::MAX >> 32);
-            let (tasks, examples, batch) = (2, 8, 5);
-            let picks = integers(2, tasks * examples, count as usize);
-            let turns = integers(3, tasks * examples, 4);
-            let stored: Vec<u32> =
-                picks.iter().zip(&turns).map(|(image, turn)| image | turn << 30).collect();
-            let order = integers(4, tasks * 20, examples);
-            let pixels = set.pixels();
-            let rows = tasks * batch * pixels.next_multiple_of(4);
-            let buffers = [&order, &stored, &set.words]
-                .map(|values| gpu.storage_with("test", values).unwrap());
-            let (x, labels) = (room(gpu, rows), room(gpu, tasks * batch));
-            let step = InnerStep { index: 0, order_start: 10, last: 0, unused: 0 };
-            let inner = InnerSteps::new(gpu, &[step]).unwrap();
-            for order_len in [Some(20), None] {
-                let call = ImageBatch {
-                    shape: [channels, side, side],
-                    bits: bits.count(),
-                    words_per_image: set.words_per_image(),
-                    tasks,
-                    batch,
-                    examples,
-                    per_class: 2,
-                    order_len,
-                };
-                let mut out = Recording::default();
-                let [order_buffer, numbers_buffer, words] = &buffers;
-                let sources = [order_buffer, numbers_buffer, words];
-                gather_images(gpu, &mut out, &call, (&inner, 0), sources, [&x, &labels]).unwrap();
-                play(gpu, &out, 0);
-                let got = without_padding(&gpu.read(&x, 0, rows).unwrap(), pixels);
-                let got_labels: Vec<u32> = gpu.read(&labels, 0, tasks * batch).unwrap();
-                for row in 0..tasks * batch {
-                    let (task, b) = (row / batch, row % batch);
-                    let example = match order_len {
-                        Some(length) => order[task * length + 10 + b] as usize,
-                        None => b,
-                    };
-                    let pick = task * examples + example;
-                    let wanted: Vec<f64> = (0..pixels)
-                        .map(|i| f64::from(set.pixel(picks[pick] as usize, turns[pick] as u8, i)))
-                        .collect();
-                    let what = format!("{bits:?}, order {order_len:?}, row {row}, {name}");
-                    assert_close(&what, &got[row * pixels..][..pixels], &wanted, 1e-6);
-                    assert_eq!(got_labels[row], example as u32 / 2, "{what}");
-                }
-            }
-        }
     }
 }

@@ -3,5 +3,5 @@ struct InnerStep {
     index: u32,         // k: the step inside the inner loop
     order_start: u32,   // where its minibatch starts in a task's order
     last: u32,          // 1 if no step of the same segment follows
-    unused: u32,
+    first_task: u32,    // the task of the first batch: tasks may be taken in chunks
 }

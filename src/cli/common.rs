@@ -12,7 +12,6 @@ use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
 use crate::meta::Snapshot;
 use crate::run::checkpoint::{Checkpoint, Header};
 use crate::run::{Config, Job, RunDirectory, directory, snapshot_of};
-use crate::tasks::TaskSpec;
 
 /// The device flags.
 #[derive(Clone, Debug, Args)]
@@ -142,8 +141,8 @@ impl Stored {
         let header = Checkpoint::load_header(&file)?;
         let origin = file.display().to_string();
         let mut config = Config::from_toml(&header.config, &origin)?;
-        if let (Some(data), TaskSpec::Omniglot(spec)) = (data, &mut config.tasks) {
-            spec.data = Some(data.to_path_buf());
+        if let (Some(data), Some(place)) = (data, config.tasks.data_mut()) {
+            *place = Some(data.to_path_buf());
         }
         Ok(Self { file, config, header })
     }

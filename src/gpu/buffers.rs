@@ -25,6 +25,11 @@ impl Memory {
         self.entries.iter().map(|(_, bytes)| bytes).sum()
     }
 
+    /// Bytes of the largest buffer.
+    pub fn largest(&self) -> u64 {
+        self.entries.iter().map(|(_, bytes)| *bytes).max().unwrap_or(0)
+    }
+
     /// Refuses a job with a buffer that the device cannot bind.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! What a device can do, as far as kernels choose their variant by it.
 
+use crate::error::{Error, Result};
+
 /// The capability profile: the key by which kernel variants are chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
@@ -13,6 +15,9 @@ pub struct Profile {
     pub largest_binding: u64,
     /// The largest number of workgroups along one grid axis.
     pub largest_grid: u32,
+    /// How many rounds all loops of an invocation may take together, where the driver ends loops:
+    /// Mesa's llvmpipe and lavapipe do so after 65,535, without a word.
+    pub loop_rounds: Option<usize>,
 }
 
 impl Profile {
@@ -27,7 +32,22 @@ impl Profile {
             workgroup_memory: limits.max_compute_workgroup_storage_size,
             largest_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             largest_grid: limits.max_compute_workgroups_per_dimension,
+            loop_rounds: info.name.contains("llvmpipe").then_some(60_000),
         }
+    }
+
+    /// Refuses a kernel whose loops the driver would end early. `rounds` counts all loops of an
+    /// invocation; `key` names the setting to lower.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn check_rounds(&self, kernel: &str, rounds: usize, key: &str) -> Result<()> {
+        let Some(most) = self.loop_rounds.filter(|most| rounds > *most) else { return Ok(()) };
+        let message = format!(
+            "the kernel `{kernel}` would take {rounds} rounds of its loops, but this device's driver \
+             (Mesa's software Vulkan) ends them after {most}; lower it, or use another device"
+        );
+        Err(Error::config(key, message))
     }
 
     /// Lanes for the kernels that give a whole subgroup to one tile or task and pass values by

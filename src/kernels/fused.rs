@@ -6,9 +6,9 @@ use crate::gpu::{Gpu, Profile, Recording, Source};
 use crate::kernels::gather_rows::targets;
 use crate::kernels::{
     ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, RunSteps, activation_kind,
-    broadcast, call, vectors,
+    broadcast, call, fused_loss, vectors,
 };
-use crate::model::{Activation, Layer, Loss, Model};
+use crate::model::{Activation, Layer, Model};
 use crate::tasks::{Batches, Segment};
 
 /// Activations that a lane may keep in registers, in vectors.
@@ -56,7 +56,7 @@ pub struct FusedLoop<'a> {
 }
 
 fn variant(profile: &Profile, model: &Model, rule: InnerRule, batch: usize) -> Option<Variant> {
-    if model.outputs() > LARGEST_OUTPUTS {
+    if !model.is_dense() || model.outputs() > LARGEST_OUTPUTS {
         return None;
     }
     if let (Some(lanes), InnerRule::Sgd) = (profile.broadcast_lanes(), rule) {
@@ -86,9 +86,41 @@ fn uses_gelu(model: &Model) -> bool {
     model.layers().iter().any(|layer| layer.activation == Activation::Gelu)
 }
 
-/// Whether a device can run `model` with minibatches of `batch` as one dispatch.
-pub fn fused_fits(profile: &Profile, model: &Model, rule: InnerRule, batch: usize) -> bool {
-    variant(profile, model, rule, batch).is_some()
+/// How many inner steps of `model` with minibatches of `batch` the device can run as one dispatch; 0
+/// if the network does not fit.
+pub fn fused_steps(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> usize {
+    let profile = gpu.profile();
+    let Some(variant) = variant(profile, model, rule, batch) else { return 0 };
+    let Some(most) = profile.loop_rounds else { return usize::MAX };
+    if gpu.options().rolled {
+        // Every loop counts then; this is for tests of the text.
+        return 32;
+    }
+    let (before, step) = rounds(model, batch, variant);
+    most.saturating_sub(before) / step
+}
+
+/// Rounds of the loops of one invocation before the first step and in each step.
+fn rounds(model: &Model, batch: usize, variant: Variant) -> (usize, usize) {
+    let layers = model.layers();
+    match variant {
+        Variant::Subgroup(lanes) => {
+            let step = 2 * model.inputs() + 2 * lanes * layers.len() + 1;
+            (model.packed_len() / 4 / lanes + 1, step)
+        }
+        Variant::Workgroup => {
+            let groups = batch.div_ceil(ROWS.min(batch));
+            let per_lane = |items: usize| items.div_ceil(64);
+            let layer = |layer: &Layer| {
+                let [ins, outs] = [vectors(layer.inputs()), vectors(layer.outputs())];
+                per_lane(outs * groups) * (ins + 1)
+                    + per_lane(ins * groups) * (outs + 1)
+                    + per_lane((ins + 1) * outs) * (batch + 1)
+            };
+            let head = per_lane(batch) * (3 * model.outputs() + 2) + batch + 1;
+            (0, layers.iter().map(layer).sum::<usize>() + head)
+        }
+    }
 }
 
 /// Records a fused inner loop.
@@ -97,7 +129,7 @@ pub fn fused_fits(profile: &Profile, model: &Model, rule: InnerRule, batch: usiz
 /// See [`call`].
 ///
 /// # Panics
-/// If the network does not fit ([`fused_fits`]).
+/// If the network does not fit ([`fused_steps`]).
 pub fn fused(
     gpu: &Gpu,
     recording: &mut Recording,
@@ -113,15 +145,11 @@ pub fn fused(
 
 /// What both kernels share.
 fn source(name: &'static str, text: &'static str, c: &FusedLoop<'_>) -> Source {
-    let loss = match c.model.loss() {
-        Loss::Mse => include_str!("../../shaders/lib/fused_loss_mse.wgsl"),
-        Loss::CrossEntropy => include_str!("../../shaders/lib/fused_loss_cross_entropy.wgsl"),
-    };
     Source::new(name, text)
         .library(RUN_STEP)
         .library(ACTIVATION)
         .library(targets(c.model).0)
-        .library(loss)
+        .library(fused_loss(c.model.loss()))
         .constant("TASKS_PER_RUN", c.axis.per_run)
         .constant("STRIDE", c.model.packed_len() / 4)
         .constant("BATCH", c.segment.batch)

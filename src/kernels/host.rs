@@ -79,10 +79,20 @@ impl RunSteps {
     /// # Errors
     /// [`crate::Error::Limit`] if the device has no room for it.
     pub fn new(gpu: &Gpu, runs: usize, slots: usize) -> Result<Self> {
-        let alignment = u64::from(gpu.device().limits().min_storage_buffer_offset_alignment);
-        let stride = ((runs * size_of::<RunStep>()) as u64).next_multiple_of(alignment.max(16));
+        let stride = Self::stride(gpu, runs);
         let buffer = gpu.storage("iteration settings", stride * slots as u64)?;
         Ok(Self { buffer, runs, stride, slots })
+    }
+
+    /// Bytes of a ring of `slots` for `runs` runs.
+    pub fn bytes(gpu: &Gpu, runs: usize, slots: usize) -> u64 {
+        Self::stride(gpu, runs) * slots as u64
+    }
+
+    /// Bytes of a slot.
+    fn stride(gpu: &Gpu, runs: usize) -> u64 {
+        let alignment = u64::from(gpu.device().limits().min_storage_buffer_offset_alignment);
+        ((runs * size_of::<RunStep>()) as u64).next_multiple_of(alignment.max(16))
     }
 
     /// Number of slots.
@@ -119,7 +129,8 @@ pub struct InnerStep {
     pub index: u32,
     pub order_start: u32,
     pub last: u32,
-    pub unused: u32,
+    /// The task of the first batch: tasks may be taken in chunks.
+    pub first_task: u32,
 }
 
 /// The [`InnerStep`]s of a plan, written once.

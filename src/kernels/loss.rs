@@ -11,6 +11,8 @@ pub struct LossCall<'a> {
     pub loss: Loss,
     pub tasks: usize,
     pub batch: usize,
+    /// A row is the last of so many ones of the outputs and targets.
+    pub row_step: usize,
     /// Predictions or logits of one example.
     pub outputs: usize,
     /// Columns of `losses`.
@@ -19,9 +21,9 @@ pub struct LossCall<'a> {
     pub gradient: bool,
     /// Names the column of `losses`.
     pub inner: (&'a InnerSteps, usize),
-    /// `[T, B, outputs]`, padded.
+    /// `[T, B, row_step, outputs]`, padded.
     pub outputs_buffer: &'a wgpu::Buffer,
-    /// `[T, B, outputs]` padded numbers, or `[T, B]` labels.
+    /// `[T, B, row_step, outputs]` padded numbers, or `[T, B, row_step]` labels.
     pub targets: &'a wgpu::Buffer,
     /// [T, steps]: mean loss.
     pub losses: &'a wgpu::Buffer,
@@ -43,6 +45,7 @@ pub fn loss(gpu: &Gpu, recording: &mut Recording, c: &LossCall<'_>) -> Result<()
     let source = source
         .library(INNER_STEP)
         .constant("BATCH", c.batch)
+        .constant("ROW_STEP", c.row_step)
         .constant("OUTPUTS", c.outputs)
         .constant("OUT4", vectors(c.outputs))
         .constant("STEPS", c.steps)

@@ -1,35 +1,46 @@
 //! One file per shader: its bindings, its constants, its variants, its place in a recording.
 
+mod batch_rows;
 mod broadcast;
 mod call;
-mod dense_backward;
-mod dense_forward;
-mod dense_update;
 mod fused;
 mod gather_images;
 mod gather_rows;
+mod head;
 mod host;
+mod inner_rule;
+mod layer_backward;
+mod layer_forward;
+mod layer_update;
 mod loss;
 mod mean_state;
+mod norm;
 mod outer_update;
+mod pool;
+mod product;
 mod sample;
 
+pub use batch_rows::BatchRows;
 pub use broadcast::broadcast;
 pub use call::{Argument, call};
-pub use dense_backward::dense_backward;
-pub use dense_forward::dense_forward;
-pub use dense_update::{InnerRule, InnerState, dense_update};
-pub use fused::{FusedLoop, fused, fused_fits};
-pub use gather_images::{ImageBatch, gather_images};
+pub use fused::{FusedLoop, fused, fused_steps};
+pub use gather_images::{ImageShape, gather_images};
 pub use gather_rows::gather_rows;
+pub use head::{head, head_fits};
 pub use host::{Axis, InnerStep, InnerSteps, RunStep, RunSteps};
+pub use inner_rule::{InnerRule, InnerState, Update};
+pub use layer_backward::layer_backward;
+pub use layer_forward::layer_forward;
+pub use layer_update::layer_update;
 pub use loss::{LossCall, loss};
 pub use mean_state::mean_state;
+pub use norm::{norm_backward, norm_forward};
 pub use outer_update::{OuterRule, OuterUpdate, outer_update};
+pub use pool::{pool_backward, pool_forward};
 pub use sample::{sample_episode, sample_order, sample_sine};
 
 use crate::gpu::Source;
-use crate::model::{Activation, Layer};
+use crate::model::{Activation, Loss};
 
 /// Invocations of the kernels that walk over vectors.
 const BLOCK: usize = 64;
@@ -57,69 +68,52 @@ pub fn vectors(n: usize) -> usize {
     n.div_ceil(4)
 }
 
-/// How a dense layer's product is cut into tiles on a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tiling {
-    /// A subgroup with so many lanes owns a tile; values go around by shuffles.
-    Subgroup(usize),
-    /// 64 invocations share a tile through workgroup memory.
-    Workgroup,
+/// Batches of examples that a kernel takes at once. Several may share a task's parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    /// Batches G.
+    pub count: usize,
+    /// Batches with the same parameters: batch g has those of task g / sharers.
+    pub sharers: usize,
+    /// Examples B of a batch.
+    pub examples: usize,
+    /// Vectors of a parameter set.
+    pub stride: usize,
+    /// The inner step; it names the first batch's task.
+    pub inner: (&'a InnerSteps, usize),
 }
 
-impl Tiling {
-    fn of(gpu: &crate::gpu::Gpu) -> Self {
-        gpu.profile()
-            .broadcast_lanes()
-            .map_or(Self::Workgroup, |lanes| Self::Subgroup(lanes as usize))
-    }
-
-    /// The library of C = A · B with `rows` rows and `columns` vector columns, and the grid.
-    fn product(self, source: Source, rows: usize, columns: usize) -> (Source, [usize; 2]) {
-        match self {
-            Self::Subgroup(lanes) => {
-                let tiles = rows.div_ceil(32);
-                let tile_rows = rows.div_ceil(tiles);
-                let source = source
-                    .constant("LANES", lanes)
-                    .constant("ROWS", tile_rows)
-                    .library(include_str!("../../shaders/lib/product_subgroup.wgsl"));
-                (source, [tiles, columns.div_ceil(lanes)])
-            }
-            Self::Workgroup => {
-                let tile_rows = rows.div_ceil(8).min(4);
-                let source = source
-                    .constant("ROWS", tile_rows)
-                    .library(include_str!("../../shaders/lib/product_workgroup.wgsl"));
-                (source, [rows.div_ceil(8 * tile_rows), columns.div_ceil(8)])
-            }
-        }
-    }
-
-    /// The library of G = Aᵀ · B with `rows` row vectors and `columns` vector columns, and the grid.
-    fn outer(self, source: Source, rows: usize, columns: usize) -> (Source, [usize; 2]) {
-        match self {
-            Self::Subgroup(lanes) => {
-                let source = source
-                    .constant("LANES", lanes)
-                    .library(include_str!("../../shaders/lib/outer_subgroup.wgsl"));
-                (source, [rows.div_ceil(lanes.min(rows)), columns.div_ceil(lanes)])
-            }
-            Self::Workgroup => {
-                let source = source.library(include_str!("../../shaders/lib/outer_workgroup.wgsl"));
-                (source, [rows.div_ceil(8), columns.div_ceil(8)])
-            }
-        }
+impl<'a> Batch<'a> {
+    /// The inner step as an argument.
+    fn argument(&self) -> Argument<'a> {
+        Argument::Inner(self.inner.0, self.inner.1)
     }
 }
 
-/// The constants of one dense layer on `batch` rows; parameter sets are `stride` vectors long.
-fn dense_constants(source: Source, layer: &Layer, batch: usize, stride: usize) -> Source {
-    source
-        .constant("BATCH", batch)
-        .constant("IN4", vectors(layer.inputs()))
-        .constant("OUT4", vectors(layer.outputs()))
-        .constant("STRIDE", stride)
-        .constant("OFFSET", layer.packed_offset / 4)
+/// What a layer makes, `[G, B, …output]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Outputs<'a> {
+    pub h: &'a wgpu::Buffer,
+    /// Before the activation; written only if `keep_z`.
+    pub z: &'a wgpu::Buffer,
+    pub keep_z: bool,
+}
+
+/// What lies below a layer on the way back: its inputs and the activation that made them.
+#[derive(Clone, Copy, Debug)]
+pub struct Below<'a> {
+    pub activation: Activation,
+    pub h: &'a wgpu::Buffer,
+    /// Before the activation; read for GELU alone.
+    pub z: &'a wgpu::Buffer,
+}
+
+/// The loss of one row of outputs in registers, which become their gradient.
+fn fused_loss(loss: Loss) -> &'static str {
+    match loss {
+        Loss::Mse => include_str!("../../shaders/lib/fused_loss_mse.wgsl"),
+        Loss::CrossEntropy => include_str!("../../shaders/lib/fused_loss_cross_entropy.wgsl"),
+    }
 }
 
 /// A number of the configuration as its user wrote it: 0.999 and not the nearest f32 of it, so that

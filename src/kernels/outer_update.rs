@@ -67,6 +67,8 @@ pub fn outer_update(
     runs: &RunSteps,
     c: &OuterUpdate<'_>,
 ) -> Result<()> {
+    let rounds = c.axis.per_run * (1 + c.steps.div_ceil(BLOCK));
+    gpu.profile().check_rounds("outer_update", rounds, "outer.meta_batch")?;
     let source = Source::new("outer_update", include_str!("../../shaders/outer_update.wgsl"))
         .library(RUN_STEP)
         .constant("BLOCK", BLOCK)

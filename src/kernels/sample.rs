@@ -8,7 +8,18 @@ use crate::tasks::{Batches, SineSpec};
 
 /// Adds the sampler's libraries and the constants of the order, for a grid that covers `elements`
 /// elements; returns the source and the number of blocks.
-fn with_order(source: Source, axis: Axis, batches: &Batches, elements: usize) -> (Source, usize) {
+///
+/// # Errors
+/// [`crate::Error::Config`] if the driver would end the ranking of the elements early.
+fn with_order(
+    gpu: &Gpu,
+    source: Source,
+    axis: Axis,
+    batches: &Batches,
+    elements: usize,
+) -> Result<(Source, usize)> {
+    let rounds = 2 * batches.pool();
+    gpu.profile().check_rounds(source.name(), rounds, "support examples of a task")?;
     let block = elements.next_power_of_two().clamp(8, 64);
     let source = source
         .library(RUN_STEP)
@@ -23,7 +34,7 @@ fn with_order(source: Source, axis: Axis, batches: &Batches, elements: usize) ->
         .constant("TAKE", batches.take())
         .constant("ORDERED", batches.ordered())
         .constant("ORDER_STRIDE", batches.order_len());
-    (source, elements.div_ceil(block))
+    Ok((source, elements.div_ceil(block)))
 }
 
 /// Elements that the order's passes have to cover.
@@ -65,7 +76,7 @@ pub fn sample_sine(
         .constant("RANGE_LOW", spec.range[0])
         .constant("RANGE_HIGH", spec.range[1]);
     let elements = spec.points.max(ordered_elements(batches));
-    let (source, blocks) = with_order(source, axis, batches, elements);
+    let (source, blocks) = with_order(gpu, source, axis, batches, elements)?;
     let arguments = [
         Argument::Runs(runs),
         Argument::Out(order),
@@ -100,7 +111,7 @@ pub fn sample_episode(
         .constant("QUERIES", queries)
         .constant("DRAWS", batches.way.max(batches.group + queries));
     let elements = batches.way.max(ordered_elements(batches));
-    let (source, blocks) = with_order(source, axis, batches, elements);
+    let (source, blocks) = with_order(gpu, source, axis, batches, elements)?;
     let arguments = [
         Argument::Runs(runs),
         Argument::Out(order),
@@ -124,7 +135,7 @@ pub fn sample_order(
     order: &wgpu::Buffer,
 ) -> Result<()> {
     let source = Source::new("sample_order", include_str!("../../shaders/sample_order.wgsl"));
-    let (source, blocks) = with_order(source, axis, batches, ordered_elements(batches));
+    let (source, blocks) = with_order(gpu, source, axis, batches, ordered_elements(batches))?;
     let arguments = [Argument::Runs(runs), Argument::Out(order)];
     call(gpu, recording, &source, &arguments, [blocks, passes(batches), axis.tasks()])
 }

@@ -1,15 +1,15 @@
 //! Adapting to many tasks at once from given parameters: evaluation, and the user's own tasks.
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Recording, size_of_f32s};
+use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, RunStep, RunSteps, broadcast};
-use crate::meta::inner::{InnerLoop, Start, inner_memory};
-use crate::meta::query::QueryPass;
+use crate::meta::inner::{InnerLoop, Start, plan_memory};
+use crate::meta::query::{QueryBatches, QueryPass};
 use crate::meta::snapshot;
-use crate::meta::source::{Origin, TaskBuffers, read_rows};
+use crate::meta::source::{Origin, TaskBuffers};
 use crate::meta::spec::PlanKind;
 use crate::meta::trainer::Trainer;
-use crate::model::{Model, padded};
+use crate::model::Model;
 use crate::rng::Phase;
 use crate::tasks::Batches;
 
@@ -33,6 +33,16 @@ pub struct AdaptationSetup {
     /// Whether the queries of a task share one batch, and with it the statistics of batch-norms;
     /// otherwise each has a batch of its own with the task's support set.
     pub transductive: bool,
+}
+
+impl AdaptationSetup {
+    /// In which batches the queries of `tasks` tasks are predicted. Without batch statistics a query
+    /// does not depend on the others, and one batch is the least work.
+    fn query_batches(&self, tasks: usize) -> QueryBatches {
+        let alone = self.model.has_batch_statistics() && !self.transductive;
+        let queries = self.origin.queries(&self.batches);
+        QueryBatches { tasks, queries, support: alone.then(|| self.batches.support()) }
+    }
 }
 
 /// What every task starts from, canonical.
@@ -75,20 +85,29 @@ impl Adaptation {
     /// Tasks that one batch may hold on this device, at most `wanted`.
     pub fn batch_size(gpu: &Gpu, setup: &AdaptationSetup, wanted: usize) -> usize {
         const TOTAL: u64 = 1 << 30;
-        let queries = match &setup.origin {
-            Origin::Sine(spec) => spec.points,
-            Origin::Episodes { queries, .. } => setup.batches.way * queries,
-            Origin::Rows { queries, .. } => *queries,
-        };
-        let model = &setup.model;
-        let widths = model.layers().iter().flat_map(|l| [l.inputs_padded(), l.outputs_padded()]);
-        let widest = widths.max().unwrap_or(0);
-        let rows = queries.max(setup.batches.support()).max(setup.batches.batch);
-        let largest = model.packed_len().max(rows * widest).max(setup.batches.order_len());
-        let one = inner_memory(model, setup.rule, 1, setup.batches.batch)
-            + size_of_f32s(4 * rows * (widest + padded(model.inputs())));
-        let by_binding = gpu.profile().largest_binding / size_of_f32s(largest);
-        let most = by_binding.min(TOTAL / one).min(u64::from(gpu.profile().largest_grid));
+        let mut one = Memory::default();
+        let axis = Axis { runs: 1, per_run: 1 };
+        let segments = setup.batches.segments(false, usize::MAX);
+        // One task that does not fit is refused by `new`.
+        let _ = plan_memory(
+            &mut one,
+            gpu,
+            &setup.model,
+            setup.rule,
+            axis,
+            &segments,
+            PlanKind::Layered,
+        );
+        let queries = setup.query_batches(1);
+        let passes = 1 + usize::from(setup.scored);
+        for _ in 0..passes {
+            QueryPass::plan(&mut one, &setup.model, queries);
+        }
+        TaskBuffers::plan(&mut one, &setup.model, &setup.origin, axis, &setup.batches, queries);
+        let profile = gpu.profile();
+        let most = (profile.largest_binding / one.largest().max(1))
+            .min(TOTAL / one.total().max(1))
+            .min(u64::from(profile.largest_grid) / queries.per_task().max(1) as u64);
         wanted.min(most as usize).max(1)
     }
 
@@ -103,9 +122,9 @@ impl Adaptation {
         let buffers = TaskBuffers::new(gpu, model, origin, axis, batches, true)?;
         let inner = InnerLoop::new(gpu, model, setup.rule, &buffers, setup.plan, false, 0)?;
         let set = |name| gpu.storage(name, size_of_f32s(model.packed_len()));
-        let queries = buffers.queries();
+        let queries = setup.query_batches(tasks);
         let pass = |wanted: bool| -> Result<Option<QueryPass>> {
-            (wanted && queries > 0).then(|| QueryPass::new(gpu, model, tasks, queries)).transpose()
+            (wanted && queries.queries > 0).then(|| QueryPass::new(gpu, model, queries)).transpose()
         };
         let mut adaptation = Self {
             gpu: gpu.clone(),
@@ -131,7 +150,9 @@ impl Adaptation {
         self.tasks.record_sample(gpu, &mut out, &self.runs)?;
         let mut queries = None;
         if let Some(after) = &self.after {
-            queries = Some(self.tasks.record_queries(gpu, &mut out, model, after.step())?);
+            let batches = self.setup.query_batches(self.axis.per_run);
+            queries =
+                Some(self.tasks.record_queries(gpu, &mut out, model, batches, after.step())?);
         }
         if let (Some(before), Some([x, y])) = (&self.before, &queries) {
             let (vectors, theta) = (model.packed_len() / 4, &self.inner.theta);
@@ -286,10 +307,7 @@ impl Adaptation {
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn query_outputs(&self) -> Result<[Option<Vec<f32>>; 2]> {
         let read = |pass: &Option<QueryPass>| -> Result<Option<Vec<f32>>> {
-            let Some(pass) = pass else { return Ok(None) };
-            let rows = self.axis.per_run * self.tasks.queries();
-            let width = self.setup.model.outputs();
-            Ok(Some(read_rows(&self.gpu, pass.outputs(), rows, width)?))
+            pass.as_ref().map(|pass| pass.read_outputs(&self.gpu, &self.setup.model)).transpose()
         };
         Ok([read(&self.before)?, read(&self.after)?])
     }

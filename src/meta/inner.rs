@@ -3,24 +3,16 @@
 //! dispatch, for networks that fit).
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Recording, size_of_f32s};
+use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
-    Axis, FusedLoop, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, RunSteps, broadcast,
-    dense_backward, dense_forward, dense_update, fused, fused_fits, loss,
+    Axis, Batch, FusedLoop, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, RunSteps,
+    Update, broadcast, fused, fused_steps, head, head_fits, loss,
 };
-use crate::meta::source::TaskBuffers;
+use crate::meta::layers::{Keep, Layers};
+use crate::meta::source::{TaskBuffers, target_floats};
 use crate::meta::spec::PlanKind;
-use crate::model::{Loss, Model};
-use crate::tasks::Segment;
-
-/// One buffer a layer: activations before (GELU alone) and after, and the gradient by the inputs.
-#[derive(Debug)]
-struct LayerBuffers {
-    h: wgpu::Buffer,
-    z: wgpu::Buffer,
-    /// Gradient by this layer's outputs before the activation; the last layer's takes `h`'s place.
-    d: wgpu::Buffer,
-}
+use crate::model::Model;
+use crate::tasks::{Batches, Segment};
 
 /// The adapted parameter sets of a batch of tasks, and the dispatches that make them.
 #[derive(Debug)]
@@ -30,6 +22,8 @@ pub struct InnerLoop {
     axis: Axis,
     kind: PlanKind,
     segments: Vec<Segment>,
+    /// Tasks that the layered plan takes at a time.
+    chunk: usize,
     inner: InnerSteps,
     /// [T, packed]: the tasks' parameters.
     pub theta: wgpu::Buffer,
@@ -40,7 +34,7 @@ pub struct InnerLoop {
     /// [T, K]: the loss of each minibatch before its step.
     pub losses: wgpu::Buffer,
     hits: wgpu::Buffer,
-    layers: Vec<LayerBuffers>,
+    layers: Layers,
     work: u64,
     /// `[T, B, in]` and targets of one minibatch.
     batch: [wgpu::Buffer; 2],
@@ -73,33 +67,17 @@ impl InnerLoop {
         work: u64,
     ) -> Result<Self> {
         let axis = tasks.axis();
-        let segments = tasks.batches().segments(split_last);
-        let kind = choose(gpu, model, rule, tasks, wanted, &segments)?;
-        let sets = |name, used: bool| {
-            gpu.storage(
-                name,
-                if used { size_of_f32s(axis.tasks() * model.packed_len()) } else { 0 },
-            )
-        };
-        let largest = segments.iter().map(|segment| segment.batch).max().unwrap_or(0);
-        let rows = if kind == PlanKind::Layered { axis.tasks() * largest } else { 0 };
-        let has_target_rows = !tasks.labels();
-        let target_width = if has_target_rows { crate::model::padded(model.outputs()) } else { 1 };
+        let rows = tasks.support_rows().is_some();
+        let (kind, segments) = choose(gpu, model, rule, rows, wanted, tasks.batches(), split_last)?;
+        let largest = largest_batch(&segments);
+        let chunk = if kind == PlanKind::Layered { chunk(gpu, model, axis, largest)? } else { 0 };
         let floats = |name, count| gpu.storage(name, size_of_f32s(count));
-        let layers = model
-            .layers()
-            .iter()
-            .map(|layer| {
-                let count = rows * layer.outputs_padded();
-                Ok(LayerBuffers {
-                    h: floats("activations", count)?,
-                    z: floats("pre-activations", count)?,
-                    d: floats("gradients", count)?,
-                })
-            })
-            .collect::<Result<_>>()?;
+        let sets = |name, used: bool| {
+            floats(name, if used { axis.tasks() * model.packed_len() } else { 0 })
+        };
+        let [x, y] = batch_floats(model, chunk * largest);
         Ok(Self {
-            inner: InnerSteps::new(gpu, &inner_steps(&segments))?,
+            inner: InnerSteps::new(gpu, &inner_steps(&segments, axis.tasks(), chunk))?,
             theta: sets("adapted parameters", true)?,
             anchors: sets("parameters before the last step", segments.len() > 1)?,
             state: InnerState {
@@ -108,16 +86,14 @@ impl InnerLoop {
             },
             losses: floats("inner losses", axis.tasks() * tasks.batches().steps)?,
             hits: floats("inner accuracies", axis.tasks() * tasks.batches().steps)?,
-            batch: [
-                floats("minibatch inputs", rows * crate::model::padded(model.inputs()))?,
-                floats("minibatch targets", rows * target_width)?,
-            ],
+            batch: [floats("minibatch inputs", x)?, floats("minibatch targets", y)?],
+            layers: Layers::new(gpu, model, Keep::All, chunk, largest)?,
             model: model.clone(),
             rule,
             axis,
             kind,
             segments,
-            layers,
+            chunk,
             work,
         })
     }
@@ -125,11 +101,6 @@ impl InnerLoop {
     /// The plan that was chosen: `Fused` or `Layered`.
     pub fn kind(&self) -> PlanKind {
         self.kind
-    }
-
-    /// The settings of the inner steps, step 0 first.
-    pub fn inner_steps(&self) -> &InnerSteps {
-        &self.inner
     }
 
     /// Records all inner steps of all tasks; `theta`, `state` and `losses` hold the results.
@@ -168,9 +139,11 @@ impl InnerLoop {
                 _ => {
                     let theta = &self.theta;
                     broadcast(gpu, out, self.axis, stride, sharers, true, runs, from, theta)?;
-                    for step in 0..segment.steps {
-                        let step = segment.first_step + step;
-                        self.record_step(gpu, out, runs, tasks, segment.batch, step)?;
+                    for first_task in (0..self.axis.tasks()).step_by(self.chunk) {
+                        for step in segment.first_step..segment.first_step + segment.steps {
+                            let place = [first_task, step];
+                            self.record_step(gpu, out, runs, tasks, segment.batch, place)?;
+                        }
                     }
                 }
             }
@@ -208,103 +181,131 @@ impl InnerLoop {
         fused(gpu, out, runs, &call)
     }
 
-    /// One inner step, a dispatch a layer and direction.
+    /// One inner step of the chunk of tasks from `first_task` on, a dispatch a layer and direction.
     fn record_step(
         &self,
         gpu: &Gpu,
         out: &mut Recording,
         runs: &RunSteps,
         tasks: &TaskBuffers,
-        batch: usize,
-        step: usize,
+        examples: usize,
+        [first_task, step]: [usize; 2],
     ) -> Result<()> {
-        let (axis, stride) = (self.axis, self.model.packed_len() / 4);
-        let inner = (&self.inner, step);
-        let sizes = [axis.tasks(), batch];
+        let (axis, model) = (self.axis, &self.model);
+        let steps = tasks.batches().steps;
+        let inner = (&self.inner, first_task / self.chunk * steps + step);
+        let count = self.chunk.min(axis.tasks() - first_task);
+        let batch = Batch { count, sharers: 1, examples, stride: model.packed_len() / 4, inner };
+        let (rule, theta, state) = (self.rule, &self.theta, &self.state);
+        let update = Update { rule, axis, runs, theta, state };
         let [x, y] = [&self.batch[0], &self.batch[1]];
-        tasks.record_batch(gpu, out, &self.model, batch, inner, [x, y])?;
-        let mut input = x;
-        for (layer, buffers) in self.model.layers().iter().zip(&self.layers) {
-            let (h, z) = (&buffers.h, &buffers.z);
-            dense_forward(gpu, out, layer, sizes, stride, input, &self.theta, h, z)?;
-            input = h;
+        tasks.record_batch(gpu, out, model, [count, examples], inner, [x, y])?;
+        let last = model.layers().len() - 1;
+        if head_fits(gpu.profile(), model, examples) {
+            self.layers.forward(gpu, out, batch, theta, x, last)?;
+            let (below, dx) = (self.layers.below(last, x), self.layers.first_gradient());
+            let onward = self.layers.first_trained() < last;
+            let losses = (&self.losses, steps);
+            head(gpu, out, model, batch, &update, below, y, dx, onward, losses)?;
+            return self.layers.backward(gpu, out, batch, &update, x, last, dx);
         }
+        self.layers.forward(gpu, out, batch, theta, x, last + 1)?;
+        let outputs = self.layers.outputs();
         loss(
             gpu,
             out,
             &LossCall {
-                loss: self.model.loss(),
-                tasks: axis.tasks(),
-                batch,
-                outputs: self.model.outputs(),
-                steps: tasks.batches().steps,
+                loss: model.loss(),
+                tasks: count,
+                batch: examples,
+                row_step: 1,
+                outputs: model.outputs(),
+                steps,
                 gradient: true,
                 inner,
-                outputs_buffer: input,
+                outputs_buffer: outputs,
                 targets: y,
                 losses: &self.losses,
                 hits: &self.hits,
             },
         )?;
-        let layers = self.model.layers();
-        for (index, layer) in layers.iter().enumerate().rev() {
-            let own = &self.layers[index];
-            let dz = if index + 1 == layers.len() { &own.h } else { &own.d };
-            let input = if index == 0 { x } else { &self.layers[index - 1].h };
-            if index > 0 {
-                let below = &self.layers[index - 1];
-                let before = layers[index - 1].activation;
-                let inputs = [&below.h, &below.z];
-                let theta = &self.theta;
-                dense_backward(
-                    gpu, out, layer, before, sizes, stride, dz, theta, inputs, &below.d,
-                )?;
-            }
-            let (theta, state) = (&self.theta, &self.state);
-            dense_update(
-                gpu, out, layer, self.rule, axis, batch, stride, runs, inner, input, dz, theta,
-                state,
-            )?;
-        }
-        Ok(())
+        self.layers.backward(gpu, out, batch, &update, x, last + 1, outputs)
     }
 }
 
-/// The settings of every inner step.
-fn inner_steps(segments: &[Segment]) -> Vec<InnerStep> {
-    segments
-        .iter()
-        .flat_map(|segment| {
-            (0..segment.steps).map(|step| InnerStep {
+/// The largest minibatch.
+fn largest_batch(segments: &[Segment]) -> usize {
+    segments.iter().map(|segment| segment.batch).max().unwrap_or(0)
+}
+
+/// The settings of every inner step, one chunk of tasks after another.
+fn inner_steps(segments: &[Segment], tasks: usize, chunk: usize) -> Vec<InnerStep> {
+    let steps = |first_task: usize| {
+        segments.iter().flat_map(move |segment| {
+            (0..segment.steps).map(move |step| InnerStep {
                 index: (segment.first_step + step) as u32,
                 order_start: (segment.order_start + step * segment.batch) as u32,
                 last: u32::from(step + 1 == segment.steps),
-                unused: 0,
+                first_task: first_task as u32,
             })
         })
-        .collect()
+    };
+    (0..tasks).step_by(chunk.max(1)).flat_map(steps).collect()
 }
 
-fn choose(
+/// Floats of the inputs and the targets of `rows` examples.
+fn batch_floats(model: &Model, rows: usize) -> [usize; 2] {
+    [rows * model.inputs_padded(), rows * target_floats(model)]
+}
+
+/// Tasks whose values fit into the device's bindings and grid, in chunks of equal size.
+fn chunk(gpu: &Gpu, model: &Model, axis: Axis, batch: usize) -> Result<usize> {
+    let [x, _] = batch_floats(model, batch);
+    let one = Layers::largest(model, Keep::All, batch).max(size_of_f32s(x));
+    let profile = gpu.profile();
+    let most = (profile.largest_binding / one).min(u64::from(profile.largest_grid)) as usize;
+    if most == 0 {
+        return Err(Error::Limit {
+            what: format!("one task's values of a layer on {batch} examples"),
+            needed: one,
+            available: profile.largest_binding,
+            remedy: "lower inner.batch or the layers' sizes".into(),
+        });
+    }
+    Ok(axis.tasks().div_ceil(axis.tasks().div_ceil(most)))
+}
+
+/// The plan for tasks that are `rows` of numbers, or images, and the runs of steps that it takes.
+///
+/// # Errors
+/// [`Error::Config`] if `fused` is wanted and impossible.
+pub(super) fn choose(
     gpu: &Gpu,
     model: &Model,
     rule: InnerRule,
-    tasks: &TaskBuffers,
+    rows: bool,
     wanted: PlanKind,
-    segments: &[Segment],
-) -> Result<PlanKind> {
-    let rows = tasks.support_rows().is_some();
-    let fits = rows
-        && segments.iter().all(|segment| fused_fits(gpu.profile(), model, rule, segment.batch));
-    match wanted {
-        PlanKind::Auto if fits => Ok(PlanKind::Fused),
-        PlanKind::Auto | PlanKind::Layered => Ok(PlanKind::Layered),
-        PlanKind::Fused if fits => Ok(PlanKind::Fused),
-        PlanKind::Fused => {
-            let reason = if rows {
+    batches: &Batches,
+    split_last: bool,
+) -> Result<(PlanKind, Vec<Segment>)> {
+    let segments = batches.segments(split_last, usize::MAX);
+    let steps = if rows {
+        segments.iter().map(|segment| fused_steps(gpu, model, rule, segment.batch)).min()
+    } else {
+        None
+    };
+    match (wanted, steps.unwrap_or(0)) {
+        (PlanKind::Auto | PlanKind::Fused, steps) if steps > 0 => {
+            Ok((PlanKind::Fused, batches.segments(split_last, steps)))
+        }
+        (PlanKind::Auto | PlanKind::Layered, _) => Ok((PlanKind::Layered, segments)),
+        (PlanKind::Fused, _) => {
+            let reason = if !model.is_dense() {
+                "it is for networks of dense layers alone".to_string()
+            } else if rows {
                 format!(
                     "this network with minibatches of {} does not fit into one workgroup's memory",
-                    segments.iter().map(|segment| segment.batch).max().unwrap_or(0)
+                    largest_batch(&segments)
                 )
             } else {
                 "it reads rows of numbers, and these tasks are images".to_string()
@@ -314,15 +315,39 @@ fn choose(
     }
 }
 
-/// Bytes of the buffers of an inner loop over `tasks` tasks with minibatches of `batch`, by name:
-/// what [`InnerLoop::new`] allocates at most.
-pub fn inner_memory(model: &Model, rule: InnerRule, tasks: usize, batch: usize) -> u64 {
-    let sets = 1 + usize::from(rule.has_second()) + usize::from(rule.has_first());
-    let targets = match model.loss() {
-        Loss::Mse => crate::model::padded(model.outputs()),
-        Loss::CrossEntropy => 1,
-    };
-    let units: usize = model.layers().iter().map(|layer| layer.outputs_padded()).sum();
-    let row = 3 * units + crate::model::padded(model.inputs()) + targets;
-    size_of_f32s(tasks * (sets * model.packed_len() + batch * row))
+/// Adds what [`InnerLoop::new`] allocates to `memory`, but for the inner steps' settings.
+///
+/// # Errors
+/// [`Error::Limit`] if the device has no room for one task's values.
+pub fn plan_memory(
+    memory: &mut Memory,
+    gpu: &Gpu,
+    model: &Model,
+    rule: InnerRule,
+    axis: Axis,
+    segments: &[Segment],
+    kind: PlanKind,
+) -> Result<()> {
+    let sets = size_of_f32s(axis.tasks() * model.packed_len());
+    memory.add("adapted parameters", sets);
+    for (name, used) in [
+        ("parameters before the last step", segments.len() > 1),
+        ("second moments", rule.has_second()),
+        ("first moments", rule.has_first()),
+    ] {
+        memory.add(name, if used { sets } else { 0 });
+    }
+    let steps: usize = segments.iter().map(|segment| segment.steps).sum();
+    for name in ["inner losses", "inner accuracies"] {
+        memory.add(name, size_of_f32s(axis.tasks() * steps));
+    }
+    if kind == PlanKind::Layered {
+        let batch = largest_batch(segments);
+        let chunk = chunk(gpu, model, axis, batch)?;
+        let [x, y] = batch_floats(model, chunk * batch);
+        memory.add("minibatch inputs", size_of_f32s(x));
+        memory.add("minibatch targets", size_of_f32s(y));
+        Layers::plan(memory, model, Keep::All, chunk, batch);
+    }
+    Ok(())
 }

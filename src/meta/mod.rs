@@ -2,7 +2,9 @@
 
 mod adaptation;
 mod evaluation;
+mod images;
 mod inner;
+mod layers;
 mod query;
 mod schedule;
 mod setup;
@@ -13,11 +15,12 @@ mod trainer;
 
 pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint};
 pub use evaluation::{Mean, Summary, evaluate};
+pub use images::DeviceImages;
 pub use inner::InnerLoop;
 pub use schedule::Schedule;
 pub use setup::{TrainerSetup, inner_rule, memory};
 pub use snapshot::Snapshot;
-pub use source::{DeviceImages, Origin, TaskBuffers};
+pub use source::{Origin, TaskBuffers};
 pub use spec::{
     Algorithm, EvalSpec, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind,
     StatePolicy, StopSpec,

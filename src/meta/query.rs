@@ -1,18 +1,49 @@
 //! A forward pass over the query sets of all tasks, with loss and accuracy.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, size_of_f32s};
-use crate::kernels::{InnerStep, InnerSteps, LossCall, dense_forward, loss};
+use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
+use crate::kernels::{Batch, InnerStep, InnerSteps, LossCall, loss};
+use crate::meta::layers::{Keep, Layers};
 use crate::model::Model;
+
+/// In which batches queries are predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueryBatches {
+    pub tasks: usize,
+    /// Queries Q of a task.
+    pub queries: usize,
+    /// Support examples in the batch of each query; none if the queries of a task share a batch.
+    pub support: Option<usize>,
+}
+
+impl QueryBatches {
+    /// Batches of a task.
+    pub fn per_task(&self) -> usize {
+        if self.support.is_some() { self.queries } else { 1 }
+    }
+
+    /// Batches G of all tasks.
+    pub fn count(&self) -> usize {
+        self.tasks * self.per_task()
+    }
+
+    /// Examples of a batch.
+    pub fn examples(&self) -> usize {
+        self.support.map_or(self.queries, |support| support + 1)
+    }
+
+    /// A query is the last of so many rows of the outputs.
+    pub fn row_step(&self) -> usize {
+        self.support.map_or(1, |support| support + 1)
+    }
+}
 
 /// Buffers of one pass over `[T, Q]` queries.
 #[derive(Debug)]
 pub struct QueryPass {
-    tasks: usize,
-    queries: usize,
+    batches: QueryBatches,
     inner: InnerSteps,
-    /// Per layer: activations and, for GELU, what was before.
-    layers: Vec<[wgpu::Buffer; 2]>,
+    layers: Layers,
     /// [T]: mean loss.
     pub losses: wgpu::Buffer,
     /// [T]: share of right answers.
@@ -20,32 +51,28 @@ pub struct QueryPass {
 }
 
 impl QueryPass {
-    /// Allocates a pass over `queries` queries of each of `tasks` tasks.
+    /// Adds the large buffers of [`QueryPass::new`] to `memory`.
+    pub fn plan(memory: &mut Memory, model: &Model, batches: QueryBatches) {
+        Layers::plan(memory, model, Keep::Nothing, batches.count(), batches.examples());
+    }
+
+    /// Allocates a pass.
     ///
     /// # Errors
     /// [`crate::Error::Limit`] if the device has no room.
-    pub fn new(gpu: &Gpu, model: &Model, tasks: usize, queries: usize) -> Result<Self> {
+    pub fn new(gpu: &Gpu, model: &Model, batches: QueryBatches) -> Result<Self> {
+        let step = InnerStep { index: 0, order_start: 0, last: 1, first_task: 0 };
         let floats = |name, count| gpu.storage(name, size_of_f32s(count));
-        let layers = model
-            .layers()
-            .iter()
-            .map(|layer| {
-                let count = tasks * queries * layer.outputs_padded();
-                Ok([floats("query activations", count)?, floats("query pre-activations", count)?])
-            })
-            .collect::<Result<_>>()?;
-        let step = InnerStep { index: 0, order_start: 0, last: 1, unused: 0 };
         Ok(Self {
-            tasks,
-            queries,
+            batches,
             inner: InnerSteps::new(gpu, &[step])?,
-            layers,
-            losses: floats("query losses", tasks)?,
-            hits: floats("query accuracies", tasks)?,
+            layers: Layers::new(gpu, model, Keep::Nothing, batches.count(), batches.examples())?,
+            losses: floats("query losses", batches.tasks)?,
+            hits: floats("query accuracies", batches.tasks)?,
         })
     }
 
-    /// Records the forward pass of parameters `theta` `[T, packed]` on `x` `[T, Q, in]`.
+    /// Records the forward pass of parameters `theta` `[T, packed]` on `x` `[G, B, in]`.
     ///
     /// # Errors
     /// See [`crate::kernels::call`].
@@ -57,16 +84,17 @@ impl QueryPass {
         theta: &wgpu::Buffer,
         x: &wgpu::Buffer,
     ) -> Result<()> {
-        let (sizes, stride) = ([self.tasks, self.queries], model.packed_len() / 4);
-        let mut input = x;
-        for (layer, [h, z]) in model.layers().iter().zip(&self.layers) {
-            dense_forward(gpu, out, layer, sizes, stride, input, theta, h, z)?;
-            input = h;
-        }
-        Ok(())
+        let batch = Batch {
+            count: self.batches.count(),
+            sharers: self.batches.per_task(),
+            examples: self.batches.examples(),
+            stride: model.packed_len() / 4,
+            inner: self.step(),
+        };
+        self.layers.forward(gpu, out, batch, theta, x, model.layers().len())
     }
 
-    /// Records loss and accuracy of the outputs against `targets` (values `[T, Q, out]` or labels).
+    /// Records loss and accuracy of the outputs against `targets` (values `[G, B, out]` or labels).
     ///
     /// # Errors
     /// See [`crate::kernels::call`].
@@ -82,13 +110,14 @@ impl QueryPass {
             out,
             &LossCall {
                 loss: model.loss(),
-                tasks: self.tasks,
-                batch: self.queries,
+                tasks: self.batches.tasks,
+                batch: self.batches.queries,
+                row_step: self.batches.row_step(),
                 outputs: model.outputs(),
                 steps: 1,
                 gradient: false,
-                inner: (&self.inner, 0),
-                outputs_buffer: self.outputs(),
+                inner: self.step(),
+                outputs_buffer: self.layers.outputs(),
                 targets,
                 losses: &self.losses,
                 hits: &self.hits,
@@ -96,9 +125,18 @@ impl QueryPass {
         )
     }
 
-    /// `[T, Q, out]`, padded: predictions or logits.
-    pub fn outputs(&self) -> &wgpu::Buffer {
-        &self.layers[self.layers.len() - 1][0]
+    /// `[T, Q, out]`: predictions or logits, brought to the host.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device does not answer.
+    pub fn read_outputs(&self, gpu: &Gpu, model: &Model) -> Result<Vec<f32>> {
+        let QueryBatches { tasks, queries, .. } = self.batches;
+        let (step, head) = (self.batches.row_step(), &model.layers()[model.layers().len() - 1]);
+        let width = head.outputs_padded();
+        let values: Vec<f32> =
+            gpu.read(self.layers.outputs(), 0, tasks * queries * step * width)?;
+        let rows = values.chunks_exact(width).skip(step - 1).step_by(step);
+        Ok(rows.flat_map(|row| row[..model.outputs()].to_vec()).collect())
     }
 
     /// A settings buffer with one step, for kernels that need one.

@@ -2,8 +2,10 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Memory, size_of_f32s};
-use crate::kernels::{Axis, InnerRule, OuterRule};
-use crate::meta::source::Origin;
+use crate::kernels::{Axis, InnerRule, OuterRule, RunSteps};
+use crate::meta::inner::{choose, plan_memory};
+use crate::meta::query::QueryBatches;
+use crate::meta::source::{Origin, TaskBuffers};
 use crate::meta::spec::{
     Algorithm, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind,
 };
@@ -50,30 +52,34 @@ pub(super) fn outer_rule(spec: &OuterSpec) -> OuterRule {
     }
 }
 
-/// Checks the large buffers of a job before anything is made, and returns their sizes.
+/// Checks the buffers of a job before anything is made, and returns the bytes of all.
 ///
 /// # Errors
-/// [`Error::Limit`] that names the buffer, the needed and the available bytes.
+/// [`crate::Error::Limit`] that names the buffer, the needed and the available bytes,
+/// [`crate::Error::Config`] if the plan is impossible.
 pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     let axis = Axis { runs: setup.runs, per_run: setup.outer.meta_batch };
     let mut memory = Memory::default();
-    let model = &setup.model;
+    let (model, batches) = (&setup.model, &setup.batches);
     let rule = inner_rule(&setup.inner);
-    let sets = size_of_f32s(axis.tasks() * model.packed_len());
-    memory.add("adapted parameters", sets);
-    if rule.has_second() {
-        memory.add("second moments", sets);
+    let outer = outer_rule(&setup.outer);
+    let sets = size_of_f32s(axis.runs * model.packed_len());
+    for used in [
+        true,
+        rule.has_second(),
+        rule.has_first(),
+        outer != OuterRule::Interpolation,
+        matches!(outer, OuterRule::Adam { .. }),
+    ] {
+        memory.add("parameters and moments", if used { sets } else { 0 });
     }
-    if rule.has_first() {
-        memory.add("first moments", sets);
-    }
-    if setup.outer.algorithm == Algorithm::Fomaml {
-        memory.add("parameters before the last step", sets);
-    }
-    let batch = setup.batches.segments(true).iter().map(|s| s.batch).max().unwrap_or(0);
-    let widest = model.layers().iter().map(|l| l.outputs_padded().max(l.inputs_padded())).max();
-    memory.add("activations", size_of_f32s(axis.tasks() * batch * widest.unwrap_or(0)));
-    memory.add("metrics", size_of_f32s(RING * axis.runs * setup.batches.steps));
+    memory.add("iteration settings", RunSteps::bytes(gpu, axis.runs, RING));
+    memory.add("metrics", size_of_f32s(RING * axis.runs * batches.steps));
+    let (rows, fomaml) = (setup.origin.has_rows(), setup.outer.algorithm == Algorithm::Fomaml);
+    let (kind, segments) = choose(gpu, model, rule, rows, setup.plan, batches, fomaml)?;
+    plan_memory(&mut memory, gpu, model, rule, axis, &segments, kind)?;
+    let no_queries = QueryBatches { tasks: axis.tasks(), queries: 0, support: None };
+    TaskBuffers::plan(&mut memory, model, &setup.origin, axis, batches, no_queries);
     memory.check(gpu, "lower outer.meta_batch or runs")?;
-    Ok(memory.total())
+    Ok(memory.total() + setup.origin.image_bytes())
 }

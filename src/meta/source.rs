@@ -2,73 +2,50 @@
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Recording, size_of_f32s};
+use crate::error::Result;
+use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
-    Axis, ImageBatch, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
+    Axis, BatchRows, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
     sample_order, sample_sine,
 };
-use crate::model::{Loss, Model, padded};
-use crate::tasks::{Batches, ImageSet, SineSpec, Split, SplitClass};
-
-/// An image set in device memory, with the class tables of its split.
-#[derive(Debug)]
-pub struct DeviceImages {
-    words: wgpu::Buffer,
-    words_per_image: usize,
-    bits: usize,
-    shape: [usize; 3],
-    /// [classes]: (first image with its rotation in the two high bits, images).
-    train: (wgpu::Buffer, usize),
-    test: (wgpu::Buffer, usize),
-}
-
-impl DeviceImages {
-    /// Uploads the images of `split`.
-    ///
-    /// # Errors
-    /// [`Error::Limit`] if they do not fit into one binding.
-    pub fn new(gpu: &Gpu, split: &Split) -> Result<Self> {
-        let set = &split.images;
-        let words = gpu.storage_with("images", &set.words)?;
-        if words.size() > gpu.profile().largest_binding {
-            return Err(Error::Limit {
-                what: "the image set".into(),
-                needed: words.size(),
-                available: gpu.profile().largest_binding,
-                remedy: "lower tasks.size or give fewer classes".into(),
-            });
-        }
-        let table = |classes: &[SplitClass]| -> Result<(wgpu::Buffer, usize)> {
-            let rows: Vec<[u32; 2]> = classes.iter().map(|class| class_row(set, class)).collect();
-            Ok((gpu.storage_with("classes", &rows)?, rows.len()))
-        };
-        Ok(Self {
-            words,
-            words_per_image: set.words_per_image(),
-            bits: set.bits.count(),
-            shape: [set.channels, set.height, set.width],
-            train: table(&split.train)?,
-            test: table(&split.test)?,
-        })
-    }
-}
-
-/// First image, with the rotation in the two high bits, and number of images of a class.
-fn class_row(set: &ImageSet, class: &SplitClass) -> [u32; 2] {
-    let images = &set.classes[class.class];
-    [images.first_image | u32::from(class.rotation) << 30, images.images]
-}
+use crate::meta::images::DeviceImages;
+use crate::meta::query::QueryBatches;
+use crate::model::{InputLayout, Loss, Model, padded};
+use crate::tasks::{Batches, SineSpec, SplitPart};
 
 /// Where a batch of tasks comes from.
 #[derive(Clone, Debug)]
 pub enum Origin {
     /// Sine waves, drawn on the device.
     Sine(SineSpec),
-    /// Episodes over an image set, drawn on the device from the training or the test classes.
-    Episodes { images: Arc<DeviceImages>, test: bool, queries: usize },
+    /// Episodes over an image set, drawn on the device from the classes of a part.
+    Episodes { images: Arc<DeviceImages>, part: SplitPart, queries: usize },
     /// Rows that the caller uploads; `ordered` if the order of the minibatches comes with them.
     Rows { queries: usize, ordered: bool },
+}
+
+impl Origin {
+    /// Query examples of a task, all classes.
+    pub(super) fn queries(&self, batches: &Batches) -> usize {
+        match self {
+            Self::Sine(spec) => spec.points,
+            Self::Episodes { queries, .. } => batches.way * queries,
+            Self::Rows { queries, .. } => *queries,
+        }
+    }
+
+    /// Whether tasks are rows of numbers in the tasks' own buffers.
+    pub(super) fn has_rows(&self) -> bool {
+        !matches!(self, Self::Episodes { .. })
+    }
+
+    /// Bytes of the image set.
+    pub fn image_bytes(&self) -> u64 {
+        match self {
+            Self::Episodes { images, .. } => images.bytes(),
+            _ => 0,
+        }
+    }
 }
 
 /// Buffers of a batch of tasks: their support and query sets and the order of their minibatches.
@@ -90,7 +67,7 @@ impl TaskBuffers {
     /// Allocates what tasks of `origin` need. `with_queries` is false in training.
     ///
     /// # Errors
-    /// [`Error::Limit`] if the device has no room.
+    /// [`crate::Error::Limit`] if the device has no room.
     pub fn new(
         gpu: &Gpu,
         model: &Model,
@@ -99,21 +76,13 @@ impl TaskBuffers {
         batches: Batches,
         with_queries: bool,
     ) -> Result<Self> {
-        let queries = match &origin {
-            _ if !with_queries => 0,
-            Origin::Sine(spec) => spec.points,
-            Origin::Episodes { queries, .. } => batches.way * queries,
-            Origin::Rows { queries, .. } => *queries,
-        };
+        let queries = if with_queries { origin.queries(&batches) } else { 0 };
         let labels = model.loss() == Loss::CrossEntropy;
         let tasks = axis.tasks();
         let make = |name, count: usize| gpu.storage(name, size_of_f32s(count));
         let set = |name, examples: usize| -> Result<[wgpu::Buffer; 2]> {
-            let sizes = match origin {
-                Origin::Episodes { .. } => [1, 0],
-                _ => [padded(model.inputs()), if labels { 1 } else { padded(model.outputs()) }],
-            };
-            Ok([make(name, tasks * examples * sizes[0])?, make(name, tasks * examples * sizes[1])?])
+            let [x, y] = example_floats(model, &origin).map(|floats| tasks * examples * floats);
+            Ok([make(name, x)?, make(name, y)?])
         };
         Ok(Self {
             order: make("minibatch order", tasks * batches.order_len())?,
@@ -125,6 +94,28 @@ impl TaskBuffers {
             labels,
             queries,
         })
+    }
+
+    /// Adds the large buffers of [`TaskBuffers::new`] and [`TaskBuffers::record_queries`] to `memory`;
+    /// without queries there are none of the latter.
+    pub fn plan(
+        memory: &mut Memory,
+        model: &Model,
+        origin: &Origin,
+        axis: Axis,
+        batches: &Batches,
+        queries: QueryBatches,
+    ) {
+        let tasks = axis.tasks();
+        memory.add("minibatch order", size_of_f32s(tasks * batches.order_len()));
+        for examples in [batches.support(), queries.queries] {
+            for floats in example_floats(model, origin) {
+                memory.add("support and query sets", size_of_f32s(tasks * examples * floats));
+            }
+        }
+        let rows = queries.count() * queries.examples();
+        memory.add("query inputs", size_of_f32s(rows * model.inputs_padded()));
+        memory.add("query targets", size_of_f32s(rows * target_floats(model)));
     }
 
     /// The batch axis.
@@ -149,10 +140,7 @@ impl TaskBuffers {
 
     /// Support rows (inputs, targets), where tasks are rows of numbers.
     pub fn support_rows(&self) -> Option<[&wgpu::Buffer; 2]> {
-        match self.origin {
-            Origin::Episodes { .. } => None,
-            _ => Some([&self.support[0], &self.support[1]]),
-        }
+        self.origin.has_rows().then(|| [&self.support[0], &self.support[1]])
     }
 
     /// Records the drawing of all tasks (or of what the caller did not upload).
@@ -169,11 +157,11 @@ impl TaskBuffers {
                 let order = &self.order;
                 sample_sine(gpu, out, spec, axis, batches, queries, runs, order, support, query)
             }
-            Origin::Episodes { images, test, queries } => {
-                let (classes, count) = if *test { &images.test } else { &images.train };
+            Origin::Episodes { images, part, queries } => {
+                let part = images.part(*part);
                 let queries = if self.queries > 0 { *queries } else { 0 };
                 let [numbers, query] = [&self.support[0], &self.query[0]];
-                let (order, table) = (&self.order, (classes, *count));
+                let (order, table) = (&self.order, (&part.classes, part.count));
                 sample_episode(gpu, out, axis, batches, queries, runs, table, order, numbers, query)
             }
             Origin::Rows { ordered: true, .. } => Ok(()),
@@ -183,7 +171,8 @@ impl TaskBuffers {
         }
     }
 
-    /// Records the minibatch of one inner step: `x` `[T, batch, in]`, `y` targets or labels.
+    /// Records the minibatches of one inner step of `count` tasks: `x` `[count, batch, in]`, `y`
+    /// targets or labels. The step names the first task.
     ///
     /// # Errors
     /// See [`crate::kernels::call`].
@@ -192,58 +181,91 @@ impl TaskBuffers {
         gpu: &Gpu,
         out: &mut Recording,
         model: &Model,
-        batch: usize,
+        [count, batch]: [usize; 2],
         inner: (&InnerSteps, usize),
-        [x, y]: [&wgpu::Buffer; 2],
+        buffers: [&wgpu::Buffer; 2],
     ) -> Result<()> {
-        let tasks = self.axis.tasks();
-        match &self.origin {
-            Origin::Episodes { images, .. } => {
-                let call = ImageBatch {
-                    examples: self.batches.support(),
-                    per_class: self.batches.group,
-                    order_len: Some(self.batches.order_len()),
-                    ..image_batch(images, tasks, batch)
-                };
-                let sources = [&self.order, &self.support[0], &images.words];
-                gather_images(gpu, out, &call, inner, sources, [x, y])
-            }
-            _ => {
-                let support = [&self.support[0], &self.support[1]];
-                let (sizes, order) = ([tasks, batch], &self.order);
-                gather_rows(gpu, out, model, &self.batches, sizes, inner, order, support, [x, y])
-            }
-        }
+        let rows = BatchRows {
+            count,
+            per_task: 1,
+            rows: batch,
+            support_rows: batch,
+            order_len: Some(self.batches.order_len()),
+            ..self.examples()
+        };
+        self.record_gather(gpu, out, model, rows, inner, buffers)
     }
 
-    /// Buffers that all queries can be read from: `[T, Q, in]` and targets. Records what is needed
-    /// to fill them once `record_sample` has run.
+    /// Records the batches in which queries are predicted, once `record_sample` has run: `[G, B, in]`
+    /// and targets. The buffers are those of the tasks or new ones.
     ///
     /// # Errors
-    /// [`Error::Limit`] if the device has no room.
+    /// [`crate::Error::Limit`] if the device has no room.
     pub fn record_queries(
         &self,
         gpu: &Gpu,
         out: &mut Recording,
         model: &Model,
+        batches: QueryBatches,
         inner: (&InnerSteps, usize),
     ) -> Result<[wgpu::Buffer; 2]> {
-        let Origin::Episodes { images, queries, .. } = &self.origin else {
+        if batches.support.is_none() && self.origin.has_rows() {
             return Ok(self.query.clone());
-        };
-        let tasks = self.axis.tasks();
-        let rows = tasks * self.queries;
-        let x = gpu.storage("query inputs", size_of_f32s(rows * padded(model.inputs())))?;
-        let y = gpu.storage("query labels", size_of_f32s(rows))?;
-        let call = ImageBatch {
-            examples: self.queries,
-            per_class: *queries,
+        }
+        let rows = batches.count() * batches.examples();
+        let x = gpu.storage("query inputs", size_of_f32s(rows * model.inputs_padded()))?;
+        let y = gpu.storage("query targets", size_of_f32s(rows * target_floats(model)))?;
+        let rows = BatchRows {
+            count: batches.count(),
+            per_task: batches.per_task(),
+            rows: batches.examples(),
+            support_rows: batches.support.unwrap_or(0),
             order_len: None,
-            ..image_batch(images, tasks, self.queries)
+            ..self.examples()
         };
-        let sources = [&self.order, &self.query[0], &images.words];
-        gather_images(gpu, out, &call, inner, sources, [&x, &y])?;
+        self.record_gather(gpu, out, model, rows, inner, [&x, &y])?;
         Ok([x, y])
+    }
+
+    /// The part of [`BatchRows`] that the tasks decide.
+    fn examples(&self) -> BatchRows {
+        let queries_per_class = match self.origin {
+            Origin::Episodes { queries, .. } => queries,
+            _ => self.queries,
+        };
+        BatchRows {
+            count: 0,
+            per_task: 1,
+            rows: 0,
+            support_rows: 0,
+            order_len: None,
+            examples: [self.batches.support(), self.queries],
+            per_class: [self.batches.group, queries_per_class],
+        }
+    }
+
+    fn record_gather(
+        &self,
+        gpu: &Gpu,
+        out: &mut Recording,
+        model: &Model,
+        rows: BatchRows,
+        inner: (&InnerSteps, usize),
+        buffers: [&wgpu::Buffer; 2],
+    ) -> Result<()> {
+        let order = &self.order;
+        match &self.origin {
+            Origin::Episodes { images, part, .. } => {
+                let words = &images.part(*part).words;
+                let sources = [&self.support[0], &self.query[0], words];
+                gather_images(gpu, out, model, images.shape, rows, inner, order, sources, buffers)
+            }
+            _ => {
+                let support = [&self.support[0], &self.support[1]];
+                let query = [&self.query[0], &self.query[1]];
+                gather_rows(gpu, out, model, rows, inner, order, support, query, buffers)
+            }
+        }
     }
 
     /// Uploads minibatch orders `[T, order length]`; this and the other uploads may hold fewer tasks
@@ -254,7 +276,7 @@ impl TaskBuffers {
 
     /// Uploads support rows: inputs `[T, N, in]`.
     pub fn upload_support_x(&self, gpu: &Gpu, model: &Model, x: &[f32]) {
-        upload_rows(gpu, &self.support[0], x, model.inputs());
+        upload_inputs(gpu, model, &self.support[0], x);
     }
 
     /// Uploads support targets: values `[T, N, out]`.
@@ -269,21 +291,21 @@ impl TaskBuffers {
 
     /// Uploads query inputs `[T, Q, in]`.
     pub fn upload_query_x(&self, gpu: &Gpu, model: &Model, x: &[f32]) {
-        upload_rows(gpu, &self.query[0], x, model.inputs());
+        upload_inputs(gpu, model, &self.query[0], x);
     }
 
     /// Inputs and targets of the support sets of a regression, without padding.
     pub(super) fn read_support(&self, gpu: &Gpu, model: &Model) -> Result<[Vec<f32>; 2]> {
         let rows = self.axis.tasks() * self.batches.support();
         let [x, y] = &self.support;
-        Ok([read_rows(gpu, x, rows, model.inputs())?, read_rows(gpu, y, rows, model.outputs())?])
+        Ok([read_inputs(gpu, model, x, rows)?, read_rows(gpu, y, rows, model.outputs())?])
     }
 
     /// Inputs and targets of the query sets of a regression, without padding.
     pub(super) fn read_query(&self, gpu: &Gpu, model: &Model) -> Result<[Vec<f32>; 2]> {
         let rows = self.axis.tasks() * self.queries;
         let [x, y] = &self.query;
-        Ok([read_rows(gpu, x, rows, model.inputs())?, read_rows(gpu, y, rows, model.outputs())?])
+        Ok([read_inputs(gpu, model, x, rows)?, read_rows(gpu, y, rows, model.outputs())?])
     }
 
     /// Whether targets are class labels.
@@ -292,17 +314,28 @@ impl TaskBuffers {
     }
 }
 
-/// The part of an [`ImageBatch`] that the image set decides.
-fn image_batch(images: &DeviceImages, tasks: usize, batch: usize) -> ImageBatch {
-    ImageBatch {
-        shape: images.shape,
-        bits: images.bits,
-        words_per_image: images.words_per_image,
-        tasks,
-        batch,
-        examples: 0,
-        per_class: 1,
-        order_len: None,
+/// Floats of an example's target.
+pub(super) fn target_floats(model: &Model) -> usize {
+    match model.loss() {
+        Loss::Mse => padded(model.outputs()),
+        Loss::CrossEntropy => 1,
+    }
+}
+
+/// Floats that the tasks' buffers hold of an example: inputs and target, or an image's number.
+fn example_floats(model: &Model, origin: &Origin) -> [usize; 2] {
+    match origin {
+        Origin::Episodes { .. } => [1, 0],
+        _ => [model.inputs_padded(), target_floats(model)],
+    }
+}
+
+/// Writes examples `[…, in]` as kernels hold them.
+fn upload_inputs(gpu: &Gpu, model: &Model, buffer: &wgpu::Buffer, x: &[f32]) {
+    if model.inputs_padded() == model.inputs() && model.input_layout() == InputLayout::Row {
+        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(x));
+    } else {
+        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&model.pack_inputs(x)));
     }
 }
 
@@ -319,13 +352,14 @@ fn upload_rows(gpu: &Gpu, buffer: &wgpu::Buffer, rows: &[f32], width: usize) {
     gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&padded_rows));
 }
 
+/// Reads `rows` examples back, without their padding.
+fn read_inputs(gpu: &Gpu, model: &Model, buffer: &wgpu::Buffer, rows: usize) -> Result<Vec<f32>> {
+    let values: Vec<f32> = gpu.read(buffer, 0, rows * model.inputs_padded())?;
+    Ok(model.unpack_inputs(&values))
+}
+
 /// Reads `rows` rows of `width` numbers back, without their padding.
-pub(super) fn read_rows(
-    gpu: &Gpu,
-    buffer: &wgpu::Buffer,
-    rows: usize,
-    width: usize,
-) -> Result<Vec<f32>> {
+fn read_rows(gpu: &Gpu, buffer: &wgpu::Buffer, rows: usize, width: usize) -> Result<Vec<f32>> {
     let columns = padded(width);
     let values: Vec<f32> = gpu.read(buffer, 0, rows * columns)?;
     Ok(values.chunks_exact(columns).flat_map(|row| row[..width].to_vec()).collect())

@@ -119,6 +119,14 @@ impl Before {
                 if !(epsilon.is_finite() && epsilon > 0.0) {
                     return Err(format!("epsilon {epsilon} is not possible; give one above 0"));
                 }
+                if !self.image && self.shape.pixels() > 1 {
+                    return Err(
+                        "a batch-norm of the numbers of a flattened image is not possible; \
+                                put it before `flatten`, where it takes channels, or behind a \
+                                dense layer"
+                            .into(),
+                    );
+                }
                 activation = function;
                 (Op::Norm { epsilon }, self.shape, Some((1, "norm")))
             }
@@ -152,6 +160,9 @@ impl Before {
             activation,
             input: self.shape,
             output,
+            narrow: matches!(op, Op::Conv(_))
+                && self.shape.channels < 4
+                && self.canonical_offset == 0,
             packed_offset: self.packed_offset,
             canonical_offset: self.canonical_offset,
         };
@@ -282,6 +293,8 @@ mod tests {
         assert!(message(nothing).contains("no layer has parameters"));
         let padding = image().max_pool(2, Padding::All(2)).dense(2, Activation::Linear);
         assert!(message(padding).contains("nothing but padding"));
+        let flat = image().layer(LayerSpec::Flatten).batch_norm(Activation::Relu);
+        assert!(message(flat).contains("layer 2: a batch-norm of the numbers"));
         let zero = image().conv2d(0, 3, 1, Padding::SAME);
         assert!(message(zero).contains("filters must be at least 1"));
     }

@@ -39,6 +39,13 @@ impl Shape {
             out.extend((self.channels..padded(self.channels)).map(|_| 0.0));
         }
     }
+
+    /// The inverse of [`Shape::pack`].
+    pub fn unpack(self, packed: &[f32]) -> Vec<f32> {
+        let stride = padded(self.channels);
+        let pixel = |index: usize| (index % self.pixels()) * stride + index / self.pixels();
+        (0..self.elements()).map(|index| packed[pixel(index)]).collect()
+    }
 }
 
 /// The window that a convolution or a pooling moves over an image: `[height, width]` each.
@@ -110,6 +117,10 @@ pub struct Layer {
     pub activation: Activation,
     pub input: Shape,
     pub output: Shape,
+    /// A convolution of fewer channels than a vector holds, below all other parameters: its packed
+    /// matrix has a row for each number under the kernel, in PyTorch's order, instead of a padded
+    /// pixel a tap.
+    pub narrow: bool,
     /// Start of the parameters in the packed layout, in floats.
     pub packed_offset: usize,
     /// Start of the parameters in the canonical layout, in floats.
@@ -117,12 +128,6 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// Whether this is a convolution of fewer channels than a vector holds: its packed matrix has a
-    /// row for each number under the kernel, in PyTorch's order, instead of a padded pixel a tap.
-    pub fn is_narrow(&self) -> bool {
-        matches!(self.op, Op::Conv(_)) && self.input.channels < 4
-    }
-
     /// Numbers of one example that it takes.
     pub fn inputs(&self) -> usize {
         self.input.elements()
@@ -148,7 +153,7 @@ impl Layer {
         let outputs = self.output.channels;
         let (channels, taps) = match self.op {
             Op::Dense => (self.input.channels, self.input.pixels()),
-            Op::Conv(window) if self.is_narrow() => (self.input.channels * window.taps(), 1),
+            Op::Conv(window) if self.narrow => (self.input.channels * window.taps(), 1),
             Op::Conv(window) => (self.input.channels, window.taps()),
             Op::Norm { .. } | Op::MaxPool(_) | Op::AveragePool(_) => return None,
         };

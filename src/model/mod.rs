@@ -64,7 +64,7 @@ impl Model {
     /// Checks `spec` and lays out its parameters.
     ///
     /// # Errors
-    /// [`Error::Model`] that names the layer, if a size is zero, a layer does not fit what comes
+    /// [`crate::Error::Model`] that names the layer, if a size is zero, a layer does not fit what comes
     /// before it, the head is not linear or gives an image, or the packed parameters are more than
     /// 32 bits can count.
     pub fn new(spec: ModelSpec) -> Result<Self> {
@@ -128,6 +128,12 @@ impl Model {
             self.layers[0].input.pack(example, &mut packed);
         }
         packed
+    }
+
+    /// Examples as kernels hold them, back as `[…, inputs]`: the inverse of [`Model::pack_inputs`].
+    pub fn unpack_inputs(&self, packed: &[f32]) -> Vec<f32> {
+        let shape = self.layers[0].input;
+        packed.chunks_exact(self.inputs_padded()).flat_map(|one| shape.unpack(one)).collect()
     }
 
     /// Numbers in one prediction.

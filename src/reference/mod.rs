@@ -9,25 +9,44 @@
 //! | `sample_order` | [`sampling::order`] |
 //! | `sample_sine`, `sample_episode` | [`sampling::sine_task`], [`sampling::episode`], and the order |
 //! | `gather_rows`, `gather_images` | [`gather::gather_rows`], [`gather::gather_images`] |
-//! | `dense_forward` | [`dense::dense_forward`] |
-//! | `dense_backward` | [`dense::dense_backward`], then [`dense::activation_backward`] of the layer below |
-//! | `dense_update` | [`dense::dense_gradient`], then [`optimizer::step`] |
+//! | `layer_forward` | [`dense::dense_forward`] or [`conv::conv_forward`], then [`activation::activate`] |
+//! | `layer_backward` | [`dense::dense_backward`] or [`conv::conv_backward`], then [`activation::activation_backward`] of the layer below |
+//! | `layer_update` | [`dense::dense_gradient`] or [`conv::conv_gradient`], then [`optimizer::step`] |
+//! | `norm_forward` | [`norm::norm_forward`], then [`activation::activate`] |
+//! | `norm_backward` | [`norm::norm_backward`], [`norm::norm_gradient`], then [`optimizer::step`] |
+//! | `pool_forward`, `pool_backward` | the functions of [`pool`], and activations likewise |
 //! | `loss_mse`, `loss_cross_entropy` | [`losses::loss_mse`], [`losses::loss_cross_entropy`] |
+//! | `head` | a dense layer's forward, a loss, backward and update in one |
 //! | `fused_subgroup`, `fused_workgroup` | [`reptile::inner_loop`] |
 //! | `outer_update` | [`reptile::reduce_delta`], then [`optimizer::outer_update`] |
 //! | `mean_state` | [`optimizer::mean_state`] |
+//!
+//! [`layer`] picks the functions of a layer, [`network`] goes through all layers.
 //!
 //! These functions panic on slices of the wrong length: they are called by tests, not by users.
 //! A rate or decay that the device holds in f32 must be widened from that f32, not written anew
 //! in f64, or Adam's bias correction differs in the fifth digit.
 
+pub mod activation;
+pub mod conv;
 pub mod dense;
 pub mod gather;
+pub mod layer;
 pub mod losses;
 pub mod network;
+pub mod norm;
 pub mod optimizer;
+pub mod pool;
 pub mod reptile;
 pub mod sampling;
+mod window;
+
+/// target += scale · values.
+fn add_scaled(target: &mut [f64], scale: f64, values: &[f64]) {
+    for (target, value) in target.iter_mut().zip(values) {
+        *target += scale * value;
+    }
+}
 
 /// `n` numbers in ±1, the same for the same `seed`.
 #[cfg(test)]

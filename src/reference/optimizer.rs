@@ -3,6 +3,8 @@
 //! Adam is in TensorFlow's form: t += 1; m = β₁ m + (1−β₁) g; v = β₂ v + (1−β₂) g²;
 //! θ −= rate · √(1−β₂ᵗ) / (1−β₁ᵗ) · m / (√v + ε) (Kingma and Ba 2015, end of section 2).
 
+use super::add_scaled;
+
 /// The rule of the inner loop.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum InnerOptimizer {
@@ -130,12 +132,6 @@ fn adam(
         *m = beta1 * *m + (1.0 - beta1) * g;
         *v = beta2 * *v + (1.0 - beta2) * g * g;
         *parameter -= rate * *m / (v.sqrt() + epsilon);
-    }
-}
-
-fn add_scaled(target: &mut [f64], scale: f64, values: &[f64]) {
-    for (target, value) in target.iter_mut().zip(values) {
-        *target += scale * value;
     }
 }
 

@@ -136,26 +136,22 @@ impl Config {
         fixed.eval.tasks = 0;
         fixed.eval.every = 0;
         fixed.eval.validation_tasks = 0;
-        if let TaskSpec::Omniglot(spec) = &mut fixed.tasks {
-            spec.data = None;
+        if let Some(data) = fixed.tasks.data_mut() {
+            *data = None;
         }
         Sha256::digest(fixed.to_toml()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Support examples of a training task.
     pub fn support_samples(&self) -> usize {
-        match &self.tasks {
-            TaskSpec::Sine(spec) => spec.points,
-            TaskSpec::Omniglot(spec) => spec.way.saturating_mul(spec.train_shots),
-        }
+        let [way, group, _] = self.tasks.groups();
+        way.saturating_mul(group)
     }
 
     /// Support examples of a test task.
     pub fn eval_support_samples(&self) -> usize {
-        match &self.tasks {
-            TaskSpec::Sine(spec) => spec.shots,
-            TaskSpec::Omniglot(spec) => spec.way.saturating_mul(spec.shots),
-        }
+        let [way, _, group] = self.tasks.groups();
+        way.saturating_mul(group)
     }
 
     /// Inner steps K of a training task.

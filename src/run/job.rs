@@ -8,7 +8,7 @@ use crate::meta::{AdaptationSetup, DeviceImages, Origin, Trainer, TrainerSetup, 
 use crate::model::Model;
 use crate::rng::Phase;
 use crate::run::config::Config;
-use crate::tasks::{Batches, TaskSpec, omniglot};
+use crate::tasks::{Batches, SplitPart, TaskSpec, image_folder, omniglot};
 
 /// A checked configuration with its data in device memory.
 #[derive(Debug)]
@@ -26,15 +26,17 @@ impl Job {
     /// [`crate::Error::Data`] for the data set, [`crate::Error::Limit`] if it does not fit.
     pub fn new(gpu: &Gpu, config: Config, progress: &mut dyn FnMut(u64, u64)) -> Result<Self> {
         let model = config.validate()?;
-        let images = match &config.tasks {
+        let split = match &config.tasks {
             TaskSpec::Sine(_) => None,
-            TaskSpec::Omniglot(spec) => {
-                let split = omniglot::load(spec, progress)?;
-                split.images.check(&split.train, spec.way, spec.train_shots)?;
-                split.images.check(&split.test, spec.way, spec.shots + spec.queries)?;
-                split.images.check(&split.train, spec.way, spec.shots + spec.queries)?;
+            TaskSpec::Omniglot(spec) => Some(omniglot::load(spec, progress)?),
+            TaskSpec::Images(spec) => Some(image_folder::load(spec, progress)?),
+        };
+        let images = match (split, config.tasks.episodes()) {
+            (Some(split), Some(episodes)) => {
+                split.check(episodes)?;
                 Some(Arc::new(DeviceImages::new(gpu, &split)?))
             }
+            _ => None,
         };
         Ok(Self { config, model, images })
     }
@@ -49,29 +51,21 @@ impl Job {
         &self.model
     }
 
-    /// Where tasks come from, `test` or training ones.
-    fn origin(&self, test: bool) -> Origin {
-        match (&self.config.tasks, &self.images) {
-            (TaskSpec::Omniglot(spec), Some(images)) => {
-                Origin::Episodes { images: images.clone(), test, queries: spec.queries }
+    /// Where tasks of `part` come from.
+    fn origin(&self, part: SplitPart) -> Origin {
+        match (&self.config.tasks, &self.images, self.config.tasks.episodes()) {
+            (TaskSpec::Sine(spec), ..) => Origin::Sine(spec.clone()),
+            (_, Some(images), Some(spec)) => {
+                Origin::Episodes { images: images.clone(), part, queries: spec.queries }
             }
-            (TaskSpec::Sine(spec), _) => Origin::Sine(spec.clone()),
-            (TaskSpec::Omniglot(_), None) => unreachable!("`new` loads the images"),
-        }
-    }
-
-    /// Classes of a task, and support examples a class in training and in evaluation.
-    fn groups(&self) -> [usize; 3] {
-        match &self.config.tasks {
-            TaskSpec::Sine(spec) => [1, spec.points, spec.shots],
-            TaskSpec::Omniglot(spec) => [spec.way, spec.train_shots, spec.shots],
+            _ => unreachable!("`new` loads the images"),
         }
     }
 
     /// What the trainer is made from.
     pub fn trainer_setup(&self) -> TrainerSetup {
         let config = &self.config;
-        let [way, group, _] = self.groups();
+        let [way, group, _] = config.tasks.groups();
         TrainerSetup {
             model: self.model.clone(),
             seed: config.seed,
@@ -88,7 +82,7 @@ impl Job {
                 batch: config.inner.batch,
                 replacement: config.inner.replacement,
             },
-            origin: self.origin(false),
+            origin: self.origin(SplitPart::Train),
         }
     }
 
@@ -103,7 +97,12 @@ impl Job {
     /// How run `run` is evaluated on tasks of `phase`.
     pub fn evaluation(&self, run: usize, phase: Phase) -> AdaptationSetup {
         let config = &self.config;
-        let [way, _, group] = self.groups();
+        let part = match phase {
+            Phase::Test => SplitPart::Test,
+            Phase::Validation => SplitPart::Val,
+            _ => SplitPart::Train,
+        };
+        let [way, _, group] = config.tasks.groups();
         AdaptationSetup {
             model: self.model.clone(),
             rule: inner_rule(&config.inner),
@@ -118,7 +117,7 @@ impl Job {
                 batch: config.eval.batch,
                 replacement: config.eval.replacement,
             },
-            origin: self.origin(phase == Phase::Test),
+            origin: self.origin(part),
             phase,
             seed: config.seed.wrapping_add(run as u64),
             scored: true,

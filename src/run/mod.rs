@@ -1,7 +1,6 @@
 //! A run on disk: its configuration, checkpoints, metrics and plots, and the session that trains it.
 
 pub mod adapted;
-pub mod atomic;
 mod best;
 pub mod checkpoint;
 pub mod config;
@@ -21,6 +20,7 @@ mod stored;
 pub mod tensorboard;
 mod validate;
 
+pub(crate) use crate::atomic;
 pub use config::{Config, LogSpec};
 pub use directory::RunDirectory;
 pub use job::Job;

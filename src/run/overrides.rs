@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::meta::{Schedule, StopSpec};
 use crate::model::{Activation, Extent, LayerSpec, Padding};
 use crate::run::{Config, presets};
-use crate::tasks::TaskSpec;
+use crate::tasks::{EpisodeSpec, ImagesSpec, TaskSpec};
 
 /// Splits `key=value`.
 ///
@@ -45,6 +45,7 @@ impl Schema {
     pub(super) fn new() -> Self {
         let exponential = Schedule::Exponential { ratio: 0.5, every: 1, staircase: true };
         let examples = [
+            Config { tasks: images(), ..example("sine", Schedule::Constant) },
             example("sine", Schedule::Constant),
             example("sine", Schedule::Linear { last: 0.0 }),
             example("omniglot-mlp-5w1s", Schedule::Cosine { last: 0.0 }),
@@ -232,6 +233,17 @@ fn every_layer() -> Vec<LayerSpec> {
         LayerSpec::MaxPool { size: one, stride: Some(one), padding },
         LayerSpec::Activation { function: activation },
     ]
+}
+
+/// Tasks over a folder of images, with every optional key set.
+fn images() -> TaskSpec {
+    TaskSpec::Images(ImagesSpec {
+        data: Some(PathBuf::from("path")),
+        set: Some("name".into()),
+        episodes: EpisodeSpec { way: 5, shots: 1, train_shots: 1, queries: 1 },
+        size: 32,
+        channels: 3,
+    })
 }
 
 /// A table or a list on the way to a key.

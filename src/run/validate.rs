@@ -1,20 +1,18 @@
 //! Values that cannot be: each check names the key and the remedy.
 
+mod tasks;
+
 use crate::error::{Error, Result};
 use crate::meta::{Algorithm, InnerSpec, OuterSpec};
 use crate::model::{Loss, Model};
 use crate::run::config::Config;
-use crate::tasks::{OmniglotSpec, SineSpec, TaskSpec};
 
 pub(super) fn validate(config: &Config) -> Result<()> {
     in_toml("seed", config.seed)?;
     count("runs", config.runs as u64)?;
     count("iterations", config.iterations)?;
     let model = Model::new(config.model.clone())?;
-    match &config.tasks {
-        TaskSpec::Sine(spec) => sine(spec, &model)?,
-        TaskSpec::Omniglot(spec) => omniglot(spec, &model)?,
-    }
+    tasks::tasks(&config.tasks, &model)?;
     inner(config, &config.inner)?;
     outer(config, &config.outer)?;
     evaluation(config)?;
@@ -67,88 +65,6 @@ fn ordered(key: &str, [low, high]: [f32; 2]) -> Result<()> {
         return Ok(());
     }
     Err(Error::config(key, format!("[{low}, {high}] is not a range; give the lower number first")))
-}
-
-fn sine(spec: &SineSpec, model: &Model) -> Result<()> {
-    if model.inputs() != 1 || model.outputs() != 1 || model.loss() != Loss::Mse {
-        let message = "sine tasks need input = [1], one output and loss = \"mse\"";
-        return Err(Error::config("model", message));
-    }
-    ordered("tasks.amplitude", spec.amplitude)?;
-    ordered("tasks.phase", spec.phase)?;
-    ordered("tasks.range", spec.range)?;
-    if spec.range[0] == spec.range[1] {
-        let message = "the grid has one point; give two different ends";
-        return Err(Error::config("tasks.range", message));
-    }
-    count("tasks.points", spec.points as u64)?;
-    at_least("tasks.points", spec.points as u64, 2)?;
-    count("tasks.shots", spec.shots as u64)?;
-    if spec.shots > spec.points {
-        let message =
-            format!("{} support points of a grid of {}; give fewer", spec.shots, spec.points);
-        return Err(Error::config("tasks.shots", message));
-    }
-    Ok(())
-}
-
-fn omniglot(spec: &OmniglotSpec, model: &Model) -> Result<()> {
-    count("tasks.way", spec.way as u64)?;
-    at_least("tasks.way", spec.way as u64, 2)?;
-    count("tasks.size", spec.size as u64)?;
-    in_toml("tasks.split_seed", spec.split_seed)?;
-    let paths = [
-        ("tasks.data", &spec.data),
-        ("tasks.train_classes", &spec.train_classes),
-        ("tasks.test_classes", &spec.test_classes),
-    ];
-    for (key, path) in paths {
-        if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
-            let message = format!("{} is not UTF-8; give another path", path.display());
-            return Err(Error::config(key, message));
-        }
-    }
-    let counts = [
-        ("tasks.shots", spec.shots),
-        ("tasks.train_shots", spec.train_shots),
-        ("tasks.queries", spec.queries),
-        ("tasks.train_count", spec.train_count),
-    ];
-    for (key, value) in counts {
-        count(key, value as u64)?;
-    }
-    for (key, value) in
-        [("tasks.train_shots", spec.train_shots), ("tasks.shots", spec.shots + spec.queries)]
-    {
-        if value > 256 {
-            return Err(Error::config(
-                key,
-                format!("{value} examples a class; at most 256 can be drawn"),
-            ));
-        }
-    }
-    if model.inputs() != spec.size * spec.size {
-        let message = format!(
-            "{:?} has {} numbers, but images of size {} have {}; give input = [1, {2}, {2}]",
-            model.spec().input,
-            model.inputs(),
-            spec.size,
-            spec.size * spec.size
-        );
-        return Err(Error::config("model.input", message));
-    }
-    if model.outputs() != spec.way {
-        let message = format!(
-            "the last layer has {} units for {} classes (tasks.way)",
-            model.outputs(),
-            spec.way
-        );
-        return Err(Error::config("model.layers", message));
-    }
-    if model.loss() != Loss::CrossEntropy {
-        return Err(Error::config("model.loss", "classes need loss = \"cross-entropy\""));
-    }
-    Ok(())
 }
 
 fn inner(config: &Config, spec: &InnerSpec) -> Result<()> {
@@ -216,10 +132,7 @@ fn outer(config: &Config, spec: &OuterSpec) -> Result<()> {
     if spec.algorithm != Algorithm::Fomaml {
         return Err(Error::config("outer.tail_shots", "a tail needs algorithm = \"fomaml\""));
     }
-    let group = match &config.tasks {
-        TaskSpec::Sine(spec) => spec.points,
-        TaskSpec::Omniglot(spec) => spec.train_shots,
-    };
+    let [_, group, _] = config.tasks.groups();
     if spec.tail_shots >= group {
         let message = format!(
             "{} of the {group} examples of a class; leave some to train on",
@@ -293,6 +206,7 @@ fn stop_rules(config: &Config) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::{Activation, Loss, ModelSpec, Padding};
     use crate::run::{Config, presets};
     use crate::tasks::TaskSpec;
 
@@ -350,6 +264,50 @@ mod tests {
             let text = refused(preset, assignments);
             assert!(text.contains(part), "{assignments:?}: {text}");
         }
+    }
+
+    #[test]
+    fn images_must_fit_the_network() {
+        let text = presets::get("omniglot-mlp-5w1s").unwrap();
+        let list = [
+            ("tasks.kind", "images"),
+            ("tasks.way", "5"),
+            ("tasks.shots", "1"),
+            ("tasks.train_shots", "5"),
+            ("tasks.size", "32"),
+            ("model.input", "[3, 32, 32]"),
+        ];
+        let config = |changes: &[(&str, &str)]| {
+            let all = list.iter().chain(changes);
+            let all: Vec<_> =
+                all.map(|(key, value)| (key.to_string(), value.to_string())).collect();
+            Config::with_overrides(text, "images", &all).unwrap()
+        };
+        let message = |changes: &[(&str, &str)]| {
+            config(changes).validate().err().map(|error| error.to_string())
+        };
+        assert_eq!(message(&[]), None);
+        assert_eq!(message(&[("tasks.channels", "1"), ("model.input", "[1024]")]), None);
+        let cases = [
+            (vec![("tasks.channels", "2")], "tasks.channels"),
+            (vec![("tasks.channels", "1")], "[1, 32, 32]"),
+            (vec![("tasks.size", "84")], "[3, 84, 84]"),
+            (vec![("tasks.size", "9223372036854775807")], "tasks.size"),
+            (vec![("tasks.way", "6")], "model.layers"),
+            (vec![("tasks.shots", "256")], "tasks.shots"),
+            (vec![("tasks.set", "../elsewhere")], "tasks.set"),
+            (vec![("model.loss", "mse")], "model.loss"),
+        ];
+        for (changes, part) in cases {
+            let text = message(&changes).expect("must be refused");
+            assert!(text.contains(part), "{changes:?}: {text}");
+        }
+        // A row of numbers has no shape, but an image has.
+        let mut turned = config(&[("model.input", "[32, 32, 3]")]);
+        assert!(turned.validate().is_ok());
+        let conv = ModelSpec::builder(&[32, 32, 3]).loss(Loss::CrossEntropy);
+        turned.model = conv.conv2d(4, 3, 1, Padding::SAME).dense(5, Activation::Linear);
+        assert!(turned.validate().unwrap_err().to_string().contains("[3, 32, 32]"));
     }
 
     #[test]

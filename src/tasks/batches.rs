@@ -59,9 +59,9 @@ impl Batches {
         self.ordered() + self.way * self.tail
     }
 
-    /// The inner loop as runs of equal minibatches. With `split_last`, the last step is a segment
-    /// of its own (FOMAML needs the parameters before it).
-    pub fn segments(&self, split_last: bool) -> Vec<Segment> {
+    /// The inner loop as runs of at most `most` equal minibatches. With `split_last`, the last step is
+    /// a segment of its own (FOMAML needs the parameters before it).
+    pub fn segments(&self, split_last: bool, most: usize) -> Vec<Segment> {
         let tail = self.tail > 0;
         let before = if tail || split_last { self.steps - 1 } else { self.steps };
         let last_batch = if tail { self.way * self.tail } else { self.batch };
@@ -71,9 +71,10 @@ impl Batches {
             batch,
             order_start: first_step * self.batch,
         };
-        [segment(0, before, self.batch), segment(before, self.steps - before, last_batch)]
-            .into_iter()
-            .filter(|segment| segment.steps > 0)
+        (0..before)
+            .step_by(most.max(1))
+            .map(|first| segment(first, most.min(before - first), self.batch))
+            .chain((before < self.steps).then(|| segment(before, 1, last_batch)))
             .collect()
     }
 }
@@ -87,7 +88,7 @@ mod tests {
         let batches =
             Batches { way: 5, group: 15, tail: 5, steps: 4, batch: 10, replacement: false };
         assert_eq!((batches.pool(), batches.ordered(), batches.order_len()), (50, 30, 55));
-        let segments = batches.segments(true);
+        let segments = batches.segments(true, usize::MAX);
         assert_eq!(segments[0], Segment { first_step: 0, steps: 3, batch: 10, order_start: 0 });
         assert_eq!(segments[1], Segment { first_step: 3, steps: 1, batch: 25, order_start: 30 });
     }
@@ -96,9 +97,14 @@ mod tests {
     fn one_segment_without_a_tail() {
         let batches =
             Batches { way: 1, group: 50, tail: 0, steps: 7, batch: 10, replacement: false };
-        assert_eq!(batches.segments(false).len(), 1);
+        assert_eq!(batches.segments(false, usize::MAX).len(), 1);
         assert_eq!(batches.passes(), 2);
+        let steps = |most| -> Vec<[usize; 3]> {
+            let segments = batches.segments(false, most);
+            segments.iter().map(|s| [s.first_step, s.steps, s.order_start]).collect()
+        };
+        assert_eq!(steps(3), [[0, 3, 0], [3, 3, 30], [6, 1, 60]]);
         let single = Batches { steps: 1, ..batches };
-        assert_eq!(single.segments(true).len(), 1, "an empty segment is left out");
+        assert_eq!(single.segments(true, usize::MAX).len(), 1, "an empty segment is left out");
     }
 }

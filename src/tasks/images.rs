@@ -1,6 +1,7 @@
 //! Image sets as they lie in device memory, and splits of their classes.
 
 use crate::error::{Error, Result};
+use crate::tasks::spec::EpisodeSpec;
 
 /// Bits of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +38,9 @@ pub struct ImageSet {
     pub bits: Bits,
     pub words: Vec<u32>,
     pub classes: Vec<ImageClass>,
+    /// Each image's file in its class (a number for a strip of images), as
+    /// [`ImageSet::image_number`] knows it; may be empty.
+    pub files: Vec<String>,
 }
 
 impl ImageSet {
@@ -82,28 +86,15 @@ impl ImageSet {
         (word >> (place * bits % 32) & largest) as f32 / largest as f32
     }
 
-    /// Checks that tasks of `way` classes with `examples` images each can be drawn from `classes`.
-    ///
-    /// # Errors
-    /// [`Error::Config`] that names both numbers.
-    pub fn check(&self, classes: &[SplitClass], way: usize, examples: usize) -> Result<()> {
-        if classes.len() < way {
-            let message =
-                format!("{way} classes a task, but there are only {}; lower it", classes.len());
-            return Err(Error::config("tasks.way", message));
-        }
-        for class in classes {
-            let class = &self.classes[class.class];
-            if (class.images as usize) < examples {
-                let message = format!(
-                    "a task needs {examples} images of a class (support and query), but {} has {}; \
-                     lower tasks.shots, tasks.train_shots or tasks.queries",
-                    class.name, class.images
-                );
-                return Err(Error::config("tasks.shots", message));
-            }
-        }
-        Ok(())
+    /// The number of the image `file` of the class named `class`: for Omniglot `0001_01.png` of
+    /// `images_background/Alphabet/character01`, for a folder of images the file's name, for a strip
+    /// the image's place in it (`17`). None if there is no such image.
+    pub fn image_number(&self, class: &str, file: &str) -> Option<u32> {
+        let class = self.classes.iter().find(|found| found.name == class)?;
+        let first = class.first_image as usize;
+        let files = self.files.get(first..first + class.images as usize)?;
+        let place = files.iter().position(|found| found == file)?;
+        Some(class.first_image + place as u32)
     }
 }
 
@@ -116,12 +107,83 @@ pub struct SplitClass {
     pub rotation: u8,
 }
 
-/// An image set with its training and test classes.
+/// A part of a split.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SplitPart {
+    Train,
+    Val,
+    Test,
+}
+
+impl SplitPart {
+    /// Every part.
+    pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
+
+    /// `train`, `val` or `test`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::Test => "test",
+        }
+    }
+}
+
+/// An image set with its training, validation and test classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
     pub images: ImageSet,
     pub train: Vec<SplitClass>,
+    /// May be empty: validation tasks then come from the training classes.
+    pub val: Vec<SplitClass>,
     pub test: Vec<SplitClass>,
+}
+
+impl Split {
+    /// The classes that tasks of `part` are drawn from.
+    pub fn classes(&self, part: SplitPart) -> &[SplitClass] {
+        match part {
+            SplitPart::Val if !self.val.is_empty() => &self.val,
+            SplitPart::Train | SplitPart::Val => &self.train,
+            SplitPart::Test => &self.test,
+        }
+    }
+
+    /// Checks that tasks of the sizes of `episodes` can be drawn from every part.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names both numbers.
+    pub fn check(&self, episodes: &EpisodeSpec) -> Result<()> {
+        self.check_part(SplitPart::Train, episodes.way, episodes.train_shots)?;
+        for part in [SplitPart::Val, SplitPart::Test] {
+            self.check_part(part, episodes.way, episodes.test_examples())?;
+        }
+        Ok(())
+    }
+
+    fn check_part(&self, part: SplitPart, way: usize, examples: usize) -> Result<()> {
+        let classes = self.classes(part);
+        if classes.len() < way {
+            let message = format!(
+                "{way} classes a task, but there are only {} to draw {} tasks from; lower it",
+                classes.len(),
+                part.name()
+            );
+            return Err(Error::config("tasks.way", message));
+        }
+        for class in classes {
+            let class = &self.images.classes[class.class];
+            if (class.images as usize) < examples {
+                let message = format!(
+                    "a task needs {examples} images of a class (support and query), but {} has {}; \
+                     lower tasks.shots, tasks.train_shots or tasks.queries",
+                    class.name, class.images
+                );
+                return Err(Error::config("tasks.shots", message));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -137,6 +199,7 @@ mod tests {
             bits: Bits::One,
             words: vec![0b0010, 0b1101],
             classes: vec![ImageClass { name: "corner".into(), first_image: 0, images: 2 }],
+            files: vec!["a.png".into(), "b.png".into()],
         }
     }
 
@@ -160,13 +223,31 @@ mod tests {
     }
 
     #[test]
+    fn images_are_found_by_class_and_file() {
+        let mut set = set();
+        assert_eq!(set.image_number("corner", "b.png"), Some(1));
+        assert_eq!(set.image_number("corner", "c.png"), None);
+        assert_eq!(set.image_number("other", "b.png"), None);
+        set.files.clear();
+        assert_eq!(set.image_number("corner", "b.png"), None);
+    }
+
+    #[test]
     fn too_few_classes_or_images_are_refused() {
-        let set = set();
-        let classes = [SplitClass { class: 0, rotation: 0 }];
-        assert!(set.check(&classes, 1, 2).is_ok());
-        let text = set.check(&classes, 5, 2).unwrap_err().to_string();
-        assert!(text.contains("tasks.way") && text.contains('5'), "{text}");
-        let text = set.check(&classes, 1, 3).unwrap_err().to_string();
-        assert!(text.contains("corner") && text.contains('3'), "{text}");
+        let classes = vec![SplitClass { class: 0, rotation: 0 }];
+        let mut split =
+            Split { images: set(), train: classes.clone(), val: Vec::new(), test: classes };
+        let sizes = |way, train_shots, shots| EpisodeSpec { way, shots, train_shots, queries: 1 };
+        let text = |split: &Split, sizes| split.check(&sizes).unwrap_err().to_string();
+        assert!(split.check(&sizes(1, 2, 1)).is_ok());
+        let few = text(&split, sizes(5, 2, 1));
+        assert!(few.contains("tasks.way") && few.contains('5'), "{few}");
+        for sizes in [sizes(1, 3, 1), sizes(1, 1, 2)] {
+            let few = text(&split, sizes);
+            assert!(few.contains("corner") && few.contains('3'), "{few}");
+        }
+        assert_eq!(split.classes(SplitPart::Val), split.train);
+        split.test.clear();
+        assert!(text(&split, sizes(1, 2, 1)).contains("test"));
     }
 }

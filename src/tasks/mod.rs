@@ -2,10 +2,13 @@
 
 pub mod arrays;
 mod batches;
+mod data_folder;
+mod decode;
+pub mod image_folder;
 mod images;
 pub mod omniglot;
 mod spec;
 
 pub use batches::{Batches, Segment};
-pub use images::{Bits, ImageClass, ImageSet, Split, SplitClass};
-pub use spec::{OmniglotSpec, SineSpec, TaskSpec};
+pub use images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
+pub use spec::{EpisodeSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec};

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// Where tasks come from.
+///
+/// Specs that share the keys of [`EpisodeSpec`] cannot refuse unknown keys by themselves (serde
+/// flattens or denies, not both); [`crate::run::Config`] refuses them first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum TaskSpec {
@@ -12,6 +15,38 @@ pub enum TaskSpec {
     Sine(SineSpec),
     /// N-way K-shot episodes over handwritten characters.
     Omniglot(OmniglotSpec),
+    /// N-way K-shot episodes over a folder of images.
+    Images(ImagesSpec),
+}
+
+impl TaskSpec {
+    /// The sizes of N-way tasks, or none for regression.
+    pub fn episodes(&self) -> Option<&EpisodeSpec> {
+        match self {
+            Self::Sine(_) => None,
+            Self::Omniglot(spec) => Some(&spec.episodes),
+            Self::Images(spec) => Some(&spec.episodes),
+        }
+    }
+
+    /// Classes of a task (1 for regression), and support examples a class in training and in
+    /// evaluation.
+    pub fn groups(&self) -> [usize; 3] {
+        match (self, self.episodes()) {
+            (_, Some(spec)) => [spec.way, spec.train_shots, spec.shots],
+            (Self::Sine(spec), None) => [1, spec.points, spec.shots],
+            (_, None) => unreachable!("only regression has no episodes"),
+        }
+    }
+
+    /// The folder of the data set, where there is one.
+    pub fn data_mut(&mut self) -> Option<&mut Option<PathBuf>> {
+        match self {
+            Self::Sine(_) => None,
+            Self::Omniglot(spec) => Some(&mut spec.data),
+            Self::Images(spec) => Some(&mut spec.data),
+        }
+    }
 }
 
 /// Tasks y = A sin(x + φ), A and φ uniform, on an even grid of points.
@@ -43,14 +78,9 @@ impl Default for SineSpec {
     }
 }
 
-/// Episodes over Omniglot (Lake, Salakhutdinov and Tenenbaum 2015).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OmniglotSpec {
-    /// Folder with `images_background.zip` and `images_evaluation.zip` or the extracted folders;
-    /// without it, the folder `omniglot` below REPTILE_DATA.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<PathBuf>,
+/// The sizes of N-way K-shot tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EpisodeSpec {
     /// Classes of a task N (the authors' `classes`).
     pub way: usize,
     /// Support examples a class of a test task (the authors' `shots`).
@@ -60,6 +90,25 @@ pub struct OmniglotSpec {
     /// Query examples a class of a test task. Default 1.
     #[serde(default = "queries")]
     pub queries: usize,
+}
+
+impl EpisodeSpec {
+    /// Examples of a class that a test task takes, support and query.
+    pub fn test_examples(&self) -> usize {
+        self.shots.saturating_add(self.queries)
+    }
+}
+
+/// Episodes over Omniglot (Lake, Salakhutdinov and Tenenbaum 2015).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OmniglotSpec {
+    /// Folder with `images_background.zip` and `images_evaluation.zip` or the extracted folders;
+    /// without it, the folder `omniglot` below REPTILE_DATA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// The sizes of a task.
+    #[serde(flatten)]
+    pub episodes: EpisodeSpec,
     /// Side of an image in pixels after resizing. Default 28.
     #[serde(default = "size")]
     pub size: usize,
@@ -81,6 +130,25 @@ pub struct OmniglotSpec {
     pub test_classes: Option<PathBuf>,
 }
 
+/// Episodes over a folder of images ([`crate::tasks::image_folder`]).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ImagesSpec {
+    /// Folder with `train`, `test` and, if there is one, `val`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    /// Without `data`: the folder's name below REPTILE_DATA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
+    /// The sizes of a task.
+    #[serde(flatten)]
+    pub episodes: EpisodeSpec,
+    /// Side of an image in pixels after resizing.
+    pub size: usize,
+    /// 3 = red, green and blue, 1 = grey. Default 3.
+    #[serde(default = "channels")]
+    pub channels: usize,
+}
+
 fn queries() -> usize {
     1
 }
@@ -95,4 +163,8 @@ fn yes() -> bool {
 
 fn train_count() -> usize {
     1200
+}
+
+fn channels() -> usize {
+    3
 }

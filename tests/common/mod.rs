@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use reptile::gpu::{AdapterChoice, Gpu, GpuOptions, Recording, list_adapters};
 use reptile::kernels::{Axis, InnerStep, InnerSteps, RunStep, RunSteps};
-use reptile::model::{Activation, Loss, Model, ModelSpec};
+use reptile::model::{Activation, Extent, LayerSpec, Loss, Model, ModelSpec, Padding};
 use reptile::rng::{Part, Phase, Stream, unit};
 
 /// A device and what it is opened as.
@@ -156,6 +156,59 @@ pub fn layer_shape() -> impl Strategy<Value = [usize; 4]> {
     (1..4_usize, 1..40_usize, 1..140_usize, 1..80_usize).prop_map(|(t, b, i, o)| [t, b, i, o])
 }
 
+/// Height and width of a window or a stride.
+fn extent(most: usize) -> impl Strategy<Value = Extent> {
+    prop_oneof![
+        (1..=most).prop_map(Extent::Square),
+        (1..=most, 1..=most).prop_map(|(height, width)| Extent::Sides([height, width])),
+    ]
+}
+
+fn padding() -> impl Strategy<Value = Padding> {
+    prop_oneof![
+        3 => Just(Padding::SAME),
+        1 => Just(Padding::VALID),
+        1 => (0..3_usize).prop_map(Padding::All),
+        1 => [0..3_usize, 0..3, 0..3, 0..3].prop_map(Padding::Sides),
+    ]
+}
+
+/// A layer for images.
+fn image_layer() -> impl Strategy<Value = LayerSpec> {
+    let conv =
+        (prop_oneof![1..8_usize, 30..40_usize], extent(4), extent(3), padding(), activation());
+    let pool = (extent(3), extent(3), padding(), any::<bool>());
+    prop_oneof![
+        3 => conv.prop_map(|(filters, kernel, stride, padding, activation)| LayerSpec::Conv2d {
+            filters, kernel, stride, padding, activation
+        }),
+        2 => activation()
+            .prop_map(|activation| LayerSpec::BatchNorm { epsilon: 1e-3, activation }),
+        2 => pool.prop_map(|(size, stride, padding, max)| match max {
+            true => LayerSpec::MaxPool { size, stride: Some(stride), padding },
+            false => LayerSpec::AveragePool { size, stride: Some(stride), padding },
+        }),
+        1 => activation().prop_map(|function| LayerSpec::Activation { function }),
+    ]
+}
+
+/// A network for images with any layers that fit, a dense head and cross-entropy.
+pub fn image_network() -> impl Strategy<Value = Model> {
+    let input = [1..6_usize, 2..10, 2..10];
+    let layers = proptest::collection::vec(image_layer(), 1..6);
+    (input, layers, any::<bool>(), 2..7_usize).prop_filter_map(
+        "impossible network",
+        |(input, layers, global, outputs)| {
+            let spec = ModelSpec::builder(&input).loss(Loss::CrossEntropy);
+            let mut spec = layers.into_iter().fold(spec, ModelSpec::layer);
+            if global {
+                spec = spec.layer(LayerSpec::GlobalPool);
+            }
+            Model::new(spec.dense(outputs, Activation::Linear)).ok()
+        },
+    )
+}
+
 /// Any activation.
 pub fn activation() -> impl Strategy<Value = Activation> {
     proptest::sample::select(vec![
@@ -179,5 +232,5 @@ pub fn room(gpu: &Gpu, floats: usize) -> reptile::wgpu::Buffer {
 
 /// The settings of a single inner step.
 pub fn one_step(gpu: &Gpu) -> InnerSteps {
-    InnerSteps::new(gpu, &[InnerStep { index: 0, order_start: 0, last: 1, unused: 0 }]).unwrap()
+    InnerSteps::new(gpu, &[InnerStep { index: 0, order_start: 0, last: 1, first_task: 0 }]).unwrap()
 }

@@ -8,7 +8,7 @@ use reptile::gpu::Gpu;
 use reptile::meta::{
     Algorithm, InnerOptimizer, OuterOptimizer, PlanKind, StatePolicy, Trainer, TrainerSetup,
 };
-use reptile::model::{Activation, Loss};
+use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding};
 use reptile::run::{Config, Job, presets};
 
 use crate::common::{devices, network};
@@ -50,7 +50,7 @@ fn other_kernels(gpu: &Gpu) {
     use reptile::kernels::InnerRule;
     use reptile::meta::{Adaptation, AdaptationSetup, DeviceImages, Origin};
     use reptile::rng::Phase;
-    use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass};
+    use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
     let batches = Batches { way: 2, group: 2, tail: 0, steps: 2, batch: 3, replacement: false };
     let words = vec![0x5555_5555; 12];
     let class = |n: u32| ImageClass { name: n.to_string(), first_image: 4 * n, images: 4 };
@@ -61,18 +61,28 @@ fn other_kernels(gpu: &Gpu) {
         bits: Bits::One,
         words,
         classes: (0..3).map(class).collect(),
+        files: Vec::new(),
     };
     let classes: Vec<SplitClass> = (0..3).map(|class| SplitClass { class, rotation: 1 }).collect();
-    let split = Split { images, train: classes.clone(), test: classes };
+    let split = Split { images, train: classes.clone(), val: Vec::new(), test: classes };
     let images = std::sync::Arc::new(DeviceImages::new(gpu, &split).unwrap());
-    for (plan, origin) in [
-        (PlanKind::Fused, Origin::Rows { queries: 2, ordered: false }),
-        (PlanKind::Layered, Origin::Rows { queries: 2, ordered: false }),
-        (PlanKind::Layered, Origin::Episodes { images, test: true, queries: 1 }),
+    let dense = network(25, &[(6, Activation::Tanh)], 2, Loss::CrossEntropy);
+    let rows = || Origin::Rows { queries: 2, ordered: false };
+    let episodes =
+        || Origin::Episodes { images: images.clone(), part: SplitPart::Test, queries: 1 };
+    let curved = network(25, &[(6, Activation::Gelu)], 2, Loss::Mse);
+    let adam = InnerRule::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 };
+    for (model, plan, origin, rule) in [
+        (&dense, PlanKind::Fused, rows(), InnerRule::Sgd),
+        (&dense, PlanKind::Layered, rows(), InnerRule::Sgd),
+        (&dense, PlanKind::Layered, episodes(), InnerRule::Sgd),
+        (&curved, PlanKind::Layered, rows(), InnerRule::Sgd),
+        (&images_network(), PlanKind::Layered, rows(), adam),
+        (&images_network(), PlanKind::Layered, episodes(), InnerRule::Sgd),
     ] {
         let setup = AdaptationSetup {
-            model: network(25, &[(6, Activation::Tanh)], 2, Loss::CrossEntropy),
-            rule: InnerRule::Sgd,
+            model: model.clone(),
+            rule,
             rate: 0.01,
             weight_decay: 1.0,
             plan,
@@ -85,6 +95,24 @@ fn other_kernels(gpu: &Gpu) {
         };
         Adaptation::new(gpu, setup, 2).unwrap().run(0).unwrap();
     }
+}
+
+/// A network with every kind of layer.
+fn images_network() -> Model {
+    let average = LayerSpec::AveragePool { size: 2.into(), stride: None, padding: Padding::SAME };
+    let spec = ModelSpec::builder(&[1, 5, 5])
+        .conv2d(5, 3, 1, Padding::SAME)
+        .batch_norm(Activation::Gelu)
+        .conv2d(6, 3, 2, Padding::SAME)
+        .activation(Activation::Gelu)
+        .batch_norm(Activation::Linear)
+        .max_pool(2, Padding::SAME)
+        .activation(Activation::Relu)
+        .layer(average)
+        .dense(4, Activation::Gelu)
+        .dense(2, Activation::Linear)
+        .loss(Loss::CrossEntropy);
+    Model::new(spec).unwrap()
 }
 
 /// Kernels' names by their texts.
@@ -104,19 +132,24 @@ pub fn texts() -> &'static Texts {
 }
 
 /// Every shader file of the crate.
-pub const FILES: [&str; 15] = [
+pub const FILES: [&str; 20] = [
     "broadcast",
-    "dense_backward",
-    "dense_forward",
-    "dense_update",
     "fused_subgroup",
     "fused_workgroup",
     "gather_images",
     "gather_rows",
+    "head",
+    "layer_backward",
+    "layer_forward",
+    "layer_update",
     "loss_cross_entropy",
     "loss_mse",
     "mean_state",
+    "norm_backward",
+    "norm_forward",
     "outer_update",
+    "pool_backward",
+    "pool_forward",
     "sample_episode",
     "sample_order",
     "sample_sine",

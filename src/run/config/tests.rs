@@ -4,7 +4,7 @@ use super::*;
 use crate::meta::{Algorithm, InnerOptimizer, OuterOptimizer, Schedule, StatePolicy};
 use crate::model::{Activation, Init, Loss};
 use crate::run::presets;
-use crate::tasks::{OmniglotSpec, SineSpec};
+use crate::tasks::{EpisodeSpec, ImagesSpec, OmniglotSpec, SineSpec};
 
 fn sine() -> &'static str {
     presets::get("sine").unwrap()
@@ -115,10 +115,7 @@ fn tasks() -> impl Strategy<Value = TaskSpec> {
             let [data, train_classes, test_classes] = paths;
             TaskSpec::Omniglot(OmniglotSpec {
                 data,
-                way,
-                shots,
-                train_shots: shots,
-                queries: way,
+                episodes: EpisodeSpec { way, shots, train_shots: shots, queries: way },
                 size,
                 rotations,
                 train_count: size,
@@ -127,7 +124,14 @@ fn tasks() -> impl Strategy<Value = TaskSpec> {
                 test_classes,
             })
         });
-    prop_oneof![sine, omniglot]
+    let set = proptest::option::of("[a-z/ .]{0,12}");
+    let images = (path(), set, [count(), count(), count(), count()]).prop_map(
+        |(data, set, [way, shots, size, channels])| {
+            let episodes = EpisodeSpec { way, shots, train_shots: size, queries: way };
+            TaskSpec::Images(ImagesSpec { data, set, episodes, size, channels })
+        },
+    );
+    prop_oneof![sine, omniglot, images]
 }
 
 fn inner() -> impl Strategy<Value = InnerSpec> {

@@ -5,12 +5,12 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::tasks::images::{Bits, ImageClass, ImageSet, Split, SplitClass};
 use crate::tasks::spec::OmniglotSpec;
+use crate::tasks::{data_folder, decode};
 
 use archive::{Member, Part};
 
@@ -30,7 +30,8 @@ const PARTS: [&str; 2] = ["images_background", "images_evaluation"];
 /// [`Error::Config`] for an impossible split or size, [`Error::Limit`] for a set of more words than
 /// the device can count.
 pub fn load(spec: &OmniglotSpec, progress: &mut dyn FnMut(u64, u64)) -> Result<Split> {
-    let folder = folder(spec)?;
+    let content = "images_background.zip and images_evaluation.zip (or the extracted folders)";
+    let folder = data_folder::find(spec.data.as_deref(), Some("omniglot"), content)?;
     let parts = parts(&folder)?;
     let mut members = Vec::new();
     for (part, source) in parts.iter().enumerate() {
@@ -46,7 +47,7 @@ pub fn load(spec: &OmniglotSpec, progress: &mut dyn FnMut(u64, u64)) -> Result<S
         return Err(Error::data(&folder, "holds no images of the form Alphabet/characterNN/*.png"));
     }
     let (train, test) = split::split(spec, &classes, &folder)?;
-    let words = decode(&parts, &members, spec.size, progress)?;
+    let words = decode_all(&parts, &members, spec.size, progress)?;
     let images = ImageSet {
         width: spec.size,
         height: spec.size,
@@ -54,40 +55,16 @@ pub fn load(spec: &OmniglotSpec, progress: &mut dyn FnMut(u64, u64)) -> Result<S
         bits: Bits::One,
         words,
         classes,
+        files: members.into_iter().map(|(_, member)| member.file).collect(),
     };
     let rotations = if spec.rotations { 0..4 } else { 0..1 };
     let turned = |rotation| train.iter().map(move |class| SplitClass { class: *class, rotation });
     Ok(Split {
         train: rotations.flat_map(turned).collect(),
+        val: Vec::new(),
         test: test.into_iter().map(|class| SplitClass { class, rotation: 0 }).collect(),
         images,
     })
-}
-
-/// `tasks.data`, or the folder below REPTILE_DATA.
-fn folder(spec: &OmniglotSpec) -> Result<PathBuf> {
-    let (folder, source) = match (&spec.data, std::env::var_os("REPTILE_DATA")) {
-        (Some(folder), _) => (folder.clone(), "--data (tasks.data)"),
-        (None, Some(root)) => (Path::new(&root).join("omniglot"), "REPTILE_DATA"),
-        (None, None) => {
-            return Err(Error::config(
-                "tasks.data",
-                format!(
-                    "Omniglot is not given: name the folder that holds {0}.zip and {1}.zip (or the \
-                     extracted folders) with --data DIR, or set REPTILE_DATA to the folder above \
-                     `omniglot`",
-                    PARTS[0], PARTS[1]
-                ),
-            ));
-        }
-    };
-    if folder.is_dir() {
-        return Ok(folder);
-    }
-    Err(Error::data(
-        &folder,
-        format!("no such folder ({source}); give the one that holds Omniglot"),
-    ))
 }
 
 /// The parts that are there, at least one.
@@ -128,62 +105,25 @@ fn classes(members: &[(usize, Member)], parts: &[Part]) -> Vec<ImageClass> {
     classes
 }
 
-/// Zeros for `images` images of `size` × `size` bits, each a whole number of words.
-fn room(images: usize, size: usize) -> Result<Vec<u32>> {
-    if size == 0 {
-        return Err(Error::config("tasks.size", "0 is too small; give 1 or more"));
-    }
-    let words = (images as u128).saturating_mul((size as u128 * size as u128).div_ceil(32));
-    let Ok(len) = u32::try_from(words) else {
-        return Err(Error::Limit {
-            what: format!("the set of {images} images"),
-            needed: u64::try_from(words.saturating_mul(4)).unwrap_or(u64::MAX),
-            available: 4 * u64::from(u32::MAX),
-            remedy: "lower tasks.size".into(),
-        });
-    };
-    let mut packed = Vec::new();
-    packed.try_reserve_exact(len as usize).map_err(|error| {
-        Error::config("tasks.size", format!("{size} is too large ({error}); lower it"))
-    })?;
-    packed.resize(len as usize, 0);
-    Ok(packed)
-}
-
-/// Decodes all members on all cores; the result is in the members' order.
-fn decode(
+/// Decodes all members; the result is in the members' order.
+fn decode_all(
     parts: &[Part],
     members: &[(usize, Member)],
     size: usize,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Vec<u32>> {
-    let mut packed = room(members.len(), size)?;
+    if size == 0 {
+        return Err(Error::config("tasks.size", "0 is too small; give 1 or more"));
+    }
+    let mut packed = decode::room(members.len(), size as u128 * size as u128)?;
     let words = packed.len() / members.len();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let share = members.len().div_ceil(threads);
-    let done = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = members
-            .chunks(share)
-            .zip(packed.chunks_mut(share * words))
-            .map(|(members, packed)| {
-                let done = &done;
-                scope.spawn(move || -> Result<()> {
-                    let mut readers = parts.iter().map(Part::open).collect::<Result<Vec<_>>>()?;
-                    for ((part, member), image) in members.iter().zip(packed.chunks_mut(words)) {
-                        readers[*part].decode(member, size, image)?;
-                        done.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Ok(())
-                })
-            })
-            .collect();
-        while workers.iter().any(|worker| !worker.is_finished()) {
-            progress(done.load(Ordering::Relaxed) as u64, members.len() as u64);
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        workers.into_iter().try_for_each(|worker| worker.join().expect("decoding does not panic"))
-    })?;
-    progress(members.len() as u64, members.len() as u64);
+    decode::on_all_cores(
+        members,
+        |_| words,
+        (&mut packed, words),
+        || parts.iter().map(Part::open).collect::<Result<Vec<_>>>(),
+        |readers, (part, member), image| readers[*part].decode(member, size, image),
+        progress,
+    )?;
     Ok(packed)
 }

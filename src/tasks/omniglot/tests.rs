@@ -8,6 +8,7 @@ use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
 use super::*;
+use crate::tasks::EpisodeSpec;
 
 const SIDE: u32 = 15;
 
@@ -68,10 +69,7 @@ fn both_zips(method: zip::CompressionMethod) -> TempDir {
 fn spec(folder: &Path) -> OmniglotSpec {
     OmniglotSpec {
         data: Some(folder.to_path_buf()),
-        way: 2,
-        shots: 1,
-        train_shots: 2,
-        queries: 1,
+        episodes: EpisodeSpec { way: 2, shots: 1, train_shots: 2, queries: 1 },
         size: 5,
         rotations: true,
         train_count: 7,
@@ -201,9 +199,9 @@ fn the_real_data_set_is_whole() {
         return;
     }
     let spec = OmniglotSpec { data: None, size: 28, train_count: 1200, ..spec(Path::new("")) };
-    let Split { images, train, test } = read(&spec).unwrap();
+    let Split { images, train, test, val } = read(&spec).unwrap();
     assert_eq!((images.classes.len(), images.len()), (1623, 32460));
-    assert_eq!((train.len(), test.len()), (4800, 423));
+    assert_eq!((train.len(), val.len(), test.len()), (4800, 0, 423));
     assert!(images.classes.iter().all(|class| class.images == 20));
     let pixels = images.len() * images.pixels();
     let white: u32 = images.words.iter().map(|word| word.count_ones()).sum();
@@ -217,6 +215,8 @@ fn the_real_data_set_is_whole() {
     };
     assert_eq!(words(2), words(18), "drawings 03 and 19 are the one known duplicate");
     assert_ne!(words(2), words(3));
+    let number = images.image_number(name, "0192_19.png");
+    assert_eq!(number, Some(braille.first_image + 18));
 }
 
 /// Both parts, with `change` applied to the files of the first.

@@ -17,7 +17,15 @@ const SUFFIX: &str = ".tmp";
 /// # Errors
 /// [`Error::Io`]; the old file, if any, is then untouched.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = temporary(path, bytes).map_err(Error::io(path))?;
+    write_with(path, |file| file.write_all(bytes))
+}
+
+/// Like [`write()`], with the bytes that `fill` writes.
+///
+/// # Errors
+/// As [`write()`].
+pub fn write_with(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
+    let temporary = temporary(path, fill).map_err(Error::io(path))?;
     temporary.persist(path).map_err(|error| Error::io(path)(error.error))?;
     sync_folder(folder_of(path))
 }
@@ -27,7 +35,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// [`Error::Data`] if `path` exists, [`Error::Io`].
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = temporary(path, bytes).map_err(Error::io(path))?;
+    let temporary = temporary(path, |file| file.write_all(bytes)).map_err(Error::io(path))?;
     temporary.persist_noclobber(path).map_err(|error| match error.error.kind() {
         io::ErrorKind::AlreadyExists => exists(path),
         _ => Error::io(path)(error.error),
@@ -93,8 +101,12 @@ pub fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// `bytes` in a synced temporary file beside `path`; it is removed again if it is dropped.
-fn temporary(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+/// What `fill` writes, in a synced temporary file beside `path`; it is removed again if it is
+/// dropped.
+fn temporary(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(PREFIX).suffix(SUFFIX);
     #[cfg(unix)]
@@ -104,7 +116,7 @@ fn temporary(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
         builder.permissions(fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(folder_of(path))?;
-    file.write_all(bytes)?;
+    fill(file.as_file_mut())?;
     file.as_file().sync_all()?;
     Ok(file)
 }

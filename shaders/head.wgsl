@@ -1,0 +1,116 @@
+// The last, dense layer of a training step in one dispatch: logits, loss, the gradient by the inputs
+// before their activation, and the inner optimiser's step on the weights. A workgroup a task.
+// Needs lib/run_step.wgsl, lib/inner_step.wgsl, lib/update_*.wgsl, lib/activation.wgsl,
+// lib/targets_*.wgsl, lib/fused_loss_*.wgsl.
+
+@group(0) @binding(0) var<storage, read> runs: array<RunStep>;
+@group(0) @binding(1) var<uniform> inner: InnerStep;
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;              // [G, BATCH, IN4]
+@group(0) @binding(3) var<storage, read> support_y: array<Target>;         // [G, BATCH, targets]
+@group(0) @binding(4) var<storage, read_write> theta: array<vec4<f32>>;    // [T, STRIDE]
+@group(0) @binding(7) var<storage, read_write> dx: array<vec4<f32>>;       // [G, BATCH, IN4]
+@group(0) @binding(8) var<storage, read_write> losses: array<f32>;         // [T, STEPS]
+
+var<workgroup> logits: array<vec4<f32>, BATCH * OUT4>;   // and their gradient
+var<workgroup> row_losses: array<f32, BATCH>;
+
+// Row `row`, vector `column` of x · W + b.
+fn logit(first_x: u32, weights: u32, row: u32, column: u32) -> vec4<f32> {
+    var sum = theta[weights + 4u * IN4 * OUT4 + column];
+    for (var k = 0u; k < IN4; k++) {
+        let v = x[first_x + row * IN4 + k];
+        let w = weights + 4u * k * OUT4 + column;
+        sum = fma(vec4<f32>(v.w), theta[w + 3u * OUT4], fma(vec4<f32>(v.z), theta[w + 2u * OUT4],
+            fma(vec4<f32>(v.y), theta[w + OUT4], fma(vec4<f32>(v.x), theta[w], sum))));
+    }
+    return sum;
+}
+
+// The gradient takes the place of the logits.
+fn row_loss(batch: u32, row: u32) {
+    var values: array<f32, OUTPUTS>;
+    for (var o = 0u; o < OUTPUTS; o++) { // unroll
+        values[o] = logits[row * OUT4 + o / 4u][o % 4u];
+    }
+    row_losses[row] = loss_gradient(&values, batch * BATCH + row);
+    for (var column = 0u; column < OUT4; column++) {
+        logits[row * OUT4 + column] = vec4<f32>(0.0);
+    }
+    for (var o = 0u; o < OUTPUTS; o++) { // unroll
+        logits[row * OUT4 + o / 4u][o % 4u] = values[o];
+    }
+}
+
+// dx of one row and vector of inputs.
+fn input_gradient(weights: u32, row: u32, k: u32) -> vec4<f32> {
+    var sum = vec4<f32>(0.0);
+    for (var column = 0u; column < OUT4; column++) {
+        let d = logits[row * OUT4 + column];
+        let w = weights + 4u * k * OUT4 + column;
+        sum += vec4<f32>(dot(d, theta[w]), dot(d, theta[w + OUT4]), dot(d, theta[w + 2u * OUT4]),
+            dot(d, theta[w + 3u * OUT4]));
+    }
+    return sum;
+}
+
+// The step on four rows of weights and one vector column.
+fn update_block(first_x: u32, weights: u32, k: u32, column: u32, rates: Rates) {
+    var gradient = mat4x4<f32>();
+    for (var row = 0u; row < BATCH; row++) {
+        let v = x[first_x + row * IN4 + k];
+        let d = logits[row * OUT4 + column];
+        gradient[0] = fma(vec4<f32>(v.x), d, gradient[0]);
+        gradient[1] = fma(vec4<f32>(v.y), d, gradient[1]);
+        gradient[2] = fma(vec4<f32>(v.z), d, gradient[2]);
+        gradient[3] = fma(vec4<f32>(v.w), d, gradient[3]);
+    }
+    let w = weights + 4u * k * OUT4 + column;
+    update(w, gradient[0], rates);
+    update(w + OUT4, gradient[1], rates);
+    update(w + 2u * OUT4, gradient[2], rates);
+    update(w + 3u * OUT4, gradient[3], rates);
+}
+
+@compute @workgroup_size(BLOCK)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let batch = group.x;
+    let task = inner.first_task + batch;
+    let weights = task * STRIDE + OFFSET;
+    let first_x = batch * BATCH * IN4;
+    for (var i = lane; i < BATCH * OUT4; i += BLOCK) {
+        logits[i] = logit(first_x, weights, i / OUT4, i % OUT4);
+    }
+    workgroupBarrier();
+    for (var row = lane; row < BATCH; row += BLOCK) {
+        row_loss(batch, row);
+    }
+    workgroupBarrier();
+    if (lane == 0u) {
+        var sum = 0.0;
+        for (var row = 0u; row < BATCH; row++) {
+            sum += row_losses[row];
+        }
+        losses[task * STEPS + inner.index] = sum;
+    }
+    if (NEEDS_INPUT_GRADIENT == 1u) {
+        for (var i = lane; i < BATCH * IN4; i += BLOCK) {
+            let place = first_x + i;
+            dx[place] = input_gradient(weights, i / IN4, i % IN4)
+                * slope(ACTIVATION, x[place], vec4<f32>(0.0));
+        }
+    }
+    // All weights are read before the first one changes.
+    storageBarrier();
+    workgroupBarrier();
+    let rates = rates_of(runs[task / TASKS_PER_RUN], inner.index, inner.last == 1u);
+    for (var i = lane; i < IN4 * OUT4; i += BLOCK) {
+        update_block(first_x, weights, i / OUT4, i % OUT4, rates);
+    }
+    for (var column = lane; column < OUT4; column += BLOCK) {
+        var gradient = vec4<f32>(0.0);
+        for (var row = 0u; row < BATCH; row++) {
+            gradient += logits[row * OUT4 + column];
+        }
+        update(weights + 4u * IN4 * OUT4 + column, gradient, rates);
+    }
+}

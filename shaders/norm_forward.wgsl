@@ -1,0 +1,52 @@
+// Batch-norm over the examples and pixels of a batch, with the batch's own (biased) variance, and the
+// activation: h = activation(γ (x − mean) / √(variance + ε) + β). COLUMN_LANES vectors of channels a
+// workgroup, SLICES invocations to each. Grid: (blocks of C4, batches).
+// Needs lib/inner_step.wgsl, lib/activation.wgsl, lib/column_sums.wgsl.
+
+@group(0) @binding(0) var<storage, read> theta: array<vec4<f32>>;          // [T, STRIDE]: γ, β at OFFSET
+@group(0) @binding(1) var<uniform> inner: InnerStep;
+@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;              // [G, ROWS, C4]
+@group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;        // [G, ROWS, C4]
+@group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;        // as h, if KEEP_Z
+@group(0) @binding(5) var<storage, read_write> statistics: array<vec4<f32>>;   // [G, 2, C4]: mean, 1/√
+
+@compute @workgroup_size(COLUMN_LANES * SLICES)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let batch = group.y;
+    let column = group.x * COLUMN_LANES + lane % COLUMN_LANES;
+    let slice = lane / COLUMN_LANES;
+    let safe_column = min(column, C4 - 1u);
+    let first = batch * ROWS * C4 + safe_column;
+    // Sums of distances from the first row, so that a large mean costs no digits.
+    let shift = x[first];
+    var sum = vec4<f32>(0.0);
+    var squares = vec4<f32>(0.0);
+    for (var row = slice; row < ROWS; row += SLICES) {
+        let distance = x[first + row * C4] - shift;
+        sum += distance;
+        squares = fma(distance, distance, squares);
+    }
+    let totals = column_sums(sum, squares, lane);
+    let distance = totals[0] / f32(ROWS);
+    let variance = max(totals[1] / f32(ROWS) - distance * distance, vec4<f32>(0.0));
+    let mean = shift + distance;
+    let inverse = 1.0 / sqrt(variance + EPSILON);
+    if (column >= C4) {
+        return;
+    }
+    if (slice == 0u) {
+        statistics[2u * batch * C4 + column] = mean;
+        statistics[(2u * batch + 1u) * C4 + column] = inverse;
+    }
+    let own = (inner.first_task + batch / SHARERS) * STRIDE + OFFSET + column;
+    let scale = theta[own] * inverse;
+    let offset = theta[own + C4];
+    for (var row = slice; row < ROWS; row += SLICES) {
+        let place = first + row * C4;
+        let value = fma(x[place] - mean, scale, offset);
+        if (KEEP_Z == 1u) {
+            z[place] = value;
+        }
+        h[place] = without_padding(activate(ACTIVATION, value), 4u * column, CHANNELS);
+    }
+}

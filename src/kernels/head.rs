@@ -1,0 +1,74 @@
+//! `shaders/head.wgsl`: the last, dense layer of a training step in one dispatch.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Profile, Recording, Source};
+use crate::kernels::gather_rows::targets;
+use crate::kernels::{
+    ACTIVATION, Argument, BLOCK, Batch, Below, INNER_STEP, Update, activation_kind, call,
+    fused_loss, vectors,
+};
+use crate::model::{Activation, Model, Op};
+
+/// Logits that an invocation may keep in registers.
+const LARGEST_OUTPUTS: usize = 32;
+
+/// Whether [`head`] can take the last layer of `model` for minibatches of `batch`.
+pub fn head_fits(profile: &Profile, model: &Model, batch: usize) -> bool {
+    let layers = model.layers();
+    let gelu = layers.iter().rev().nth(1).is_some_and(|l| l.activation == Activation::Gelu);
+    let bytes = batch * (16 * vectors(model.outputs()) + 4);
+    let dense = layers[layers.len() - 1].op == Op::Dense;
+    dense
+        && !gelu
+        && model.outputs() <= LARGEST_OUTPUTS
+        && bytes <= profile.workgroup_memory as usize
+}
+
+/// Records logits, loss, the gradient `dx` `[G, B, …input]` (if `onward`) and the inner step of the last
+/// layer: `targets` `[G, B, out]` or labels `[G, B]`, `losses` `[T, steps]`.
+///
+/// # Errors
+/// See [`call`].
+#[expect(clippy::too_many_arguments, reason = "a kernel's buffers and sizes")]
+pub fn head(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    model: &Model,
+    batch: Batch<'_>,
+    update: &Update<'_>,
+    below: Below<'_>,
+    target_rows: &wgpu::Buffer,
+    dx: &wgpu::Buffer,
+    onward: bool,
+    (losses, steps): (&wgpu::Buffer, usize),
+) -> Result<()> {
+    let layer = &model.layers()[model.layers().len() - 1];
+    let source = Source::new("head", include_str!("../../shaders/head.wgsl"))
+        .library(INNER_STEP)
+        .library(ACTIVATION)
+        .library(targets(model).0)
+        .library(fused_loss(model.loss()))
+        .constant("BLOCK", BLOCK)
+        .constant("BATCH", batch.examples)
+        .constant("STRIDE", batch.stride)
+        .constant("OFFSET", layer.packed_offset / 4)
+        .constant("IN4", layer.inputs_padded() / 4)
+        .constant("OUTPUTS", layer.outputs())
+        .constant("OUT4", vectors(layer.outputs()))
+        .constant("STEPS", steps)
+        .constant("ACTIVATION", activation_kind(below.activation))
+        .constant("NEEDS_INPUT_GRADIENT", onward);
+    let [theta, second, first] = update.arguments();
+    let arguments = [
+        Argument::Runs(update.runs),
+        batch.argument(),
+        Argument::In(below.h),
+        Argument::In(target_rows),
+        theta,
+        second,
+        first,
+        Argument::Out(dx),
+        Argument::Out(losses),
+    ];
+    call(gpu, recording, &update.library(source), &arguments, [batch.count, 1, 1])
+}

@@ -1,0 +1,42 @@
+//! `shaders/layer_backward.wgsl`: the gradient by a layer's inputs, before their activation; dense
+//! layers and convolutions.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, Source};
+use crate::kernels::product::{self, Product};
+use crate::kernels::{ACTIVATION, Argument, Batch, Below, INNER_STEP, activation_kind, call};
+use crate::model::Layer;
+
+/// Records dx = (dz · Wᵀ) ⊙ activation'(below): `dz` `[G, B, …output]`, `theta` `[T, packed]`, `below`
+/// and `dx` `[G, B, …input]`.
+///
+/// # Errors
+/// See [`call`].
+#[expect(clippy::too_many_arguments, reason = "a kernel's buffers and sizes")]
+pub fn layer_backward(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    layer: &Layer,
+    batch: Batch<'_>,
+    theta: &wgpu::Buffer,
+    dz: &wgpu::Buffer,
+    below: Below<'_>,
+    dx: &wgpu::Buffer,
+) -> Result<()> {
+    let source = Source::new("layer_backward", include_str!("../../shaders/layer_backward.wgsl"))
+        .library(INNER_STEP)
+        .library(ACTIVATION)
+        .constant("ACTIVATION", activation_kind(below.activation));
+    let product = Product::backward(layer, batch.examples);
+    let source = product::constants(source, layer, batch);
+    let (source, [rows, columns]) = product.tiles(gpu, source)?;
+    let arguments = [
+        Argument::In(theta),
+        batch.argument(),
+        Argument::In(dz),
+        Argument::In(below.h),
+        Argument::In(below.z),
+        Argument::Out(dx),
+    ];
+    call(gpu, recording, &source, &arguments, [rows, columns, batch.count])
+}

@@ -1,0 +1,38 @@
+//! `shaders/layer_update.wgsl`: the gradient of a layer's weights and the inner optimiser's step on
+//! it; dense layers and convolutions.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, Source};
+use crate::kernels::product::{self, outer_tiles};
+use crate::kernels::{Argument, Batch, INNER_STEP, Update, call};
+use crate::model::Layer;
+
+/// Records the step on one layer: `x` `[G, B, …input]`, `dz` `[G, B, …output]`.
+///
+/// # Errors
+/// See [`call`].
+pub fn layer_update(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    layer: &Layer,
+    batch: Batch<'_>,
+    update: &Update<'_>,
+    x: &wgpu::Buffer,
+    dz: &wgpu::Buffer,
+) -> Result<()> {
+    let source = Source::new("layer_update", include_str!("../../shaders/layer_update.wgsl"))
+        .library(INNER_STEP);
+    let source = update.library(product::constants(source, layer, batch));
+    let (source, [rows, columns]) = outer_tiles(gpu, source, layer, batch.examples)?;
+    let [theta, second, first] = update.arguments();
+    let arguments = [
+        Argument::Runs(update.runs),
+        batch.argument(),
+        Argument::In(x),
+        Argument::In(dz),
+        theta,
+        second,
+        first,
+    ];
+    call(gpu, recording, &source, &arguments, [rows, columns, batch.count])
+}

@@ -1,0 +1,119 @@
+//! `shaders/norm_forward.wgsl` and `shaders/norm_backward.wgsl`: batch-norm.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, Source};
+use crate::kernels::{
+    ACTIVATION, Argument, Batch, Below, INNER_STEP, Outputs, Update, activation_kind, call, vectors,
+};
+use crate::model::{Layer, Op};
+
+const COLUMN_SUMS: &str = include_str!("../../shaders/lib/column_sums.wgsl");
+
+/// Adds what both directions share, and says how many workgroups a batch takes.
+///
+/// # Errors
+/// [`crate::Error::Config`] if the driver would end a walk down a column early.
+fn with_columns(
+    gpu: &Gpu,
+    source: Source,
+    layer: &Layer,
+    batch: Batch<'_>,
+) -> Result<(Source, usize)> {
+    let columns = vectors(layer.output.channels);
+    let rows = batch.examples * layer.output.pixels();
+    let rounds = |slices: usize| 2 * rows.div_ceil(slices) + slices;
+    let profile = gpu.profile();
+    // On a CPU that plays GPU a lane walks down its whole column, if it may; elsewhere 32 share one.
+    let (lanes, slices) = match profile.broadcast_lanes() {
+        Some(lanes) => {
+            let most = profile.loop_rounds.unwrap_or(usize::MAX);
+            let enough = (0..5).map(|n| 1_usize << n).find(|slices| rounds(*slices) <= most);
+            (lanes as usize, enough.unwrap_or(32).min(256 / lanes as usize))
+        }
+        None => (8, 32),
+    };
+    profile.check_rounds(source.name(), rounds(slices), "inner.batch or tasks.shots")?;
+    let source = source
+        .library(INNER_STEP)
+        .library(ACTIVATION)
+        .library(COLUMN_SUMS)
+        .constant("COLUMN_LANES", lanes)
+        .constant("SLICES", slices)
+        .constant("ROWS", rows)
+        .constant("C4", columns)
+        .constant("STRIDE", batch.stride)
+        .constant("OFFSET", layer.packed_offset / 4);
+    Ok((source, columns.div_ceil(lanes)))
+}
+
+/// Records h = activation(γ x̂ + β): `x` and `out` `[G, B, H, W, C]`, `theta` `[T, packed]`, `statistics`
+/// `[G, 2, C]` (mean and 1 / √(variance + ε)) for the way back.
+///
+/// # Errors
+/// See [`call`].
+#[expect(clippy::too_many_arguments, reason = "a kernel's buffers and sizes")]
+pub fn norm_forward(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    layer: &Layer,
+    batch: Batch<'_>,
+    theta: &wgpu::Buffer,
+    x: &wgpu::Buffer,
+    out: Outputs<'_>,
+    statistics: &wgpu::Buffer,
+) -> Result<()> {
+    let Op::Norm { epsilon } = layer.op else { panic!("the kernel is for batch-norms") };
+    let source = Source::new("norm_forward", include_str!("../../shaders/norm_forward.wgsl"))
+        .constant("EPSILON", epsilon)
+        .constant("SHARERS", batch.sharers)
+        .constant("CHANNELS", layer.output.channels)
+        .constant("ACTIVATION", activation_kind(layer.activation))
+        .constant("KEEP_Z", out.keep_z);
+    let (source, blocks) = with_columns(gpu, source, layer, batch)?;
+    let arguments = [
+        Argument::In(theta),
+        batch.argument(),
+        Argument::In(x),
+        Argument::Out(out.h),
+        Argument::Out(out.z),
+        Argument::Out(statistics),
+    ];
+    call(gpu, recording, &source, &arguments, [blocks, batch.count, 1])
+}
+
+/// Records the way back through a batch-norm, in place: `d` `[G, B, H, W, C]` is the gradient by its
+/// outputs before their activation and becomes the one by its inputs before theirs (left as it is
+/// unless `onward`); γ and β take an inner step.
+///
+/// # Errors
+/// See [`call`].
+#[expect(clippy::too_many_arguments, reason = "a kernel's buffers and sizes")]
+pub fn norm_backward(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    layer: &Layer,
+    batch: Batch<'_>,
+    update: &Update<'_>,
+    below: Below<'_>,
+    d: &wgpu::Buffer,
+    statistics: &wgpu::Buffer,
+    onward: bool,
+) -> Result<()> {
+    let source = Source::new("norm_backward", include_str!("../../shaders/norm_backward.wgsl"))
+        .constant("ACTIVATION", activation_kind(below.activation))
+        .constant("NEEDS_INPUT_GRADIENT", onward);
+    let (source, blocks) = with_columns(gpu, update.library(source), layer, batch)?;
+    let [theta, second, first] = update.arguments();
+    let arguments = [
+        Argument::Runs(update.runs),
+        batch.argument(),
+        Argument::In(below.h),
+        Argument::Out(d),
+        theta,
+        second,
+        first,
+        Argument::In(statistics),
+        Argument::In(below.z),
+    ];
+    call(gpu, recording, &source, &arguments, [blocks, batch.count, 1])
+}

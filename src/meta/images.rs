@@ -1,0 +1,156 @@
+//! An image set in device memory.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::kernels::ImageShape;
+use crate::tasks::{ImageSet, Split, SplitClass, SplitPart};
+
+/// The images that one part of a split needs, and the table of its classes.
+#[derive(Debug, PartialEq, Eq)]
+struct Packed {
+    words: Vec<u32>,
+    /// [classes]: (first image with its rotation in the two high bits, images).
+    classes: Vec<[u32; 2]>,
+    /// Where the classes' images are in the set, and the first of each here.
+    places: Vec<(Range<u32>, u32)>,
+}
+
+impl Packed {
+    fn new(set: &ImageSet, classes: &[SplitClass]) -> Self {
+        let mut firsts: BTreeMap<usize, u32> = BTreeMap::new();
+        let mut packed = Self { words: Vec::new(), classes: Vec::new(), places: Vec::new() };
+        for class in classes {
+            let own = &set.classes[class.class];
+            let first = *firsts.entry(class.class).or_insert_with(|| {
+                let first = (packed.words.len() / set.words_per_image()) as u32;
+                let images = own.first_image..own.first_image + own.images;
+                let words = [images.start, images.end].map(|i| i as usize * set.words_per_image());
+                packed.words.extend_from_slice(&set.words[words[0]..words[1]]);
+                packed.places.push((images, first));
+                first
+            });
+            packed.classes.push([first | u32::from(class.rotation) << 30, own.images]);
+        }
+        packed
+    }
+}
+
+/// Finds image `image` of the set in a part.
+fn place(places: &[(Range<u32>, u32)], image: u32) -> Option<u32> {
+    let (range, first) = places.iter().find(|(range, _)| range.contains(&image))?;
+    Some(first + image - range.start)
+}
+
+/// One part of a split in device memory.
+#[derive(Debug)]
+pub(super) struct DevicePart {
+    /// [images, words of an image].
+    pub words: wgpu::Buffer,
+    /// [classes]: (first image with its rotation in the two high bits, images).
+    pub classes: wgpu::Buffer,
+    /// Number of classes.
+    pub count: usize,
+    places: Vec<(Range<u32>, u32)>,
+}
+
+/// An image set in device memory, each part of its split by itself, since one binding has to hold
+/// what tasks are drawn from.
+#[derive(Debug)]
+pub struct DeviceImages {
+    pub(super) shape: ImageShape,
+    train: DevicePart,
+    val: Option<DevicePart>,
+    test: DevicePart,
+}
+
+impl DeviceImages {
+    /// Uploads the images of `split`.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if a part does not fit into one binding.
+    pub fn new(gpu: &Gpu, split: &Split) -> Result<Self> {
+        let set = &split.images;
+        let part = |part: SplitPart| -> Result<DevicePart> {
+            let packed = Packed::new(set, split.classes(part));
+            let bytes = size_of_val(packed.words.as_slice()) as u64;
+            let available = gpu.profile().largest_binding;
+            if bytes > available {
+                return Err(Error::Limit {
+                    what: format!("the {} part of the image set", part.name()),
+                    needed: bytes,
+                    available,
+                    remedy: "lower tasks.size or give fewer classes".into(),
+                });
+            }
+            Ok(DevicePart {
+                words: gpu.storage_with("images", &packed.words)?,
+                classes: gpu.storage_with("classes", &packed.classes)?,
+                count: packed.classes.len(),
+                places: packed.places,
+            })
+        };
+        Ok(Self {
+            shape: ImageShape {
+                channels: set.channels,
+                height: set.height,
+                width: set.width,
+                bits: set.bits.count(),
+                words_per_image: set.words_per_image(),
+            },
+            train: part(SplitPart::Train)?,
+            val: (!split.val.is_empty()).then(|| part(SplitPart::Val)).transpose()?,
+            test: part(SplitPart::Test)?,
+        })
+    }
+
+    /// Bytes on the device.
+    pub fn bytes(&self) -> u64 {
+        let parts = [Some(&self.train), self.val.as_ref(), Some(&self.test)];
+        parts.into_iter().flatten().map(|part| part.words.size() + part.classes.size()).sum()
+    }
+
+    /// The number by which kernels know image `image` of the set in tasks of `part`; none if no
+    /// class of that part has it.
+    pub fn number(&self, part: SplitPart, image: u32) -> Option<u32> {
+        place(&self.part(part).places, image)
+    }
+
+    /// What tasks of `part` are drawn from, see [`Split::classes`].
+    pub(super) fn part(&self, part: SplitPart) -> &DevicePart {
+        match part {
+            SplitPart::Train => &self.train,
+            SplitPart::Val => self.val.as_ref().unwrap_or(&self.train),
+            SplitPart::Test => &self.test,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tasks::{Bits, ImageClass};
+
+    #[test]
+    fn a_part_holds_its_own_images_once() {
+        let class =
+            |name: &str, first_image, images| ImageClass { name: name.into(), first_image, images };
+        let set = ImageSet {
+            width: 2,
+            height: 2,
+            channels: 1,
+            bits: Bits::Eight,
+            words: vec![10, 11, 12, 13, 14, 15],
+            classes: vec![class("a", 0, 2), class("b", 2, 3), class("c", 5, 1)],
+            files: Vec::new(),
+        };
+        let turned = |class, rotation| SplitClass { class, rotation };
+        let packed = Packed::new(&set, &[turned(2, 0), turned(0, 0), turned(2, 1), turned(0, 3)]);
+        assert_eq!(packed.words, [15, 10, 11]);
+        assert_eq!(packed.classes, [[0, 1], [1, 2], [1 << 30, 1], [1 | 3 << 30, 2]]);
+        let places: Vec<_> = (0..6).map(|image| place(&packed.places, image)).collect();
+        assert_eq!(places, [Some(1), Some(2), None, None, None, Some(0)]);
+    }
+}

@@ -1,0 +1,234 @@
+//! A network's layers as dispatches over all batches at once: forward, and backward with the inner
+//! step on every layer's parameters.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
+use crate::kernels::{
+    Batch, Below, Outputs, Update, layer_backward, layer_forward, layer_update, norm_backward,
+    norm_forward, pool_backward, pool_forward,
+};
+use crate::model::{Activation, Layer, Model, Op, padded};
+
+/// What becomes of a layer's values once the next one has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// They are kept for the way back.
+    All,
+    /// Two buffers take turns.
+    Nothing,
+}
+
+/// What one layer makes.
+#[derive(Debug)]
+struct Values {
+    /// `[G, B, …output]`
+    h: wgpu::Buffer,
+    /// As `h`, before the activation: for GELU, where the way back needs it.
+    z: wgpu::Buffer,
+    /// Batch-norm: mean and 1 / √(variance + ε), `[G, 2, C]`.
+    statistics: wgpu::Buffer,
+}
+
+/// Buffers for the values of all layers on G batches of B examples.
+#[derive(Debug)]
+pub struct Layers {
+    model: Model,
+    keep: Keep,
+    /// One a layer; without keeping, two that take turns.
+    values: Vec<Values>,
+    /// Gradients by layers' outputs before their activations; they take turns.
+    gradients: [wgpu::Buffer; 2],
+}
+
+/// Floats of the buffers of [`Values`] (h, z, statistics) for `batches` batches of `examples`.
+fn sizes(layer: &Layer, keep: Keep, batches: usize, examples: usize) -> [usize; 3] {
+    let h = batches * examples * layer.outputs_padded();
+    let z = if keeps_z(layer, keep) { h } else { 0 };
+    let norm = matches!(layer.op, Op::Norm { .. });
+    [h, z, if norm { batches * 2 * padded(layer.output.channels) } else { 0 }]
+}
+
+/// Whether a layer's values before its activation are kept.
+fn keeps_z(layer: &Layer, keep: Keep) -> bool {
+    keep == Keep::All && layer.activation == Activation::Gelu
+}
+
+/// Sizes of all buffers of values, in floats.
+fn all_sizes(model: &Model, keep: Keep, batches: usize, examples: usize) -> Vec<[usize; 3]> {
+    let layers = model.layers().iter().map(|layer| sizes(layer, keep, batches, examples));
+    match keep {
+        Keep::All => layers.collect(),
+        Keep::Nothing => {
+            let mut turns = vec![[0; 3]; 2];
+            for (index, layer) in layers.enumerate() {
+                let turn: &mut [usize; 3] = &mut turns[index % 2];
+                *turn = [0, 1, 2].map(|buffer| turn[buffer].max(layer[buffer]));
+            }
+            turns
+        }
+    }
+}
+
+/// Floats of each of the two buffers of gradients.
+fn gradient_size(model: &Model, keep: Keep, batches: usize, examples: usize) -> usize {
+    let below = &model.layers()[..model.layers().len() - 1];
+    let largest = below.iter().map(Layer::outputs_padded).max().unwrap_or(0);
+    if keep == Keep::All { batches * examples * largest } else { 0 }
+}
+
+impl Layers {
+    /// Adds the buffers of [`Layers::new`] to `memory`.
+    pub fn plan(memory: &mut Memory, model: &Model, keep: Keep, batches: usize, examples: usize) {
+        for [h, z, statistics] in all_sizes(model, keep, batches, examples) {
+            memory.add("activations", size_of_f32s(h));
+            memory.add("pre-activations", size_of_f32s(z));
+            memory.add("batch statistics", size_of_f32s(statistics));
+        }
+        let gradients = gradient_size(model, keep, batches, examples);
+        for _ in 0..2 {
+            memory.add("gradients", size_of_f32s(gradients));
+        }
+    }
+
+    /// Bytes of the largest buffer for one batch of `examples`.
+    pub fn largest(model: &Model, keep: Keep, examples: usize) -> u64 {
+        let largest = all_sizes(model, keep, 1, examples).into_iter().flatten().max();
+        size_of_f32s(largest.unwrap_or(0))
+    }
+
+    /// Allocates the buffers for `batches` batches of `examples`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] if the device has no room.
+    pub fn new(
+        gpu: &Gpu,
+        model: &Model,
+        keep: Keep,
+        batches: usize,
+        examples: usize,
+    ) -> Result<Self> {
+        let floats = |name, count| gpu.storage(name, size_of_f32s(count));
+        let values = all_sizes(model, keep, batches, examples)
+            .into_iter()
+            .map(|[h, z, statistics]| {
+                Ok(Values {
+                    h: floats("activations", h)?,
+                    z: floats("pre-activations", z)?,
+                    statistics: floats("batch statistics", statistics)?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let gradients = gradient_size(model, keep, batches, examples);
+        let gradients = [floats("gradients", gradients)?, floats("gradients", gradients)?];
+        Ok(Self { model: model.clone(), keep, values, gradients })
+    }
+
+    fn values(&self, layer: usize) -> &Values {
+        match self.keep {
+            Keep::All => &self.values[layer],
+            Keep::Nothing => &self.values[layer % 2],
+        }
+    }
+
+    /// `[G, B, out]`: predictions or logits (or their gradient, once the loss has replaced them).
+    pub fn outputs(&self) -> &wgpu::Buffer {
+        &self.values(self.model.layers().len() - 1).h
+    }
+
+    /// What layer `index` takes, where the network takes `x`.
+    pub fn below<'a>(&'a self, index: usize, x: &'a wgpu::Buffer) -> Below<'a> {
+        match index.checked_sub(1) {
+            None => Below { activation: Activation::Linear, h: x, z: &self.values(0).statistics },
+            Some(below) => {
+                let Values { h, z, .. } = self.values(below);
+                Below { activation: self.model.layers()[below].activation, h, z }
+            }
+        }
+    }
+
+    /// The gradient that a way back from the head starts with.
+    pub fn first_gradient(&self) -> &wgpu::Buffer {
+        &self.gradients[0]
+    }
+
+    /// The first layer with parameters: the way back ends there.
+    pub fn first_trained(&self) -> usize {
+        let trained = self.model.layers().iter().position(|layer| layer.parameter_count() > 0);
+        trained.unwrap_or(0)
+    }
+
+    /// Records the first `count` layers on `x` `[G, B, …input]` with parameters `theta` `[T, packed]`.
+    ///
+    /// # Errors
+    /// See [`crate::kernels::call`].
+    pub fn forward(
+        &self,
+        gpu: &Gpu,
+        out: &mut Recording,
+        batch: Batch<'_>,
+        theta: &wgpu::Buffer,
+        x: &wgpu::Buffer,
+        count: usize,
+    ) -> Result<()> {
+        for (index, layer) in self.model.layers()[..count].iter().enumerate() {
+            let input = self.below(index, x).h;
+            let Values { h, z, statistics } = self.values(index);
+            let made = Outputs { h, z, keep_z: keeps_z(layer, self.keep) };
+            match layer.op {
+                Op::Dense | Op::Conv(_) => {
+                    layer_forward(gpu, out, layer, batch, theta, input, made)?;
+                }
+                Op::Norm { .. } => {
+                    norm_forward(gpu, out, layer, batch, theta, input, made, statistics)?;
+                }
+                Op::MaxPool(_) | Op::AveragePool(_) => {
+                    pool_forward(gpu, out, layer, batch, input, made)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Records the way back through the first `count` layers, with the inner step on each. `gradient`
+    /// is the one by the outputs of the last of them before their activation.
+    ///
+    /// # Errors
+    /// See [`crate::kernels::call`].
+    #[expect(clippy::too_many_arguments, reason = "a way and where it starts")]
+    pub fn backward(
+        &self,
+        gpu: &Gpu,
+        out: &mut Recording,
+        batch: Batch<'_>,
+        update: &Update<'_>,
+        x: &wgpu::Buffer,
+        count: usize,
+        gradient: &wgpu::Buffer,
+    ) -> Result<()> {
+        let first = self.first_trained();
+        let mut own = gradient;
+        for (index, layer) in self.model.layers()[..count].iter().enumerate().skip(first).rev() {
+            let below = self.below(index, x);
+            let onward = index > first;
+            let next = &self.gradients[usize::from(own == &self.gradients[0])];
+            match layer.op {
+                Op::Dense | Op::Conv(_) => {
+                    if onward {
+                        layer_backward(gpu, out, layer, batch, update.theta, own, below, next)?;
+                    }
+                    layer_update(gpu, out, layer, batch, update, below.h, own)?;
+                    own = next;
+                }
+                Op::Norm { .. } => {
+                    let statistics = &self.values(index).statistics;
+                    norm_backward(gpu, out, layer, batch, update, below, own, statistics, onward)?;
+                }
+                Op::MaxPool(_) | Op::AveragePool(_) => {
+                    pool_backward(gpu, out, layer, batch, own, below, next)?;
+                    own = next;
+                }
+            }
+        }
+        Ok(())
+    }
+}

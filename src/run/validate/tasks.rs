@@ -1,0 +1,127 @@
+//! The `[tasks]` part, and whether the network fits it.
+
+use std::path::{Component, Path};
+
+use super::{at_least, count, in_toml, ordered};
+use crate::error::{Error, Result};
+use crate::model::{InputLayout, Loss, Model};
+use crate::tasks::{EpisodeSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec};
+
+/// Checks `spec` for `model`.
+pub(super) fn tasks(spec: &TaskSpec, model: &Model) -> Result<()> {
+    match spec {
+        TaskSpec::Sine(spec) => sine(spec, model),
+        TaskSpec::Omniglot(spec) => omniglot(spec, model),
+        TaskSpec::Images(spec) => images(spec, model),
+    }
+}
+
+fn sine(spec: &SineSpec, model: &Model) -> Result<()> {
+    if model.inputs() != 1 || model.outputs() != 1 || model.loss() != Loss::Mse {
+        let message = "sine tasks need input = [1], one output and loss = \"mse\"";
+        return Err(Error::config("model", message));
+    }
+    ordered("tasks.amplitude", spec.amplitude)?;
+    ordered("tasks.phase", spec.phase)?;
+    ordered("tasks.range", spec.range)?;
+    if spec.range[0] == spec.range[1] {
+        let message = "the grid has one point; give two different ends";
+        return Err(Error::config("tasks.range", message));
+    }
+    count("tasks.points", spec.points as u64)?;
+    at_least("tasks.points", spec.points as u64, 2)?;
+    count("tasks.shots", spec.shots as u64)?;
+    if spec.shots > spec.points {
+        let message =
+            format!("{} support points of a grid of {}; give fewer", spec.shots, spec.points);
+        return Err(Error::config("tasks.shots", message));
+    }
+    Ok(())
+}
+
+fn omniglot(spec: &OmniglotSpec, model: &Model) -> Result<()> {
+    in_toml("tasks.split_seed", spec.split_seed)?;
+    count("tasks.train_count", spec.train_count as u64)?;
+    utf8("tasks.data", spec.data.as_deref())?;
+    utf8("tasks.train_classes", spec.train_classes.as_deref())?;
+    utf8("tasks.test_classes", spec.test_classes.as_deref())?;
+    episodes(&spec.episodes, [1, spec.size], model)
+}
+
+fn images(spec: &ImagesSpec, model: &Model) -> Result<()> {
+    utf8("tasks.data", spec.data.as_deref())?;
+    let plain = |part| matches!(part, Component::Normal(_));
+    if let Some(set) = &spec.set
+        && (set.is_empty() || !Path::new(set).components().all(plain))
+    {
+        let message = format!(
+            "`{set}` is no name of a folder below REPTILE_DATA; name other places by --data DIR"
+        );
+        return Err(Error::config("tasks.set", message));
+    }
+    if ![1, 3].contains(&spec.channels) {
+        let message = format!("{} is not possible; give 3 (colour) or 1 (grey)", spec.channels);
+        return Err(Error::config("tasks.channels", message));
+    }
+    episodes(&spec.episodes, [spec.channels, spec.size], model)
+}
+
+/// A path that a run's config.toml can hold.
+fn utf8(key: &str, path: Option<&Path>) -> Result<()> {
+    match path.filter(|path| path.to_str().is_none()) {
+        None => Ok(()),
+        Some(path) => {
+            let message = format!("{} is not UTF-8; give another path", path.display());
+            Err(Error::config(key, message))
+        }
+    }
+}
+
+/// N-way tasks over images of so many channels and pixels a side.
+fn episodes(spec: &EpisodeSpec, [channels, size]: [usize; 2], model: &Model) -> Result<()> {
+    count("tasks.way", spec.way as u64)?;
+    at_least("tasks.way", spec.way as u64, 2)?;
+    count("tasks.size", size as u64)?;
+    let counts = [
+        ("tasks.shots", spec.shots),
+        ("tasks.train_shots", spec.train_shots),
+        ("tasks.queries", spec.queries),
+    ];
+    for (key, value) in counts {
+        count(key, value as u64)?;
+    }
+    for (key, value) in
+        [("tasks.train_shots", spec.train_shots), ("tasks.shots", spec.test_examples())]
+    {
+        if value > 256 {
+            return Err(Error::config(
+                key,
+                format!("{value} examples a class; at most 256 can be drawn"),
+            ));
+        }
+    }
+    let (input, numbers) =
+        (&model.spec().input, channels.saturating_mul(size).saturating_mul(size));
+    // To a dense layer, an image is a row of numbers.
+    let row = model.input_layout() == InputLayout::Row && model.inputs() == numbers;
+    if !row && *input != [channels, size, size] {
+        let message = format!(
+            "{input:?} has {} numbers, but images of size {size} have {numbers}; give input = \
+             [{channels}, {size}, {size}]",
+            model.inputs(),
+        );
+        return Err(Error::config("model.input", message));
+    }
+    if model.outputs() != spec.way {
+        let message = format!(
+            "the last layer has {} units for {} classes (tasks.way)",
+            model.outputs(),
+            spec.way
+        );
+        return Err(Error::config("model.layers", message));
+    }
+    if model.loss() != Loss::CrossEntropy {
+        return Err(Error::config("model.loss", "classes need loss = \"cross-entropy\""));
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Images in a folder with `train`, `test` and perhaps `val`, in one of two layouts:
+//!
+//! | layout | a class is | an image is |
+//! |---|---|---|
+//! | folders | `train/CLASS/` | a PNG or JPEG of any size in it |
+//! | strips | `train/CLASS.png` | a square of the strip: as wide as it, one below the other |
+//!
+//! All images are brought to one size and kind. What is resized is kept in the user's cache folder.
+
+mod cache;
+mod layout;
+mod picture;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::tasks::images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
+use crate::tasks::spec::ImagesSpec;
+use crate::tasks::{data_folder, decode};
+
+use cache::Cache;
+use layout::{Layout, Listing, Source};
+
+/// Reads the data set that `spec` names; `progress` hears of the images read and their number.
+///
+/// Classes are sorted by part and name, their images by name (a strip's by place), so the numbers
+/// of images do not depend on the file system.
+///
+/// # Errors
+/// [`crate::Error::Data`] for missing, damaged or foreign files, with the file; [`crate::Error::Config`] for
+/// more classes or images a task than there are; [`crate::Error::Limit`] for a set of more words
+/// than the device can count.
+pub fn load(spec: &ImagesSpec, progress: &mut dyn FnMut(u64, u64)) -> Result<Split> {
+    let folder = dirs::cache_dir().map(|folder| folder.join("reptile"));
+    load_cached(spec, folder.as_deref(), progress)
+}
+
+/// As [`load`], with the folder of the cache, if there is one.
+fn load_cached(
+    spec: &ImagesSpec,
+    cache: Option<&Path>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Split> {
+    let content = "train, test and perhaps val";
+    let folder = data_folder::find(spec.data.as_deref(), spec.set.as_deref(), content)?;
+    let listing = layout::find(&folder)?;
+    let mut split = split(&listing, spec);
+    // Before the decoding, which may take minutes.
+    split.check(&spec.episodes)?;
+    let bits = (spec.size as u128).pow(2).saturating_mul(8 * spec.channels as u128);
+    let mut packed = decode::room(split.images.files.len(), bits)?;
+    let words = split.images.words_per_image();
+    let exact = matches!(listing.layout, Layout::Strips { width } if width as usize == spec.size);
+    let cache = cache.filter(|_| !exact).map(|cache| Cache::new(cache, &folder, &listing, spec));
+    let kept = cache.as_ref().is_some_and(|cache| cache.load(&mut packed));
+    if !kept {
+        let sources: Vec<&Source> = listing.classes.iter().flat_map(|c| &c.sources).collect();
+        decode::on_all_cores(
+            &sources,
+            |source| source.images as usize * words,
+            (&mut packed, words),
+            || Ok(()),
+            |(), source, packed| picture::decode(source, listing.layout, spec, packed),
+            progress,
+        )?;
+        if let Some(cache) = cache {
+            cache.store(&packed);
+        }
+    }
+    split.images.words = packed;
+    let total = split.images.len() as u64;
+    progress(total, total);
+    Ok(split)
+}
+
+/// The classes of `listing`, without their pixels.
+fn split(listing: &Listing, spec: &ImagesSpec) -> Split {
+    let mut images = ImageSet {
+        width: spec.size,
+        height: spec.size,
+        channels: spec.channels,
+        bits: Bits::Eight,
+        words: Vec::new(),
+        classes: Vec::new(),
+        files: Vec::new(),
+    };
+    let [mut train, mut val, mut test] = [const { Vec::new() }; 3];
+    for class in &listing.classes {
+        let part = match class.part {
+            SplitPart::Train => &mut train,
+            SplitPart::Val => &mut val,
+            SplitPart::Test => &mut test,
+        };
+        part.push(SplitClass { class: images.classes.len(), rotation: 0 });
+        let first_image = images.files.len() as u32;
+        for source in &class.sources {
+            match listing.layout {
+                Layout::Folders => images.files.push(source.name()),
+                Layout::Strips { .. } => {
+                    images.files.extend((0..source.images).map(|place| place.to_string()));
+                }
+            }
+        }
+        let count = images.files.len() as u32 - first_image;
+        images.classes.push(ImageClass { name: class.name.clone(), first_image, images: count });
+    }
+    Split { images, train, val, test }
+}
