@@ -102,6 +102,55 @@ fn a_cell_is_reproduced_in_percent() {
 }
 
 #[test]
+fn both_modes_of_the_batch_norms_are_evaluated_from_one_training() {
+    let folder = tempfile::tempdir().unwrap();
+    data(folder.path(), 10);
+    let out = folder.path().join("table");
+    let layers = "model.layers=[{ type = 'conv2d', filters = 4, kernel = 3, stride = 2 }, \
+                  { type = 'batch-norm', activation = 'relu' }, { type = 'dense', units = 5 }]";
+    let mut command = reptile();
+    command.args(["reproduce", "omniglot-5w1s", "--tasks", "8", "--data"]).arg(folder.path());
+    for assignment in [
+        layers,
+        "model.input=[1, 7, 7]",
+        "tasks.size=7",
+        "tasks.train_count=14",
+        "iterations=4",
+        "eval.every=4",
+        "eval.validation_tasks=4",
+        "eval.steps=3",
+    ] {
+        command.args(["--set", assignment]);
+    }
+    command.arg("--out").arg(&out).assert().success();
+    let text = std::fs::read_to_string(out.join("table.json")).unwrap();
+    let table: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let names = ["omniglot-5w1s", "omniglot-5w1s-t"];
+    let cells = table["cells"].as_array().unwrap();
+    assert_eq!(cells.iter().map(|cell| &cell["cell"]).collect::<Vec<_>>(), names);
+    assert!(cells.iter().all(|cell| cell["training"] == names[0]) && !out.join(names[1]).exists());
+    assert_eq!(cells[1]["paper"]["accuracy"], 97.68);
+
+    let run = out.join(names[0]);
+    let arguments = ["--data", folder.path().to_str().unwrap()];
+    let both = eval_json(&run, &arguments);
+    assert_eq!(both["transductive"], false);
+    assert_ne!(both["runs"], both["transduction"]["runs"]);
+    for (value, cell) in [(&both["runs"], &cells[0]), (&both["transduction"]["runs"], &cells[1])] {
+        let share = value[0]["after"]["accuracy"].as_f64().unwrap();
+        assert_eq!(cell["measured"]["mean"].as_f64().unwrap(), 100.0 * share);
+    }
+    let alone = eval_json(&run, &[&arguments[..], &["--transductive", "true"]].concat());
+    assert_eq!(alone["transductive"], true);
+    assert_eq!(alone["runs"], both["transduction"]["runs"]);
+    let plain = reptile().arg("eval").arg(&run).args(arguments).assert().success();
+    let text = String::from_utf8_lossy(&plain.get_output().stdout).into_owned();
+    for part in ["each query with the support set", "transductive"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
 fn too_few_classes_or_images_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     data(folder.path(), 3);

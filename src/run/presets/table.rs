@@ -6,6 +6,7 @@ const SINE: &str = include_str!("../../../presets/sine.toml");
 const MLP: &str = include_str!("../../../presets/omniglot-mlp.toml");
 const MLP_10_WAY: &str = include_str!("../../../presets/omniglot-mlp-10w.toml");
 const OMNIGLOT: &str = include_str!("../../../presets/omniglot.toml");
+const MINI_IMAGENET: &str = include_str!("../../../presets/miniimagenet.toml");
 const GRADIENTS: &str = include_str!("../../../presets/gradcomb.toml");
 
 /// Dotted key and value of a setting.
@@ -15,6 +16,7 @@ type Set<'a> = [(&'a str, &'a str)];
 pub(super) fn presets() -> Vec<Preset> {
     let mut list = dense();
     list.extend(omniglot());
+    list.extend(photographs());
     list.extend(gradient_combinations());
     list
 }
@@ -102,6 +104,28 @@ fn omniglot() -> Vec<Preset> {
         cell(5, 5, FIVE_SHOTS, [[98.90, 0.10], [99.48, 0.06]]),
         cell(20, 1, TWENTY, [[88.14, 0.15], [89.43, 0.14]]),
         cell(20, 5, &[TWENTY, FIVE_SHOTS].concat(), [[96.65, 0.33], [97.12, 0.32]]),
+    ]
+    .concat()
+}
+
+/// Mini-ImageNet, and CIFAR-FS with the same settings, of which the paper has no figures.
+fn photographs() -> Vec<Preset> {
+    const CIFAR: &Set<'_> =
+        &[("model.input", "[3, 32, 32]"), ("tasks.set", "cifar_fs"), ("tasks.size", "32")];
+    const FIVE_SHOTS: &Set<'_> = &[("tasks.shots", "5"), ("eval.batch", "15")];
+    let mini = |shots: usize, set: &Set<'_>, paper| {
+        let description = format!("Mini-ImageNet 5-way {shots}-shot, the paper's network");
+        cells(&format!("miniimagenet-5w{shots}s"), &description, MINI_IMAGENET, set, Some(paper))
+    };
+    let cifar = |shots: usize, set: &Set<'_>| {
+        let description = format!("CIFAR-FS 5-way {shots}-shot, as Mini-ImageNet");
+        cells(&format!("cifar-fs-5w{shots}s"), &description, MINI_IMAGENET, set, None)
+    };
+    [
+        mini(1, &[], [[47.07, 0.26], [49.97, 0.32]]),
+        mini(5, FIVE_SHOTS, [[62.74, 0.37], [65.99, 0.58]]),
+        cifar(1, CIFAR),
+        cifar(5, &[CIFAR, FIVE_SHOTS].concat()),
     ]
     .concat()
 }

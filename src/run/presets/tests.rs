@@ -1,5 +1,6 @@
 use super::*;
 use crate::meta::{Algorithm, InnerOptimizer, OuterOptimizer, Schedule, StatePolicy};
+use crate::model::{Activation, LayerSpec};
 
 fn config(name: &str) -> Config {
     find(name).unwrap().config().unwrap()
@@ -44,7 +45,7 @@ fn an_unknown_preset_is_answered_with_the_nearest() {
 type Cell = (&'static str, [usize; 2], f32, [usize; 6], [[f64; 2]; 2]);
 
 /// Tables 1 and 2 of Nichol, Achiam and Schulman 2018, and the settings in its appendix.
-const CELLS: [Cell; 4] = [
+const CELLS: [Cell; 6] = [
     (
         "omniglot-5w1s",
         [5, 1],
@@ -72,6 +73,20 @@ const CELLS: [Cell; 4] = [
         5e-4,
         [20, 10, 10, 200_000, 10, 117_076],
         [[96.65, 0.33], [97.12, 0.32]],
+    ),
+    (
+        "miniimagenet-5w1s",
+        [5, 1],
+        1e-3,
+        [10, 8, 15, 100_000, 5, 34_661],
+        [[47.07, 0.26], [49.97, 0.32]],
+    ),
+    (
+        "miniimagenet-5w5s",
+        [5, 5],
+        1e-3,
+        [10, 8, 15, 100_000, 15, 34_661],
+        [[62.74, 0.37], [65.99, 0.58]],
     ),
 ];
 
@@ -102,6 +117,38 @@ fn the_papers_cells_have_its_settings_and_figures() {
             let [accuracy, interval] = figure;
             assert_eq!(preset.paper(), Some(Figure { accuracy, interval }));
         }
+    }
+}
+
+#[test]
+fn mini_imagenet_pools_between_norm_and_relu() {
+    let layers = config("miniimagenet-5w1s").model.layers;
+    assert_eq!(layers.len(), 17);
+    for block in layers[..16].chunks(4) {
+        let [
+            LayerSpec::Conv2d { filters: 32, .. },
+            LayerSpec::BatchNorm { activation: Activation::Linear, .. },
+            LayerSpec::MaxPool { .. },
+            LayerSpec::Activation { function: Activation::Relu },
+        ] = block
+        else {
+            panic!("{block:?}")
+        };
+    }
+}
+
+#[test]
+fn cifar_fs_has_the_settings_of_mini_imagenet_on_its_own_images() {
+    for shots in [1, 5] {
+        let mini = config(&format!("miniimagenet-5w{shots}s"));
+        let preset = find(&format!("cifar-fs-5w{shots}s")).unwrap();
+        let mut cifar = preset.config().unwrap();
+        assert_eq!(cifar.model.input, [3, 32, 32]);
+        assert_eq!(cifar.validate().unwrap().parameter_count(), 29_541);
+        assert_eq!(preset.paper(), None);
+        assert_eq!(cifar.tasks.episodes(), mini.tasks.episodes());
+        (cifar.model.input, cifar.tasks) = (mini.model.input.clone(), mini.tasks.clone());
+        assert_eq!(cifar, mini);
     }
 }
 

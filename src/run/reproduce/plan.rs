@@ -1,14 +1,15 @@
 //! Which cells are to be trained and evaluated, and how.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 use crate::meta::Schedule;
 use crate::run::config::Config;
 use crate::run::presets::{self, Preset};
+use crate::tasks::TaskSpec;
 
 /// Validations of a training whose preset has none.
 const VALIDATIONS: u64 = 20;
@@ -89,6 +90,15 @@ impl Plan {
                 trainings.push(Training { preset, cells: Vec::new(), config });
             }
         }
+        let sets: BTreeSet<&str> = trainings.iter().filter_map(|it| data_set(&it.config)).collect();
+        if self.data.is_some() && sets.len() > 1 {
+            let message = format!(
+                "the cells need several data sets ({}); leave the flag out and set REPTILE_DATA to \
+                 the folder above them",
+                sets.into_iter().collect::<Vec<_>>().join(", ")
+            );
+            return Err(Error::config("--data", message));
+        }
         for training in &mut trainings {
             let name = training.preset.name();
             let both = self.cells.iter().any(|cell| cell == name);
@@ -130,34 +140,24 @@ impl Plan {
     }
 }
 
-/// The `[tasks]` of `config`, whatever their kind.
-fn tasks_of(config: &Config) -> Table {
-    match Table::try_from(&config.tasks) {
-        Ok(table) => table,
-        Err(_) => Table::new(),
-    }
-}
-
 /// The data set that `config` needs, by the name of its folder below REPTILE_DATA.
-pub(super) fn data_set(config: &Config) -> Option<String> {
-    let tasks = tasks_of(config);
-    let text = |key: &str| tasks.get(key).and_then(Value::as_str);
-    match text("kind") {
-        Some("omniglot") => Some("omniglot".into()),
-        _ => text("set").map(str::to_string),
+fn data_set(config: &Config) -> Option<&str> {
+    match &config.tasks {
+        TaskSpec::Omniglot(_) => Some("omniglot"),
+        TaskSpec::Images(spec) => spec.set.as_deref(),
+        _ => None,
     }
 }
 
 /// The data set of `config` and where it should be, if it is not there.
 pub fn missing_data(config: &Config) -> Option<String> {
     let name = data_set(config)?;
-    let tasks = tasks_of(config);
-    let root = || std::env::var_os("REPTILE_DATA").map(|root| Path::new(&root).join(&name));
-    let named = tasks.get("data").and_then(Value::as_str).map(PathBuf::from);
-    match named.or_else(root) {
+    let below = || std::env::var_os("REPTILE_DATA").map(|root| Path::new(&root).join(name));
+    let named = config.clone().tasks.data_mut().and_then(|data| data.take());
+    match named.or_else(below) {
         Some(folder) if folder.is_dir() => None,
         Some(folder) => Some(format!("{name} in {}", folder.display())),
-        None => Some(name),
+        None => Some(name.to_string()),
     }
 }
 
