@@ -26,7 +26,7 @@ pub fn gather_rows(
     [batch_x, batch_y]: [&wgpu::Buffer; 2],
 ) -> Result<()> {
     let (library, targets) = targets(model);
-    let columns = vectors(model.inputs());
+    let columns = model.inputs_padded() / 4;
     let source = Source::new("gather_rows", include_str!("../../shaders/gather_rows.wgsl"))
         .library(INNER_STEP)
         .library(library)

@@ -13,6 +13,7 @@ mod loss;
 mod mean_state;
 mod outer_update;
 mod sample;
+mod sample_glyphs;
 
 pub use broadcast::broadcast;
 pub use call::{Argument, call};
@@ -27,6 +28,7 @@ pub use loss::{LossCall, loss};
 pub use mean_state::mean_state;
 pub use outer_update::{OuterRule, OuterUpdate, outer_update};
 pub use sample::{sample_episode, sample_order, sample_sine};
+pub use sample_glyphs::{GlyphRows, sample_glyphs};
 
 use crate::gpu::Source;
 use crate::model::{Activation, Layer};
@@ -38,6 +40,7 @@ const RUN_STEP: &str = include_str!("../../shaders/lib/run_step.wgsl");
 const INNER_STEP: &str = include_str!("../../shaders/lib/inner_step.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/lib/activation.wgsl");
 const ONE_MINUS_EXP: &str = include_str!("../../shaders/lib/one_minus_exp.wgsl");
+const PRECISE_SIN: &str = include_str!("../../shaders/lib/precise_sin.wgsl");
 const TARGETS_VALUES: &str = include_str!("../../shaders/lib/targets_values.wgsl");
 const TARGETS_LABELS: &str = include_str!("../../shaders/lib/targets_labels.wgsl");
 

@@ -3,12 +3,17 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source};
-use crate::kernels::{Argument, Axis, RUN_STEP, RunSteps, call};
+use crate::kernels::{Argument, Axis, PRECISE_SIN, RUN_STEP, RunSteps, call};
 use crate::tasks::{Batches, SineSpec};
 
 /// Adds the sampler's libraries and the constants of the order, for a grid that covers `elements`
 /// elements; returns the source and the number of blocks.
-fn with_order(source: Source, axis: Axis, batches: &Batches, elements: usize) -> (Source, usize) {
+pub(super) fn with_order(
+    source: Source,
+    axis: Axis,
+    batches: &Batches,
+    elements: usize,
+) -> (Source, usize) {
     let block = elements.next_power_of_two().clamp(8, 64);
     let source = source
         .library(RUN_STEP)
@@ -27,12 +32,12 @@ fn with_order(source: Source, axis: Axis, batches: &Batches, elements: usize) ->
 }
 
 /// Elements that the order's passes have to cover.
-fn ordered_elements(batches: &Batches) -> usize {
+pub(super) fn ordered_elements(batches: &Batches) -> usize {
     batches.pool().max(batches.way * batches.tail)
 }
 
 /// Layers of the grid: at least one, so that a tail alone is written as well.
-fn passes(batches: &Batches) -> usize {
+pub(super) fn passes(batches: &Batches) -> usize {
     batches.passes().max(1)
 }
 
@@ -55,6 +60,7 @@ pub fn sample_sine(
     [query_x, query_y]: [&wgpu::Buffer; 2],
 ) -> Result<()> {
     let source = Source::new("sample_sine", include_str!("../../shaders/sample_sine.wgsl"))
+        .library(PRECISE_SIN)
         .constant("POINTS", spec.points)
         .constant("SUPPORT", batches.support())
         .constant("QUERIES", queries)

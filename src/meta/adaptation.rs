@@ -75,11 +75,7 @@ impl Adaptation {
     /// Tasks that one batch may hold on this device, at most `wanted`.
     pub fn batch_size(gpu: &Gpu, setup: &AdaptationSetup, wanted: usize) -> usize {
         const TOTAL: u64 = 1 << 30;
-        let queries = match &setup.origin {
-            Origin::Sine(spec) => spec.points,
-            Origin::Episodes { queries, .. } => setup.batches.way * queries,
-            Origin::Rows { queries, .. } => *queries,
-        };
+        let queries = setup.origin.queries(setup.batches.way);
         let model = &setup.model;
         let widths = model.layers().iter().flat_map(|l| [l.inputs_padded(), l.outputs_padded()]);
         let widest = widths.max().unwrap_or(0);

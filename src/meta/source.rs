@@ -5,12 +5,12 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, size_of_f32s};
 use crate::kernels::{
-    Axis, ImageBatch, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
-    sample_order, sample_sine,
+    Axis, GlyphRows, ImageBatch, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
+    sample_glyphs, sample_order, sample_sine,
 };
 use crate::meta::images::DeviceImages;
 use crate::model::{Loss, Model, padded};
-use crate::tasks::{Batches, SineSpec, SplitPart};
+use crate::tasks::{Batches, GlyphsSpec, SineSpec, SplitPart};
 
 /// Where a batch of tasks comes from.
 #[derive(Clone, Debug)]
@@ -19,8 +19,22 @@ pub enum Origin {
     Sine(SineSpec),
     /// Episodes over an image set, drawn on the device from the classes of a part.
     Episodes { images: Arc<DeviceImages>, part: SplitPart, queries: usize },
+    /// Glyphs, drawn on the device.
+    Glyphs(GlyphsSpec),
     /// Rows that the caller uploads; `ordered` if the order of the minibatches comes with them.
     Rows { queries: usize, ordered: bool },
+}
+
+impl Origin {
+    /// Query examples of a task of `way` classes.
+    pub fn queries(&self, way: usize) -> usize {
+        match self {
+            Self::Sine(spec) => spec.points,
+            Self::Episodes { queries, .. } => way * queries,
+            Self::Glyphs(spec) => way * spec.episodes.queries,
+            Self::Rows { queries, .. } => *queries,
+        }
+    }
 }
 
 /// Buffers of a batch of tasks: their support and query sets and the order of their minibatches.
@@ -32,6 +46,8 @@ pub struct TaskBuffers {
     labels: bool,
     /// Query examples of a task, all classes.
     queries: usize,
+    /// How glyphs are laid out.
+    glyphs: GlyphRows,
     order: wgpu::Buffer,
     /// Rows: inputs and targets. Episodes: image numbers, and nothing.
     support: [wgpu::Buffer; 2],
@@ -51,19 +67,14 @@ impl TaskBuffers {
         batches: Batches,
         with_queries: bool,
     ) -> Result<Self> {
-        let queries = match &origin {
-            _ if !with_queries => 0,
-            Origin::Sine(spec) => spec.points,
-            Origin::Episodes { queries, .. } => batches.way * queries,
-            Origin::Rows { queries, .. } => *queries,
-        };
+        let queries = if with_queries { origin.queries(batches.way) } else { 0 };
         let labels = model.loss() == Loss::CrossEntropy;
         let tasks = axis.tasks();
         let make = |name, count: usize| gpu.storage(name, size_of_f32s(count));
         let set = |name, examples: usize| -> Result<[wgpu::Buffer; 2]> {
             let sizes = match origin {
                 Origin::Episodes { .. } => [1, 0],
-                _ => [padded(model.inputs()), if labels { 1 } else { padded(model.outputs()) }],
+                _ => [model.inputs_padded(), if labels { 1 } else { padded(model.outputs()) }],
             };
             Ok([make(name, tasks * examples * sizes[0])?, make(name, tasks * examples * sizes[1])?])
         };
@@ -76,6 +87,7 @@ impl TaskBuffers {
             batches,
             labels,
             queries,
+            glyphs: GlyphRows::of(model),
         })
     }
 
@@ -127,6 +139,13 @@ impl TaskBuffers {
                 let [numbers, query] = [&self.support[0], &self.query[0]];
                 let (order, table) = (&self.order, (&part.classes, part.count));
                 sample_episode(gpu, out, axis, batches, queries, runs, table, order, numbers, query)
+            }
+            Origin::Glyphs(spec) => {
+                let (order, rows) = (&self.order, self.glyphs);
+                let queries = if self.queries > 0 { spec.episodes.queries } else { 0 };
+                sample_glyphs(
+                    gpu, out, spec, rows, axis, batches, queries, runs, order, support, query,
+                )
             }
             Origin::Rows { ordered: true, .. } => Ok(()),
             Origin::Rows { ordered: false, .. } => {

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `sample_order` | [`sampling::order`] |
 //! | `sample_sine`, `sample_episode` | [`sampling::sine_task`], [`sampling::episode`], and the order |
+//! | `sample_glyphs` | [`glyphs::glyph`], and the order |
 //! | `gather_rows`, `gather_images` | [`gather::gather_rows`], [`gather::gather_images`] |
 //! | `dense_forward` | [`dense::dense_forward`] |
 //! | `dense_backward` | [`dense::dense_backward`], then [`dense::activation_backward`] of the layer below |
@@ -23,6 +24,7 @@
 
 pub mod dense;
 pub mod gather;
+pub mod glyphs;
 pub mod losses;
 pub mod network;
 pub mod optimizer;

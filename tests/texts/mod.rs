@@ -50,7 +50,10 @@ fn other_kernels(gpu: &Gpu) {
     use reptile::kernels::InnerRule;
     use reptile::meta::{Adaptation, AdaptationSetup, DeviceImages, Origin};
     use reptile::rng::Phase;
-    use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
+    use reptile::tasks::{
+        Batches, Bits, EpisodeSpec, GlyphsSpec, ImageClass, ImageSet, Split, SplitClass, SplitPart,
+        Variation,
+    };
     let batches = Batches { way: 2, group: 2, tail: 0, steps: 2, batch: 3, replacement: false };
     let words = vec![0x5555_5555; 12];
     let class = |n: u32| ImageClass { name: n.to_string(), first_image: 4 * n, images: 4 };
@@ -66,10 +69,13 @@ fn other_kernels(gpu: &Gpu) {
     let classes: Vec<SplitClass> = (0..3).map(|class| SplitClass { class, rotation: 1 }).collect();
     let split = Split { images, train: classes.clone(), val: Vec::new(), test: classes };
     let images = std::sync::Arc::new(DeviceImages::new(gpu, &split).unwrap());
+    let episodes = EpisodeSpec { way: 2, shots: 2, train_shots: 2, queries: 1 };
+    let glyphs = GlyphsSpec { episodes, size: 5, variation: Variation::default() };
     for (plan, origin) in [
         (PlanKind::Fused, Origin::Rows { queries: 2, ordered: false }),
         (PlanKind::Layered, Origin::Rows { queries: 2, ordered: false }),
         (PlanKind::Layered, Origin::Episodes { images, part: SplitPart::Test, queries: 1 }),
+        (PlanKind::Layered, Origin::Glyphs(glyphs)),
     ] {
         let setup = AdaptationSetup {
             model: network(25, &[(6, Activation::Tanh)], 2, Loss::CrossEntropy),
@@ -105,7 +111,7 @@ pub fn texts() -> &'static Texts {
 }
 
 /// Every shader file of the crate.
-pub const FILES: [&str; 15] = [
+pub const FILES: [&str; 16] = [
     "broadcast",
     "dense_backward",
     "dense_forward",
@@ -119,6 +125,7 @@ pub const FILES: [&str; 15] = [
     "mean_state",
     "outer_update",
     "sample_episode",
+    "sample_glyphs",
     "sample_order",
     "sample_sine",
 ];
