@@ -2,12 +2,16 @@
 
 mod common;
 
-use common::{Device, assert_close, devices, play, room, run_steps};
-use reptile::gpu::Recording;
-use reptile::kernels::{Axis, RunStep, sample_episode, sample_order, sample_sine};
+use common::{Device, assert_close, devices, network, play, room, run_steps, without_padding};
+use reptile::gpu::{Gpu, Recording};
+use reptile::kernels::{
+    Axis, GlyphRows, RunStep, sample_episode, sample_glyphs, sample_order, sample_sine,
+};
+use reptile::model::{Activation, InputLayout, Loss, Model, ModelSpec, Padding};
+use reptile::reference::glyphs::{GlyphFamily, glyph};
 use reptile::reference::sampling::{Pool, SineFamily, episode, order, sine_task};
 use reptile::rng::{Phase, Stream};
-use reptile::tasks::{Batches, SineSpec};
+use reptile::tasks::{Batches, EpisodeSpec, GlyphsSpec, SineSpec, Variation};
 use reptile::wgpu::Buffer;
 
 const AXIS: Axis = Axis { runs: 2, per_run: 3 };
@@ -190,6 +194,105 @@ fn episodes_are_bit_equal() {
                 let order = &orders[task * batches.order_len()..][..batches.order_len()];
                 assert_eq!(order, wanted_order(&stream, &batches), "{what}");
             }
+        }
+    }
+}
+
+/// Glyphs of a batch as the device draws them.
+struct Glyphs {
+    /// Support and query images: `[T, way, examples, size, size]`.
+    images: [Vec<f32>; 2],
+    labels: [Vec<u32>; 2],
+    order: Vec<u32>,
+}
+
+/// Draws tasks over glyphs for `model`, with so many queries a class.
+fn draw_glyphs(
+    gpu: &Gpu,
+    model: &Model,
+    spec: &GlyphsSpec,
+    batches: &Batches,
+    queries: usize,
+) -> Glyphs {
+    let tasks = AXIS.tasks();
+    let counts = [tasks * batches.support(), tasks * batches.way * queries];
+    let [x, qx] = counts.map(|count| room(gpu, count * model.inputs_padded()));
+    let [y, qy] = counts.map(|count| room(gpu, count));
+    let order = room(gpu, tasks * batches.order_len());
+    let (runs, offset) = run_steps(gpu, AXIS, |run| step(run, Phase::Test));
+    let mut out = Recording::default();
+    let (rows, sets) = (GlyphRows::of(model), [[&x, &y], [&qx, &qy]]);
+    sample_glyphs(
+        gpu, &mut out, spec, rows, AXIS, batches, queries, &runs, &order, sets[0], sets[1],
+    )
+    .unwrap();
+    play(gpu, &out, offset);
+    let images = |buffer: &Buffer, count: usize| -> Vec<f32> {
+        if count == 0 {
+            return Vec::new();
+        }
+        let floats: Vec<f32> = gpu.read(buffer, 0, count * model.inputs_padded()).unwrap();
+        match model.input_layout() {
+            InputLayout::Row => without_padding(&floats, model.inputs()),
+            InputLayout::Image => without_padding(&floats, 1),
+        }
+    };
+    let labels = |buffer: &Buffer, count: usize| -> Vec<u32> {
+        if count == 0 { Vec::new() } else { gpu.read(buffer, 0, count).unwrap() }
+    };
+    Glyphs {
+        images: [images(&x, counts[0]), images(&qx, counts[1])],
+        labels: [labels(&y, counts[0]), labels(&qy, counts[1])],
+        order: gpu.read(&order, 0, tasks * batches.order_len()).unwrap(),
+    }
+}
+
+#[test]
+fn glyphs_agree_with_the_reference() {
+    let Variation { jitter, rotation, scale, shear, shift, width } = Variation::default();
+    let family = GlyphFamily { jitter, rotation, scale, shear, shift, width };
+    let dense = |size: usize| network(size * size, &[(8, Activation::Relu)], 3, Loss::CrossEntropy);
+    let convolution = |size: usize| {
+        let spec = ModelSpec::builder(&[1, size, size]).loss(Loss::CrossEntropy);
+        let spec = spec.conv2d(4, 3, 2, Padding::SAME).dense(3, Activation::Linear);
+        Model::new(spec).unwrap()
+    };
+    let plain = Batches { way: 3, group: 2, tail: 0, steps: 2, batch: 4, replacement: false };
+    let tail = Batches { group: 5, tail: 2, steps: 3, ..plain.clone() };
+    // A pool of more elements than a block has lanes.
+    let long = Batches { way: 2, group: 40, steps: 5, batch: 80, ..plain.clone() };
+    let cases = [
+        (28, dense(28), plain.clone(), 2),
+        (9, dense(9), tail, 0),
+        (12, convolution(12), plain, 1),
+        (8, dense(8), long, 1),
+    ];
+    for Device { name, gpu, .. } in devices().iter() {
+        for (size, model, batches, queries) in &cases {
+            let (way, group) = (batches.way, batches.group);
+            let episodes = EpisodeSpec { way, shots: group, train_shots: group, queries: *queries };
+            let spec = GlyphsSpec { episodes, size: *size, variation: Variation::default() };
+            let got = draw_glyphs(gpu, model, &spec, batches, *queries);
+            for task in 0..AXIS.tasks() {
+                let stream = stream(task, Phase::Test);
+                let what = format!("task {task}, {size} pixels, {batches:?}, {name}");
+                for (set, count, first) in [(0, group, 0), (1, *queries, group)] {
+                    for example in 0..way * count {
+                        let class = example / count;
+                        let own = task * way * count + example;
+                        let number = [class as u32, (first + example % count) as u32];
+                        let wanted = glyph(&stream, &family, number, *size);
+                        let image = &got.images[set][own * size * size..][..size * size];
+                        // Of black on white; an edge is a quarter of a pixel.
+                        assert_close(&format!("{number:?} of {what}"), image, &wanted, 2e-4);
+                        assert_eq!(got.labels[set][own], class as u32, "{what}");
+                    }
+                }
+                let order = &got.order[task * batches.order_len()..][..batches.order_len()];
+                assert_eq!(order, wanted_order(&stream, batches), "{what}");
+            }
+            let again = draw_glyphs(gpu, model, &spec, batches, *queries);
+            assert_eq!(got.images, again.images, "the same bytes each time, {name}");
         }
     }
 }

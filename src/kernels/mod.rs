@@ -19,6 +19,7 @@ mod outer_update;
 mod pool;
 mod product;
 mod sample;
+mod sample_glyphs;
 
 pub use batch_rows::BatchRows;
 pub use broadcast::broadcast;
@@ -38,6 +39,7 @@ pub use norm::{norm_backward, norm_forward};
 pub use outer_update::{OuterRule, OuterUpdate, outer_update};
 pub use pool::{pool_backward, pool_forward};
 pub use sample::{sample_episode, sample_order, sample_sine};
+pub use sample_glyphs::{GlyphRows, sample_glyphs};
 
 use crate::gpu::Source;
 use crate::model::{Activation, Loss};
@@ -49,6 +51,7 @@ const RUN_STEP: &str = include_str!("../../shaders/lib/run_step.wgsl");
 const INNER_STEP: &str = include_str!("../../shaders/lib/inner_step.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/lib/activation.wgsl");
 const ONE_MINUS_EXP: &str = include_str!("../../shaders/lib/one_minus_exp.wgsl");
+const PRECISE_SIN: &str = include_str!("../../shaders/lib/precise_sin.wgsl");
 const TARGETS_VALUES: &str = include_str!("../../shaders/lib/targets_values.wgsl");
 const TARGETS_LABELS: &str = include_str!("../../shaders/lib/targets_labels.wgsl");
 

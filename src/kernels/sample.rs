@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source};
-use crate::kernels::{Argument, Axis, RUN_STEP, RunSteps, call};
+use crate::kernels::{Argument, Axis, PRECISE_SIN, RUN_STEP, RunSteps, call};
 use crate::tasks::{Batches, SineSpec};
 
 /// Adds the sampler's libraries and the constants of the order, for a grid that covers `elements`
@@ -11,7 +11,7 @@ use crate::tasks::{Batches, SineSpec};
 ///
 /// # Errors
 /// [`crate::Error::Config`] if the driver would end the ranking of the elements early.
-fn with_order(
+pub(super) fn with_order(
     gpu: &Gpu,
     source: Source,
     axis: Axis,
@@ -38,12 +38,12 @@ fn with_order(
 }
 
 /// Elements that the order's passes have to cover.
-fn ordered_elements(batches: &Batches) -> usize {
+pub(super) fn ordered_elements(batches: &Batches) -> usize {
     batches.pool().max(batches.way * batches.tail)
 }
 
 /// Layers of the grid: at least one, so that a tail alone is written as well.
-fn passes(batches: &Batches) -> usize {
+pub(super) fn passes(batches: &Batches) -> usize {
     batches.passes().max(1)
 }
 
@@ -66,6 +66,7 @@ pub fn sample_sine(
     [query_x, query_y]: [&wgpu::Buffer; 2],
 ) -> Result<()> {
     let source = Source::new("sample_sine", include_str!("../../shaders/sample_sine.wgsl"))
+        .library(PRECISE_SIN)
         .constant("POINTS", spec.points)
         .constant("SUPPORT", batches.support())
         .constant("QUERIES", queries)

@@ -40,7 +40,7 @@ impl AdaptationSetup {
     /// does not depend on the others, and one batch is the least work.
     fn query_batches(&self, tasks: usize) -> QueryBatches {
         let alone = self.model.has_batch_statistics() && !self.transductive;
-        let queries = self.origin.queries(&self.batches);
+        let queries = self.origin.queries(self.batches.way);
         QueryBatches { tasks, queries, support: alone.then(|| self.batches.support()) }
     }
 }

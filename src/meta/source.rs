@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
-    Axis, BatchRows, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
-    sample_order, sample_sine,
+    Axis, BatchRows, GlyphRows, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
+    sample_glyphs, sample_order, sample_sine,
 };
 use crate::meta::images::DeviceImages;
 use crate::meta::query::QueryBatches;
 use crate::model::{InputLayout, Loss, Model, padded};
-use crate::tasks::{Batches, SineSpec, SplitPart};
+use crate::tasks::{Batches, GlyphsSpec, SineSpec, SplitPart};
 
 /// Where a batch of tasks comes from.
 #[derive(Clone, Debug)]
@@ -20,16 +20,19 @@ pub enum Origin {
     Sine(SineSpec),
     /// Episodes over an image set, drawn on the device from the classes of a part.
     Episodes { images: Arc<DeviceImages>, part: SplitPart, queries: usize },
+    /// Glyphs, drawn on the device.
+    Glyphs(GlyphsSpec),
     /// Rows that the caller uploads; `ordered` if the order of the minibatches comes with them.
     Rows { queries: usize, ordered: bool },
 }
 
 impl Origin {
-    /// Query examples of a task, all classes.
-    pub(super) fn queries(&self, batches: &Batches) -> usize {
+    /// Query examples of a task of `way` classes.
+    pub fn queries(&self, way: usize) -> usize {
         match self {
             Self::Sine(spec) => spec.points,
-            Self::Episodes { queries, .. } => batches.way * queries,
+            Self::Episodes { queries, .. } => way * queries,
+            Self::Glyphs(spec) => way * spec.episodes.queries,
             Self::Rows { queries, .. } => *queries,
         }
     }
@@ -57,6 +60,8 @@ pub struct TaskBuffers {
     labels: bool,
     /// Query examples of a task, all classes.
     queries: usize,
+    /// How glyphs are laid out.
+    glyphs: GlyphRows,
     order: wgpu::Buffer,
     /// Rows: inputs and targets. Episodes: image numbers, and nothing.
     support: [wgpu::Buffer; 2],
@@ -76,7 +81,7 @@ impl TaskBuffers {
         batches: Batches,
         with_queries: bool,
     ) -> Result<Self> {
-        let queries = if with_queries { origin.queries(&batches) } else { 0 };
+        let queries = if with_queries { origin.queries(batches.way) } else { 0 };
         let labels = model.loss() == Loss::CrossEntropy;
         let tasks = axis.tasks();
         let make = |name, count: usize| gpu.storage(name, size_of_f32s(count));
@@ -93,6 +98,7 @@ impl TaskBuffers {
             batches,
             labels,
             queries,
+            glyphs: GlyphRows::of(model),
         })
     }
 
@@ -163,6 +169,13 @@ impl TaskBuffers {
                 let [numbers, query] = [&self.support[0], &self.query[0]];
                 let (order, table) = (&self.order, (&part.classes, part.count));
                 sample_episode(gpu, out, axis, batches, queries, runs, table, order, numbers, query)
+            }
+            Origin::Glyphs(spec) => {
+                let (order, rows) = (&self.order, self.glyphs);
+                let queries = if self.queries > 0 { spec.episodes.queries } else { 0 };
+                sample_glyphs(
+                    gpu, out, spec, rows, axis, batches, queries, runs, order, support, query,
+                )
             }
             Origin::Rows { ordered: true, .. } => Ok(()),
             Origin::Rows { ordered: false, .. } => {

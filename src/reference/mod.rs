@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `sample_order` | [`sampling::order`] |
 //! | `sample_sine`, `sample_episode` | [`sampling::sine_task`], [`sampling::episode`], and the order |
+//! | `sample_glyphs` | [`glyphs::glyph`], and the order |
 //! | `gather_rows`, `gather_images` | [`gather::gather_rows`], [`gather::gather_images`] |
 //! | `layer_forward` | [`dense::dense_forward`] or [`conv::conv_forward`], then [`activation::activate`] |
 //! | `layer_backward` | [`dense::dense_backward`] or [`conv::conv_backward`], then [`activation::activation_backward`] of the layer below |
@@ -31,6 +32,7 @@ pub mod activation;
 pub mod conv;
 pub mod dense;
 pub mod gather;
+pub mod glyphs;
 pub mod layer;
 pub mod losses;
 pub mod network;

@@ -27,7 +27,7 @@ impl Job {
     pub fn new(gpu: &Gpu, config: Config, progress: &mut dyn FnMut(u64, u64)) -> Result<Self> {
         let model = config.validate()?;
         let split = match &config.tasks {
-            TaskSpec::Sine(_) => None,
+            TaskSpec::Sine(_) | TaskSpec::Glyphs(_) => None,
             TaskSpec::Omniglot(spec) => Some(omniglot::load(spec, progress)?),
             TaskSpec::Images(spec) => Some(image_folder::load(spec, progress)?),
         };
@@ -55,6 +55,7 @@ impl Job {
     fn origin(&self, part: SplitPart) -> Origin {
         match (&self.config.tasks, &self.images, self.config.tasks.episodes()) {
             (TaskSpec::Sine(spec), ..) => Origin::Sine(spec.clone()),
+            (TaskSpec::Glyphs(spec), ..) => Origin::Glyphs(spec.clone()),
             (_, Some(images), Some(spec)) => {
                 Origin::Episodes { images: images.clone(), part, queries: spec.queries }
             }

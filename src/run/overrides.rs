@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::meta::{Schedule, StopSpec};
 use crate::model::{Activation, Extent, LayerSpec, Padding};
 use crate::run::{Config, presets};
-use crate::tasks::{EpisodeSpec, ImagesSpec, TaskSpec};
+use crate::tasks::{EpisodeSpec, GlyphsSpec, ImagesSpec, TaskSpec, Variation};
 
 /// Splits `key=value`.
 ///
@@ -46,6 +46,7 @@ impl Schema {
         let exponential = Schedule::Exponential { ratio: 0.5, every: 1, staircase: true };
         let examples = [
             Config { tasks: images(), ..example("sine", Schedule::Constant) },
+            Config { tasks: glyphs(), ..example("sine", Schedule::Constant) },
             example("sine", Schedule::Constant),
             example("sine", Schedule::Linear { last: 0.0 }),
             example("omniglot-mlp-5w1s", Schedule::Cosine { last: 0.0 }),
@@ -235,15 +236,22 @@ fn every_layer() -> Vec<LayerSpec> {
     ]
 }
 
+const EPISODES: EpisodeSpec = EpisodeSpec { way: 5, shots: 1, train_shots: 1, queries: 1 };
+
 /// Tasks over a folder of images, with every optional key set.
 fn images() -> TaskSpec {
     TaskSpec::Images(ImagesSpec {
         data: Some(PathBuf::from("path")),
         set: Some("name".into()),
-        episodes: EpisodeSpec { way: 5, shots: 1, train_shots: 1, queries: 1 },
+        episodes: EPISODES,
         size: 32,
         channels: 3,
     })
+}
+
+fn glyphs() -> TaskSpec {
+    let variation = Variation::default();
+    TaskSpec::Glyphs(GlyphsSpec { episodes: EPISODES, size: 28, variation })
 }
 
 /// A table or a list on the way to a key.

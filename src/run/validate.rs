@@ -311,6 +311,35 @@ mod tests {
     }
 
     #[test]
+    fn glyphs_must_be_possible() {
+        let base = [("kind", "glyphs"), ("way", "5"), ("shots", "1"), ("train_shots", "5")];
+        let message = |key: &'static str, value: &'static str| {
+            let list: Vec<_> = base.into_iter().chain([(key, value)]).collect();
+            let list = list.iter().map(|(key, value)| (format!("tasks.{key}"), value.to_string()));
+            let text = presets::get("omniglot-mlp-5w1s").unwrap();
+            let config = Config::with_overrides(text, "glyphs", &list.collect::<Vec<_>>()).unwrap();
+            config.validate().err().map(|error| error.to_string())
+        };
+        assert_eq!(message("queries", "2"), None);
+        let cases = [
+            ("jitter", "-0.1"),
+            ("rotation", "nan"),
+            ("scale", "1.5"),
+            ("shear", "inf"),
+            ("shift", "2"),
+            ("width", "[0, 0.1]"),
+            ("width", "[0.2, 0.1]"),
+            ("way", "1"),
+            ("shots", "256"),
+        ];
+        for (key, value) in cases {
+            let text = message(key, value).expect("must be refused");
+            assert!(text.contains(&format!("tasks.{key}")), "{text}");
+        }
+        assert!(message("size", "20").expect("must be refused").contains("model.input"));
+    }
+
+    #[test]
     fn what_toml_cannot_hold_is_refused() {
         let config = Config::from_toml(presets::get("sine").unwrap(), "sine").unwrap();
         let late = Config { seed: u64::MAX, ..config };

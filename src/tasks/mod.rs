@@ -11,4 +11,4 @@ mod spec;
 
 pub use batches::{Batches, Segment};
 pub use images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
-pub use spec::{EpisodeSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec};
+pub use spec::{EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation};

@@ -17,6 +17,8 @@ pub enum TaskSpec {
     Omniglot(OmniglotSpec),
     /// N-way K-shot episodes over a folder of images.
     Images(ImagesSpec),
+    /// N-way K-shot episodes over glyphs that are drawn anew.
+    Glyphs(GlyphsSpec),
 }
 
 impl TaskSpec {
@@ -26,6 +28,7 @@ impl TaskSpec {
             Self::Sine(_) => None,
             Self::Omniglot(spec) => Some(&spec.episodes),
             Self::Images(spec) => Some(&spec.episodes),
+            Self::Glyphs(spec) => Some(&spec.episodes),
         }
     }
 
@@ -42,7 +45,7 @@ impl TaskSpec {
     /// The folder of the data set, where there is one.
     pub fn data_mut(&mut self) -> Option<&mut Option<PathBuf>> {
         match self {
-            Self::Sine(_) => None,
+            Self::Sine(_) | Self::Glyphs(_) => None,
             Self::Omniglot(spec) => Some(&mut spec.data),
             Self::Images(spec) => Some(&mut spec.data),
         }
@@ -147,6 +150,53 @@ pub struct ImagesSpec {
     /// 3 = red, green and blue, 1 = grey. Default 3.
     #[serde(default = "channels")]
     pub channels: usize,
+}
+
+/// Episodes over glyphs: a class is a few random strokes, an example is that class drawn once more,
+/// a little otherwise. Every task has classes of its own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GlyphsSpec {
+    /// The sizes of a task.
+    #[serde(flatten)]
+    pub episodes: EpisodeSpec,
+    /// Side of an image in pixels. Default 28.
+    #[serde(default = "size")]
+    pub size: usize,
+    /// How an example differs from its class.
+    #[serde(flatten)]
+    pub variation: Variation,
+}
+
+/// How a glyph's examples differ. Each number is drawn uniformly for each example; lengths are in
+/// sides of the image.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Variation {
+    /// Largest shift of a control point along each axis. Default 0.05.
+    pub jitter: f32,
+    /// Largest turn in radians, either way. Default 0.2.
+    pub rotation: f32,
+    /// Largest change of the factor 1 on each axis. Default 0.2.
+    pub scale: f32,
+    /// Largest shear. Default 0.2.
+    pub shear: f32,
+    /// Largest shift of the whole glyph along each axis. Default 0.1.
+    pub shift: f32,
+    /// Lowest and highest width of the strokes. Default [0.036, 0.054].
+    pub width: [f32; 2],
+}
+
+impl Default for Variation {
+    fn default() -> Self {
+        Self {
+            jitter: 0.05,
+            rotation: 0.2,
+            scale: 0.2,
+            shear: 0.2,
+            shift: 0.1,
+            width: [0.036, 0.054],
+        }
+    }
 }
 
 fn queries() -> usize {

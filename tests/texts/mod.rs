@@ -50,7 +50,10 @@ fn other_kernels(gpu: &Gpu) {
     use reptile::kernels::InnerRule;
     use reptile::meta::{Adaptation, AdaptationSetup, DeviceImages, Origin};
     use reptile::rng::Phase;
-    use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
+    use reptile::tasks::{
+        Batches, Bits, EpisodeSpec, GlyphsSpec, ImageClass, ImageSet, Split, SplitClass, SplitPart,
+        Variation,
+    };
     let batches = Batches { way: 2, group: 2, tail: 0, steps: 2, batch: 3, replacement: false };
     let words = vec![0x5555_5555; 12];
     let class = |n: u32| ImageClass { name: n.to_string(), first_image: 4 * n, images: 4 };
@@ -70,6 +73,8 @@ fn other_kernels(gpu: &Gpu) {
     let rows = || Origin::Rows { queries: 2, ordered: false };
     let episodes =
         || Origin::Episodes { images: images.clone(), part: SplitPart::Test, queries: 1 };
+    let spec = EpisodeSpec { way: 2, shots: 2, train_shots: 2, queries: 1 };
+    let glyphs = GlyphsSpec { episodes: spec, size: 5, variation: Variation::default() };
     let curved = network(25, &[(6, Activation::Gelu)], 2, Loss::Mse);
     let adam = InnerRule::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 };
     for (model, plan, origin, rule) in [
@@ -79,6 +84,7 @@ fn other_kernels(gpu: &Gpu) {
         (&curved, PlanKind::Layered, rows(), InnerRule::Sgd),
         (&images_network(), PlanKind::Layered, rows(), adam),
         (&images_network(), PlanKind::Layered, episodes(), InnerRule::Sgd),
+        (&dense, PlanKind::Layered, Origin::Glyphs(glyphs), InnerRule::Sgd),
     ] {
         let setup = AdaptationSetup {
             model: model.clone(),
@@ -132,7 +138,7 @@ pub fn texts() -> &'static Texts {
 }
 
 /// Every shader file of the crate.
-pub const FILES: [&str; 20] = [
+pub const FILES: [&str; 21] = [
     "broadcast",
     "fused_subgroup",
     "fused_workgroup",
@@ -151,6 +157,7 @@ pub const FILES: [&str; 20] = [
     "pool_backward",
     "pool_forward",
     "sample_episode",
+    "sample_glyphs",
     "sample_order",
     "sample_sine",
 ];

@@ -4,7 +4,7 @@ use super::*;
 use crate::meta::{Algorithm, InnerOptimizer, OuterOptimizer, Schedule, StatePolicy};
 use crate::model::{Activation, Init, Loss};
 use crate::run::presets;
-use crate::tasks::{EpisodeSpec, ImagesSpec, OmniglotSpec, SineSpec};
+use crate::tasks::{EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, Variation};
 
 fn sine() -> &'static str {
     presets::get("sine").unwrap()
@@ -131,7 +131,15 @@ fn tasks() -> impl Strategy<Value = TaskSpec> {
             TaskSpec::Images(ImagesSpec { data, set, episodes, size, channels })
         },
     );
-    prop_oneof![sine, omniglot, images]
+    let numbers = [number(), number(), number(), number(), number()];
+    let glyphs = ([count(), count(), count()], numbers, range()).prop_map(
+        |([way, shots, size], [jitter, rotation, scale, shear, shift], width)| {
+            let episodes = EpisodeSpec { way, shots, train_shots: size, queries: way };
+            let variation = Variation { jitter, rotation, scale, shear, shift, width };
+            TaskSpec::Glyphs(GlyphsSpec { episodes, size, variation })
+        },
+    );
+    prop_oneof![sine, omniglot, images, glyphs]
 }
 
 fn inner() -> impl Strategy<Value = InnerSpec> {

@@ -168,8 +168,8 @@ fn values_of_another_type_are_refused_by_key() {
 
 #[test]
 fn every_key_can_be_set() {
-    let images = Config { tasks: images(), ..with_options("sine") };
-    for config in presets::names().into_iter().map(with_options).chain([images]) {
+    let others = [images(), glyphs()].map(|tasks| Config { tasks, ..with_options("sine") });
+    for config in presets::names().into_iter().map(with_options).chain(others) {
         let table: Table = toml::from_str(&config.to_toml()).unwrap();
         for (key, value) in leaves(&table) {
             let list = [(key.clone(), value.to_string())];

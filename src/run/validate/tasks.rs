@@ -5,7 +5,12 @@ use std::path::{Component, Path};
 use super::{at_least, count, in_toml, ordered};
 use crate::error::{Error, Result};
 use crate::model::{InputLayout, Loss, Model};
-use crate::tasks::{EpisodeSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec};
+use crate::tasks::{
+    EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation,
+};
+
+/// Pixels a side: the kernel keeps 8 bytes a row in workgroup memory, of which devices have 16 KiB.
+const LARGEST_GLYPH: usize = 1024;
 
 /// Checks `spec` for `model`.
 pub(super) fn tasks(spec: &TaskSpec, model: &Model) -> Result<()> {
@@ -13,6 +18,7 @@ pub(super) fn tasks(spec: &TaskSpec, model: &Model) -> Result<()> {
         TaskSpec::Sine(spec) => sine(spec, model),
         TaskSpec::Omniglot(spec) => omniglot(spec, model),
         TaskSpec::Images(spec) => images(spec, model),
+        TaskSpec::Glyphs(spec) => glyphs(spec, model),
     }
 }
 
@@ -64,6 +70,32 @@ fn images(spec: &ImagesSpec, model: &Model) -> Result<()> {
         return Err(Error::config("tasks.channels", message));
     }
     episodes(&spec.episodes, [spec.channels, spec.size], model)
+}
+
+fn glyphs(spec: &GlyphsSpec, model: &Model) -> Result<()> {
+    let Variation { jitter, rotation, scale, shear, shift, width } = spec.variation;
+    for (key, value, most) in [
+        ("tasks.jitter", jitter, 1.0),
+        ("tasks.rotation", rotation, std::f32::consts::PI),
+        ("tasks.scale", scale, 1.0),
+        ("tasks.shear", shear, 1.0),
+        ("tasks.shift", shift, 1.0),
+    ] {
+        if !(0.0..=most).contains(&value) {
+            let message = format!("{value} is not possible; give a number from 0 to {most}");
+            return Err(Error::config(key, message));
+        }
+    }
+    ordered("tasks.width", width)?;
+    if width[0] <= 0.0 || width[1] > 1.0 {
+        let message = "strokes of no width or beyond the image; give a range above 0 and up to 1";
+        return Err(Error::config("tasks.width", message));
+    }
+    if spec.size > LARGEST_GLYPH {
+        let message = format!("{} is too large; give at most {LARGEST_GLYPH}", spec.size);
+        return Err(Error::config("tasks.size", message));
+    }
+    episodes(&spec.episodes, [1, spec.size], model)
 }
 
 /// A path that a run's config.toml can hold.

@@ -1,0 +1,79 @@
+//! `shaders/sample_glyphs.wgsl`: tasks over glyphs from random numbers, with the order of their
+//! minibatches.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, Source};
+use crate::kernels::sample::{ordered_elements, passes, with_order};
+use crate::kernels::{Argument, Axis, PRECISE_SIN, RunSteps, call};
+use crate::model::{InputLayout, Model};
+use crate::tasks::{Batches, GlyphsSpec};
+
+/// How a kernel lays out the one-channel images of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GlyphRows {
+    /// Vectors of an image.
+    columns: usize,
+    /// Pixels of a vector.
+    per_vector: usize,
+}
+
+impl GlyphRows {
+    /// The layout that `model` reads.
+    pub fn of(model: &Model) -> Self {
+        Self {
+            columns: model.inputs_padded() / 4,
+            per_vector: match model.input_layout() {
+                InputLayout::Row => 4,
+                InputLayout::Image => 1,
+            },
+        }
+    }
+}
+
+/// Records tasks over glyphs: support rows `[T, N]` with labels, `queries` query rows a class
+/// [T, way · `queries`] with labels, and `order`. Images are `size` × `size`, 1 = paper, 0 = ink.
+///
+/// # Errors
+/// See [`call`].
+#[expect(clippy::too_many_arguments, reason = "a kernel's buffers and sizes")]
+pub fn sample_glyphs(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    spec: &GlyphsSpec,
+    rows: GlyphRows,
+    axis: Axis,
+    batches: &Batches,
+    queries: usize,
+    runs: &RunSteps,
+    order: &wgpu::Buffer,
+    [support_x, support_y]: [&wgpu::Buffer; 2],
+    [query_x, query_y]: [&wgpu::Buffer; 2],
+) -> Result<()> {
+    let variation = &spec.variation;
+    let source = Source::new("sample_glyphs", include_str!("../../shaders/sample_glyphs.wgsl"))
+        .library(PRECISE_SIN)
+        .constant("SIZE", spec.size)
+        .constant("IN4", rows.columns)
+        .constant("PER_VECTOR", rows.per_vector)
+        .constant("QUERIES", queries)
+        .constant("JITTER", variation.jitter)
+        .constant("ROTATION", variation.rotation)
+        .constant("SCALE", variation.scale)
+        .constant("SHEAR", variation.shear)
+        .constant("SHIFT", variation.shift)
+        .constant("WIDTH_LOW", variation.width[0])
+        .constant("WIDTH_HIGH", variation.width[1]);
+    // An image takes 64 lanes, so blocks of the order are as large.
+    let (source, blocks) =
+        with_order(gpu, source, axis, batches, ordered_elements(batches).max(64))?;
+    let arguments = [
+        Argument::Runs(runs),
+        Argument::Out(order),
+        Argument::Out(support_x),
+        Argument::Out(support_y),
+        Argument::Out(query_x),
+        Argument::Out(query_y),
+    ];
+    let across = blocks.max(batches.support() + batches.way * queries);
+    call(gpu, recording, &source, &arguments, [across, 1 + passes(batches), axis.tasks()])
+}
