@@ -8,10 +8,11 @@ use clap::Args;
 use serde_json::json;
 
 use crate::cli::common::{DeviceArgs, Stored, load_job};
-use crate::meta::{Mean, StartingPoint, Summary, evaluate};
+use crate::meta::{Mean, StartingPoint, Summary, evaluate, evaluate_episodes};
 use crate::model::Loss;
 use crate::rng::Phase;
 use crate::run::starting_point;
+use crate::tasks::EpisodeList;
 
 /// Adapt a trained network to test tasks.
 #[derive(Debug, Args)]
@@ -21,6 +22,10 @@ pub struct Eval {
     /// Number of test tasks (eval.tasks by default).
     #[arg(long)]
     tasks: Option<usize>,
+    /// JSON file of test tasks, each a list of {"class", "support", "query"}, one a class, with the
+    /// names of files (docs/episodes.md); instead of drawn ones.
+    #[arg(long, value_name = "FILE", conflicts_with = "tasks")]
+    episodes: Option<PathBuf>,
     /// Inner steps (eval.steps by default).
     #[arg(long)]
     steps: Option<usize>,
@@ -51,18 +56,24 @@ struct Row {
 impl Eval {
     pub(super) fn run(self) -> Result<ExitCode> {
         let mut stored = Stored::open(&self.run, self.data.as_deref())?;
+        let list = self.episodes.as_ref().map(EpisodeList::load).transpose()?;
         let config = &mut stored.config;
-        config.eval.tasks = self.tasks.unwrap_or(config.eval.tasks);
+        let tasks = list.as_ref().map(EpisodeList::len).or(self.tasks);
+        config.eval.tasks = tasks.unwrap_or(config.eval.tasks);
         config.eval.steps = self.steps.unwrap_or(config.eval.steps);
         config.eval.batch = self.batch.unwrap_or(config.eval.batch);
         let snapshot = stored.snapshot()?;
         let gpu = self.device.open()?;
         let job = load_job(&gpu, stored.config.clone())?;
+        let episodes = list.map(|list| job.episodes(&list)).transpose()?;
         let (model, eval) = (job.model(), &job.config().eval);
         let score = |name: String, run: usize, start: &StartingPoint| -> Result<Row> {
             let mut setup = job.evaluation(run, Phase::Test);
             setup.seed = self.seed.unwrap_or(setup.seed);
-            let scores = evaluate(&gpu, &setup, start, eval.tasks)?;
+            let scores = match &episodes {
+                Some(episodes) => evaluate_episodes(&gpu, &setup, start, episodes)?,
+                None => evaluate(&gpu, &setup, start, eval.tasks)?,
+            };
             Ok(Row {
                 name,
                 seed: job.config().seed.wrapping_add(run as u64),
@@ -86,6 +97,7 @@ impl Eval {
                 "checkpoint": stored.file,
                 "iteration": stored.header.iteration,
                 "tasks": eval.tasks,
+                "episodes": self.episodes.as_ref().map(|path| path.display().to_string()),
                 "steps": eval.steps,
                 "batch": eval.batch,
                 "runs": rows.iter().map(|row| row.json(classes)).collect::<Vec<_>>(),
