@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use crate::cli::common::{DeviceArgs, Stored, load_job, working};
 use crate::meta::Mean;
 use crate::model::Loss;
-use crate::run::evaluation::{self, Evaluation, Origin, PerTask};
+use crate::run::evaluation::{self, Evaluation, Origin, PerTask, Test};
+use crate::tasks::EpisodeList;
 
 /// Adapt a trained network to test tasks.
 #[derive(Debug, Args)]
@@ -27,6 +28,10 @@ pub struct Eval {
     /// Number of test tasks (eval.tasks by default).
     #[arg(long)]
     tasks: Option<usize>,
+    /// JSON file of test tasks, each a list of {"class", "support", "query"}, one a class, with the
+    /// names of files (docs/episodes.md); instead of drawn ones.
+    #[arg(long, value_name = "FILE", conflicts_with = "tasks")]
+    episodes: Option<PathBuf>,
     /// Inner steps (eval.steps by default).
     #[arg(long)]
     steps: Option<usize>,
@@ -64,29 +69,32 @@ impl Eval {
         if let Some(other) = &self.on {
             stored.take_tasks(other, data)?;
         }
+        let list = self.episodes.as_ref().map(EpisodeList::load).transpose()?;
         let config = &mut stored.config;
-        config.eval.tasks = self.tasks.unwrap_or(config.eval.tasks);
+        let tasks = list.as_ref().map(EpisodeList::len).or(self.tasks);
+        config.eval.tasks = tasks.unwrap_or(config.eval.tasks);
         config.eval.steps = self.steps.unwrap_or(config.eval.steps);
         config.eval.batch = self.batch.unwrap_or(config.eval.batch);
         let snapshot = stored.snapshot()?;
         let gpu = self.device.open()?;
         let job = load_job(&gpu, stored.config.clone())?;
+        let episodes = list.map(|list| job.episodes(&list)).transpose()?;
         let loss = job.model().loss();
         let modes = match self.transductive {
             Some(mode) => vec![mode],
             None => evaluation::modes(&job),
         };
         let mut evaluations = Vec::new();
-        for transductive in &modes {
+        for transductive in modes.iter().copied() {
+            let test = Test { transductive, seed: self.seed, episodes: episodes.as_ref() };
             for run in 0..snapshot.runs {
                 let spinner = working(format!("run {run} on {} tasks", job.config().eval.tasks));
-                let seed = self.seed;
-                let one = Evaluation::trained(&gpu, &job, &snapshot, run, *transductive, seed)?;
+                let one = Evaluation::trained(&gpu, &job, &snapshot, run, test)?;
                 spinner.finish_and_clear();
                 evaluations.push(one);
             }
             let spinner = working("the random initialisation".into());
-            evaluations.push(Evaluation::random(&gpu, &job, *transductive, self.seed)?);
+            evaluations.push(Evaluation::random(&gpu, &job, test)?);
             spinner.finish_and_clear();
         }
         if let (Some(format), Some(path)) = (per_task, &self.per_task) {
@@ -130,6 +138,7 @@ impl Eval {
             "checkpoint": stored.file,
             "iteration": stored.header.iteration,
             "tasks": eval.tasks,
+            "episodes": self.episodes.as_ref().map(|path| path.display().to_string()),
             "steps": eval.steps,
             "batch": eval.batch,
             "transductive": modes[0],

@@ -11,7 +11,7 @@ use crate::cli::common::{DeviceArgs, device_name, free_folder, load_job, working
 use crate::cli::training::{self, Stop};
 use crate::error::Error;
 use crate::gpu::Gpu;
-use crate::run::evaluation::Evaluation;
+use crate::run::evaluation::{Evaluation, Test};
 use crate::run::presets;
 use crate::run::reproduce::{Plan, Results, Stored, Training, missing_data, write_table};
 use crate::run::{Outcome, RunDirectory, Session, overrides, snapshot_of};
@@ -256,7 +256,8 @@ impl Work<'_> {
             let seed = config.seed.wrapping_add(run as u64);
             let spinner = working(format!("evaluating seed {seed} on {tasks} tasks, {mode}"));
             let began = Instant::now();
-            let one = Evaluation::trained(&self.gpu, &job, &snapshot, run, transductive, None)?;
+            let test = Test { transductive, ..Test::default() };
+            let one = Evaluation::trained(&self.gpu, &job, &snapshot, run, test)?;
             spinner.finish_and_clear();
             results.evaluations.retain(|old| (old.run, old.transductive) != (run, transductive));
             results.evaluations.push(Stored {

@@ -1,8 +1,12 @@
 //! Scores over many tasks, with intervals.
 
-use crate::error::Result;
+use std::ops::Range;
+
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint};
+use crate::meta::source::Origin;
+use crate::tasks::{Batches, Episodes};
 
 /// A mean over tasks and the half-width of its 95 % interval, 1.96 · s / √n.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -51,15 +55,95 @@ pub fn evaluate(
     start: &StartingPoint,
     tasks: usize,
 ) -> Result<Vec<[Score; 2]>> {
+    in_batches(gpu, setup, start, tasks, |_, _| ())
+}
+
+/// As [`evaluate`], but on the tasks of `episodes`, whose sizes may differ from those of `setup`. The
+/// minibatches of the task at place i of the list have the order of task i of the setup's stream.
+///
+/// # Errors
+/// [`Error::Config`] if the setup's tasks are not drawn from images, [`Error::Data`] if `episodes`
+/// does not fit the network, the minibatches or the images on the device; else as [`evaluate`].
+///
+/// # Panics
+/// If the lengths of `episodes` are not those it documents.
+pub fn evaluate_episodes(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    start: &StartingPoint,
+    episodes: &Episodes,
+) -> Result<Vec<[Score; 2]>> {
+    let refuse = |message| Error::data(&episodes.path, message);
+    let (Origin::Episodes { images, .. } | Origin::Listed { images, .. }) = &setup.origin else {
+        let message = "a list of episodes needs a network that was trained on tasks over images";
+        return Err(Error::config("tasks.kind", message));
+    };
+    let batches =
+        Batches { way: episodes.way, group: episodes.shots, tail: 0, ..setup.batches.clone() };
+    check_sizes(setup, &batches).map_err(refuse)?;
+    let (images, part, queries) = (images.clone(), episodes.part, episodes.queries);
+    let numbers = |set: &[u32]| -> Result<Vec<u32>> {
+        let number = |image: &u32| {
+            images.number(part, *image).ok_or_else(|| {
+                refuse(format!(
+                    "image {image} is not among the {} images on the device; resolve the list with \
+                     the split that they are from",
+                    part.name()
+                ))
+            })
+        };
+        set.iter().map(number).collect()
+    };
+    let (support, query) = (numbers(&episodes.support)?, numbers(&episodes.query)?);
+    let per_task = [batches.support(), batches.way * queries];
+    let origin = Origin::Listed { images, part, queries };
+    let setup = AdaptationSetup { batches, origin, scored: true, ..setup.clone() };
+    in_batches(gpu, &setup, start, episodes.len(), |adaptation, tasks| {
+        let own = |examples: usize| tasks.start * examples..tasks.end * examples;
+        adaptation.tasks().upload_support_numbers(gpu, &support[own(per_task[0])]);
+        adaptation.tasks().upload_query_numbers(gpu, &query[own(per_task[1])]);
+    })
+}
+
+/// Whether listed tasks in minibatches of `batches` fit the network.
+fn check_sizes(setup: &AdaptationSetup, batches: &Batches) -> Result<(), String> {
+    let (way, outputs) = (batches.way, setup.model.outputs());
+    if way != outputs {
+        return Err(format!(
+            "its tasks have {way} classes, but the network tells {outputs} apart; list tasks of \
+             {outputs} classes"
+        ));
+    }
+    if batches.replacement && batches.batch > batches.support() {
+        return Err(format!(
+            "{} examples cannot be drawn without repeats from the {} support examples of its \
+             tasks; lower --batch (eval.batch)",
+            batches.batch,
+            batches.support()
+        ));
+    }
+    Ok(())
+}
+
+/// The scores of `tasks` tasks, as many at once as the device allows; `upload` brings what is not
+/// drawn of a range of tasks.
+fn in_batches(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    start: &StartingPoint,
+    tasks: usize,
+    upload: impl Fn(&Adaptation, Range<usize>),
+) -> Result<Vec<[Score; 2]>> {
     let batch = Adaptation::batch_size(gpu, setup, tasks);
     let mut adaptation = Adaptation::new(gpu, setup.clone(), batch)?;
     adaptation.start_from(start);
     let mut scores = Vec::with_capacity(tasks);
-    while scores.len() < tasks {
-        adaptation.run(scores.len())?;
-        scores.extend(adaptation.scores()?);
+    for first in (0..tasks).step_by(batch) {
+        let count = batch.min(tasks - first);
+        upload(&adaptation, first..first + count);
+        adaptation.run(first)?;
+        scores.extend(adaptation.scores()?.into_iter().take(count));
     }
-    scores.truncate(tasks);
     Ok(scores)
 }
 

@@ -14,7 +14,7 @@ mod spec;
 mod trainer;
 
 pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint};
-pub use evaluation::{Mean, Summary, evaluate};
+pub use evaluation::{Mean, Summary, evaluate, evaluate_episodes};
 pub use images::DeviceImages;
 pub use inner::InnerLoop;
 pub use schedule::Schedule;

@@ -22,6 +22,9 @@ pub enum Origin {
     Episodes { images: Arc<DeviceImages>, part: SplitPart, queries: usize },
     /// Glyphs, drawn on the device.
     Glyphs(GlyphsSpec),
+    /// Episodes over an image set whose image numbers the caller uploads; only the order of the
+    /// minibatches is drawn.
+    Listed { images: Arc<DeviceImages>, part: SplitPart, queries: usize },
     /// Rows that the caller uploads; `ordered` if the order of the minibatches comes with them.
     Rows { queries: usize, ordered: bool },
 }
@@ -31,7 +34,7 @@ impl Origin {
     pub fn queries(&self, way: usize) -> usize {
         match self {
             Self::Sine(spec) => spec.points,
-            Self::Episodes { queries, .. } => way * queries,
+            Self::Episodes { queries, .. } | Self::Listed { queries, .. } => way * queries,
             Self::Glyphs(spec) => way * spec.episodes.queries,
             Self::Rows { queries, .. } => *queries,
         }
@@ -39,13 +42,13 @@ impl Origin {
 
     /// Whether tasks are rows of numbers in the tasks' own buffers.
     pub(super) fn has_rows(&self) -> bool {
-        !matches!(self, Self::Episodes { .. })
+        !matches!(self, Self::Episodes { .. } | Self::Listed { .. })
     }
 
     /// Bytes of the image set.
     pub fn image_bytes(&self) -> u64 {
         match self {
-            Self::Episodes { images, .. } => images.bytes(),
+            Self::Episodes { images, .. } | Self::Listed { images, .. } => images.bytes(),
             _ => 0,
         }
     }
@@ -178,7 +181,7 @@ impl TaskBuffers {
                 )
             }
             Origin::Rows { ordered: true, .. } => Ok(()),
-            Origin::Rows { ordered: false, .. } => {
+            Origin::Listed { .. } | Origin::Rows { ordered: false, .. } => {
                 sample_order(gpu, out, axis, batches, runs, &self.order)
             }
         }
@@ -243,7 +246,7 @@ impl TaskBuffers {
     /// The part of [`BatchRows`] that the tasks decide.
     fn examples(&self) -> BatchRows {
         let queries_per_class = match self.origin {
-            Origin::Episodes { queries, .. } => queries,
+            Origin::Episodes { queries, .. } | Origin::Listed { queries, .. } => queries,
             _ => self.queries,
         };
         BatchRows {
@@ -268,7 +271,7 @@ impl TaskBuffers {
     ) -> Result<()> {
         let order = &self.order;
         match &self.origin {
-            Origin::Episodes { images, part, .. } => {
+            Origin::Episodes { images, part, .. } | Origin::Listed { images, part, .. } => {
                 let words = &images.part(*part).words;
                 let sources = [&self.support[0], &self.query[0], words];
                 gather_images(gpu, out, model, images.shape, rows, inner, order, sources, buffers)
@@ -307,6 +310,17 @@ impl TaskBuffers {
         upload_inputs(gpu, model, &self.query[0], x);
     }
 
+    /// Uploads the image numbers `[T, N]` of support sets that are [`Origin::Listed`], as
+    /// [`DeviceImages::number`] gives them.
+    pub fn upload_support_numbers(&self, gpu: &Gpu, numbers: &[u32]) {
+        gpu.queue().write_buffer(&self.support[0], 0, bytemuck::cast_slice(numbers));
+    }
+
+    /// Uploads the image numbers `[T, Q]` of query sets.
+    pub fn upload_query_numbers(&self, gpu: &Gpu, numbers: &[u32]) {
+        gpu.queue().write_buffer(&self.query[0], 0, bytemuck::cast_slice(numbers));
+    }
+
     /// Inputs and targets of the support sets of a regression, without padding.
     pub(super) fn read_support(&self, gpu: &Gpu, model: &Model) -> Result<[Vec<f32>; 2]> {
         let rows = self.axis.tasks() * self.batches.support();
@@ -338,7 +352,7 @@ pub(super) fn target_floats(model: &Model) -> usize {
 /// Floats that the tasks' buffers hold of an example: inputs and target, or an image's number.
 fn example_floats(model: &Model, origin: &Origin) -> [usize; 2] {
     match origin {
-        Origin::Episodes { .. } => [1, 0],
+        Origin::Episodes { .. } | Origin::Listed { .. } => [1, 0],
         _ => [model.inputs_padded(), target_floats(model)],
     }
 }

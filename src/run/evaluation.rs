@@ -6,13 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::{Score, Snapshot, StartingPoint, Summary, evaluate};
+use crate::meta::{Score, Snapshot, StartingPoint, Summary, evaluate, evaluate_episodes};
 use crate::model::Loss;
 use crate::rng::Phase;
 use crate::run::atomic;
 use crate::run::job::Job;
 use crate::run::metrics::nan_if_null;
 use crate::run::stored::starting_point;
+use crate::tasks::Episodes;
 
 /// What the tasks of an evaluation start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -48,32 +49,40 @@ pub fn modes(job: &Job) -> Vec<bool> {
     }
 }
 
+/// Which test tasks, and how their queries are predicted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Test<'a> {
+    /// Whether the queries of a task share one batch.
+    pub transductive: bool,
+    /// What tasks (or the order of their minibatches) are drawn from; without one, each run's own seed.
+    pub seed: Option<u64>,
+    /// A list of tasks, instead of drawing them.
+    pub episodes: Option<&'a Episodes>,
+}
+
 impl Evaluation {
-    /// Adapts run `run` of `snapshot` to the test tasks of `job`, drawn from `seed` or, without one,
-    /// from the run's own.
+    /// Adapts run `run` of `snapshot` to the tasks of `test`.
     ///
     /// # Errors
-    /// As [`evaluate`].
+    /// As [`evaluate`] and [`evaluate_episodes`].
     pub fn trained(
         gpu: &Gpu,
         job: &Job,
         snapshot: &Snapshot,
         run: usize,
-        transductive: bool,
-        seed: Option<u64>,
+        test: Test<'_>,
     ) -> Result<Self> {
-        let start = starting_point(snapshot, run);
-        Self::of(gpu, job, Origin::Trained, &start, run, transductive, seed)
+        Self::of(gpu, job, Origin::Trained, &starting_point(snapshot, run), run, test)
     }
 
     /// The same from the initial parameters of run 0.
     ///
     /// # Errors
-    /// As [`evaluate`].
-    pub fn random(gpu: &Gpu, job: &Job, transductive: bool, seed: Option<u64>) -> Result<Self> {
+    /// As [`Evaluation::trained`].
+    pub fn random(gpu: &Gpu, job: &Job, test: Test<'_>) -> Result<Self> {
         let parameters = job.model().initial(job.config().seed);
         let start = StartingPoint { parameters, state: [None, None], adam_steps: 0 };
-        Self::of(gpu, job, Origin::Random, &start, 0, transductive, seed)
+        Self::of(gpu, job, Origin::Random, &start, 0, test)
     }
 
     fn of(
@@ -82,15 +91,17 @@ impl Evaluation {
         origin: Origin,
         start: &StartingPoint,
         run: usize,
-        transductive: bool,
-        seed: Option<u64>,
+        test: Test<'_>,
     ) -> Result<Self> {
         let mut setup = job.evaluation(run, Phase::Test);
-        setup.transductive = transductive;
-        setup.seed = seed.unwrap_or(setup.seed);
-        let scores = evaluate(gpu, &setup, start, job.config().eval.tasks)?;
+        setup.transductive = test.transductive;
+        setup.seed = test.seed.unwrap_or(setup.seed);
+        let scores = match test.episodes {
+            Some(episodes) => evaluate_episodes(gpu, &setup, start, episodes)?,
+            None => evaluate(gpu, &setup, start, job.config().eval.tasks)?,
+        };
         let seed = job.config().seed.wrapping_add(run as u64);
-        Ok(Self { origin, run, seed, transductive, scores })
+        Ok(Self { origin, run, seed, transductive: test.transductive, scores })
     }
 
     /// Means and intervals, before and after adaptation.

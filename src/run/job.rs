@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meta::{AdaptationSetup, DeviceImages, Origin, Trainer, TrainerSetup, inner_rule};
 use crate::model::Model;
 use crate::rng::Phase;
 use crate::run::config::Config;
-use crate::tasks::{Batches, SplitPart, TaskSpec, image_folder, omniglot};
+use crate::tasks::{
+    Batches, EpisodeList, Episodes, Split, SplitPart, TaskSpec, image_folder, omniglot,
+};
 
 /// A checked configuration with its data in device memory.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct Job {
     config: Config,
     model: Model,
     images: Option<Arc<DeviceImages>>,
+    /// The names of the classes and files, without the pixels.
+    names: Option<Split>,
 }
 
 impl Job {
@@ -31,14 +35,16 @@ impl Job {
             TaskSpec::Omniglot(spec) => Some(omniglot::load(spec, progress)?),
             TaskSpec::Images(spec) => Some(image_folder::load(spec, progress)?),
         };
-        let images = match (split, config.tasks.episodes()) {
-            (Some(split), Some(episodes)) => {
+        let (images, names) = match (split, config.tasks.episodes()) {
+            (Some(mut split), Some(episodes)) => {
                 split.check(episodes)?;
-                Some(Arc::new(DeviceImages::new(gpu, &split)?))
+                let images = Arc::new(DeviceImages::new(gpu, &split)?);
+                split.images.words = Vec::new();
+                (Some(images), Some(split))
             }
-            _ => None,
+            _ => (None, None),
         };
-        Ok(Self { config, model, images })
+        Ok(Self { config, model, images, names })
     }
 
     /// The configuration.
@@ -93,6 +99,19 @@ impl Job {
     /// See [`Trainer::new`].
     pub fn trainer(&self, gpu: &Gpu) -> Result<Trainer> {
         Trainer::new(gpu, self.trainer_setup())
+    }
+
+    /// The tasks of `list`, looked up among the test classes.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the run's tasks are not over images, else see [`EpisodeList::resolve`].
+    pub fn episodes(&self, list: &EpisodeList) -> Result<Episodes> {
+        let Some(split) = &self.names else {
+            let message = "a list of episodes names images, and this run's tasks have none; leave \
+                           --episodes out";
+            return Err(Error::config("tasks.kind", message));
+        };
+        list.resolve(split, SplitPart::Test)
     }
 
     /// How run `run` is evaluated on tasks of `phase`.

@@ -90,11 +90,20 @@ impl ImageSet {
     /// `images_background/Alphabet/character01`, for a folder of images the file's name, for a strip
     /// the image's place in it (`17`). None if there is no such image.
     pub fn image_number(&self, class: &str, file: &str) -> Option<u32> {
-        let class = self.classes.iter().find(|found| found.name == class)?;
+        let class = self.classes.iter().position(|found| found.name == class)?;
+        let place = self.files_of(class).iter().position(|found| found == file)?;
+        Some(self.classes[class].first_image + place as u32)
+    }
+
+    /// The files of class `class` (an index), in the order of its images; empty if the set does not
+    /// know them.
+    ///
+    /// # Panics
+    /// If there is no such class.
+    pub fn files_of(&self, class: usize) -> &[String] {
+        let class = &self.classes[class];
         let first = class.first_image as usize;
-        let files = self.files.get(first..first + class.images as usize)?;
-        let place = files.iter().position(|found| found == file)?;
-        Some(class.first_image + place as u32)
+        self.files.get(first..first + class.images as usize).unwrap_or_default()
     }
 }
 
