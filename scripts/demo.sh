@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Trains the sine preset into a fresh folder, evaluates it and draws the result.
+# Trains the sine preset and, on glyphs that the device draws, the paper's network for images into fresh
+# folders, evaluates them and draws the results. With REPTILE_DATA also tests the latter on Omniglot.
 # scripts/demo.sh REPTILE: the program to run.
 set -euo pipefail
 
 reptile=$1
 out=demo
 for ((n = 1; ; n++)); do
-    if [ ! -e "$out" ]; then break; fi
+    if [ ! -e "$out" ] && [ ! -e "$out-glyphs" ]; then break; fi
     out=demo-$n
 done
 
@@ -19,3 +20,10 @@ run() {
 run "$reptile" train --preset sine --out "$out"
 run "$reptile" eval "$out"
 run "$reptile" plot "$out"
+
+run "$reptile" train --preset glyphs-5w1s --out "$out-glyphs"
+run "$reptile" eval "$out-glyphs" --transductive true
+run "$reptile" plot "$out-glyphs"
+if [ -n "${REPTILE_DATA:-}" ]; then
+    run "$reptile" eval "$out-glyphs" --on omniglot-5w1s --tasks 100 --transductive true
+fi

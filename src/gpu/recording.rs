@@ -1,5 +1,6 @@
 //! A list of dispatches, built once and replayed into any encoder.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::gpu::kernel::Kernel;
@@ -60,8 +61,21 @@ impl Recording {
     /// Encodes every dispatch into `pass`; `iteration_offset` (bytes) is where the bindings with
     /// [`Offset::Iteration`] start.
     pub fn replay(&self, pass: &mut wgpu::ComputePass<'_>, iteration_offset: u32) {
+        self.replay_part(pass, iteration_offset, 0..self.len());
+    }
+
+    /// As [`Recording::replay`], but only the dispatches of `part`.
+    ///
+    /// # Panics
+    /// If there are no such dispatches.
+    pub fn replay_part(
+        &self,
+        pass: &mut wgpu::ComputePass<'_>,
+        iteration_offset: u32,
+        part: Range<usize>,
+    ) {
         let mut offsets = [0; 4];
-        for dispatch in &self.dispatches {
+        for dispatch in &self.dispatches[part] {
             for (slot, offset) in offsets.iter_mut().zip(&dispatch.offsets) {
                 *slot = match *offset {
                     Offset::Fixed(bytes) => bytes,

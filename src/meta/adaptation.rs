@@ -1,5 +1,7 @@
 //! Adapting to many tasks at once from given parameters: evaluation, and the user's own tasks.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, RunStep, RunSteps, broadcast};
@@ -84,7 +86,8 @@ pub struct Adaptation {
 impl Adaptation {
     /// Tasks that one batch may hold on this device, at most `wanted`.
     pub fn batch_size(gpu: &Gpu, setup: &AdaptationSetup, wanted: usize) -> usize {
-        const TOTAL: u64 = 1 << 30;
+        // A CPU is faster on what its caches hold.
+        let total = if gpu.profile().software { 1 << 27 } else { 1 << 30 };
         let mut one = Memory::default();
         let axis = Axis { runs: 1, per_run: 1 };
         let segments = setup.batches.segments(false, usize::MAX);
@@ -106,7 +109,7 @@ impl Adaptation {
         TaskBuffers::plan(&mut one, &setup.model, &setup.origin, axis, &setup.batches, queries);
         let profile = gpu.profile();
         let most = (profile.largest_binding / one.largest().max(1))
-            .min(TOTAL / one.total().max(1))
+            .min(total / one.total().max(1))
             .min(u64::from(profile.largest_grid) / queries.per_task().max(1) as u64);
         wanted.min(most as usize).max(1)
     }
@@ -241,6 +244,12 @@ impl Adaptation {
     /// Records the adaptation to all tasks of the batch; neither submits nor waits. `first_task`
     /// is the number of the batch's first task in its stream.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder, first_task: usize) {
+        let offset = self.write_settings(first_task);
+        self.record_part(encoder, offset, 0..self.recording.len());
+    }
+
+    /// Tells the kernels what to start from; returns where the settings are.
+    fn write_settings(&self, first_task: usize) -> u32 {
         let step = RunStep {
             first_task: first_task as u32,
             adam_steps: self.adam_steps.min(u64::from(u32::MAX / 2)) as u32,
@@ -248,23 +257,32 @@ impl Adaptation {
             weight_decay: self.setup.weight_decay,
             ..RunStep::new(self.setup.seed, self.setup.phase, self.axis)
         };
-        let offset = self.runs.write(&self.gpu, 0, &[step]);
+        self.runs.write(&self.gpu, 0, &[step])
+    }
+
+    fn record_part(&self, encoder: &mut wgpu::CommandEncoder, offset: u32, part: Range<usize>) {
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
             label: Some("reptile adaptation"),
             timestamp_writes: None,
         });
-        self.recording.replay(&mut pass, offset);
+        self.recording.replay_part(&mut pass, offset, part);
     }
 
-    /// Adapts to all tasks of the batch and waits for the device.
+    /// Adapts to all tasks of the batch and waits for the device, a part of the dispatches at a time,
+    /// so that no driver's watchdog fires.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn run(&self, first_task: usize) -> Result<()> {
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        self.record(&mut encoder, first_task);
-        self.gpu.queue().submit([encoder.finish()]);
-        self.gpu.wait()
+        const DISPATCHES: usize = 64;
+        let (offset, all) = (self.write_settings(first_task), self.recording.len());
+        for first in (0..all).step_by(DISPATCHES) {
+            let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+            self.record_part(&mut encoder, offset, first..all.min(first + DISPATCHES));
+            self.gpu.queue().submit([encoder.finish()]);
+            self.gpu.wait()?;
+        }
+        Ok(())
     }
 
     /// The queries' scores before and after adaptation, a pair a task.
