@@ -48,6 +48,9 @@ pub struct Eval {
     /// Folder of the data set (otherwise REPTILE_DATA names the folder of all data sets).
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Leave out the same steps from the random initialisation, which take as long as the rest.
+    #[arg(long)]
+    no_baseline: bool,
     /// Also write the scores of every task to this new file, a .csv or .json.
     #[arg(long, value_name = "FILE")]
     per_task: Option<PathBuf>,
@@ -93,9 +96,11 @@ impl Eval {
                 spinner.finish_and_clear();
                 evaluations.push(one);
             }
-            let spinner = working("the random initialisation".into());
-            evaluations.push(Evaluation::random(&gpu, &job, test)?);
-            spinner.finish_and_clear();
+            if !self.no_baseline {
+                let spinner = working("the random initialisation".into());
+                evaluations.push(Evaluation::random(&gpu, &job, test)?);
+                spinner.finish_and_clear();
+            }
         }
         if let (Some(format), Some(path)) = (per_task, &self.per_task) {
             format.write(path, &evaluations, loss)?;
@@ -143,12 +148,12 @@ impl Eval {
             "batch": eval.batch,
             "transductive": modes[0],
             "runs": of(modes[0], Origin::Trained),
-            "random_initialisation": of(modes[0], Origin::Random)[0],
+            "random_initialisation": of(modes[0], Origin::Random).first(),
         });
         if let Some(second) = modes.get(1) {
             value["transduction"] = json!({
                 "runs": of(*second, Origin::Trained),
-                "random_initialisation": of(*second, Origin::Random)[0],
+                "random_initialisation": of(*second, Origin::Random).first(),
             });
         }
         value

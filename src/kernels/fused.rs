@@ -19,6 +19,9 @@ const LARGEST_RESIDENT: usize = 128;
 /// Task-steps from which on they are kept there. Their loops are repeated whole: 5 s more to compile
 /// for 12 µs less a task-step (docs/kernels.md).
 const RESIDENT_WORK: u64 = 1 << 19;
+/// Loads, products and stores of a step between hidden layers that the subgroup kernel may write out:
+/// drivers take more than in proportion to compile them.
+const LARGEST_TEXT: usize = 2200;
 /// Predictions or logits that an invocation may keep in registers.
 const LARGEST_OUTPUTS: usize = 32;
 /// Rows that an invocation of the workgroup variant takes at a time.
@@ -65,7 +68,10 @@ fn variant(profile: &Profile, model: &Model, rule: InnerRule, batch: usize) -> O
         let activations: usize = hidden.iter().map(|layer| slots(layer, lanes) * batch).sum();
         let registers =
             activations + model.outputs() * hidden.last().map_or(0, |l| slots(l, lanes));
-        if !hidden.is_empty() && model.inputs() <= 64 && registers <= LARGEST_REGISTERS {
+        let blocks = hidden.windows(2).map(|pair| slots(&pair[0], lanes) * slots(&pair[1], lanes));
+        let text = blocks.sum::<usize>() * 12 * (1 + batch);
+        let small = registers <= LARGEST_REGISTERS && text <= LARGEST_TEXT;
+        if !hidden.is_empty() && model.inputs() <= 64 && small {
             return Some(Variant::Subgroup(lanes));
         }
     }
