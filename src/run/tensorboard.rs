@@ -165,16 +165,15 @@ mod tests {
         assert_eq!(CRC_32C.checksum(&[0; 32]), 0x8a91_36aa, "RFC 3720, B.4");
     }
 
-    /// What TensorFlow 2 writes for its first record, but for the time.
+    /// The second record as TensorBoard's own protobuf and checksum make it.
     #[test]
     fn known_bytes() {
-        let event = event(0.0, 0, &file_version());
-        let wanted = b"\x09\0\0\0\0\0\0\0\0\x10\0\x1a\x0dbrain.Event:2";
-        assert_eq!(event, wanted);
-        assert_eq!(record(&event)[..8], [26, 0, 0, 0, 0, 0, 0, 0]);
-        let scalar = self::event(1.5, 300, &summary(&[("loss", 0.25)]));
-        let wanted = b"\x09\0\0\0\0\0\0\xf8\x3f\x10\xac\x02\
-                       \x2a\x0d\x0a\x0b\x0a\x04loss\x15\0\0\x80\x3e";
+        let version = event(0.0, 0, &file_version());
+        assert_eq!(version, b"\x09\0\0\0\0\0\0\0\0\x10\0\x1a\x0dbrain.Event:2");
+        let scalar = record(&event(1.5, 300, &summary(&[("loss", 0.25)])));
+        let wanted = b"\x1b\0\0\0\0\0\0\0\x1a\x0d\x9e\x13\
+                       \x09\0\0\0\0\0\0\xf8\x3f\x10\xac\x02\
+                       \x2a\x0d\x0a\x0b\x0a\x04loss\x15\0\0\x80\x3e\x99\x08\xde\xed";
         assert_eq!(scalar, wanted);
         assert_eq!(session_start(), [0x3a, 2, 8, 1]);
     }

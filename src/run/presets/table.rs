@@ -18,6 +18,7 @@ pub(super) fn presets() -> Vec<Preset> {
     list.extend(glyphs());
     list.extend(omniglot());
     list.extend(photographs());
+    list.extend(glyphs());
     list.extend(gradient_combinations());
     list
 }
@@ -146,6 +147,23 @@ fn photographs() -> Vec<Preset> {
         cifar(5, &[CIFAR, FIVE_SHOTS].concat()),
     ]
     .concat()
+}
+
+/// Omniglot's network and settings on glyphs that the device draws, in a fraction of the iterations.
+fn glyphs() -> [Preset; 2] {
+    const SET: &Set<'_> = &[
+        ("tasks.kind", "glyphs"),
+        ("tasks.way", "5"),
+        ("tasks.shots", "1"),
+        ("tasks.train_shots", "10"),
+        ("iterations", "2000"),
+        ("eval.tasks", "1000"),
+        ("eval.every", "200"),
+        ("eval.validation_tasks", "20"),
+        ("log.every", "10"),
+    ];
+    let description = "random glyphs 5-way 1-shot, no data needed, Omniglot's network";
+    cells("glyphs-5w1s", description, OMNIGLOT, SET, None)
 }
 
 /// The gradients g1 … gk of k inner steps: their sum, their mean, and the last one alone.

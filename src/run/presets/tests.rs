@@ -153,6 +153,14 @@ fn cifar_fs_has_the_settings_of_mini_imagenet_on_its_own_images() {
 }
 
 #[test]
+fn glyphs_have_omniglots_network_and_inner_loop() {
+    let (glyphs, omniglot) = (config("glyphs-5w1s"), config("omniglot-5w1s"));
+    assert_eq!(glyphs.tasks.episodes(), omniglot.tasks.episodes());
+    assert_eq!((&glyphs.model, &glyphs.inner), (&omniglot.model, &omniglot.inner));
+    assert_eq!(glyphs.outer, omniglot.outer);
+}
+
+#[test]
 fn gradient_combinations_have_the_papers_settings() {
     let rows = all().iter().filter(|preset| preset.name().starts_with("gradcomb-"));
     assert_eq!(rows.clone().count(), 10);

@@ -13,6 +13,8 @@ use crate::tasks::TaskSpec;
 
 /// Validations of a training whose preset has none.
 const VALIDATIONS: u64 = 20;
+/// Tasks of a validation that are not gone below.
+const FEWEST: u64 = 20;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -127,17 +129,32 @@ impl Plan {
         let scaled = |count: u64| ((count as f64 * self.scale).round() as u64).max(1);
         config.iterations = scaled(config.iterations);
         config.log.every = scaled(config.log.every);
-        config.eval.every = match config.eval.every {
-            0 => (config.iterations / VALIDATIONS).max(1),
-            every => scaled(every),
-        };
         for schedule in [&mut config.inner.schedule, &mut config.outer.schedule] {
             if let Schedule::Exponential { every, .. } = schedule {
                 *every = scaled(*every);
             }
         }
+        config.eval.every = match config.eval.every {
+            0 => (config.iterations / VALIDATIONS).max(1),
+            every => scaled(every),
+        };
+        limit_validations(&mut config);
         config
     }
+}
+
+/// Keeps the inner steps of validations to a quarter of those of training: by fewer tasks, down to
+/// [`FEWEST`], then by fewer validations, down to two.
+fn limit_validations(config: &mut Config) {
+    let work = (config.outer.meta_batch as u64).saturating_mul(config.inner_steps() as u64).max(1);
+    let steps = (config.eval.steps as u64).max(1);
+    let validations = (config.iterations / config.eval.every).max(1);
+    let tasks = config.iterations.saturating_mul(work) / (4 * steps * validations);
+    let most = config.eval.validation_tasks as u64;
+    let tasks = tasks.clamp(FEWEST.min(most), most);
+    config.eval.validation_tasks = tasks as usize;
+    let every = (4 * tasks * steps).div_ceil(work).min(config.iterations / 2);
+    config.eval.every = config.eval.every.max(every);
 }
 
 /// The data set that `config` needs, by the name of its folder below REPTILE_DATA.
@@ -198,11 +215,35 @@ mod tests {
             stairs.config.outer.schedule,
             Schedule::Exponential { every: 10, staircase: true, .. }
         ));
-        let of = |config: &Config| (config.iterations, config.eval.every, config.log.every);
-        assert_eq!(of(&omniglot.config), (1000, 50, 1));
-        assert_eq!(of(&sine.config), (300, 15, 1));
+        for config in [&omniglot.config, &sine.config] {
+            assert_eq!(config.log.every, 1);
+        }
+        assert_eq!((omniglot.config.iterations, sine.config.iterations), (1000, 300));
         let tiny = plan(&["sine"], 1e-9).trainings().unwrap();
-        assert_eq!(of(&tiny[0].config), (1, 1, 1));
+        assert_eq!((tiny[0].config.iterations, tiny[0].config.eval.every), (1, 1));
+    }
+
+    /// Iterations, their inner steps, and those of all validations.
+    #[test]
+    fn validations_take_a_quarter_of_the_steps_or_less() {
+        let validations = |cell: &str, scale: f64| {
+            let config = plan(&[cell], scale).trainings().unwrap()[0].config.clone();
+            let eval = &config.eval;
+            (eval.every, eval.validation_tasks, config)
+        };
+        let (every, tasks, _) = validations("omniglot-5w1s", 1.0);
+        assert_eq!((every, tasks), (5000, 100), "as the preset has it");
+        let (every, tasks, _) = validations("omniglot-5w1s", 0.1);
+        assert_eq!((every, tasks), (500, 62));
+        let (every, tasks, _) = validations("omniglot-5w1s", 0.01);
+        assert_eq!((every, tasks), (160, 20));
+        assert_eq!(validations("sine", 0.001).0, 15, "two at least");
+        for cell in ["omniglot-20w5s", "cifar-fs-5w1s", "gradcomb-g1", "sine"] {
+            let (every, tasks, config) = validations(cell, 0.2);
+            let work = config.outer.meta_batch * config.inner_steps() * config.iterations as usize;
+            let steps = tasks * config.eval.steps * (config.iterations / every) as usize;
+            assert!(4 * steps <= work, "{cell}: {steps} of {work}");
+        }
     }
 
     #[test]
