@@ -21,8 +21,8 @@ run "$reptile" train --preset sine --out "$out"
 run "$reptile" eval "$out"
 run "$reptile" plot "$out"
 
-run "$reptile" train --preset glyphs-5w1s --out "$out-glyphs"
-run "$reptile" eval "$out-glyphs" --transductive true
+run "$reptile" train --preset glyphs-5w1s --iterations 200 --set eval.every=0 --out "$out-glyphs"
+run "$reptile" eval "$out-glyphs" --tasks 100 --transductive true
 run "$reptile" plot "$out-glyphs"
 if [ -n "${REPTILE_DATA:-}" ]; then
     run "$reptile" eval "$out-glyphs" --on omniglot-5w1s --tasks 100 --transductive true

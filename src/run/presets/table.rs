@@ -15,7 +15,6 @@ type Set<'a> = [(&'a str, &'a str)];
 /// The presets in the order in which they are listed.
 pub(super) fn presets() -> Vec<Preset> {
     let mut list = dense();
-    list.extend(glyphs());
     list.extend(omniglot());
     list.extend(photographs());
     list.extend(glyphs());
@@ -59,23 +58,6 @@ fn cells(
         Preset { paper: plain, ..preset(name, description, base, set) },
         Preset { paper: transductive, training: name.into(), ..twin },
     ]
-}
-
-/// The paper's network and settings on glyphs; few iterations, so that a CPU shows something soon.
-fn glyphs() -> [Preset; 2] {
-    const SHORT: &Set<'_> = &[
-        ("tasks.kind", "glyphs"),
-        ("tasks.way", "5"),
-        ("tasks.shots", "1"),
-        ("tasks.train_shots", "10"),
-        ("iterations", "300"),
-        ("eval.tasks", "100"),
-        ("eval.every", "0"),
-        ("log.every", "10"),
-    ];
-    let description =
-        "glyphs drawn on the device, 5-way 1-shot, the paper's network; no data needed";
-    cells("glyphs-5w1s", description, OMNIGLOT, SHORT, None)
 }
 
 fn dense() -> Vec<Preset> {
