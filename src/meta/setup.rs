@@ -73,7 +73,6 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     ] {
         memory.add("parameters and moments", if used { sets } else { 0 });
     }
-    memory.add("iteration settings", RunSteps::bytes(gpu, axis.runs, RING));
     memory.add("metrics", size_of_f32s(RING * axis.runs * batches.steps));
     let (rows, fomaml) = (setup.origin.has_rows(), setup.outer.algorithm == Algorithm::Fomaml);
     let (kind, segments) = choose(gpu, model, rule, rows, setup.plan, batches, fomaml)?;
@@ -81,5 +80,7 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     let no_queries = QueryBatches { tasks: axis.tasks(), queries: 0, support: None };
     TaskBuffers::plan(&mut memory, model, &setup.origin, axis, batches, no_queries);
     memory.check(gpu, "lower outer.meta_batch or runs")?;
+    // Of this one a slot is bound at a time.
+    memory.add("iteration settings", RunSteps::bytes(gpu, axis.runs, RING));
     Ok(memory.total() + setup.origin.image_bytes())
 }
