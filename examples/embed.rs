@@ -110,7 +110,7 @@ fn adapting(model: &Model) -> AdaptationSetup {
         phase: Phase::Adapt,
         seed: 1,
         scored: false,
-        transductive: false,
+        transductive: vec![false],
     }
 }
 

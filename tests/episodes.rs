@@ -10,6 +10,7 @@ use std::sync::Arc;
 use cli_common::{Run, eval_json, refusal, reptile};
 use common::{Device, devices, integers, network};
 use image::{Rgb, RgbImage};
+use reptile::Error;
 use reptile::gpu::{AdapterChoice, Gpu, GpuOptions, list_adapters};
 use reptile::kernels::InnerRule;
 use reptile::meta::{
@@ -118,7 +119,7 @@ fn setup(gpu: &Gpu, split: &Split, model: Model, [way, group, queries]: Sizes) -
         phase: Phase::Test,
         seed: SEED,
         scored: true,
-        transductive: false,
+        transductive: vec![false],
     }
 }
 
@@ -134,12 +135,10 @@ fn the_samplers_tasks_as_a_list_have_the_samplers_scores() {
         (resolved(&split, &list), resolved(&split, &json!(list.as_array().unwrap()[..4])));
     let dense = network(25, &[(6, Activation::Tanh)], 3, Loss::CrossEntropy);
     for Device { name, gpu, .. } in devices().iter() {
-        for (model, transductive) in
-            [(dense.clone(), false), (convolutions(), false), (convolutions(), true)]
-        {
+        for (model, modes) in [(dense.clone(), vec![false]), (convolutions(), vec![false, true])] {
             let start = start(&model);
             let mut drawn = setup(gpu, &split, model, sizes);
-            drawn.transductive = transductive;
+            drawn.transductive = modes.clone();
             let wanted = evaluate(gpu, &drawn, &start, 8).unwrap();
             // Its own sizes do not matter.
             let mut other = drawn.clone();
@@ -152,7 +151,12 @@ fn the_samplers_tasks_as_a_list_have_the_samplers_scores() {
                 "{name}"
             );
             let half = evaluate_episodes(gpu, &drawn, &start, &half).unwrap();
-            assert_eq!(half, wanted[..4], "{name}");
+            assert!(half.iter().zip(&wanted).all(|(half, all)| half == &all[..4]), "{name}");
+            for (mode, scores) in modes.into_iter().zip(wanted) {
+                drawn.transductive = vec![mode];
+                let alone = evaluate(gpu, &drawn, &start, 8).unwrap();
+                assert_eq!(alone, [scores], "{name}, transductive: {mode}");
+            }
         }
     }
 }
@@ -179,13 +183,16 @@ fn lists_longer_than_a_batch_have_the_same_scores() {
             let gpu = Gpu::from_existing(device, queue, GpuOptions::default());
             let setup = setup(&gpu, &split, model.clone(), sizes);
             let size = Adaptation::batch_size(&gpu, &setup, 8);
-            (size, evaluate_episodes(&gpu, &setup, &start(&model), &episodes).unwrap())
+            (size, evaluate_episodes(&gpu, &setup, &start(&model), &episodes))
         };
         let (all, whole) = scores(None);
         // The query batches of one task, 9 queries with 6 support images of 100 floats, take 25 200.
         let (few, parts) = scores(Some(80_000));
         assert_eq!((all, few), (8, 3), "tasks at once");
-        assert_eq!(whole, parts, "{}", entry.info.name);
+        assert_eq!(whole.unwrap(), parts.unwrap(), "{}", entry.info.name);
+        let error = scores(Some(20_000)).1.unwrap_err();
+        assert!(matches!(error, Error::Limit { .. }), "{error}");
+        assert!(error.to_string().contains("20000"), "{error}");
     }
 }
 

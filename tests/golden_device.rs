@@ -37,7 +37,7 @@ fn adapted(gpu: &Gpu, golden: &Golden, rule: InnerRule, rate: f32, steps: usize)
         phase: Phase::Adapt,
         seed: 0,
         scored: true,
-        transductive: true,
+        transductive: vec![true],
     };
     let mut adaptation = Adaptation::new(gpu, setup, 1).unwrap();
     let parameters = golden.parameters.clone();

@@ -95,7 +95,7 @@ fn on_device(gpu: &Gpu, case: &Case, plan: PlanKind) -> Option<Results<f32>> {
         phase: Phase::Adapt,
         seed: 0,
         scored: false,
-        transductive: case.transductive,
+        transductive: vec![case.transductive],
     };
     let mut adaptation = match Adaptation::new(gpu, setup, case.tasks) {
         Ok(adaptation) => adaptation,

@@ -103,7 +103,7 @@ impl Adapt {
             phase: Phase::Adapt,
             seed,
             scored: false,
-            transductive: config.eval.transductive,
+            transductive: vec![config.eval.transductive],
             batches,
         };
         let gpu = self.device.open()?;

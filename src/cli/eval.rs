@@ -88,20 +88,18 @@ impl Eval {
             None => evaluation::modes(&job),
         };
         let mut evaluations = Vec::new();
-        for transductive in modes.iter().copied() {
-            let test = Test { transductive, seed: self.seed, episodes: episodes.as_ref() };
-            for run in 0..snapshot.runs {
-                let spinner = working(format!("run {run} on {} tasks", job.config().eval.tasks));
-                let one = Evaluation::trained(&gpu, &job, &snapshot, run, test)?;
-                spinner.finish_and_clear();
-                evaluations.push(one);
-            }
-            if !self.no_baseline {
-                let spinner = working("the random initialisation".into());
-                evaluations.push(Evaluation::random(&gpu, &job, test)?);
-                spinner.finish_and_clear();
-            }
+        let test = Test { transductive: &modes, seed: self.seed, episodes: episodes.as_ref() };
+        for run in 0..snapshot.runs {
+            let spinner = working(format!("run {run} on {} tasks", job.config().eval.tasks));
+            evaluations.extend(Evaluation::trained(&gpu, &job, &snapshot, run, test)?);
+            spinner.finish_and_clear();
         }
+        if !self.no_baseline {
+            let spinner = working("the random initialisation".into());
+            evaluations.extend(Evaluation::random(&gpu, &job, test)?);
+            spinner.finish_and_clear();
+        }
+        evaluations.sort_by_key(|one| one.transductive);
         if let (Some(format), Some(path)) = (per_task, &self.per_task) {
             format.write(path, &evaluations, loss)?;
             eprintln!("the scores of every task are in {}", path.display());

@@ -229,17 +229,19 @@ impl Work<'_> {
         Ok(Session::resume(&self.gpu, job, directory, checkpoint)?)
     }
 
-    /// Evaluates the last state in the modes of the cells, seed by seed; each is kept at once.
+    /// Evaluates the last state in the modes of the cells, seed by seed; each seed is kept at once.
     fn evaluate(&self, training: &Training, path: &Path, results: &mut Results) -> Result<Done> {
         let config = &training.config;
-        let mut missing = Vec::new();
+        let mut modes = Vec::new();
         for cell in &training.cells {
-            let mode = cell.config()?.eval.transductive;
-            let runs =
-                (0..config.runs).filter(|run| results.evaluation(config, *run, mode).is_none());
-            missing.extend(runs.map(|run| (run, mode)));
+            modes.push(cell.config()?.eval.transductive);
         }
-        if missing.is_empty() {
+        let missing = |results: &Results, run: usize| -> Vec<bool> {
+            let missing =
+                modes.iter().filter(|mode| results.evaluation(config, run, **mode).is_none());
+            missing.copied().collect()
+        };
+        if (0..config.runs).all(|run| missing(results, run).is_empty()) {
             return Ok(Done::Finished);
         }
         let iteration = results.finished.context("an evaluation follows a training")?;
@@ -247,30 +249,32 @@ impl Work<'_> {
         let (_directory, checkpoint) = training::reopen(config, path, Some(&file))?;
         let snapshot = snapshot_of(checkpoint.context("the trained state is gone")?);
         let job = load_job(&self.gpu, config.clone())?;
-        for (run, transductive) in missing {
+        for run in 0..config.runs {
             if self.stop.asked() {
                 return Ok(Done::Stopped);
             }
-            let mode = if transductive { "transductive" } else { "plain" };
+            let modes = missing(results, run);
             let tasks = config.eval.tasks;
             let seed = config.seed.wrapping_add(run as u64);
-            let spinner = working(format!("evaluating seed {seed} on {tasks} tasks, {mode}"));
+            let spinner = working(format!("evaluating seed {seed} on {tasks} tasks"));
             let began = Instant::now();
-            let test = Test { transductive, ..Test::default() };
-            let one = Evaluation::trained(&self.gpu, &job, &snapshot, run, test)?;
+            let test = Test { transductive: &modes, seed: None, episodes: None };
+            let evaluations = Evaluation::trained(&self.gpu, &job, &snapshot, run, test)?;
             spinner.finish_and_clear();
-            results.evaluations.retain(|old| (old.run, old.transductive) != (run, transductive));
-            results.evaluations.push(Stored {
+            // One adaptation serves all modes.
+            let seconds = began.elapsed().as_secs_f64() / modes.len().max(1) as f64;
+            results.evaluations.retain(|old| old.run != run || !modes.contains(&old.transductive));
+            results.evaluations.extend(evaluations.iter().map(|one| Stored {
                 run,
-                transductive,
+                transductive: one.transductive,
                 iteration,
                 tasks,
                 steps: config.eval.steps,
                 batch: config.eval.batch,
                 device: self.device.clone(),
-                seconds: began.elapsed().as_secs_f64(),
+                seconds,
                 scores: one.scored(job.model().loss()),
-            });
+            }));
             results.save(path)?;
         }
         Ok(Done::Finished)

@@ -51,8 +51,8 @@ impl<'a> Argument<'a> {
 /// Appends the kernel of `source` on `arguments` (binding 0, 1, …) with `grid` workgroups.
 ///
 /// # Errors
-/// [`Error::Limit`] if the grid is larger than the device takes, [`Error::Shader`] if it refuses
-/// the kernel.
+/// [`Error::Limit`] if the grid or a buffer is larger than the device takes, [`Error::Shader`] if it
+/// refuses the kernel.
 pub fn call(
     gpu: &Gpu,
     recording: &mut Recording,
@@ -60,14 +60,22 @@ pub fn call(
     arguments: &[Argument<'_>],
     grid: [usize; 3],
 ) -> Result<()> {
-    let largest = gpu.profile().largest_grid as usize;
-    if let Some(size) = grid.iter().find(|size| **size > largest) {
-        return Err(Error::Limit {
-            what: format!("one dispatch of `{}` (in workgroups)", source.name()),
-            needed: *size as u64,
-            available: largest as u64,
-            remedy: "lower outer.meta_batch, runs or eval.tasks".to_string(),
-        });
+    let check = |what, needed: u64, available: u64| match needed <= available {
+        true => Ok(()),
+        false => Err(Error::Limit {
+            what: format!("{what} of `{}`", source.name()),
+            needed,
+            available,
+            remedy: "lower outer.meta_batch, runs or the size of a task".to_string(),
+        }),
+    };
+    for size in grid {
+        check("one dispatch (in workgroups)", size as u64, gpu.profile().largest_grid.into())?;
+    }
+    for argument in arguments {
+        if let Argument::In(buffer) | Argument::Out(buffer) = argument {
+            check("a buffer (in bytes)", buffer.size(), gpu.profile().largest_binding)?;
+        }
     }
     let bindings: Vec<Binding> = arguments.iter().map(|argument| argument.binding()).collect();
     let resources: Vec<_> = arguments.iter().map(|argument| argument.resource()).collect();

@@ -32,18 +32,21 @@ pub struct AdaptationSetup {
     pub seed: u64,
     /// Whether tasks have query targets, so that loss and accuracy are wanted.
     pub scored: bool,
-    /// Whether the queries of a task share one batch, and with it the statistics of batch-norms;
-    /// otherwise each has a batch of its own with the task's support set.
-    pub transductive: bool,
+    /// The modes in which queries are predicted, one or both: `true` where the queries of a task share
+    /// one batch, and with it the statistics of batch-norms; `false` where each has a batch of its own
+    /// with the task's support set.
+    pub transductive: Vec<bool>,
 }
 
 impl AdaptationSetup {
-    /// In which batches the queries of `tasks` tasks are predicted. Without batch statistics a query
-    /// does not depend on the others, and one batch is the least work.
-    fn query_batches(&self, tasks: usize) -> QueryBatches {
-        let alone = self.model.has_batch_statistics() && !self.transductive;
+    /// In which batches the queries of `tasks` tasks are predicted, for each mode. Without batch
+    /// statistics a query does not depend on the others, and one batch is the least work.
+    fn query_batches(&self, tasks: usize) -> impl Iterator<Item = QueryBatches> {
         let queries = self.origin.queries(self.batches.way);
-        QueryBatches { tasks, queries, support: alone.then(|| self.batches.support()) }
+        self.transductive.iter().map(move |transductive| {
+            let alone = self.model.has_batch_statistics() && !transductive;
+            QueryBatches { tasks, queries, support: alone.then(|| self.batches.support()) }
+        })
     }
 }
 
@@ -65,6 +68,15 @@ pub struct Score {
     pub accuracy: f32,
 }
 
+/// Predictions of all queries in one mode.
+#[derive(Debug)]
+struct Prediction {
+    batches: QueryBatches,
+    /// Only where scores are wanted.
+    before: Option<QueryPass>,
+    after: QueryPass,
+}
+
 /// A batch of T tasks that are adapted to in one submission.
 #[derive(Debug)]
 pub struct Adaptation {
@@ -78,8 +90,8 @@ pub struct Adaptation {
     theta: wgpu::Buffer,
     state: [wgpu::Buffer; 2],
     adam_steps: u64,
-    before: Option<QueryPass>,
-    after: Option<QueryPass>,
+    /// For each mode; none without queries.
+    predictions: Vec<Prediction>,
     recording: Recording,
 }
 
@@ -101,16 +113,17 @@ impl Adaptation {
             &segments,
             PlanKind::Layered,
         );
-        let queries = setup.query_batches(1);
+        let modes: Vec<QueryBatches> = setup.query_batches(1).collect();
         let passes = 1 + usize::from(setup.scored);
-        for _ in 0..passes {
-            QueryPass::plan(&mut one, &setup.model, queries);
+        for queries in modes.iter().cycle().take(passes * modes.len()) {
+            QueryPass::plan(&mut one, &setup.model, *queries);
         }
-        TaskBuffers::plan(&mut one, &setup.model, &setup.origin, axis, &setup.batches, queries);
+        TaskBuffers::plan(&mut one, &setup.model, &setup.origin, axis, &setup.batches, &modes);
         let profile = gpu.profile();
+        let batches = modes.iter().map(|queries| queries.per_task() as u64).max();
         let most = (profile.largest_binding / one.largest().max(1))
             .min(total / one.total().max(1))
-            .min(u64::from(profile.largest_grid) / queries.per_task().max(1) as u64);
+            .min(u64::from(profile.largest_grid) / batches.unwrap_or(1).max(1));
         wanted.min(most as usize).max(1)
     }
 
@@ -125,10 +138,13 @@ impl Adaptation {
         let buffers = TaskBuffers::new(gpu, model, origin, axis, batches, true)?;
         let inner = InnerLoop::new(gpu, model, setup.rule, &buffers, setup.plan, false, 0)?;
         let set = |name| gpu.storage(name, size_of_f32s(model.packed_len()));
-        let queries = setup.query_batches(tasks);
-        let pass = |wanted: bool| -> Result<Option<QueryPass>> {
-            (wanted && queries.queries > 0).then(|| QueryPass::new(gpu, model, queries)).transpose()
+        let prediction = |batches| -> Result<Prediction> {
+            let pass = || QueryPass::new(gpu, model, batches);
+            let before = setup.scored.then(pass).transpose()?;
+            Ok(Prediction { batches, before, after: pass()? })
         };
+        let wanted = setup.query_batches(tasks).filter(|batches| batches.queries > 0);
+        let predictions = wanted.map(prediction).collect::<Result<_>>()?;
         let mut adaptation = Self {
             gpu: gpu.clone(),
             axis,
@@ -137,8 +153,7 @@ impl Adaptation {
             theta: set("starting parameters")?,
             state: [set("starting second moments")?, set("starting first moments")?],
             adam_steps: 0,
-            before: pass(setup.scored)?,
-            after: pass(true)?,
+            predictions,
             recording: Recording::default(),
             tasks: buffers,
             setup,
@@ -151,24 +166,26 @@ impl Adaptation {
         let (gpu, model) = (&self.gpu, &self.setup.model);
         let mut out = Recording::default();
         self.tasks.record_sample(gpu, &mut out, &self.runs)?;
-        let mut queries = None;
-        if let Some(after) = &self.after {
-            let batches = self.setup.query_batches(self.axis.per_run);
-            queries =
-                Some(self.tasks.record_queries(gpu, &mut out, model, batches, after.step())?);
+        let mut queries = Vec::new();
+        for Prediction { batches, after, .. } in &self.predictions {
+            let step = after.step();
+            queries.push(self.tasks.record_queries(gpu, &mut out, model, *batches, step)?);
         }
-        if let (Some(before), Some([x, y])) = (&self.before, &queries) {
-            let (vectors, theta) = (model.packed_len() / 4, &self.inner.theta);
-            let tasks = self.axis.per_run;
-            let runs = &self.runs;
+        let (theta, runs, tasks) = (&self.inner.theta, &self.runs, self.axis.per_run);
+        if self.setup.scored {
+            let vectors = model.packed_len() / 4;
             broadcast(gpu, &mut out, self.axis, vectors, tasks, false, runs, &self.theta, theta)?;
-            before.record_forward(gpu, &mut out, model, theta, x)?;
-            before.record_loss(gpu, &mut out, model, y)?;
+        }
+        for (prediction, [x, y]) in self.predictions.iter().zip(&queries) {
+            if let Some(before) = &prediction.before {
+                before.record_forward(gpu, &mut out, model, theta, x)?;
+                before.record_loss(gpu, &mut out, model, y)?;
+            }
         }
         let start = Start { theta: &self.theta, state: Some([&self.state[0], &self.state[1]]) };
-        self.inner.record(gpu, &mut out, &self.runs, &self.tasks, start)?;
-        if let (Some(after), Some([x, y])) = (&self.after, &queries) {
-            after.record_forward(gpu, &mut out, model, &self.inner.theta, x)?;
+        self.inner.record(gpu, &mut out, runs, &self.tasks, start)?;
+        for (Prediction { after, .. }, [x, y]) in self.predictions.iter().zip(&queries) {
+            after.record_forward(gpu, &mut out, model, theta, x)?;
             if self.setup.scored {
                 after.record_loss(gpu, &mut out, model, y)?;
             }
@@ -285,21 +302,24 @@ impl Adaptation {
         Ok(())
     }
 
-    /// The queries' scores before and after adaptation, a pair a task.
+    /// The queries' scores before and after adaptation, for each mode a pair a task; nothing where they
+    /// are not wanted.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
-    pub fn scores(&self) -> Result<Vec<[Score; 2]>> {
-        let (Some(before), Some(after)) = (&self.before, &self.after) else {
-            return Ok(Vec::new());
-        };
+    pub fn scores(&self) -> Result<Vec<Vec<[Score; 2]>>> {
         let read = |pass: &QueryPass| -> Result<Vec<Score>> {
             let losses: Vec<f32> = self.gpu.read(&pass.losses, 0, self.axis.per_run)?;
             let hits: Vec<f32> = self.gpu.read(&pass.hits, 0, self.axis.per_run)?;
             let pairs = losses.into_iter().zip(hits);
             Ok(pairs.map(|(loss, accuracy)| Score { loss, accuracy }).collect())
         };
-        Ok(read(before)?.into_iter().zip(read(after)?).map(|(a, b)| [a, b]).collect())
+        let scored =
+            self.predictions.iter().filter_map(|one| one.before.as_ref().zip(Some(&one.after)));
+        let pairs = scored.map(|(before, after)| {
+            Ok(read(before)?.into_iter().zip(read(after)?).map(|(a, b)| [a, b]).collect())
+        });
+        pairs.collect()
     }
 
     /// The adapted parameters, `[T][P]` canonical.
@@ -318,16 +338,18 @@ impl Adaptation {
         self.gpu.read(&self.inner.losses, 0, self.axis.per_run * self.setup.batches.steps)
     }
 
-    /// Predictions or logits of the queries, `[T, Q, out]`, before (only where scores are wanted)
-    /// and after adaptation.
+    /// Predictions or logits of the queries in the first mode, `[T, Q, out]`, before (only where scores
+    /// are wanted) and after adaptation.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn query_outputs(&self) -> Result<[Option<Vec<f32>>; 2]> {
-        let read = |pass: &Option<QueryPass>| -> Result<Option<Vec<f32>>> {
-            pass.as_ref().map(|pass| pass.read_outputs(&self.gpu, &self.setup.model)).transpose()
+        let read = |pass: Option<&QueryPass>| -> Result<Option<Vec<f32>>> {
+            pass.map(|pass| pass.read_outputs(&self.gpu, &self.setup.model)).transpose()
         };
-        Ok([read(&self.before)?, read(&self.after)?])
+        let first = self.predictions.first();
+        let before = first.and_then(|one| one.before.as_ref());
+        Ok([read(before)?, read(first.map(|one| &one.after))?])
     }
 
     /// Inputs `[T, N, in]` and targets `[T, N, out]` of the support sets of a regression.

@@ -44,8 +44,8 @@ impl Summary {
 }
 
 /// Adapts from `start` to tasks 0..`tasks` of the setup's stream, as many at once as the device
-/// allows, and returns each task's scores before and after adaptation. The scores do not depend on
-/// how the tasks are cut into batches.
+/// allows, and returns for each mode of the setup every task's scores before and after adaptation. The
+/// scores do not depend on how the tasks are cut into batches, nor on the other mode.
 ///
 /// # Errors
 /// As [`crate::meta::Trainer::new`].
@@ -54,7 +54,7 @@ pub fn evaluate(
     setup: &AdaptationSetup,
     start: &StartingPoint,
     tasks: usize,
-) -> Result<Vec<[Score; 2]>> {
+) -> Result<Vec<Vec<[Score; 2]>>> {
     in_batches(gpu, setup, start, tasks, |_, _| ())
 }
 
@@ -72,7 +72,7 @@ pub fn evaluate_episodes(
     setup: &AdaptationSetup,
     start: &StartingPoint,
     episodes: &Episodes,
-) -> Result<Vec<[Score; 2]>> {
+) -> Result<Vec<Vec<[Score; 2]>>> {
     let refuse = |message| Error::data(&episodes.path, message);
     let (Origin::Episodes { images, .. } | Origin::Listed { images, .. }) = &setup.origin else {
         let message = "a list of episodes needs a network that was trained on tasks over images";
@@ -125,7 +125,7 @@ fn check_sizes(setup: &AdaptationSetup, batches: &Batches) -> Result<(), String>
     Ok(())
 }
 
-/// The scores of `tasks` tasks, as many at once as the device allows; `upload` brings what is not
+/// The scores of `tasks` tasks in each mode, as many at once as the device allows; `upload` brings what is not
 /// drawn of a range of tasks.
 fn in_batches(
     gpu: &Gpu,
@@ -133,16 +133,18 @@ fn in_batches(
     start: &StartingPoint,
     tasks: usize,
     upload: impl Fn(&Adaptation, Range<usize>),
-) -> Result<Vec<[Score; 2]>> {
+) -> Result<Vec<Vec<[Score; 2]>>> {
     let batch = Adaptation::batch_size(gpu, setup, tasks);
     let mut adaptation = Adaptation::new(gpu, setup.clone(), batch)?;
     adaptation.start_from(start);
-    let mut scores = Vec::with_capacity(tasks);
+    let mut scores = vec![Vec::with_capacity(tasks); setup.transductive.len()];
     for first in (0..tasks).step_by(batch) {
         let count = batch.min(tasks - first);
         upload(&adaptation, first..first + count);
         adaptation.run(first)?;
-        scores.extend(adaptation.scores()?.into_iter().take(count));
+        for (all, batch) in scores.iter_mut().zip(adaptation.scores()?) {
+            all.extend(batch.into_iter().take(count));
+        }
     }
     Ok(scores)
 }

@@ -4,7 +4,6 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Memory, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, OuterRule, RunSteps};
 use crate::meta::inner::{choose, plan_memory};
-use crate::meta::query::QueryBatches;
 use crate::meta::source::{Origin, TaskBuffers};
 use crate::meta::spec::{
     Algorithm, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind,
@@ -77,8 +76,7 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     let (rows, fomaml) = (setup.origin.has_rows(), setup.outer.algorithm == Algorithm::Fomaml);
     let (kind, segments) = choose(gpu, model, rule, rows, setup.plan, batches, fomaml)?;
     plan_memory(&mut memory, gpu, model, rule, axis, &segments, kind)?;
-    let no_queries = QueryBatches { tasks: axis.tasks(), queries: 0, support: None };
-    TaskBuffers::plan(&mut memory, model, &setup.origin, axis, batches, no_queries);
+    TaskBuffers::plan(&mut memory, model, &setup.origin, axis, batches, &[]);
     memory.check(gpu, "lower outer.meta_batch or runs")?;
     // Of this one a slot is bound at a time.
     memory.add("iteration settings", RunSteps::bytes(gpu, axis.runs, RING));

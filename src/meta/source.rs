@@ -105,26 +105,29 @@ impl TaskBuffers {
         })
     }
 
-    /// Adds the large buffers of [`TaskBuffers::new`] and [`TaskBuffers::record_queries`] to `memory`;
-    /// without queries there are none of the latter.
+    /// Adds the large buffers of [`TaskBuffers::new`] and of [`TaskBuffers::record_queries`] in each of
+    /// `modes` to `memory`; none in training.
     pub fn plan(
         memory: &mut Memory,
         model: &Model,
         origin: &Origin,
         axis: Axis,
         batches: &Batches,
-        queries: QueryBatches,
+        modes: &[QueryBatches],
     ) {
         let tasks = axis.tasks();
         memory.add("minibatch order", size_of_f32s(tasks * batches.order_len()));
-        for examples in [batches.support(), queries.queries] {
+        let queries = modes.first().map_or(0, |mode| mode.queries);
+        for examples in [batches.support(), queries] {
             for floats in example_floats(model, origin) {
                 memory.add("support and query sets", size_of_f32s(tasks * examples * floats));
             }
         }
-        let rows = queries.count() * queries.examples();
-        memory.add("query inputs", size_of_f32s(rows * model.inputs_padded()));
-        memory.add("query targets", size_of_f32s(rows * target_floats(model)));
+        for mode in modes {
+            let rows = mode.count() * mode.examples();
+            memory.add("query inputs", size_of_f32s(rows * model.inputs_padded()));
+            memory.add("query targets", size_of_f32s(rows * target_floats(model)));
+        }
     }
 
     /// The batch axis.

@@ -50,10 +50,10 @@ pub fn modes(job: &Job) -> Vec<bool> {
 }
 
 /// Which test tasks, and how their queries are predicted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Test<'a> {
-    /// Whether the queries of a task share one batch.
-    pub transductive: bool,
+    /// The modes of evaluation: whether the queries of a task share one batch.
+    pub transductive: &'a [bool],
     /// What tasks (or the order of their minibatches) are drawn from; without one, each run's own seed.
     pub seed: Option<u64>,
     /// A list of tasks, instead of drawing them.
@@ -61,7 +61,8 @@ pub struct Test<'a> {
 }
 
 impl Evaluation {
-    /// Adapts run `run` of `snapshot` to the tasks of `test`.
+    /// Adapts run `run` of `snapshot` to the tasks of `test`, once for all modes; returns the modes in
+    /// their order.
     ///
     /// # Errors
     /// As [`evaluate`] and [`evaluate_episodes`].
@@ -71,7 +72,7 @@ impl Evaluation {
         snapshot: &Snapshot,
         run: usize,
         test: Test<'_>,
-    ) -> Result<Self> {
+    ) -> Result<Vec<Self>> {
         Self::of(gpu, job, Origin::Trained, &starting_point(snapshot, run), run, test)
     }
 
@@ -79,7 +80,7 @@ impl Evaluation {
     ///
     /// # Errors
     /// As [`Evaluation::trained`].
-    pub fn random(gpu: &Gpu, job: &Job, test: Test<'_>) -> Result<Self> {
+    pub fn random(gpu: &Gpu, job: &Job, test: Test<'_>) -> Result<Vec<Self>> {
         let parameters = job.model().initial(job.config().seed);
         let start = StartingPoint { parameters, state: [None, None], adam_steps: 0 };
         Self::of(gpu, job, Origin::Random, &start, 0, test)
@@ -92,16 +93,25 @@ impl Evaluation {
         start: &StartingPoint,
         run: usize,
         test: Test<'_>,
-    ) -> Result<Self> {
+    ) -> Result<Vec<Self>> {
         let mut setup = job.evaluation(run, Phase::Test);
-        setup.transductive = test.transductive;
+        setup.transductive = test.transductive.to_vec();
         setup.seed = test.seed.unwrap_or(setup.seed);
         let scores = match test.episodes {
             Some(episodes) => evaluate_episodes(gpu, &setup, start, episodes)?,
             None => evaluate(gpu, &setup, start, job.config().eval.tasks)?,
         };
         let seed = job.config().seed.wrapping_add(run as u64);
-        Ok(Self { origin, run, seed, transductive: test.transductive, scores })
+        let modes = test.transductive.iter().zip(scores);
+        Ok(modes
+            .map(|(transductive, scores)| Self {
+                origin,
+                run,
+                seed,
+                transductive: *transductive,
+                scores,
+            })
+            .collect())
     }
 
     /// Means and intervals, before and after adaptation.

@@ -141,7 +141,7 @@ impl Job {
             phase,
             seed: config.seed.wrapping_add(run as u64),
             scored: true,
-            transductive: config.eval.transductive,
+            transductive: vec![config.eval.transductive],
         }
     }
 }

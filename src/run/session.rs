@@ -207,7 +207,7 @@ impl Session {
         for run in 0..config.runs {
             let setup = self.job.evaluation(run, Phase::Validation);
             let scores = evaluate(&self.gpu, &setup, &starting_point(&snapshot, run), tasks)?;
-            let after = Summary::of(scores.iter().map(|pair| pair[1]));
+            let after = Summary::of(scores.iter().flatten().map(|pair| pair[1]));
             let classes = self.job.model().loss() == Loss::CrossEntropy;
             let metric = if classes { after.accuracy } else { after.loss };
             sum += metric.mean;

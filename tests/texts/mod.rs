@@ -97,7 +97,7 @@ fn other_kernels(gpu: &Gpu) {
             phase: Phase::Test,
             seed: 0,
             scored: true,
-            transductive: false,
+            transductive: vec![false, true],
         };
         Adaptation::new(gpu, setup, 2).unwrap().run(0).unwrap();
     }
