@@ -25,6 +25,7 @@
 //! ```
 
 mod atomic;
+pub mod bench;
 pub mod cli;
 pub mod error;
 pub mod gpu;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
@@ -53,6 +53,23 @@ impl DeviceArgs {
             device: self.device.clone(),
             validation: false,
         }
+    }
+
+    /// The flags again, for another process.
+    pub fn arguments(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        if let Some(device) = &self.device {
+            all.extend(["--device".to_string(), device.clone()]);
+        }
+        if let Some(name) = self.backend.and_then(|api| api.to_possible_value()) {
+            all.extend(["--backend".to_string(), name.get_name().to_string()]);
+        }
+        for (flag, set) in [("--checked", self.checked), ("--baseline", self.baseline)] {
+            if set {
+                all.push(flag.to_string());
+            }
+        }
+        all
     }
 
     /// Opens the device and says on stderr which one it is.

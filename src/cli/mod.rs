@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod adapt;
+mod bench;
 mod common;
 mod devices;
 mod eval;
@@ -36,6 +37,8 @@ enum Command {
     Adapt(adapt::Adapt),
     /// Train and evaluate cells of the paper into one table; stops and resumes like any run.
     Reproduce(reproduce::Reproduce),
+    /// Measure a device: training speed and kernels, beside its own ceilings.
+    Bench(bench::Bench),
     /// Draw a run: learning curves and, for sine tasks, predictions before and after adaptation.
     Plot(plot::Plot),
 }
@@ -61,6 +64,7 @@ impl Cli {
             Command::Eval(command) => command.run(),
             Command::Adapt(command) => command.run(),
             Command::Reproduce(command) => command.run(),
+            Command::Bench(command) => command.run(),
             Command::Plot(command) => command.run(),
         }
     }

@@ -43,7 +43,7 @@ impl Gpu {
     /// [`Error::Adapter`] if there is no adapter, none matches, or it gives no device.
     pub fn request(choice: &AdapterChoice, options: GpuOptions) -> Result<Self> {
         let entry = adapters::choose(choice)?;
-        let wanted = wgpu::Features::SUBGROUP;
+        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("reptile"),
             required_features: entry.adapter.features() & wanted,
@@ -106,7 +106,7 @@ impl Gpu {
             return Ok(kernel.clone());
         }
         let start = Instant::now();
-        let kernel = Arc::new(Kernel::compile(self, source.name(), &text, bindings)?);
+        let kernel = Arc::new(Kernel::compile(self, source, &text, bindings)?);
         tracing::debug!(kernel = source.name(), elapsed = ?start.elapsed(), "compiled");
         kernels.insert(text, kernel.clone());
         Ok(kernel)

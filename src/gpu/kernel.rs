@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::context::Gpu;
+use crate::gpu::source::Source;
 
 /// How a kernel sees one buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,16 +43,17 @@ pub struct Kernel {
     pub(super) pipeline: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
     name: &'static str,
+    variant: Option<String>,
 }
 
 impl Kernel {
     pub(super) fn compile(
         gpu: &Gpu,
-        name: &'static str,
+        of: &Source,
         text: &str,
         bindings: &[Binding],
     ) -> Result<Self> {
-        let device = gpu.device();
+        let (device, name) = (gpu.device(), of.name());
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(name),
@@ -93,7 +95,9 @@ impl Kernel {
             cache: None,
         });
         match pollster::block_on(scope.pop()) {
-            None => Ok(Self { pipeline, layout, name }),
+            None => {
+                Ok(Self { pipeline, layout, name, variant: of.variant_name().map(str::to_string) })
+            }
             Some(error) => {
                 Err(Error::Shader { kernel: name.to_string(), message: error.to_string() })
             }
@@ -103,6 +107,11 @@ impl Kernel {
     /// Name of the shader's file.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Which of the kernel's variants this is, where there are several.
+    pub fn variant(&self) -> Option<&str> {
+        self.variant.as_deref()
     }
 
     /// Binds `resources` in order.

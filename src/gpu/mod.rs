@@ -8,6 +8,7 @@ mod profile;
 mod readback;
 mod recording;
 mod source;
+mod timestamps;
 mod unroll;
 
 pub use adapters::{AdapterChoice, AdapterEntry, list_adapters, no_adapter};

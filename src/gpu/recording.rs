@@ -1,8 +1,11 @@
 //! A list of dispatches, built once and replayed into any encoder.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::error::Result;
+use crate::gpu::context::Gpu;
 use crate::gpu::kernel::Kernel;
 
 /// Where a binding with an offset per dispatch starts.
@@ -41,6 +44,26 @@ impl Recording {
         if !grid.contains(&0) {
             self.dispatches.push(Dispatch { kernel, group, offsets: offsets.to_vec(), grid });
         }
+    }
+
+    /// The same list with `kernel`, which has no bindings, in the place of every kernel that
+    /// `replaced` names: as many dispatches with the same grids.
+    pub fn with_replaced(
+        &self,
+        gpu: &Gpu,
+        kernel: &Arc<Kernel>,
+        replaced: impl Fn(&str) -> bool,
+    ) -> Self {
+        let group = kernel.bind(gpu, &[]);
+        let dispatches = self.dispatches.iter().map(|dispatch| {
+            if replaced(dispatch.kernel.name()) {
+                let (kernel, group) = (kernel.clone(), group.clone());
+                Dispatch { kernel, group, offsets: Vec::new(), grid: dispatch.grid }
+            } else {
+                dispatch.clone()
+            }
+        });
+        Self { dispatches: dispatches.collect() }
     }
 
     /// Appends all of `other`.
@@ -87,6 +110,27 @@ impl Recording {
             let [x, y, z] = dispatch.grid;
             pass.dispatch_workgroups(x, y, z);
         }
+    }
+
+    /// Replays the list so many times, in a submission of its own, and waits for the device.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device does not answer.
+    pub fn run_times(&self, gpu: &Gpu, times: u64) -> Result<()> {
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        for _ in 0..times {
+            self.replay(&mut pass, 0);
+        }
+        drop(pass);
+        gpu.queue().submit([encoder.finish()]);
+        gpu.wait()
+    }
+
+    /// The variants of its kernels, where there are several: each pair of names once.
+    pub fn kernel_variants(&self) -> BTreeSet<(&'static str, &str)> {
+        let kernels = self.dispatches.iter().map(|dispatch| &dispatch.kernel);
+        kernels.filter_map(|kernel| Some((kernel.name(), kernel.variant()?))).collect()
     }
 
     /// The kernels in order, for tests and reports.

@@ -49,6 +49,7 @@ impl From<Vec<usize>> for Constant {
 #[derive(Clone, Debug)]
 pub struct Source {
     name: &'static str,
+    variant: Option<String>,
     constants: BTreeMap<&'static str, Constant>,
     parts: Vec<&'static str>,
 }
@@ -56,12 +57,18 @@ pub struct Source {
 impl Source {
     /// A kernel named `name` whose own file has the text `text`.
     pub fn new(name: &'static str, text: &'static str) -> Self {
-        Self { name, constants: BTreeMap::new(), parts: vec![text] }
+        Self { name, variant: None, constants: BTreeMap::new(), parts: vec![text] }
     }
 
     /// Adds `const name = value;` to the header.
     pub fn constant(mut self, name: &'static str, value: impl Into<Constant>) -> Self {
         self.constants.insert(name, value.into());
+        self
+    }
+
+    /// Says which of the kernel's variants this is.
+    pub fn variant(mut self, variant: String) -> Self {
+        self.variant = Some(variant);
         self
     }
 
@@ -74,6 +81,11 @@ impl Source {
     /// The name that errors use.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Which of the kernel's variants this is, where there are several.
+    pub fn variant_name(&self) -> Option<&str> {
+        self.variant.as_deref()
     }
 
     /// The whole text, with marked loops repeated if `unrolled`.

@@ -213,7 +213,9 @@ fn subgroup(
     let halves: Vec<usize> = (0..lanes.ilog2()).map(|stage| lanes >> (stage + 1)).collect();
     let most_slots = hidden.iter().map(|layer| slots(layer, lanes)).max().unwrap_or(1);
     let text = include_str!("../../shaders/fused_subgroup.wgsl");
+    let weights = if resident { "registers" } else { "memory" };
     let source = source("fused_subgroup", text, c)
+        .variant(format!("subgroup{lanes}, weights in {weights}"))
         .constant("LANES", lanes)
         .constant("SHARERS", c.sharers)
         .constant("INPUTS", c.model.inputs())
@@ -264,7 +266,7 @@ fn workgroup(
     let text = include_str!("../../shaders/fused_workgroup.wgsl");
     let source = c
         .rule
-        .library(source("fused_workgroup", text, c))
+        .library(source("fused_workgroup", text, c).variant("workgroup".into()))
         .constant("LAYERS", layers.len())
         .constant("UNITS", per_layer(layers, |layer| layer.outputs()))
         .constant("INS", per_layer(layers, |layer| vectors(layer.inputs())))

@@ -100,15 +100,20 @@ impl Product {
             Some(lanes) => {
                 // Rows are cut evenly, so that no tile is mostly padding.
                 let tiles = self.rows.div_ceil(32);
+                let rows = self.rows.div_ceil(tiles);
                 let source = source
+                    .variant(format!("subgroup{lanes}, {rows} rows"))
                     .constant("LANES", lanes)
-                    .constant("ROWS", self.rows.div_ceil(tiles))
+                    .constant("ROWS", rows)
                     .library(PRODUCT_SUBGROUP);
                 (source, tiles)
             }
             None => {
                 let rows = self.rows.div_ceil(8).min(4).next_power_of_two();
-                let source = source.constant("ROWS", rows).library(PRODUCT_WORKGROUP);
+                let source = source
+                    .variant(format!("workgroup, {rows} rows"))
+                    .constant("ROWS", rows)
+                    .library(PRODUCT_WORKGROUP);
                 (source, self.rows.div_ceil(8 * rows))
             }
         };
@@ -143,14 +148,18 @@ pub(super) fn outer_tiles(
             let rounds = |block: usize| lines * (layer.output.width / block + 1) + examples;
             let block = pixels_at_once(profile, layer.output.width, rounds);
             profile.check_rounds(source.name(), rounds(block), "inner.batch")?;
-            let source =
-                source.constant("LANES", lanes).constant("X_BLOCK", block).library(OUTER_SUBGROUP);
+            let source = source
+                .variant(format!("subgroup{lanes}"))
+                .constant("LANES", lanes)
+                .constant("X_BLOCK", block)
+                .library(OUTER_SUBGROUP);
             Ok((source, [rows.div_ceil(lanes.min(rows)), columns.div_ceil(lanes)]))
         }
         None => {
             let rounds = (lines * layer.output.width).div_ceil(8);
             profile.check_rounds(source.name(), rounds, "inner.batch")?;
-            Ok((source.library(OUTER_WORKGROUP), [rows.div_ceil(8), columns.div_ceil(8)]))
+            let source = source.variant("workgroup".into()).library(OUTER_WORKGROUP);
+            Ok((source, [rows.div_ceil(8), columns.div_ceil(8)]))
         }
     }
 }

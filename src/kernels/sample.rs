@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source};
-use crate::kernels::{Argument, Axis, PRECISE_SIN, RUN_STEP, RunSteps, call};
+use crate::kernels::{Argument, Axis, PRECISE_SIN, RNG, RUN_STEP, RunSteps, call};
 use crate::tasks::{Batches, SineSpec};
 
 /// Adds the sampler's libraries and the constants of the order, for a grid that covers `elements`
@@ -23,7 +23,7 @@ pub(super) fn with_order(
     let block = elements.next_power_of_two().clamp(8, 64);
     let source = source
         .library(RUN_STEP)
-        .library(include_str!("../../shaders/lib/rng.wgsl"))
+        .library(RNG)
         .library(include_str!("../../shaders/lib/order.wgsl"))
         .constant("BLOCK", block)
         .constant("TASKS_PER_RUN", axis.per_run)

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
-use crate::kernels::ImageShape;
+use crate::gpu::{Gpu, Recording};
+use crate::kernels::{ImageShape, noise};
 use crate::tasks::{ImageSet, Split, SplitClass, SplitPart};
 
 /// The images that one part of a split needs, and the table of its classes.
@@ -104,6 +104,29 @@ impl DeviceImages {
             val: (!split.val.is_empty()).then(|| part(SplitPart::Val)).transpose()?,
             test: part(SplitPart::Test)?,
         })
+    }
+
+    /// Random images, drawn on the device: `classes` classes of `per_class` images each, the same in
+    /// every part. A benchmark needs no data set.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if they do not fit into one binding, [`Error::DeviceLost`].
+    pub fn noise(gpu: &Gpu, shape: ImageShape, classes: usize, per_class: usize) -> Result<Self> {
+        let words = classes * per_class * shape.words_per_image;
+        let buffer = gpu.storage("images", 4 * words as u64)?;
+        let mut recording = Recording::default();
+        noise(gpu, &mut recording, 0, words, &buffer)?;
+        recording.run_times(gpu, 1)?;
+        let table: Vec<[u32; 2]> =
+            (0..classes).map(|class| [(class * per_class) as u32, per_class as u32]).collect();
+        let table = gpu.storage_with("classes", &table)?;
+        let part = || DevicePart {
+            words: buffer.clone(),
+            classes: table.clone(),
+            count: classes,
+            places: vec![(0..(classes * per_class) as u32, 0)],
+        };
+        Ok(Self { shape, train: part(), val: None, test: part() })
     }
 
     /// Bytes on the device.

@@ -17,6 +17,17 @@ pub enum PlanKind {
     Layered,
 }
 
+impl PlanKind {
+    /// The name in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Fused => "fused",
+            Self::Layered => "layered",
+        }
+    }
+}
+
 /// The inner optimiser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

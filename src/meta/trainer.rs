@@ -1,12 +1,12 @@
 //! The meta-training loop: one recording of a meta-iteration, replayed with new settings.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Readback, Recording, size_of_f32s};
 use crate::kernels::{
-    Axis, InnerRule, OuterRule, OuterUpdate, RunStep, RunSteps, mean_state, outer_update,
+    Axis, InnerRule, OuterRule, OuterUpdate, RunStep, RunSteps, empty, mean_state, outer_update,
 };
 use crate::meta::inner::{InnerLoop, Start};
 use crate::meta::setup::{TrainerSetup, inner_rule, memory, outer_rule};
@@ -62,6 +62,7 @@ pub struct Trainer {
     adam_steps: u64,
     per_submit: usize,
     submissions: u64,
+    encoding: Duration,
 }
 
 impl Trainer {
@@ -110,6 +111,7 @@ impl Trainer {
             adam_steps: 0,
             per_submit: 1,
             submissions: 0,
+            encoding: Duration::ZERO,
             setup,
         };
         trainer.recording = trainer.record_iteration(rule, outer_rule, fomaml)?;
@@ -182,10 +184,48 @@ impl Trainer {
         self.recording.kernel_names().collect()
     }
 
+    /// The variants of its kernels, where there are several: each pair of names once.
+    pub fn kernel_variants(&self) -> BTreeSet<(&'static str, &str)> {
+        self.recording.kernel_variants()
+    }
+
     /// Submissions that [`Trainer::advance`] made; each held as many meta-iterations as fit into
     /// about 50 ms.
     pub fn submissions(&self) -> u64 {
         self.submissions
+    }
+
+    /// Time that the host took in [`Trainer::advance`] to record and submit.
+    pub fn encoding(&self) -> Duration {
+        self.encoding
+    }
+
+    /// Does one meta-iteration, each dispatch in a pass of its own, and returns the kernels in order
+    /// with the device's time for each in seconds; none (and nothing done) if it has no timestamps.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if the device does not answer.
+    pub fn time_kernels(&mut self) -> Result<Option<Vec<(&'static str, f64)>>> {
+        let slot = (self.iteration % RING as u64) as usize;
+        let offset = self.runs.write(&self.gpu, slot, &self.run_steps(slot));
+        let Some(seconds) = self.recording.time_each(&self.gpu, offset)? else { return Ok(None) };
+        self.count_iteration();
+        Ok(Some(self.recording.kernel_names().zip(seconds).collect()))
+    }
+
+    /// Puts a kernel that does nothing in the place of every one of the inner loops, so that what is
+    /// left is the sampler, the outer update and the overhead of as many dispatches. The training is
+    /// worth nothing from then on.
+    ///
+    /// # Errors
+    /// [`Error::Shader`] if the device refuses the kernel.
+    pub fn empty_inner_loops(&mut self) -> Result<()> {
+        let kept = |name: &str| {
+            name.starts_with("sample_") || ["outer_update", "mean_state"].contains(&name)
+        };
+        let empty = empty(&self.gpu)?;
+        self.recording = self.recording.with_replaced(&self.gpu, &empty, |name| !kept(name));
+        Ok(())
     }
 
     /// The parameters on the device: `[R, packed]` floats in the layout of [`crate::model`].
@@ -231,12 +271,16 @@ impl Trainer {
             let slot = (self.iteration % RING as u64) as usize;
             let offset = self.runs.write(&self.gpu, slot, &self.run_steps(slot));
             self.recording.replay(&mut pass, offset);
-            self.iteration += 1;
-            if self.setup.inner.state != StatePolicy::Reset {
-                self.adam_steps += self.setup.batches.steps as u64;
-            }
+            self.count_iteration();
         }
         Ok(())
+    }
+
+    fn count_iteration(&mut self) {
+        self.iteration += 1;
+        if self.setup.inner.state != StatePolicy::Reset {
+            self.adam_steps += self.setup.batches.steps as u64;
+        }
     }
 
     /// What the kernels need to know about the coming iteration.
@@ -301,6 +345,7 @@ impl Trainer {
 
     /// Records and submits the next batch of iterations; it does not wrap around the ring.
     fn submit(&mut self, end: u64) -> Result<Flight> {
+        let start = Instant::now();
         let first = self.iteration;
         let slot = (first % RING as u64) as usize;
         let count = self.per_submit.min((end - first) as usize).min(RING - slot);
@@ -311,6 +356,7 @@ impl Trainer {
         let readback = Readback::record(&self.gpu, &mut encoder, &self.metrics, offset, bytes)?;
         let submission = self.gpu.queue().submit([encoder.finish()]);
         self.submissions += 1;
+        self.encoding += start.elapsed();
         Ok(Flight { first, count, readback, submission })
     }
 

@@ -7,10 +7,10 @@ use sha2::{Digest, Sha256};
 use toml::Table;
 
 use crate::error::{Error, Result};
-use crate::meta::{EvalSpec, InnerSpec, OuterSpec, PlanKind, StopSpec};
+use crate::meta::{EvalSpec, InnerSpec, Origin, OuterSpec, PlanKind, StopSpec, TrainerSetup};
 use crate::model::{Model, ModelSpec};
 use crate::run::overrides::Schema;
-use crate::tasks::TaskSpec;
+use crate::tasks::{Batches, TaskSpec};
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -157,6 +157,29 @@ impl Config {
     /// Inner steps K of a training task.
     pub fn inner_steps(&self) -> usize {
         self.inner.steps(self.support_samples())
+    }
+
+    /// What a trainer of `model` on tasks of `origin` is made from.
+    pub fn trainer_setup(&self, model: Model, origin: Origin) -> TrainerSetup {
+        let [way, group, _] = self.tasks.groups();
+        TrainerSetup {
+            model,
+            seed: self.seed,
+            runs: self.runs,
+            iterations: self.iterations,
+            plan: self.plan,
+            inner: self.inner.clone(),
+            outer: self.outer.clone(),
+            batches: Batches {
+                way,
+                group,
+                tail: self.outer.tail_shots,
+                steps: self.inner_steps(),
+                batch: self.inner.batch,
+                replacement: self.inner.replacement,
+            },
+            origin,
+        }
     }
 
     /// Checks every value and returns the network.

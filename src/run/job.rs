@@ -71,26 +71,7 @@ impl Job {
 
     /// What the trainer is made from.
     pub fn trainer_setup(&self) -> TrainerSetup {
-        let config = &self.config;
-        let [way, group, _] = config.tasks.groups();
-        TrainerSetup {
-            model: self.model.clone(),
-            seed: config.seed,
-            runs: config.runs,
-            iterations: config.iterations,
-            plan: config.plan,
-            inner: config.inner.clone(),
-            outer: config.outer.clone(),
-            batches: Batches {
-                way,
-                group,
-                tail: config.outer.tail_shots,
-                steps: config.inner_steps(),
-                batch: config.inner.batch,
-                replacement: config.inner.replacement,
-            },
-            origin: self.origin(SplitPart::Train),
-        }
+        self.config.trainer_setup(self.model.clone(), self.origin(SplitPart::Train))
     }
 
     /// A trainer at iteration 0.

@@ -1,0 +1,177 @@
+//! Kernels by themselves, on the shapes of the networks.
+
+use std::collections::BTreeMap;
+
+use crate::bench::report::Measured;
+use crate::bench::timing::{Effort, Timing};
+use crate::bench::workload::Workload;
+use crate::error::Result;
+use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
+use crate::kernels::{Axis, InnerRule, OuterRule, OuterUpdate, RunStep, RunSteps, outer_update};
+use crate::meta::{Direction, LayerAlone};
+use crate::model::{Activation, Loss, Model, ModelSpec, Padding};
+use crate::rng::Phase;
+
+/// A kernel, what it is called in the report, and what it does.
+struct Alone {
+    shape: String,
+    recording: Recording,
+    flops: Option<u64>,
+    bytes_moved: Option<u64>,
+    memory: u64,
+}
+
+/// Measures the kernels of `workload` on `tasks` batches: for each its sizes in words, and figures.
+///
+/// # Errors
+/// [`crate::Error::Limit`] if the device has no room, [`crate::Error::DeviceLost`].
+pub fn measure(
+    gpu: &Gpu,
+    workload: Workload,
+    tasks: usize,
+    effort: Effort,
+) -> Result<Vec<(String, Measured)>> {
+    let kernels = match workload {
+        Workload::Reduce => vec![reduce(gpu, tasks)?],
+        _ => layers(gpu, workload, tasks)?,
+    };
+    kernels
+        .into_iter()
+        .map(|kernel| {
+            let Alone { shape, recording, flops, bytes_moved, memory } = kernel;
+            let time = Timing::of(effort, |iterations| recording.run_times(gpu, iterations))?;
+            let mut variants: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            for (kernel, variant) in recording.kernel_variants() {
+                variants.entry(kernel.to_string()).or_default().push(variant.to_string());
+            }
+            let measured = Measured {
+                task_steps: None,
+                flops,
+                bytes_moved,
+                control: None,
+                host_share: None,
+                plan: None,
+                variants,
+                kernels: None,
+                dispatches: recording.len(),
+                submits: 1.0 / time.iterations as f64,
+                memory,
+                first_result: None,
+                time,
+            };
+            Ok((shape, measured))
+        })
+        .collect()
+}
+
+/// The layer that `workload` is about, and on how many examples.
+fn layer(workload: Workload) -> Result<(Model, usize)> {
+    let spec = match workload {
+        Workload::Gemm => ModelSpec::builder(&[256]).dense(256, Activation::Linear),
+        Workload::Conv => ModelSpec::builder(&[64, 14, 14])
+            .conv2d(64, 3, 2, Padding::SAME)
+            .dense(5, Activation::Linear),
+        _ => ModelSpec::builder(&[64, 14, 14])
+            .batch_norm(Activation::Relu)
+            .dense(5, Activation::Linear),
+    };
+    let examples = if workload == Workload::Gemm { 256 } else { 10 };
+    Ok((Model::new(spec.loss(Loss::Mse))?, examples))
+}
+
+fn layers(gpu: &Gpu, workload: Workload, tasks: usize) -> Result<Vec<Alone>> {
+    let (model, examples) = layer(workload)?;
+    let rule = InnerRule::Adam { beta1: 0.0, beta2: 0.999, epsilon: 1e-8 };
+    let alone = LayerAlone::new(gpu, &model, 0, [tasks, examples], rule)?;
+    let layer = alone.layer();
+    let batch = (tasks * examples) as u64;
+    let values = size_of_f32s(tasks * examples * layer.outputs_padded());
+    let [input, output] = [layer.input, layer.output];
+    let directions: &[(Direction, &str)] = match workload {
+        Workload::Gemm => &[(Direction::Forward, "forward")],
+        Workload::Conv => &[
+            (Direction::Forward, "forward"),
+            (Direction::Backward, "backward to inputs"),
+            (Direction::Update, "weights' gradient and Adam"),
+        ],
+        _ => &[(Direction::Forward, "forward"), (Direction::Backward, "backward")],
+    };
+    let kernel = |(direction, name): &(Direction, &str)| -> Result<Alone> {
+        let mut recording = Recording::default();
+        alone.record(gpu, &mut recording, *direction)?;
+        let shape = match workload {
+            Workload::Gemm => format!("{tasks} × 256×256×256"),
+            Workload::Conv => format!(
+                "{tasks} × {examples} × {}×{}×{} to {}×{}×{}, {name}",
+                input.channels,
+                input.height,
+                input.width,
+                output.channels,
+                output.height,
+                output.width
+            ),
+            _ => format!(
+                "{tasks} × {examples} × {}×{}×{}, {name}",
+                input.channels, input.height, input.width
+            ),
+        };
+        let norm = workload == Workload::Norm;
+        // Forward: read and write; backward: read inputs and gradients, write gradients.
+        let passes = if *direction == Direction::Forward { 2 } else { 3 };
+        Ok(Alone {
+            shape,
+            recording,
+            flops: (!norm).then(|| 2 * batch * layer.products()),
+            bytes_moved: norm.then_some(passes * values),
+            memory: alone.bytes(),
+        })
+    };
+    directions.iter().map(kernel).collect()
+}
+
+/// The outer update of the sine network over `tasks` adapted sets.
+fn reduce(gpu: &Gpu, tasks: usize) -> Result<Alone> {
+    let spec = ModelSpec::builder(&[1])
+        .dense(64, Activation::Tanh)
+        .dense(64, Activation::Tanh)
+        .dense(1, Activation::Linear);
+    let model = Model::new(spec.loss(Loss::Mse))?;
+    let axis = Axis { runs: 1, per_run: tasks };
+    let runs = RunSteps::new(gpu, 1, 1)?;
+    // θ moves towards the mean of sets that stay: repeats are on finite numbers.
+    runs.write(gpu, 0, &[RunStep { outer_rate: 0.5, ..RunStep::new(0, Phase::Train, axis) }]);
+    let set = size_of_f32s(model.packed_len());
+    let mut memory = Memory::default();
+    let mut buffer = |name: &'static str, bytes: u64| {
+        memory.add(name, bytes);
+        gpu.storage(name, bytes)
+    };
+    let adapted = buffer("adapted parameters", tasks as u64 * set)?;
+    let theta = buffer("parameters", set)?;
+    let losses = buffer("inner losses", size_of_f32s(tasks))?;
+    let [none, first, second, metrics] =
+        [buffer("anchors", 0)?, buffer("first", 0)?, buffer("second", 0)?, buffer("metrics", 4)?];
+    let mut recording = Recording::default();
+    let update = OuterUpdate {
+        rule: OuterRule::Interpolation,
+        axis,
+        vectors: model.packed_len() / 4,
+        steps: 1,
+        fomaml: false,
+        adapted: &adapted,
+        anchors: &none,
+        theta: &theta,
+        first: &first,
+        second: &second,
+        losses: &losses,
+        metrics: &metrics,
+    };
+    outer_update(gpu, &mut recording, &runs, &update)?;
+    Ok(Alone {
+        shape: format!("{tasks} sets of {} numbers", model.parameter_count()),
+        recording,
+        flops: None,
+        bytes_moved: Some((tasks as u64 + 2) * set),
+        memory: memory.total(),
+    })
+}

@@ -1,0 +1,167 @@
+//! What a benchmark found: plain data, JSON of a published schema (docs/bench.schema.json).
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::bench::timing::Timing;
+use crate::gpu::Gpu;
+
+/// Changes with the meaning of a field.
+pub const VERSION: u32 = 1;
+
+/// Everything that one call measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// Version of this format.
+    pub version: u32,
+    /// Name and version of the program.
+    pub program: String,
+    pub device: Device,
+    /// Whether fewer and shorter repeats were taken.
+    pub quick: bool,
+    pub ceilings: Ceilings,
+    pub rows: Vec<Row>,
+}
+
+/// What was measured on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Device {
+    pub name: String,
+    pub backend: String,
+    /// DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu or Other.
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub driver: String,
+    pub driver_info: String,
+    /// Smallest and largest subgroup.
+    pub subgroup: [u32; 2],
+    /// Bytes of the largest storage binding.
+    pub largest_binding: u64,
+}
+
+impl Device {
+    /// Of an open device.
+    pub fn of(gpu: &Gpu) -> Self {
+        let info = gpu.info();
+        Self {
+            name: info.name.clone(),
+            backend: info.backend.to_string(),
+            kind: format!("{:?}", info.device_type),
+            driver: info.driver.clone(),
+            driver_info: info.driver_info.clone(),
+            subgroup: [info.subgroup_min_size, info.subgroup_max_size],
+            largest_binding: gpu.profile().largest_binding,
+        }
+    }
+}
+
+/// What the device can do at best, measured in the same process.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Ceilings {
+    /// Floating-point operations a second of a kernel of independent multiply-adds.
+    pub flops: f64,
+    /// Bytes a second, read and written, of a kernel that copies a buffer.
+    pub bytes: f64,
+}
+
+/// One workload at one size.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Row {
+    pub workload: String,
+    /// Tasks M of a meta-iteration, or batches of a kernel.
+    pub tasks: usize,
+    /// The sizes in words.
+    pub shape: String,
+    /// The measurement, or why there is none.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What became of a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Measured(Box<Measured>),
+    /// Why the device cannot take the workload.
+    Skipped(String),
+}
+
+/// The figures of a row.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Measured {
+    /// Of a meta-iteration, or of one run of a kernel.
+    pub time: Timing,
+    /// Inner steps of all tasks in an iteration; none for a kernel alone.
+    pub task_steps: Option<u64>,
+    /// Floating-point operations of an iteration, counted from the network: two a multiply-add of
+    /// the matrix products. None where nothing but memory counts.
+    pub flops: Option<u64>,
+    /// Bytes that an iteration must read and write; only for kernels that are bound by memory.
+    pub bytes_moved: Option<u64>,
+    /// A meta-iteration with as many dispatches, but inner loops that do nothing.
+    pub control: Option<Timing>,
+    /// Share of the time that the host takes to record and submit.
+    pub host_share: Option<f64>,
+    /// `fused` or `layered`.
+    pub plan: Option<String>,
+    /// Kernel: the variants that ran.
+    pub variants: BTreeMap<String, Vec<String>>,
+    /// Device time by kernel in one iteration; none without timestamps.
+    pub kernels: Option<Vec<KernelTime>>,
+    pub dispatches: usize,
+    /// Submissions an iteration.
+    pub submits: f64,
+    /// Bytes of all buffers on the device.
+    pub memory: u64,
+    pub first_result: Option<FirstResult>,
+}
+
+impl Measured {
+    /// Inner steps of tasks in a second.
+    pub fn task_steps_per_second(&self) -> Option<f64> {
+        self.task_steps.map(|steps| steps as f64 / self.time.median)
+    }
+
+    /// Inner steps of tasks in a second of processor time.
+    pub fn task_steps_per_cpu_second(&self) -> Option<f64> {
+        self.task_steps.map(|steps| steps as f64 / self.time.cpu)
+    }
+
+    /// Floating-point operations in a second.
+    pub fn flops_per_second(&self) -> Option<f64> {
+        self.flops.map(|flops| flops as f64 / self.time.median)
+    }
+
+    /// Share of the device's ceiling that bounds the row.
+    pub fn share(&self, ceilings: &Ceilings) -> Option<f64> {
+        let flops = self.flops_per_second().map(|flops| flops / ceilings.flops);
+        let bytes = self.bytes_moved.map(|bytes| bytes as f64 / self.time.median / ceilings.bytes);
+        flops.or(bytes)
+    }
+
+    /// What a row is compared by: task-steps, or runs of the kernel, in a second.
+    pub fn rate(&self) -> f64 {
+        self.task_steps_per_second().unwrap_or(1.0 / self.time.median)
+    }
+}
+
+/// Device time of one kernel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct KernelTime {
+    pub name: String,
+    /// Dispatches in an iteration.
+    pub dispatches: usize,
+    /// Seconds of all of them.
+    pub seconds: f64,
+}
+
+/// Seconds from the start of a fresh process to the losses of the first meta-iteration.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FirstResult {
+    /// With empty caches.
+    pub cold: f64,
+    /// With what the cold start left in the caches of driver and program.
+    pub warm: f64,
+}

@@ -1,0 +1,255 @@
+//! A report as Markdown, for terminals and READMEs; and two of them side by side.
+
+use std::fmt::Write;
+
+use crate::bench::report::{Device, Measured, Outcome, Report, Row};
+
+/// Three significant digits, thousands grouped.
+fn number(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let digits = 2 - value.abs().log10().floor() as i32;
+    let unit = 10f64.powi(-digits);
+    let text = format!("{:.*}", digits.max(0) as usize, (value / unit).round() * unit);
+    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut grouped = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + rest
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", number(100.0 * share))
+}
+
+fn line(cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+    format!("| {} |\n", cells.join(" | "))
+}
+
+fn head(cells: &[&str]) -> String {
+    let cells: Vec<String> = cells.iter().map(|cell| cell.to_string()).collect();
+    format!("{}|{}\n", line(&cells), "---|".repeat(cells.len()))
+}
+
+impl Device {
+    /// Name, graphics API and driver in a line.
+    pub fn describe(&self) -> String {
+        let driver = [self.driver.as_str(), self.driver_info.as_str()].join(" ");
+        format!("{} ({}, {})", self.name, self.backend, driver.trim())
+    }
+}
+
+impl Report {
+    /// What people read first: device, ceilings, a line a row, then where the time goes.
+    pub fn to_markdown(&self) -> String {
+        let mut text = format!("{}, {}", self.program, self.device.describe());
+        let _ = writeln!(
+            text,
+            "{}\n\nCeilings: {} GFLOP/s of multiply-adds, {} GB/s of copies.\n",
+            if self.quick { ", quick" } else { "" },
+            number(self.ceilings.flops / 1e9),
+            number(self.ceilings.bytes / 1e9)
+        );
+        self.write_training(&mut text);
+        self.write_kernels(&mut text);
+        for row in &self.rows {
+            if let Outcome::Skipped(reason) = &row.outcome {
+                let _ = writeln!(text, "\n{} of {} tasks: {reason}", row.workload, row.tasks);
+            }
+        }
+        self.write_times(&mut text);
+        self.write_variants(&mut text);
+        text
+    }
+
+    fn measured(&self) -> impl Iterator<Item = (&Row, &Measured)> {
+        self.rows.iter().filter_map(|row| match &row.outcome {
+            Outcome::Measured(measured) => Some((row, measured.as_ref())),
+            Outcome::Skipped(_) => None,
+        })
+    }
+
+    fn write_training(&self, text: &mut String) {
+        let rows: Vec<_> = self.measured().filter(|(_, one)| one.task_steps.is_some()).collect();
+        if rows.is_empty() {
+            return;
+        }
+        text.push_str(&head(&[
+            "workload",
+            "tasks",
+            "task-steps/s",
+            "± quartiles",
+            "µs CPU a task-step",
+            "meta-iterations/s",
+            "GFLOP/s",
+            "of ceiling",
+            "without arithmetic",
+            "host",
+            "dispatches, submits",
+            "MiB",
+            "first result, cold and warm",
+        ]));
+        for (row, one) in rows {
+            let or_none = |value: Option<String>| value.unwrap_or("–".into());
+            let control = one.control.as_ref().map(|it| percent(it.median / one.time.median));
+            let first = one.first_result.as_ref();
+            text.push_str(&line(&[
+                format!("{} ({})", row.workload, row.shape),
+                number(row.tasks as f64),
+                or_none(one.task_steps_per_second().map(number)),
+                percent(one.time.spread),
+                or_none(one.task_steps_per_cpu_second().map(|rate| number(1e6 / rate))),
+                number(1.0 / one.time.median),
+                or_none(one.flops_per_second().map(|flops| number(flops / 1e9))),
+                or_none(one.share(&self.ceilings).map(percent)),
+                or_none(control),
+                or_none(one.host_share.map(percent)),
+                format!("{}, {}", one.dispatches, number(one.submits)),
+                number(one.memory as f64 / f64::from(1 << 20)),
+                or_none(first.map(|it| format!("{} s, {} s", number(it.cold), number(it.warm)))),
+            ]));
+        }
+    }
+
+    fn write_kernels(&self, text: &mut String) {
+        let rows: Vec<_> = self.measured().filter(|(_, one)| one.task_steps.is_none()).collect();
+        if rows.is_empty() {
+            return;
+        }
+        text.push('\n');
+        text.push_str(&head(&["kernel", "sizes", "time", "± quartiles", "rate", "of ceiling"]));
+        for (row, one) in rows {
+            let rate = match (one.flops_per_second(), one.bytes_moved) {
+                (Some(flops), _) => format!("{} GFLOP/s", number(flops / 1e9)),
+                (None, Some(bytes)) => {
+                    format!("{} GB/s", number(bytes as f64 / one.time.median / 1e9))
+                }
+                (None, None) => "–".into(),
+            };
+            text.push_str(&line(&[
+                row.workload.clone(),
+                row.shape.clone(),
+                format!("{} ms", number(1e3 * one.time.median)),
+                percent(one.time.spread),
+                rate,
+                one.share(&self.ceilings).map_or("–".into(), percent),
+            ]));
+        }
+    }
+
+    /// The kernels that take 95 % of the device's time.
+    fn write_times(&self, text: &mut String) {
+        let mut begun = false;
+        for (row, one) in self.measured() {
+            let Some(kernels) = &one.kernels else { continue };
+            let total: f64 = kernels.iter().map(|kernel| kernel.seconds).sum();
+            let mut shown = 0.0;
+            let parts: Vec<String> = kernels
+                .iter()
+                .take_while(|kernel| {
+                    let wanted = shown < 0.95 * total;
+                    shown += kernel.seconds;
+                    wanted
+                })
+                .map(|kernel| format!("{} {}", kernel.name, percent(kernel.seconds / total)))
+                .collect();
+            if !begun {
+                text.push_str("\nDevice time:\n");
+                begun = true;
+            }
+            let _ = writeln!(text, "- {}, {}: {}", row.workload, row.tasks, parts.join(", "));
+        }
+    }
+
+    fn write_variants(&self, text: &mut String) {
+        let mut begun = false;
+        for (row, one) in self.measured() {
+            let mut parts: Vec<String> = Vec::new();
+            parts.extend(one.plan.as_ref().map(|plan| format!("plan {plan}")));
+            parts.extend(
+                one.variants
+                    .iter()
+                    .map(|(kernel, variants)| format!("{kernel}: {}", variants.join(" / "))),
+            );
+            if parts.is_empty() {
+                continue;
+            }
+            if !begun {
+                text.push_str("\nVariants:\n");
+                begun = true;
+            }
+            let place =
+                if one.task_steps.is_some() { row.tasks.to_string() } else { row.shape.clone() };
+            let _ = writeln!(text, "- {}, {place}: {}", row.workload, parts.join("; "));
+        }
+    }
+}
+
+/// The rates of `b` as multiples of those of `a`, row by row; rows that one of them lacks are named.
+pub fn compare(a: &Report, b: &Report) -> String {
+    let mut text = format!(
+        "A: {}, {}\nB: {}, {}\n\n",
+        a.program,
+        a.device.describe(),
+        b.program,
+        b.device.describe()
+    );
+    text.push_str(&head(&["workload", "tasks", "sizes", "A", "B", "B / A"]));
+    let key = |row: &Row| (row.workload.clone(), row.tasks, row.shape.clone());
+    let mut alone = Vec::new();
+    for (row, one) in a.measured() {
+        let Some((_, other)) = b.measured().find(|(other, _)| key(other) == key(row)) else {
+            alone.push(format!("only A has {} of {} tasks", row.workload, row.tasks));
+            continue;
+        };
+        let unit = if one.task_steps.is_some() { "task-steps/s" } else { "runs/s" };
+        text.push_str(&line(&[
+            row.workload.clone(),
+            number(row.tasks as f64),
+            row.shape.clone(),
+            format!("{} {unit}", number(one.rate())),
+            format!("{} {unit}", number(other.rate())),
+            number(other.rate() / one.rate()),
+        ]));
+    }
+    let missing =
+        b.measured().filter(|(row, _)| !a.measured().any(|(own, _)| key(own) == key(row)));
+    alone.extend(
+        missing.map(|(row, _)| format!("only B has {} of {} tasks", row.workload, row.tasks)),
+    );
+    for (name, x, y) in [
+        ("multiply-adds", a.ceilings.flops, b.ceilings.flops),
+        ("copies", a.ceilings.bytes, b.ceilings.bytes),
+    ] {
+        let _ = writeln!(text, "\nCeiling of {name}: B / A = {}", number(y / x));
+    }
+    for one in alone {
+        let _ = writeln!(text, "\n{one}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let cases = [
+            (0.0, "0"),
+            (0.012_345, "0.0123"),
+            (9.996, "10.00"),
+            (123.4, "123"),
+            (1_234_567.0, "1,230,000"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(number(value), text);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Whole meta-iterations: time, overhead, device time by kernel.
+
+use std::collections::BTreeMap;
+
+use crate::bench::report::{KernelTime, Measured};
+use crate::bench::timing::{Effort, Timing};
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::meta::{Trainer, TrainerSetup, memory};
+
+/// Measures meta-iterations of `setup`, every pipeline warm.
+///
+/// # Errors
+/// As [`Trainer::new`] and [`Trainer::advance`].
+pub fn measure(gpu: &Gpu, setup: TrainerSetup, effort: Effort) -> Result<Measured> {
+    let memory = memory(gpu, &setup)?;
+    let (batch, steps) = (setup.batches.batch, setup.batches.steps);
+    let task_steps = (setup.outer.meta_batch * setup.runs * steps) as u64;
+    let flops = setup.model.flops_per_step(batch) * task_steps;
+    let mut trainer = Trainer::new(gpu, setup.clone())?;
+    let time = iterations(&mut trainer, effort)?;
+    let kernels = trainer.time_kernels()?.map(by_kernel);
+    let mut variants: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (kernel, variant) in trainer.kernel_variants() {
+        variants.entry(kernel.to_string()).or_default().push(variant.to_string());
+    }
+    let (begun, submissions, encoding) =
+        (trainer.iteration(), trainer.submissions(), trainer.encoding());
+    trainer.advance(time.iterations, |_| true)?;
+    let done = (trainer.iteration() - begun) as f64;
+    let encoding = (trainer.encoding() - encoding).as_secs_f64();
+    let mut measured = Measured {
+        task_steps: Some(task_steps),
+        flops: Some(flops),
+        bytes_moved: None,
+        control: None,
+        host_share: Some(encoding / done / time.median),
+        plan: Some(trainer.plan().name().to_string()),
+        variants,
+        kernels,
+        dispatches: trainer.kernels().len(),
+        submits: (trainer.submissions() - submissions) as f64 / done,
+        memory,
+        first_result: None,
+        time,
+    };
+    drop(trainer);
+    let mut control = Trainer::new(gpu, setup)?;
+    control.empty_inner_loops()?;
+    measured.control = Some(iterations(&mut control, effort)?);
+    Ok(measured)
+}
+
+/// Time of a meta-iteration, its losses brought back.
+fn iterations(trainer: &mut Trainer, effort: Effort) -> Result<Timing> {
+    Timing::of(effort, |iterations| trainer.advance(iterations, |_| true))
+}
+
+/// Sums by kernel, the longest first.
+fn by_kernel(times: Vec<(&'static str, f64)>) -> Vec<KernelTime> {
+    let mut sums: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
+    for (name, seconds) in times {
+        let sum = sums.entry(name).or_default();
+        *sum = (sum.0 + 1, sum.1 + seconds);
+    }
+    let mut sums: Vec<KernelTime> = sums
+        .into_iter()
+        .map(|(name, (dispatches, seconds))| KernelTime {
+            name: name.to_string(),
+            dispatches,
+            seconds,
+        })
+        .collect();
+    sums.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    sums
+}

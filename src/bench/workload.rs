@@ -1,0 +1,108 @@
+//! What is measured: whole meta-iterations and single kernels, on data that the device makes.
+
+use std::sync::Arc;
+
+use clap::ValueEnum;
+
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::kernels::ImageShape;
+use crate::meta::{DeviceImages, Origin, TrainerSetup};
+use crate::run::{Config, presets};
+use crate::tasks::{SplitPart, TaskSpec};
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum Workload {
+    /// Sine waves: 1-64-64-1 tanh, minibatches of 10, 32 SGD steps.
+    Sine,
+    /// 10-way tasks: 784-64-64-10 ReLU, minibatches of 100, 100 SGD steps.
+    Dense,
+    /// The paper's Omniglot network, 5-way: minibatches of 10, 5 Adam steps.
+    Omniglot,
+    /// The same, 20-way: minibatches of 20, 10 Adam steps.
+    #[value(name = "omniglot-20way")]
+    Omniglot20Way,
+    /// The paper's Mini-ImageNet network on 32×32 images, 5-way: minibatches of 10, 8 Adam steps.
+    CifarFs,
+    /// A dense layer forward: one product of 256×256 matrices a task.
+    Gemm,
+    /// A convolution of the Omniglot network, forward and back.
+    Conv,
+    /// A batch-norm of the Omniglot network, forward and back.
+    Norm,
+    /// The outer update over many parameter sets.
+    Reduce,
+}
+
+impl Workload {
+    /// The name on the command line and in reports.
+    pub fn name(self) -> String {
+        let value = self.to_possible_value().expect("no workload is hidden");
+        value.get_name().to_string()
+    }
+
+    /// Whether whole meta-iterations are measured, and not kernels alone.
+    pub fn is_training(self) -> bool {
+        self < Self::Gemm
+    }
+
+    /// The numbers of tasks M for which it is measured unless the user says otherwise.
+    pub fn default_tasks(self, quick: bool) -> &'static [usize] {
+        let all: &[usize] = match self {
+            Self::Sine => &[1, 64, 1024, 8192],
+            Self::Dense => &[10, 64],
+            Self::Omniglot => &[5, 32, 128],
+            Self::Omniglot20Way | Self::CifarFs => &[5, 32],
+            Self::Gemm | Self::Conv | Self::Norm => &[32],
+            Self::Reduce => &[1024],
+        };
+        if quick { &all[..all.len().min(1 + usize::from(self == Self::Sine))] } else { all }
+    }
+
+    /// What a trainer of `tasks` tasks is made from.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] if the device has no room for the images.
+    ///
+    /// # Panics
+    /// For kernels alone.
+    pub fn training(self, gpu: &Gpu, tasks: usize) -> Result<TrainerSetup> {
+        let mut config = self.config()?;
+        config.outer.meta_batch = tasks;
+        // Long enough for variants that pay only in long jobs.
+        config.iterations = 1_000_000;
+        let model = config.validate()?;
+        let origin = match (&config.tasks, config.model.input.as_slice()) {
+            (TaskSpec::Sine(spec), _) => Origin::Sine(spec.clone()),
+            (_, &[channels, height, width]) => {
+                // Omniglot lies on the device with one bit a pixel, colours with eight.
+                let bits = if channels == 1 { 1 } else { 8 };
+                let words_per_image = (channels * height * width * bits).div_ceil(32);
+                let shape = ImageShape { channels, height, width, bits, words_per_image };
+                let images = Arc::new(DeviceImages::noise(gpu, shape, 200, 20)?);
+                Origin::Episodes { images, part: SplitPart::Train, queries: 1 }
+            }
+            _ => unreachable!("the presets are for sine waves and images"),
+        };
+        Ok(config.trainer_setup(model, origin))
+    }
+
+    /// The preset behind a training, with the workload's sizes.
+    fn config(self) -> Result<Config> {
+        let (preset, sizes) = match self {
+            Self::Sine => ("sine", Some((10, 32))),
+            Self::Dense => ("omniglot-mlp-10w", Some((100, 100))),
+            Self::Omniglot => ("omniglot-5w1s", None),
+            Self::Omniglot20Way => ("omniglot-20w1s", None),
+            Self::CifarFs => ("cifar-fs-5w1s", None),
+            _ => panic!("{} is a kernel alone", self.name()),
+        };
+        let mut config = presets::find(preset)?.config()?;
+        if let Some((batch, steps)) = sizes {
+            config.inner.batch = batch;
+            (config.inner.steps, config.inner.epochs) = (Some(steps), None);
+        }
+        Ok(config)
+    }
+}

@@ -1,0 +1,132 @@
+//! `reptile bench`
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+
+use crate::atomic;
+use crate::bench::{self, Effort, FirstResult, Report, Settings, VERSION, Workload, compare};
+use crate::cli::common::{DeviceArgs, working};
+use crate::error::Error;
+
+/// Measure a device: whole meta-iterations and kernels alone, on data that it makes itself.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure (everything by default).
+    #[arg(long, num_args = 1.., value_name = "NAME")]
+    workload: Vec<Workload>,
+    /// Numbers of tasks (those of each workload by default).
+    #[arg(long, num_args = 1.., value_name = "M", value_parser = clap::value_parser!(u32).range(1..))]
+    tasks: Vec<u32>,
+    /// Fewer sizes, fewer and shorter repeats, no cold starts.
+    #[arg(long)]
+    quick: bool,
+    /// Print JSON (docs/bench.schema.json).
+    #[arg(long)]
+    json: bool,
+    /// Also write the JSON to this new file.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Compare two reports instead: the rates of B as multiples of those of A.
+    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"])]
+    compare: Vec<PathBuf>,
+    /// Do one meta-iteration and end: what a first result costs.
+    #[arg(long, hide = true)]
+    first_result: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl Bench {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        if let [a, b] = self.compare.as_slice() {
+            print!("{}", compare(&load(a)?, &load(b)?));
+            return Ok(ExitCode::SUCCESS);
+        }
+        if let Some(path) = &self.out {
+            atomic::check_new(path)?;
+        }
+        let workloads =
+            if self.workload.is_empty() { Workload::value_variants() } else { &self.workload };
+        let settings = Settings {
+            workloads: workloads.to_vec(),
+            tasks: self.tasks.iter().map(|tasks| *tasks as usize).collect(),
+            quick: self.quick,
+            effort: if self.quick { Effort::QUICK } else { Effort::FULL },
+        };
+        let gpu = self.device.open()?;
+        if self.first_result {
+            for (workload, tasks) in settings.sizes() {
+                bench::one_iteration(&gpu, workload, tasks)?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
+        let spinner = working(String::new());
+        let mut progress = |text: &str| spinner.set_message(text.to_string());
+        let mut first_result = |workload: Workload, tasks: usize| match self.quick {
+            true => Ok(None),
+            false => self.first_result_of(workload, tasks).map(Some),
+        };
+        let report = bench::run(&gpu, &settings, &mut progress, &mut first_result)?;
+        spinner.finish_and_clear();
+        let json = serde_json::to_string_pretty(&report)?;
+        if let Some(path) = &self.out {
+            atomic::write_new(path, format!("{json}\n").as_bytes())?;
+            eprintln!("written to {}", path.display());
+        }
+        if self.json {
+            println!("{json}");
+        } else {
+            print!("{}", report.to_markdown());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Times a fresh process that does one meta-iteration, first with empty caches, then with what it
+    /// left there.
+    fn first_result_of(&self, workload: Workload, tasks: usize) -> crate::Result<FirstResult> {
+        let caches = tempfile::tempdir().map_err(Error::io("the folder for temporary files"))?;
+        let once = || -> crate::Result<f64> {
+            let program = std::env::current_exe().map_err(Error::io("this program"))?;
+            let mut command = Command::new(&program);
+            command.args(["bench", "--first-result", "--workload", &workload.name()]);
+            command.args(["--tasks", &tasks.to_string()]);
+            command.args(self.device.arguments());
+            for name in [
+                "XDG_CACHE_HOME",
+                "MESA_SHADER_CACHE_DIR",
+                "__GL_SHADER_DISK_CACHE_PATH",
+                "LOCALAPPDATA",
+            ] {
+                command.env(name, caches.path());
+            }
+            let start = Instant::now();
+            let output = command.stdin(Stdio::null()).output().map_err(Error::io(&program))?;
+            if output.status.success() {
+                return Ok(start.elapsed().as_secs_f64());
+            }
+            let message = String::from_utf8_lossy(&output.stderr);
+            Err(Error::DeviceLost(format!("a process of its own failed: {}", message.trim())))
+        };
+        Ok(FirstResult { cold: once()?, warm: once()? })
+    }
+}
+
+/// Reads a report back.
+fn load(path: &Path) -> Result<Report> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
+    let report: Report = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no report of `reptile bench --out`", path.display()))?;
+    if report.version != VERSION {
+        bail!(
+            "{} has version {} of the format, and this program reads {VERSION}; measure again",
+            path.display(),
+            report.version
+        );
+    }
+    Ok(report)
+}

@@ -1,0 +1,54 @@
+//! `shaders/ceiling_multiply_add.wgsl`, `shaders/ceiling_copy.wgsl` and `shaders/empty.wgsl`: what
+//! benchmarks compare with.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Kernel, Recording, Source};
+use crate::kernels::{Argument, BLOCK, call};
+
+/// Floating-point operations of [`ceiling_multiply_add`] a workgroup and round: 64 invocations, 16
+/// times eight vectors of multiply-adds.
+const OPERATIONS: u64 = 64 * 16 * 8 * 4 * 2;
+
+/// Records `rounds` rounds of independent multiply-adds in `workgroups` workgroups of 64; `result`
+/// holds four floats an invocation. Returns the floating-point operations.
+///
+/// # Errors
+/// See [`call`].
+pub fn ceiling_multiply_add(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    [workgroups, rounds]: [usize; 2],
+    result: &wgpu::Buffer,
+) -> Result<u64> {
+    let text = include_str!("../../shaders/ceiling_multiply_add.wgsl");
+    let source = Source::new("ceiling_multiply_add", text).constant("ROUNDS", rounds);
+    call(gpu, recording, &source, &[Argument::Out(result)], [workgroups, 1, 1])?;
+    Ok(OPERATIONS * (workgroups * rounds) as u64)
+}
+
+/// Records a copy of `vectors` vectors of four floats from one buffer to another.
+///
+/// # Errors
+/// See [`call`].
+pub fn ceiling_copy(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    vectors: usize,
+    [from, to]: [&wgpu::Buffer; 2],
+) -> Result<()> {
+    let source = Source::new("ceiling_copy", include_str!("../../shaders/ceiling_copy.wgsl"))
+        .constant("BLOCK", BLOCK)
+        .constant("VECTORS", vectors);
+    let arguments = [Argument::In(from), Argument::Out(to)];
+    call(gpu, recording, &source, &arguments, [vectors.div_ceil(BLOCK), 1, 1])
+}
+
+/// A kernel without bindings that does nothing, for any grid.
+///
+/// # Errors
+/// [`crate::Error::Shader`] if the device refuses it.
+pub fn empty(gpu: &Gpu) -> Result<Arc<Kernel>> {
+    gpu.kernel(&Source::new("empty", include_str!("../../shaders/empty.wgsl")), &[])
+}
