@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cli_common::{Run, eval_json, refusal, reptile};
-use common::{Device, devices, integers, network};
+use common::{Device, devices, integers, network, own_adapters, with_binding};
 use image::{Rgb, RgbImage};
 use reptile::Error;
-use reptile::gpu::{AdapterChoice, Gpu, GpuOptions, list_adapters};
+use reptile::gpu::Gpu;
 use reptile::kernels::InnerRule;
 use reptile::meta::{
     Adaptation, AdaptationSetup, DeviceImages, Origin, PlanKind, StartingPoint, evaluate,
@@ -25,7 +25,6 @@ use reptile::tasks::{
     Batches, Bits, EpisodeList, Episodes, ImageClass, ImageSet, Split, SplitClass, SplitPart,
     TaskSpec, omniglot,
 };
-use reptile::wgpu;
 use serde_json::{Value, json};
 
 const SEED: u64 = 11;
@@ -167,20 +166,9 @@ fn lists_longer_than_a_batch_have_the_same_scores() {
     let (split, sizes) = (images(), [3, 2, 3]);
     let episodes = resolved(&split, &sampled(&split, 8, sizes));
     let model = convolutions();
-    for entry in list_adapters(&AdapterChoice::default()) {
-        if entry.info.backend == wgpu::Backend::Gl {
-            continue;
-        }
+    for entry in own_adapters() {
         let scores = |binding: Option<u64>| {
-            let mut limits = entry.adapter.limits();
-            if let Some(binding) = binding {
-                limits.max_storage_buffer_binding_size = binding;
-            }
-            let descriptor =
-                wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
-            let (device, queue) =
-                pollster::block_on(entry.adapter.request_device(&descriptor)).unwrap();
-            let gpu = Gpu::from_existing(device, queue, GpuOptions::default());
+            let gpu = with_binding(&entry, binding);
             let setup = setup(&gpu, &split, model.clone(), sizes);
             let size = Adaptation::batch_size(&gpu, &setup, 8);
             (size, evaluate_episodes(&gpu, &setup, &start(&model), &episodes))

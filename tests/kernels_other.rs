@@ -8,7 +8,8 @@ use common::{
 };
 use reptile::gpu::Recording;
 use reptile::kernels::{
-    Axis, LossCall, OuterRule, OuterUpdate, RunStep, broadcast, loss, mean_state, outer_update,
+    Axis, LossCall, MeanState, OuterRule, OuterUpdate, RunStep, broadcast, loss, mean_state,
+    outer_update,
 };
 use reptile::model::Loss;
 use reptile::reference::losses::{loss_cross_entropy, loss_mse};
@@ -112,6 +113,7 @@ fn outer_updates_agree_with_float64_over_several_iterations() {
                     vectors: length / 4,
                     steps,
                     fomaml,
+                    summed: false,
                     adapted: &buffers[1],
                     anchors: &buffers[2],
                     theta: &buffers[0],
@@ -167,7 +169,18 @@ fn state_is_averaged_and_sets_are_handed_out() {
             ..RunStep::new(0, Phase::Train, axis)
         });
         let mut out = Recording::default();
-        mean_state(gpu, &mut out, axis, length / 4, &tasks, &shared).unwrap();
+        let (vectors, sums) = (length / 4, room(gpu, 4));
+        let mean = MeanState {
+            axis,
+            tasks: 3,
+            begins: true,
+            ends: true,
+            vectors,
+            state: &tasks,
+            sums: &sums,
+            shared: &shared,
+        };
+        mean_state(gpu, &mut out, &mean).unwrap();
         broadcast(gpu, &mut out, axis, length / 4, 3, true, &runs, &shared, &copies).unwrap();
         play(gpu, &out, offset);
         let mean = |run: usize, i: usize| {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Device, assert_close, devices, network, widen};
+use common::{Device, assert_close, devices, network, own_adapters, widen, with_binding};
 use reptile::gpu::Gpu;
 use reptile::meta::{
     Algorithm, InnerOptimizer, InnerSpec, Origin, OuterOptimizer, OuterSpec, PlanKind, Schedule,
@@ -341,5 +341,47 @@ fn a_diverging_run_is_named() {
         let mut trainer = Trainer::new(gpu, setup).unwrap();
         let error = trainer.advance(10, |_| true).unwrap_err().to_string();
         assert!(error.contains("diverged at iteration"), "{error}, {name}");
+    }
+}
+
+/// Devices with small bindings beside the same ones as they are.
+#[test]
+fn tasks_in_waves_give_the_same_bytes() {
+    let model = network(1, &[(40, Activation::Tanh), (40, Activation::Tanh)], 1, Loss::Mse);
+    // Of five tasks of each of three runs, two fit.
+    let binding = 2 * 3 * 4 * model.packed_len() as u64 + 4000;
+    let sgd = TrainerSetup { model, outer: OuterSpec { meta_batch: 5, ..job().outer }, ..job() };
+    let mut adam = sgd.clone();
+    adam.inner.optimizer = InnerOptimizer::Adam;
+    adam.inner.beta1 = 0.5;
+    adam.outer.optimizer = OuterOptimizer::Adam;
+    let mut fomaml = sgd.clone();
+    fomaml.outer.algorithm = Algorithm::Fomaml;
+    fomaml.outer.optimizer = OuterOptimizer::Momentum;
+    fomaml.plan = PlanKind::Layered;
+    for entry in own_adapters() {
+        for setup in [&sgd, &adam, &fomaml] {
+            let trained = |binding| {
+                let gpu = with_binding(&entry, binding);
+                let mut trainer = Trainer::new(&gpu, setup.clone()).unwrap();
+                let mut losses = Vec::new();
+                trainer
+                    .advance(3, |iteration| {
+                        losses.push(iteration.clone());
+                        true
+                    })
+                    .unwrap();
+                (trainer.waves(), trainer.snapshot().unwrap(), losses)
+            };
+            let (one, whole, losses) = trained(None);
+            let (three, parts, same_losses) = trained(Some(binding));
+            assert_eq!((one, three), (1, 3), "waves");
+            assert_eq!(whole, parts, "{}", entry.info.name);
+            assert_eq!(losses, same_losses, "{}", entry.info.name);
+        }
+        let mut slots = adam.clone();
+        slots.inner.state = StatePolicy::Slot;
+        let error = Trainer::new(&with_binding(&entry, Some(binding)), slots).unwrap_err();
+        assert!(error.to_string().contains("inner.state"), "{error}");
     }
 }

@@ -4,15 +4,14 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{Device, devices, integers};
-use reptile::gpu::{AdapterChoice, Gpu, GpuOptions, list_adapters};
+use common::{Device, devices, integers, own_adapters, with_binding};
+use reptile::gpu::Gpu;
 use reptile::meta::{
     Algorithm, DeviceImages, InnerOptimizer, InnerSpec, Origin, OuterSpec, PlanKind, Trainer,
     TrainerSetup, memory,
 };
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
-use reptile::wgpu;
 
 /// Twelve classes of twelve random images of `side` × `side` bits.
 fn images(gpu: &Gpu, side: usize) -> Arc<DeviceImages> {
@@ -102,23 +101,9 @@ fn the_planned_memory_is_what_is_allocated() {
 /// Devices with small bindings beside the same ones as they are.
 #[test]
 fn tasks_in_chunks_give_the_same_bytes() {
-    for entry in list_adapters(&AdapterChoice::default()) {
-        if entry.info.backend == wgpu::Backend::Gl {
-            continue;
-        }
+    for entry in own_adapters() {
         let trained = |binding: Option<u64>| {
-            let mut limits = entry.adapter.limits();
-            if let Some(binding) = binding {
-                limits.max_storage_buffer_binding_size = binding;
-            }
-            let descriptor = wgpu::DeviceDescriptor {
-                required_features: entry.adapter.features() & wgpu::Features::SUBGROUP,
-                required_limits: limits,
-                ..Default::default()
-            };
-            let (device, queue) =
-                pollster::block_on(entry.adapter.request_device(&descriptor)).unwrap();
-            let gpu = Gpu::from_existing(device, queue, GpuOptions::default());
+            let gpu = with_binding(&entry, binding);
             let mut trainer = Trainer::new(&gpu, job(&gpu, network(20, 12, 2), 7)).unwrap();
             trainer.advance(3, |_| true).unwrap();
             (trainer.kernels().len(), trainer.snapshot().unwrap())

@@ -158,6 +158,7 @@ fn reduce(gpu: &Gpu, tasks: usize) -> Result<Alone> {
         vectors: model.packed_len() / 4,
         steps: 1,
         fomaml: false,
+        summed: false,
         adapted: &adapted,
         anchors: &none,
         theta: &theta,

@@ -13,8 +13,8 @@ use crate::gpu::kernel::Kernel;
 pub enum Offset {
     /// The same place every time, in bytes.
     Fixed(u32),
-    /// The place given to [`Recording::replay`].
-    Iteration,
+    /// So many bytes behind the place given to [`Recording::replay`].
+    Iteration(u32),
 }
 
 #[derive(Clone, Debug)]
@@ -102,7 +102,7 @@ impl Recording {
             for (slot, offset) in offsets.iter_mut().zip(&dispatch.offsets) {
                 *slot = match *offset {
                     Offset::Fixed(bytes) => bytes,
-                    Offset::Iteration => iteration_offset,
+                    Offset::Iteration(bytes) => iteration_offset + bytes,
                 };
             }
             pass.set_pipeline(&dispatch.kernel.pipeline);

@@ -42,7 +42,7 @@ impl<'a> Argument<'a> {
     fn offset(self) -> Option<Offset> {
         match self {
             Self::In(_) | Self::Out(_) => None,
-            Self::Runs(_) => Some(Offset::Iteration),
+            Self::Runs(runs) => Some(Offset::Iteration(runs.offset())),
             Self::Inner(inner, index) => Some(Offset::Fixed(inner.range(index).start as u32)),
         }
     }

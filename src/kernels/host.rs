@@ -71,6 +71,8 @@ pub struct RunSteps {
     runs: usize,
     stride: u64,
     slots: usize,
+    /// Slots between the one that a replay names and the one behind it that is read.
+    behind: usize,
 }
 
 impl RunSteps {
@@ -81,7 +83,12 @@ impl RunSteps {
     pub fn new(gpu: &Gpu, runs: usize, slots: usize) -> Result<Self> {
         let stride = Self::stride(gpu, runs);
         let buffer = gpu.storage("iteration settings", stride * slots as u64)?;
-        Ok(Self { buffer, runs, stride, slots })
+        Ok(Self { buffer, runs, stride, slots, behind: 0 })
+    }
+
+    /// The same ring, read so many slots behind the one that a replay names.
+    pub fn behind(&self, slots: usize) -> Self {
+        Self { behind: slots, ..self.clone() }
     }
 
     /// Bytes of a ring of `slots` for `runs` runs.
@@ -110,6 +117,11 @@ impl RunSteps {
         let offset = self.stride * slot as u64;
         gpu.queue().write_buffer(&self.buffer, offset, bytemuck::cast_slice(steps));
         offset as u32
+    }
+
+    /// Bytes between the slot that a replay names and the one that is read.
+    pub(super) fn offset(&self) -> u32 {
+        (self.stride * self.behind as u64) as u32
     }
 
     pub(super) fn binding(&self) -> wgpu::BufferBinding<'_> {

@@ -4,22 +4,38 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source};
 use crate::kernels::{Argument, Axis, BLOCK, call};
 
-/// Records shared [R, `vectors`] = mean over the run's tasks of state [R, M, `vectors`].
+/// Sizes and buffers of a mean over tasks, which may come in several waves.
+#[derive(Clone, Copy, Debug)]
+pub struct MeanState<'a> {
+    /// Runs, and tasks of a run in the wave.
+    pub axis: Axis,
+    /// Tasks of a run in all waves.
+    pub tasks: usize,
+    /// Whether the wave begins the sums, and whether it makes the mean of them.
+    pub begins: bool,
+    pub ends: bool,
+    /// Vectors of a parameter set.
+    pub vectors: usize,
+    /// [T, vectors]: the wave's state.
+    pub state: &'a wgpu::Buffer,
+    /// [R, vectors]: between waves.
+    pub sums: &'a wgpu::Buffer,
+    /// [R, vectors]: the mean.
+    pub shared: &'a wgpu::Buffer,
+}
+
+/// Records the mean, or a part of it.
 ///
 /// # Errors
 /// See [`call`].
-pub fn mean_state(
-    gpu: &Gpu,
-    recording: &mut Recording,
-    axis: Axis,
-    vectors: usize,
-    state: &wgpu::Buffer,
-    shared: &wgpu::Buffer,
-) -> Result<()> {
+pub fn mean_state(gpu: &Gpu, recording: &mut Recording, c: &MeanState<'_>) -> Result<()> {
     let source = Source::new("mean_state", include_str!("../../shaders/mean_state.wgsl"))
         .constant("BLOCK", BLOCK)
-        .constant("VECTORS", vectors)
-        .constant("TASKS_PER_RUN", axis.per_run);
-    let arguments = [Argument::In(state), Argument::Out(shared)];
-    call(gpu, recording, &source, &arguments, [vectors.div_ceil(BLOCK), axis.runs, 1])
+        .constant("VECTORS", c.vectors)
+        .constant("TASKS", c.axis.per_run)
+        .constant("TASKS_PER_RUN", c.tasks)
+        .constant("FIRST", c.begins)
+        .constant("LAST", c.ends);
+    let arguments = [Argument::In(c.state), Argument::Out(c.sums), Argument::Out(c.shared)];
+    call(gpu, recording, &source, &arguments, [c.vectors.div_ceil(BLOCK), c.axis.runs, 1])
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source};
-use crate::kernels::{Argument, Axis, BLOCK, RUN_STEP, RunSteps, adam_constants, call};
+use crate::kernels::{Argument, Axis, BLOCK, RUN_STEP, RunSteps, TASK_SUMS, adam_constants, call};
 
 /// The outer optimiser as the kernel knows it; its rate comes with each iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,6 +41,9 @@ pub struct OuterUpdate<'a> {
     pub steps: usize,
     /// Δ from `anchors` instead of from θ.
     pub fomaml: bool,
+    /// Whether `adapted` holds the sums `[R, vectors]` of [`outer_sum`](crate::kernels::outer_sum()), and
+    /// `metrics` those of the losses.
+    pub summed: bool,
     /// [T, vectors]: θ after the inner loop.
     pub adapted: &'a wgpu::Buffer,
     /// [T, vectors]: θ before the last inner step, for FOMAML.
@@ -67,14 +70,17 @@ pub fn outer_update(
     runs: &RunSteps,
     c: &OuterUpdate<'_>,
 ) -> Result<()> {
-    let rounds = c.axis.per_run * (1 + c.steps.div_ceil(BLOCK));
+    let tasks = if c.summed { 0 } else { c.axis.per_run };
+    let rounds = tasks * (1 + c.steps.div_ceil(BLOCK));
     gpu.profile().check_rounds("outer_update", rounds, "outer.meta_batch")?;
     let source = Source::new("outer_update", include_str!("../../shaders/outer_update.wgsl"))
         .library(RUN_STEP)
+        .library(TASK_SUMS)
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", c.vectors)
         .constant("RUNS", c.axis.runs)
-        .constant("TASKS_PER_RUN", c.axis.per_run)
+        .constant("TASKS", tasks)
+        .constant("SUMMED", c.summed)
         .constant("STEPS", c.steps)
         .constant("FOMAML", c.fomaml);
     let arguments = [

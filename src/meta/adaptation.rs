@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, RunStep, RunSteps, broadcast};
-use crate::meta::inner::{InnerLoop, Start, plan_memory};
+use crate::meta::inner::{InnerLoop, Start, plan_layers, plan_sets};
 use crate::meta::query::{QueryBatches, QueryPass};
 use crate::meta::snapshot;
 use crate::meta::source::{Origin, TaskBuffers};
@@ -104,15 +104,8 @@ impl Adaptation {
         let axis = Axis { runs: 1, per_run: 1 };
         let segments = setup.batches.segments(false, usize::MAX);
         // One task that does not fit is refused by `new`.
-        let _ = plan_memory(
-            &mut one,
-            gpu,
-            &setup.model,
-            setup.rule,
-            axis,
-            &segments,
-            PlanKind::Layered,
-        );
+        plan_sets(&mut one, &setup.model, setup.rule, axis, &segments);
+        let _ = plan_layers(&mut one, gpu, &setup.model, axis, &segments, PlanKind::Layered);
         let modes: Vec<QueryBatches> = setup.query_batches(1).collect();
         let passes = 1 + usize::from(setup.scored);
         for queries in modes.iter().cycle().take(passes * modes.len()) {

@@ -40,6 +40,9 @@ pub struct InnerLoop {
     batch: [wgpu::Buffer; 2],
 }
 
+/// A plan and the runs of inner steps that it takes.
+pub(super) type Plan = (PlanKind, Vec<Segment>);
+
 /// Where the inner loops start.
 #[derive(Clone, Copy, Debug)]
 pub struct Start<'a> {
@@ -287,7 +290,7 @@ pub(super) fn choose(
     wanted: PlanKind,
     batches: &Batches,
     split_last: bool,
-) -> Result<(PlanKind, Vec<Segment>)> {
+) -> Result<Plan> {
     let segments = batches.segments(split_last, usize::MAX);
     let steps = if rows {
         segments.iter().map(|segment| fused_steps(gpu, model, rule, segment.batch)).min()
@@ -315,19 +318,14 @@ pub(super) fn choose(
     }
 }
 
-/// Adds what [`InnerLoop::new`] allocates to `memory`, but for the inner steps' settings.
-///
-/// # Errors
-/// [`Error::Limit`] if the device has no room for one task's values.
-pub fn plan_memory(
+/// Adds the buffers of [`InnerLoop::new`] that grow with the number of tasks to `memory`.
+pub(super) fn plan_sets(
     memory: &mut Memory,
-    gpu: &Gpu,
     model: &Model,
     rule: InnerRule,
     axis: Axis,
     segments: &[Segment],
-    kind: PlanKind,
-) -> Result<()> {
+) {
     let sets = size_of_f32s(axis.tasks() * model.packed_len());
     memory.add("adapted parameters", sets);
     for (name, used) in [
@@ -341,6 +339,20 @@ pub fn plan_memory(
     for name in ["inner losses", "inner accuracies"] {
         memory.add(name, size_of_f32s(axis.tasks() * steps));
     }
+}
+
+/// Adds its other large buffers.
+///
+/// # Errors
+/// [`Error::Limit`] if the device has no room for one task's values.
+pub(super) fn plan_layers(
+    memory: &mut Memory,
+    gpu: &Gpu,
+    model: &Model,
+    axis: Axis,
+    segments: &[Segment],
+    kind: PlanKind,
+) -> Result<()> {
     if kind == PlanKind::Layered {
         let batch = largest_batch(segments);
         let chunk = chunk(gpu, model, axis, batch)?;

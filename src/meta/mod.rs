@@ -13,6 +13,7 @@ mod snapshot;
 mod source;
 mod spec;
 mod trainer;
+mod waves;
 
 pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint};
 pub use evaluation::{Mean, Summary, evaluate, evaluate_episodes};

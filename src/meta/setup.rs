@@ -3,12 +3,12 @@
 use crate::error::Result;
 use crate::gpu::{Gpu, Memory, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, OuterRule, RunSteps};
-use crate::meta::inner::{choose, plan_memory};
-use crate::meta::source::{Origin, TaskBuffers};
+use crate::meta::source::Origin;
 use crate::meta::spec::{
-    Algorithm, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind,
+    InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind, StatePolicy,
 };
 use crate::meta::trainer::RING;
+use crate::meta::waves;
 use crate::model::Model;
 use crate::tasks::Batches;
 
@@ -57,12 +57,11 @@ pub(super) fn outer_rule(spec: &OuterSpec) -> OuterRule {
 /// [`crate::Error::Limit`] that names the buffer, the needed and the available bytes,
 /// [`crate::Error::Config`] if the plan is impossible.
 pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
-    let axis = Axis { runs: setup.runs, per_run: setup.outer.meta_batch };
     let mut memory = Memory::default();
-    let (model, batches) = (&setup.model, &setup.batches);
+    let model = &setup.model;
     let rule = inner_rule(&setup.inner);
     let outer = outer_rule(&setup.outer);
-    let sets = size_of_f32s(axis.runs * model.packed_len());
+    let sets = size_of_f32s(setup.runs * model.packed_len());
     for used in [
         true,
         rule.has_second(),
@@ -72,13 +71,20 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     ] {
         memory.add("parameters and moments", if used { sets } else { 0 });
     }
-    memory.add("metrics", size_of_f32s(RING * axis.runs * batches.steps));
-    let (rows, fomaml) = (setup.origin.has_rows(), setup.outer.algorithm == Algorithm::Fomaml);
-    let (kind, segments) = choose(gpu, model, rule, rows, setup.plan, batches, fomaml)?;
-    plan_memory(&mut memory, gpu, model, rule, axis, &segments, kind)?;
-    TaskBuffers::plan(&mut memory, model, &setup.origin, axis, batches, &[]);
-    memory.check(gpu, "lower outer.meta_batch or runs")?;
+    memory.add("metrics", size_of_f32s(RING * setup.runs * setup.batches.steps));
+    let waves = waves::sizes(gpu, setup, usize::MAX)?;
+    if waves.len() > 1 {
+        let mean = setup.inner.state == StatePolicy::Mean;
+        for used in [true, mean && rule.has_second(), mean && rule.has_first()] {
+            memory.add("sums over tasks", if used { sets } else { 0 });
+        }
+    }
+    let (first, last) = (waves[0], waves[waves.len() - 1]);
+    for per_run in std::iter::once(first).chain((last != first).then_some(last)) {
+        waves::plan(&mut memory, gpu, setup, Axis { runs: setup.runs, per_run })?;
+    }
+    memory.check(gpu, "lower runs or the size of a task")?;
     // Of this one a slot is bound at a time.
-    memory.add("iteration settings", RunSteps::bytes(gpu, axis.runs, RING));
+    memory.add("iteration settings", RunSteps::bytes(gpu, setup.runs, RING * waves.len()));
     Ok(memory.total() + setup.origin.image_bytes())
 }

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Readback, Recording, size_of_f32s};
 use crate::kernels::{
-    Axis, InnerRule, OuterRule, OuterUpdate, RunStep, RunSteps, empty, mean_state, outer_update,
+    Axis, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunStep, RunSteps, empty,
+    mean_state, outer_sum, outer_update,
 };
-use crate::meta::inner::{InnerLoop, Start};
+use crate::meta::inner::Start;
 use crate::meta::setup::{TrainerSetup, inner_rule, memory, outer_rule};
 use crate::meta::snapshot::{self, Snapshot};
-use crate::meta::source::TaskBuffers;
 use crate::meta::spec::{Algorithm, PlanKind, StatePolicy};
+use crate::meta::waves::{self, Wave};
 use crate::model::Model;
 use crate::rng::Phase;
 
@@ -45,11 +46,12 @@ impl IterationLosses {
 pub struct Trainer {
     gpu: Gpu,
     setup: TrainerSetup,
-    axis: Axis,
-    tasks: TaskBuffers,
-    inner: InnerLoop,
+    waves: Vec<Wave>,
     runs: RunSteps,
     recording: Recording,
+    /// [R, packed] each, where there are several waves: sums of θ_i − start_i, and of the inner
+    /// second and first moments.
+    sums: [wgpu::Buffer; 3],
     /// `[R, packed]`
     theta: wgpu::Buffer,
     /// [R, packed]: inner second and first moment that tasks share.
@@ -66,25 +68,36 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Allocates everything, records a meta-iteration and sets the initial parameters.
+    /// Allocates everything, records a meta-iteration and sets the initial parameters. Tasks that the
+    /// device cannot hold at once are taken in several waves, with the same numbers.
     ///
     /// # Errors
     /// [`Error::Config`] if the plan is impossible, [`Error::Limit`] if the device has no room,
     /// [`Error::Shader`] if it refuses a kernel.
     pub fn new(gpu: &Gpu, setup: TrainerSetup) -> Result<Self> {
-        let axis = Axis { runs: setup.runs, per_run: setup.outer.meta_batch };
-        let model = &setup.model;
-        let batches = setup.batches.clone();
-        let steps = batches.steps;
-        let fomaml = setup.outer.algorithm == Algorithm::Fomaml;
-        let rule = inner_rule(&setup.inner);
         memory(gpu, &setup)?;
-        let tasks = TaskBuffers::new(gpu, model, setup.origin.clone(), axis, batches, false)?;
-        let work = setup.iterations * (axis.per_run * steps) as u64;
-        let inner = InnerLoop::new(gpu, model, rule, &tasks, setup.plan, fomaml, work)?;
-        let sets = |name, used: bool| {
-            gpu.storage(name, if used { size_of_f32s(axis.runs * model.packed_len()) } else { 0 })
+        let mut sizes = waves::sizes(gpu, &setup, usize::MAX)?;
+        let waves = loop {
+            match waves::allocate(gpu, &setup, &sizes) {
+                // The device has no memory left: it may have enough for half of the tasks.
+                Err(Error::Limit { available: 0, .. }) if sizes[0] > 1 => {
+                    sizes = waves::sizes(gpu, &setup, sizes[0].div_ceil(2))?;
+                }
+                waves => break waves?,
+            }
         };
+        let (runs, steps, model) = (setup.runs, setup.batches.steps, &setup.model);
+        let rule = inner_rule(&setup.inner);
+        let sets = |name, used: bool| {
+            gpu.storage(name, if used { size_of_f32s(runs * model.packed_len()) } else { 0 })
+        };
+        let several = waves.len() > 1;
+        let mean = several && setup.inner.state == StatePolicy::Mean;
+        let sums = [
+            sets("sums over tasks", several)?,
+            sets("sums of second moments", mean && rule.has_second())?,
+            sets("sums of first moments", mean && rule.has_first())?,
+        ];
         let outer_rule = outer_rule(&setup.outer);
         let theta = sets("parameters", true)?;
         let shared = [
@@ -95,13 +108,12 @@ impl Trainer {
             sets("outer first moments", outer_rule != OuterRule::Interpolation)?,
             sets("outer second moments", matches!(outer_rule, OuterRule::Adam { .. }))?,
         ];
-        let metrics = gpu.storage("metrics", size_of_f32s(RING * axis.runs * steps))?;
+        let metrics = gpu.storage("metrics", size_of_f32s(RING * runs * steps))?;
         let mut trainer = Self {
-            runs: RunSteps::new(gpu, axis.runs, RING)?,
+            runs: RunSteps::new(gpu, runs, RING * waves.len())?,
             gpu: gpu.clone(),
-            axis,
-            tasks,
-            inner,
+            waves,
+            sums,
             recording: Recording::default(),
             theta,
             shared,
@@ -114,53 +126,77 @@ impl Trainer {
             encoding: Duration::ZERO,
             setup,
         };
-        trainer.recording = trainer.record_iteration(rule, outer_rule, fomaml)?;
-        let initial: Vec<Vec<f32>> = (0..axis.runs as u64)
+        trainer.recording = trainer.record_iteration(rule, outer_rule)?;
+        let initial: Vec<Vec<f32>> = (0..runs as u64)
             .map(|run| trainer.setup.model.initial(trainer.setup.seed.wrapping_add(run)))
             .collect();
         snapshot::upload(gpu, &trainer.setup.model, &trainer.theta, &initial);
         Ok(trainer)
     }
 
-    fn record_iteration(
-        &self,
-        rule: InnerRule,
-        outer_rule: OuterRule,
-        fomaml: bool,
-    ) -> Result<Recording> {
-        let (gpu, axis) = (&self.gpu, self.axis);
-        let vectors = self.setup.model.packed_len() / 4;
-        let mut out = Recording::default();
-        self.tasks.record_sample(gpu, &mut out, &self.runs)?;
+    fn record_iteration(&self, rule: InnerRule, outer_rule: OuterRule) -> Result<Recording> {
+        let (gpu, steps) = (&self.gpu, self.setup.batches.steps);
+        let (vectors, tasks) = (self.setup.model.packed_len() / 4, self.setup.outer.meta_batch);
+        let fomaml = self.setup.outer.algorithm == Algorithm::Fomaml && steps > 1;
         let policy = self.setup.inner.state;
         let state = (policy != StatePolicy::Slot).then_some([&self.shared[0], &self.shared[1]]);
         let start = Start { theta: &self.theta, state };
-        self.inner.record(gpu, &mut out, &self.runs, &self.tasks, start)?;
-        if policy == StatePolicy::Mean {
-            let own = &self.inner.state;
-            let pairs = [
-                (rule.has_second(), &own.second, &self.shared[0]),
-                (rule.has_first(), &own.first, &self.shared[1]),
+        let [delta, second_sums, first_sums] = &self.sums;
+        let (theta, metrics) = (&self.theta, &self.metrics);
+        let last = self.waves.len() - 1;
+        let mut out = Recording::default();
+        for (index, wave) in self.waves.iter().enumerate() {
+            let runs = &self.runs.behind(index);
+            let (axis, inner) = (wave.axis, wave.inner.as_ref());
+            wave.tasks.record_sample(gpu, &mut out, runs)?;
+            inner.record(gpu, &mut out, runs, &wave.tasks, start)?;
+            let moments = [
+                (rule.has_second(), &inner.state.second, second_sums, &self.shared[0]),
+                (rule.has_first(), &inner.state.first, first_sums, &self.shared[1]),
             ];
-            for (_, own, shared) in pairs.into_iter().filter(|(used, ..)| *used) {
-                mean_state(gpu, &mut out, axis, vectors, own, shared)?;
+            let (begins, ends) = (index == 0, index == last);
+            for (_, state, sums, shared) in
+                moments.into_iter().filter(|(used, ..)| *used && policy == StatePolicy::Mean)
+            {
+                let mean = MeanState { axis, tasks, begins, ends, vectors, state, sums, shared };
+                mean_state(gpu, &mut out, &mean)?;
+            }
+            let (adapted, anchors, losses) = (&inner.theta, &inner.anchors, &inner.losses);
+            if last > 0 {
+                let sum = OuterSum {
+                    axis,
+                    vectors,
+                    steps,
+                    fomaml,
+                    begins,
+                    adapted,
+                    anchors,
+                    theta,
+                    sums: delta,
+                    losses,
+                    metrics,
+                };
+                outer_sum(gpu, &mut out, runs, &sum)?;
+            }
+            if ends {
+                let update = OuterUpdate {
+                    rule: outer_rule,
+                    axis,
+                    vectors,
+                    steps,
+                    fomaml,
+                    summed: last > 0,
+                    adapted: if last > 0 { delta } else { adapted },
+                    anchors,
+                    theta,
+                    first: &self.outer[0],
+                    second: &self.outer[1],
+                    losses,
+                    metrics,
+                };
+                outer_update(gpu, &mut out, runs, &update)?;
             }
         }
-        let update = OuterUpdate {
-            rule: outer_rule,
-            axis,
-            vectors,
-            steps: self.setup.batches.steps,
-            fomaml: fomaml && self.setup.batches.steps > 1,
-            adapted: &self.inner.theta,
-            anchors: &self.inner.anchors,
-            theta: &self.theta,
-            first: &self.outer[0],
-            second: &self.outer[1],
-            losses: &self.inner.losses,
-            metrics: &self.metrics,
-        };
-        outer_update(gpu, &mut out, &self.runs, &update)?;
         Ok(out)
     }
 
@@ -176,7 +212,7 @@ impl Trainer {
 
     /// The plan of the inner loops: `Fused` or `Layered`.
     pub fn plan(&self) -> PlanKind {
-        self.inner.kind()
+        self.waves[0].inner.kind()
     }
 
     /// The kernels of one meta-iteration, in order.
@@ -207,7 +243,7 @@ impl Trainer {
     /// [`Error::DeviceLost`] if the device does not answer.
     pub fn time_kernels(&mut self) -> Result<Option<Vec<(&'static str, f64)>>> {
         let slot = (self.iteration % RING as u64) as usize;
-        let offset = self.runs.write(&self.gpu, slot, &self.run_steps(slot));
+        let offset = self.write_settings(slot);
         let Some(seconds) = self.recording.time_each(&self.gpu, offset)? else { return Ok(None) };
         self.count_iteration();
         Ok(Some(self.recording.kernel_names().zip(seconds).collect()))
@@ -221,7 +257,8 @@ impl Trainer {
     /// [`Error::Shader`] if the device refuses the kernel.
     pub fn empty_inner_loops(&mut self) -> Result<()> {
         let kept = |name: &str| {
-            name.starts_with("sample_") || ["outer_update", "mean_state"].contains(&name)
+            name.starts_with("sample_")
+                || ["outer_update", "outer_sum", "mean_state"].contains(&name)
         };
         let empty = empty(&self.gpu)?;
         self.recording = self.recording.with_replaced(&self.gpu, &empty, |name| !kept(name));
@@ -235,7 +272,12 @@ impl Trainer {
 
     /// Independent runs R.
     pub fn runs(&self) -> usize {
-        self.axis.runs
+        self.setup.runs
+    }
+
+    /// How many waves the tasks of a meta-iteration come in.
+    pub fn waves(&self) -> usize {
+        self.waves.len()
     }
 
     /// Second and first moments `[R, packed]` that a new task starts from, and the Adam steps that
@@ -269,7 +311,7 @@ impl Trainer {
         });
         for _ in 0..iterations {
             let slot = (self.iteration % RING as u64) as usize;
-            let offset = self.runs.write(&self.gpu, slot, &self.run_steps(slot));
+            let offset = self.write_settings(slot);
             self.recording.replay(&mut pass, offset);
             self.count_iteration();
         }
@@ -283,19 +325,29 @@ impl Trainer {
         }
     }
 
-    /// What the kernels need to know about the coming iteration.
-    fn run_steps(&self, slot: usize) -> Vec<RunStep> {
+    /// Tells the kernels of every wave what they need to know about the coming iteration; returns where.
+    fn write_settings(&self, slot: usize) -> u32 {
+        let first = slot * self.waves.len();
+        let offsets = self.waves.iter().enumerate().map(|(index, wave)| {
+            self.runs.write(&self.gpu, first + index, &self.run_steps(slot, wave.first_task))
+        });
+        offsets.min().expect("there is a wave")
+    }
+
+    fn run_steps(&self, slot: usize, first_task: usize) -> Vec<RunStep> {
         let (inner, outer) = (&self.setup.inner, &self.setup.outer);
-        (0..self.axis.runs as u64)
+        let axis = Axis { runs: self.setup.runs, per_run: outer.meta_batch };
+        (0..axis.runs as u64)
             .map(|run| RunStep {
                 iteration: self.iteration as u32,
                 adam_steps: self.adam_steps.min(u64::from(u32::MAX / 2)) as u32,
                 outer_steps: self.iteration as u32 + 1,
                 slot: slot as u32,
+                first_task: first_task as u32,
                 inner_rate: self.inner_rate(self.iteration),
                 outer_rate: outer.schedule.rate(outer.rate, self.iteration, self.setup.iterations),
                 weight_decay: inner.weight_decay,
-                ..RunStep::new(self.setup.seed.wrapping_add(run), Phase::Train, self.axis)
+                ..RunStep::new(self.setup.seed.wrapping_add(run), Phase::Train, axis)
             })
             .collect()
     }
@@ -351,7 +403,7 @@ impl Trainer {
         let count = self.per_submit.min((end - first) as usize).min(RING - slot);
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         self.record(&mut encoder, count)?;
-        let row = size_of_f32s(self.axis.runs * self.setup.batches.steps);
+        let row = size_of_f32s(self.setup.runs * self.setup.batches.steps);
         let (offset, bytes) = (slot as u64 * row, count as u64 * row);
         let readback = Readback::record(&self.gpu, &mut encoder, &self.metrics, offset, bytes)?;
         let submission = self.gpu.queue().submit([encoder.finish()]);
@@ -385,12 +437,14 @@ impl Trainer {
         let outer = outer_rule(&self.setup.outer);
         let (second, first, tasks) = match self.setup.inner.state {
             StatePolicy::Slot => {
-                (&self.inner.state.second, &self.inner.state.first, self.axis.tasks())
+                // There is one wave: `waves::sizes` sees to it.
+                let state = &self.waves[0].inner.state;
+                (&state.second, &state.first, self.setup.runs * self.setup.outer.meta_batch)
             }
-            StatePolicy::Mean => (&self.shared[0], &self.shared[1], self.axis.runs),
+            StatePolicy::Mean => (&self.shared[0], &self.shared[1], self.setup.runs),
             StatePolicy::Reset => (&self.shared[0], &self.shared[1], 0),
         };
-        let runs = self.axis.runs;
+        let runs = self.setup.runs;
         let count = |sets: usize, used: bool| if used { sets } else { 0 };
         let moments = matches!(outer, OuterRule::Adam { .. });
         [
@@ -415,7 +469,7 @@ impl Trainer {
         Ok(Snapshot {
             iteration: self.iteration,
             adam_steps: self.adam_steps,
-            runs: self.axis.runs,
+            runs: self.setup.runs,
             parameters: read(parameters)?,
             inner_second: read(inner_second)?,
             inner_first: read(inner_first)?,

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use reptile::gpu::{AdapterChoice, Gpu, GpuOptions, Recording, list_adapters};
+use reptile::gpu::{AdapterChoice, AdapterEntry, Gpu, GpuOptions, Recording, list_adapters};
 use reptile::kernels::{Axis, InnerStep, InnerSteps, RunStep, RunSteps};
 use reptile::model::{Activation, Extent, LayerSpec, Loss, Model, ModelSpec, Padding};
 use reptile::rng::{Part, Phase, Stream, unit};
@@ -51,6 +51,27 @@ pub fn devices() -> MutexGuard<'static, Vec<Device>> {
         Mutex::new(devices)
     });
     devices.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The adapters that take a device of one's own: all but those of GL.
+pub fn own_adapters() -> Vec<AdapterEntry> {
+    let mut entries = list_adapters(&AdapterChoice::default());
+    entries.retain(|entry| entry.info.backend != reptile::wgpu::Backend::Gl);
+    entries
+}
+
+/// A device of `entry` with storage bindings of at most `binding` bytes, or as large as it has them.
+pub fn with_binding(entry: &AdapterEntry, binding: Option<u64>) -> Gpu {
+    let mut limits = entry.adapter.limits();
+    limits.max_storage_buffer_binding_size =
+        binding.unwrap_or(limits.max_storage_buffer_binding_size);
+    let descriptor = reptile::wgpu::DeviceDescriptor {
+        required_features: entry.adapter.features() & reptile::wgpu::Features::SUBGROUP,
+        required_limits: limits,
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(entry.adapter.request_device(&descriptor)).unwrap();
+    Gpu::from_existing(device, queue, GpuOptions::default())
 }
 
 /// Numbers in ±1 that depend on `seed` alone.

@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use reptile::gpu::Gpu;
+use reptile::bench::{Ceilings, Effort, Workload};
+use reptile::gpu::{Gpu, Recording};
+use reptile::kernels::{Axis, OuterSum, RunSteps, outer_sum};
 use reptile::meta::{
     Algorithm, InnerOptimizer, OuterOptimizer, PlanKind, StatePolicy, Trainer, TrainerSetup,
 };
@@ -43,6 +45,30 @@ pub fn compile_everything(gpu: &Gpu) {
         }
     }
     other_kernels(gpu);
+    sum_of_a_wave(gpu);
+    Ceilings::measure(gpu, Effort::ONCE).unwrap();
+    let setup = Workload::Omniglot.training(gpu, 1).unwrap();
+    Trainer::new(gpu, setup).unwrap().empty_inner_loops().unwrap();
+}
+
+/// What a trainer needs only for more tasks than a device binds at once.
+fn sum_of_a_wave(gpu: &Gpu) {
+    let [reads, sums, metrics] = [(); 3].map(|()| gpu.storage("", 16).unwrap());
+    let sum = OuterSum {
+        axis: Axis { runs: 1, per_run: 1 },
+        vectors: 1,
+        steps: 1,
+        fomaml: false,
+        begins: true,
+        adapted: &reads,
+        anchors: &reads,
+        theta: &reads,
+        sums: &sums,
+        losses: &reads,
+        metrics: &metrics,
+    };
+    let runs = RunSteps::new(gpu, 1, 1).unwrap();
+    outer_sum(gpu, &mut Recording::default(), &runs, &sum).unwrap();
 }
 
 /// Cross-entropy on rows, and episodes over images.
@@ -138,8 +164,11 @@ pub fn texts() -> &'static Texts {
 }
 
 /// Every shader file of the crate.
-pub const FILES: [&str; 21] = [
+pub const FILES: [&str; 26] = [
     "broadcast",
+    "ceiling_copy",
+    "ceiling_multiply_add",
+    "empty",
     "fused_subgroup",
     "fused_workgroup",
     "gather_images",
@@ -151,8 +180,10 @@ pub const FILES: [&str; 21] = [
     "loss_cross_entropy",
     "loss_mse",
     "mean_state",
+    "noise",
     "norm_backward",
     "norm_forward",
+    "outer_sum",
     "outer_update",
     "pool_backward",
     "pool_forward",

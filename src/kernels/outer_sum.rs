@@ -1,0 +1,66 @@
+//! `shaders/outer_sum.wgsl`: what a wave of tasks adds to Δ and to the mean inner losses.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, Source};
+use crate::kernels::{Argument, Axis, BLOCK, RUN_STEP, RunSteps, TASK_SUMS, call};
+
+/// Sizes and buffers of a wave's sums.
+#[derive(Clone, Copy, Debug)]
+pub struct OuterSum<'a> {
+    /// Runs, and tasks of a run in the wave.
+    pub axis: Axis,
+    /// Vectors of a parameter set.
+    pub vectors: usize,
+    /// Inner steps: columns of `losses`.
+    pub steps: usize,
+    /// Δ from `anchors` instead of from θ.
+    pub fomaml: bool,
+    /// The wave that begins the sums.
+    pub begins: bool,
+    /// [T, vectors]: θ after the inner loop.
+    pub adapted: &'a wgpu::Buffer,
+    /// [T, vectors]: θ before the last inner step, for FOMAML.
+    pub anchors: &'a wgpu::Buffer,
+    /// `[R, vectors]`
+    pub theta: &'a wgpu::Buffer,
+    /// [R, vectors]: Σ over the tasks so far.
+    pub sums: &'a wgpu::Buffer,
+    /// `[T, steps]`
+    pub losses: &'a wgpu::Buffer,
+    /// `[slots, R, steps]`
+    pub metrics: &'a wgpu::Buffer,
+}
+
+/// Records the sums.
+///
+/// # Errors
+/// See [`call`].
+pub fn outer_sum(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    runs: &RunSteps,
+    c: &OuterSum<'_>,
+) -> Result<()> {
+    let rounds = c.axis.per_run * (1 + c.steps.div_ceil(BLOCK));
+    gpu.profile().check_rounds("outer_sum", rounds, "outer.meta_batch")?;
+    let source = Source::new("outer_sum", include_str!("../../shaders/outer_sum.wgsl"))
+        .library(RUN_STEP)
+        .library(TASK_SUMS)
+        .constant("BLOCK", BLOCK)
+        .constant("VECTORS", c.vectors)
+        .constant("RUNS", c.axis.runs)
+        .constant("TASKS", c.axis.per_run)
+        .constant("STEPS", c.steps)
+        .constant("FIRST", c.begins)
+        .constant("FOMAML", c.fomaml);
+    let arguments = [
+        Argument::Runs(runs),
+        Argument::In(c.adapted),
+        Argument::In(c.anchors),
+        Argument::In(c.theta),
+        Argument::Out(c.sums),
+        Argument::In(c.losses),
+        Argument::Out(c.metrics),
+    ];
+    call(gpu, recording, &source, &arguments, [c.vectors.div_ceil(BLOCK) + 1, c.axis.runs, 1])
+}

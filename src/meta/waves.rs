@@ -1,0 +1,111 @@
+//! The tasks of a meta-iteration, in as many waves as the device needs: their buffers are used again,
+//! and the sums over tasks go on from wave to wave in the same order.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Memory, size_of_f32s};
+use crate::kernels::Axis;
+use crate::meta::inner::{InnerLoop, choose, plan_layers, plan_sets};
+use crate::meta::setup::{TrainerSetup, inner_rule};
+use crate::meta::source::TaskBuffers;
+use crate::meta::spec::{Algorithm, StatePolicy};
+
+/// Some tasks of every run.
+#[derive(Clone, Debug)]
+pub(super) struct Wave {
+    /// Number of the first of them in its run.
+    pub first_task: usize,
+    pub axis: Axis,
+    pub tasks: Arc<TaskBuffers>,
+    pub inner: Arc<InnerLoop>,
+}
+
+/// Tasks of a run in each wave: as many as the device binds and dispatches at once, at most `most`, in
+/// waves of equal size but for the last.
+///
+/// # Errors
+/// [`Error::Limit`] if it has no room for one task of every run, or for the state of all slots;
+/// [`Error::Config`] if the plan is impossible.
+pub(super) fn sizes(gpu: &Gpu, setup: &TrainerSetup, most: usize) -> Result<Vec<usize>> {
+    let one = Axis { runs: setup.runs, per_run: 1 };
+    let mut memory = Memory::default();
+    plan_tasks(&mut memory, gpu, setup, one)?;
+    memory.check(gpu, "lower runs or the size of a task")?;
+    let profile = gpu.profile();
+    let steps = setup.batches.steps;
+    // Of outer_update and outer_sum.
+    let rounds =
+        profile.loop_rounds.map_or(u64::MAX, |rounds| (rounds / (1 + steps.div_ceil(64))) as u64);
+    let at_once = (profile.largest_binding / memory.largest().max(1))
+        .min(u64::from(profile.largest_grid) / setup.runs.max(1) as u64)
+        .min(rounds)
+        .min(most as u64)
+        .max(1) as usize;
+    let all = setup.outer.meta_batch;
+    let waves = all.div_ceil(at_once).max(1);
+    if waves > 1 && setup.inner.state == StatePolicy::Slot && inner_rule(&setup.inner).has_second()
+    {
+        let set = size_of_f32s(setup.runs * all * setup.model.packed_len());
+        return Err(Error::Limit {
+            what: "the optimiser state of every task slot".into(),
+            needed: set,
+            available: profile.largest_binding,
+            remedy: "lower outer.meta_batch or runs, or set inner.state = \"mean\"".into(),
+        });
+    }
+    let size = all.div_ceil(waves);
+    Ok((0..all).step_by(size.max(1)).map(|first| size.min(all - first)).collect())
+}
+
+/// Adds the buffers of a wave of `axis` to `memory`.
+///
+/// # Errors
+/// As [`sizes`].
+pub(super) fn plan(memory: &mut Memory, gpu: &Gpu, setup: &TrainerSetup, axis: Axis) -> Result<()> {
+    let (kind, segments) = plan_tasks(memory, gpu, setup, axis)?;
+    plan_layers(memory, gpu, &setup.model, axis, &segments, kind)
+}
+
+/// The buffers that grow with the number of tasks.
+fn plan_tasks(
+    memory: &mut Memory,
+    gpu: &Gpu,
+    setup: &TrainerSetup,
+    axis: Axis,
+) -> Result<crate::meta::inner::Plan> {
+    let (model, batches) = (&setup.model, &setup.batches);
+    let rule = inner_rule(&setup.inner);
+    let (rows, fomaml) = (setup.origin.has_rows(), setup.outer.algorithm == Algorithm::Fomaml);
+    let plan = choose(gpu, model, rule, rows, setup.plan, batches, fomaml)?;
+    plan_sets(memory, model, rule, axis, &plan.1);
+    TaskBuffers::plan(memory, model, &setup.origin, axis, batches, &[]);
+    Ok(plan)
+}
+
+/// Allocates waves of `sizes` tasks a run; those of one size share their buffers.
+///
+/// # Errors
+/// As [`InnerLoop::new`].
+pub(super) fn allocate(gpu: &Gpu, setup: &TrainerSetup, sizes: &[usize]) -> Result<Vec<Wave>> {
+    let (model, rule) = (&setup.model, inner_rule(&setup.inner));
+    let fomaml = setup.outer.algorithm == Algorithm::Fomaml;
+    let work = setup.iterations * (setup.outer.meta_batch * setup.batches.steps) as u64;
+    let mut waves: Vec<Wave> = Vec::with_capacity(sizes.len());
+    let mut first_task = 0;
+    for size in sizes {
+        let axis = Axis { runs: setup.runs, per_run: *size };
+        let wave = match waves.iter().find(|wave| wave.axis == axis) {
+            Some(wave) => Wave { first_task, ..wave.clone() },
+            None => {
+                let (origin, batches) = (setup.origin.clone(), setup.batches.clone());
+                let tasks = TaskBuffers::new(gpu, model, origin, axis, batches, false)?;
+                let inner = InnerLoop::new(gpu, model, rule, &tasks, setup.plan, fomaml, work)?;
+                Wave { first_task, axis, tasks: Arc::new(tasks), inner: Arc::new(inner) }
+            }
+        };
+        waves.push(wave);
+        first_task += size;
+    }
+    Ok(waves)
+}
