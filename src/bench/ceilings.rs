@@ -26,12 +26,19 @@ impl Ceilings {
             gpu.storage("copied to", 16 * COPIED as u64)?,
         ];
         ceiling_copy(gpu, &mut copies, COPIED, [&buffers[0], &buffers[1]])?;
-        let fastest = |recording: &Recording| -> Result<f64> {
-            Ok(Timing::of(effort, |iterations| recording.run_times(gpu, iterations))?.minimum)
+        let flops = flops as f64;
+        let bytes = (2 * 16 * COPIED) as f64;
+        let time = |recording: &Recording| {
+            Timing::of(effort, |iterations| recording.run_times(gpu, iterations))
         };
+        let (products, copies) = (time(&products)?, time(&copies)?);
         Ok(Self {
-            flops: flops as f64 / fastest(&products)?,
-            bytes: (2 * 16 * COPIED) as f64 / fastest(&copies)?,
+            flops: flops / products.minimum,
+            bytes: bytes / copies.minimum,
+            by_processor_time: gpu
+                .profile()
+                .software
+                .then(|| [flops / products.cpu, bytes / copies.cpu]),
         })
     }
 }

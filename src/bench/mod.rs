@@ -12,7 +12,7 @@ mod training;
 mod workload;
 
 pub use report::{
-    Ceilings, Device, FirstResult, KernelTime, Measured, Outcome, Report, Row, VERSION,
+    Ceilings, Device, FirstResult, KernelTime, Measured, Outcome, Report, Row, VERSION, schema,
 };
 pub use table::compare;
 pub use timing::{Effort, Timing};

@@ -64,6 +64,9 @@ pub struct Ceilings {
     pub flops: f64,
     /// Bytes a second, read and written, of a kernel that copies a buffer.
     pub bytes: f64,
+    /// Both by a second of processor time, where the device is a CPU: wall time says little on a busy
+    /// machine.
+    pub by_processor_time: Option<[f64; 2]>,
 }
 
 /// One workload at one size.
@@ -136,9 +139,13 @@ impl Measured {
 
     /// Share of the device's ceiling that bounds the row.
     pub fn share(&self, ceilings: &Ceilings) -> Option<f64> {
-        let flops = self.flops_per_second().map(|flops| flops / ceilings.flops);
-        let bytes = self.bytes_moved.map(|bytes| bytes as f64 / self.time.median / ceilings.bytes);
-        flops.or(bytes)
+        let (seconds, [flops, bytes]) = match ceilings.by_processor_time {
+            Some(ceilings) => (self.time.cpu, ceilings),
+            None => (self.time.median, [ceilings.flops, ceilings.bytes]),
+        };
+        let share = |work: u64, ceiling: f64| work as f64 / seconds / ceiling;
+        let flops = self.flops.map(|work| share(work, flops));
+        flops.or(self.bytes_moved.map(|work| share(work, bytes)))
     }
 
     /// What a row is compared by: task-steps, or runs of the kernel, in a second.
@@ -164,4 +171,10 @@ pub struct FirstResult {
     pub cold: f64,
     /// With what the cold start left in the caches of driver and program.
     pub warm: f64,
+}
+
+/// The JSON schema of a report.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Report);
+    serde_json::to_string_pretty(&schema).expect("a schema is JSON") + "\n"
 }

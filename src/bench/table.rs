@@ -51,10 +51,15 @@ impl Report {
         let mut text = format!("{}, {}", self.program, self.device.describe());
         let _ = writeln!(
             text,
-            "{}\n\nCeilings: {} GFLOP/s of multiply-adds, {} GB/s of copies.\n",
+            "{}\n\nCeilings: {} GFLOP/s of multiply-adds, {} GB/s of copies{}.\n",
             if self.quick { ", quick" } else { "" },
             number(self.ceilings.flops / 1e9),
-            number(self.ceilings.bytes / 1e9)
+            number(self.ceilings.bytes / 1e9),
+            self.ceilings.by_processor_time.map_or(String::new(), |[flops, bytes]| format!(
+                "; {} and {} by a second of processor time, as are the shares below",
+                number(flops / 1e9),
+                number(bytes / 1e9)
+            ))
         );
         self.write_training(&mut text);
         self.write_kernels(&mut text);

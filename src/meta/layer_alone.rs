@@ -1,7 +1,7 @@
 //! One layer by itself, on buffers of its own: to be timed.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, size_of_f32s};
+use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
     Axis, Batch, Below, InnerRule, InnerState, InnerStep, InnerSteps, Outputs, RunStep, RunSteps,
     Update, layer_backward, layer_forward, layer_update, norm_backward, norm_forward,
@@ -57,6 +57,11 @@ impl LayerAlone {
         let [input, output] =
             [own.inputs_padded(), own.outputs_padded()].map(|floats| tasks * examples * floats);
         let sets = tasks * model.packed_len();
+        let mut memory = Memory::default();
+        for floats in [sets, input, output] {
+            memory.add("a layer by itself", size_of_f32s(floats));
+        }
+        memory.check(gpu, "lower the number of tasks")?;
         let numbers = |name, count| gpu.storage_with(name, &numbers(count));
         let zeros = |name, used: bool| gpu.storage(name, size_of_f32s(if used { sets } else { 0 }));
         let step = InnerStep { index: 0, order_start: 0, last: 0, first_task: 0 };

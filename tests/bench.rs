@@ -1,0 +1,107 @@
+//! One iteration of every benchmark, and the report: as Markdown, as JSON of the published schema,
+//! through the program.
+
+mod cli_common;
+mod common;
+
+use clap::ValueEnum;
+use cli_common::{refusal, reptile};
+use common::devices;
+use reptile::bench::{Effort, Outcome, Report, Settings, Workload, compare, run, schema};
+
+#[test]
+fn every_workload_runs() {
+    let devices = devices();
+    let gpu = &devices[0].gpu;
+    let settings = Settings {
+        workloads: Workload::value_variants().to_vec(),
+        tasks: vec![2],
+        quick: true,
+        effort: Effort::ONCE,
+    };
+    let mut told = 0;
+    let report = run(gpu, &settings, &mut |_| told += 1, &mut |_, _| Ok(None)).unwrap();
+    assert_eq!(told, 1 + settings.sizes().len());
+    for workload in &settings.workloads {
+        let rows: Vec<_> =
+            report.rows.iter().filter(|row| row.workload == workload.name()).collect();
+        assert!(!rows.is_empty(), "{workload:?}");
+        for row in rows {
+            let Outcome::Measured(one) = &row.outcome else { panic!("{row:?}") };
+            assert!(one.time.median > 0.0 && one.memory > 0, "{row:?}");
+            assert_eq!(one.task_steps.is_some(), workload.is_training());
+            assert!(one.share(&report.ceilings).unwrap() > 0.0);
+            if workload.is_training() {
+                let control = one.control.as_ref().unwrap();
+                assert!(control.cpu < one.time.cpu, "the control does less: {row:?}");
+            }
+            if let Some(kernels) = &one.kernels {
+                assert_eq!(
+                    kernels.iter().map(|kernel| kernel.dispatches).sum::<usize>(),
+                    one.dispatches
+                );
+            }
+        }
+    }
+    let text = report.to_markdown();
+    for part in ["Ceilings", "| sine (32 steps of batch 10) |", "| gemm |", "Variants:"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let json = serde_json::to_string(&report).unwrap();
+    let again: Report = serde_json::from_str(&json).unwrap();
+    assert_eq!(again, report);
+    let same = compare(&report, &again);
+    assert!(same.contains("| 1.00 |") && !same.contains("only"), "{same}");
+    let mut less = report.clone();
+    less.rows.remove(0);
+    assert!(compare(&report, &less).contains("only A has sine of 2 tasks"));
+}
+
+#[test]
+fn what_exceeds_the_device_is_a_skipped_row() {
+    let devices = devices();
+    let settings = Settings {
+        workloads: vec![Workload::Gemm],
+        tasks: vec![100_000],
+        quick: true,
+        effort: Effort::ONCE,
+    };
+    let gpu = &devices[0].gpu;
+    let report = run(gpu, &settings, &mut |_| (), &mut |_, _| Ok(None)).unwrap();
+    let Outcome::Skipped(reason) = &report.rows[0].outcome else { panic!("{report:?}") };
+    assert!(reason.contains("bytes"), "{reason}");
+    assert!(report.to_markdown().contains("gemm of 100000 tasks: "));
+}
+
+#[test]
+fn the_published_schema_is_that_of_the_reports() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/bench.schema.json");
+    let published = std::fs::read_to_string(path).unwrap_or_default();
+    let current = schema();
+    if published != current {
+        let fresh = std::env::temp_dir().join("bench.schema.json");
+        std::fs::write(&fresh, current).unwrap();
+        panic!("{path} is not the schema of this version; that is in {}", fresh.display());
+    }
+}
+
+#[test]
+fn the_program_measures_and_compares() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.json");
+    let out = file.to_str().unwrap();
+    let arguments = ["bench", "--quick", "--workload", "sine", "norm", "--tasks", "2"];
+    let printed = reptile().args(arguments).args(["--out", out]).output().unwrap();
+    assert!(printed.status.success(), "{printed:?}");
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("| sine "));
+    let report: Report = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(report.rows.len(), 3, "a training and two directions of a batch-norm");
+    let compared = reptile().args(["bench", "--compare", out, out]).output().unwrap();
+    assert!(String::from_utf8_lossy(&compared.stdout).contains("B / A"), "{compared:?}");
+    let text = refusal(reptile().args(arguments).args(["--out", out]));
+    assert!(text.contains("a.json: exists already"), "{text}");
+    let other = folder.path().join("b.json");
+    std::fs::write(&other, "{}").unwrap();
+    let text = refusal(reptile().args(["bench", "--compare", out, other.to_str().unwrap()]));
+    assert!(text.contains("b.json is no report"), "{text}");
+}
