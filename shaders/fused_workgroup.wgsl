@@ -12,8 +12,7 @@
 
 // Per layer, from the host: INS and OUTS (vectors), UNITS, OFFSETS (vectors into a parameter set),
 // ACTIVATIONS, H_START (first vector of its outputs in `h`). An invocation takes ROWS rows of one
-// vector column at a time.
-const BLOCK = 64u;
+// vector column at a time; there are BLOCK of them.
 const ROW_GROUPS = (BATCH + ROWS - 1u) / ROWS;
 
 var<workgroup> h: array<vec4<f32>, H_TOTAL>;            // [layer, B, OUTS]

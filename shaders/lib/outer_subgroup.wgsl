@@ -1,10 +1,8 @@
-// G = Aᵀ · B over all output pixels for one tile: a subgroup of LANES owns 4 · LANES rows (LANES
-// vectors) and LANES vector columns. Both factors are loaded as vectors; A's reach all lanes by
+// G = Aᵀ · B over all output pixels for one tile: a subgroup of LANES owns ROW_BLOCK row vectors (at
+// most LANES) and LANES vector columns. Both factors are loaded as vectors; A's reach all lanes by
 // shuffles. lib/cells_*.wgsl says what A is; the kernel gives ROW_VECTORS, COLUMNS (vectors), BATCH,
 // OUT_HEIGHT, OUT_WIDTH (a multiple of X_BLOCK), and the functions begin_store, store and store_bias.
 // Grid: (row tiles, column tiles, batches).
-
-const ROW_BLOCK = min(LANES, ROW_VECTORS);
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {

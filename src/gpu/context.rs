@@ -1,7 +1,7 @@
 //! The device that everything runs on: one of our own, or the caller's.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -33,7 +33,11 @@ pub struct Gpu {
     profile: Profile,
     options: GpuOptions,
     kernels: Arc<Mutex<HashMap<String, Arc<Kernel>>>>,
+    variants: Arc<RwLock<Variants>>,
 }
+
+/// Kernel and shape: the variant that is the fastest on a device.
+pub type Variants = BTreeMap<String, String>;
 
 impl Gpu {
     /// Opens the adapter that `choice` names, with all the limits and optional features that
@@ -66,7 +70,15 @@ impl Gpu {
         if options.baseline {
             profile.subgroup = None;
         }
-        Self { device, queue, info, profile, options, kernels: Arc::default() }
+        Self {
+            device,
+            queue,
+            info,
+            profile,
+            options,
+            kernels: Arc::default(),
+            variants: Arc::default(),
+        }
     }
 
     /// The device.
@@ -110,6 +122,26 @@ impl Gpu {
         tracing::debug!(kernel = source.name(), elapsed = ?start.elapsed(), "compiled");
         kernels.insert(text, kernel.clone());
         Ok(kernel)
+    }
+
+    /// The variant that was found to be the fastest for `key`, which names a kernel and a shape.
+    pub fn variant(&self, key: &str) -> Option<String> {
+        self.variants.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// All variants that were found to be the fastest.
+    pub fn variants(&self) -> Variants {
+        self.variants.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds to them; kernels that are recorded from now on take them.
+    pub fn set_variants(&self, found: impl IntoIterator<Item = (String, String)>) {
+        self.variants.write().unwrap_or_else(PoisonError::into_inner).extend(found);
+    }
+
+    /// Forgets the variant for `key`, so that the profile's default is taken.
+    pub fn forget_variant(&self, key: &str) {
+        self.variants.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
     /// Name and text of every kernel compiled so far, for tools that read WGSL.

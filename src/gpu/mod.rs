@@ -10,10 +10,11 @@ mod recording;
 mod source;
 mod timestamps;
 mod unroll;
+mod variant_cache;
 
 pub use adapters::{AdapterChoice, AdapterEntry, list_adapters, no_adapter};
 pub use buffers::{Memory, size_of_f32s};
-pub use context::{Gpu, GpuOptions};
+pub use context::{Gpu, GpuOptions, Variants};
 pub use kernel::{Binding, Kernel};
 pub use profile::Profile;
 pub use readback::Readback;

@@ -11,6 +11,8 @@ pub struct Profile {
     pub subgroup: Option<u32>,
     /// Bytes of workgroup memory.
     pub workgroup_memory: u32,
+    /// Invocations of a workgroup at most.
+    pub largest_workgroup: u32,
     /// The largest storage binding in bytes.
     pub largest_binding: u64,
     /// The largest number of workgroups along one grid axis.
@@ -29,6 +31,9 @@ impl Profile {
             software: info.device_type == wgpu::DeviceType::Cpu,
             subgroup: (subgroups && (4..=128).contains(&info.subgroup_min_size))
                 .then_some(info.subgroup_min_size),
+            largest_workgroup: limits
+                .max_compute_invocations_per_workgroup
+                .min(limits.max_compute_workgroup_size_x),
             workgroup_memory: limits.max_compute_workgroup_storage_size,
             largest_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             largest_grid: limits.max_compute_workgroups_per_dimension,

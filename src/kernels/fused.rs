@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source};
 use crate::kernels::gather_rows::targets;
 use crate::kernels::{
-    ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, RunSteps, activation_kind,
-    broadcast, call, fused_loss, vectors,
+    ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, RunSteps, Tile, Tiles,
+    activation_kind, broadcast, call, fused_loss, vectors,
 };
 use crate::model::{Activation, Layer, Model};
 use crate::tasks::{Batches, Segment};
@@ -24,14 +24,20 @@ const RESIDENT_WORK: u64 = 1 << 19;
 const LARGEST_TEXT: usize = 2200;
 /// Predictions or logits that an invocation may keep in registers.
 const LARGEST_OUTPUTS: usize = 32;
+/// Floating-point operations of a step up to which the workgroup variant pays beside subgroup kernels.
+const LARGEST_SLOW_STEP: u64 = 1 << 20;
+/// Invocations of the workgroup variant, unless others were measured to be faster.
+const INVOCATIONS: usize = 64;
 /// Rows that an invocation of the workgroup variant takes at a time.
 const ROWS: usize = 3;
 
 /// Which of the two kernels runs a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Variant {
+    /// With so many lanes.
     Subgroup(usize),
-    Workgroup,
+    /// With so many invocations.
+    Workgroup(usize),
 }
 
 /// Sizes and buffers of a fused inner loop (or of a segment of it).
@@ -58,7 +64,8 @@ pub struct FusedLoop<'a> {
     pub losses: &'a wgpu::Buffer,
 }
 
-fn variant(profile: &Profile, model: &Model, rule: InnerRule, batch: usize) -> Option<Variant> {
+fn variant(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> Option<Variant> {
+    let profile = gpu.profile();
     if !model.is_dense() || model.outputs() > LARGEST_OUTPUTS {
         return None;
     }
@@ -75,10 +82,36 @@ fn variant(profile: &Profile, model: &Model, rule: InnerRule, batch: usize) -> O
             return Some(Variant::Subgroup(lanes));
         }
     }
+    if !fits_workgroup(profile, model, batch) {
+        return None;
+    }
+    match fused_candidates(profile, model, batch).choose(gpu) {
+        Tile::Invocations(count) => Some(Variant::Workgroup(count)),
+        _ => Some(Variant::Workgroup(INVOCATIONS)),
+    }
+}
+
+/// Whether the activations of one minibatch fit into workgroup memory.
+fn fits_workgroup(profile: &Profile, model: &Model, batch: usize) -> bool {
     let outs: usize = model.layers().iter().map(|layer| vectors(layer.outputs())).sum();
     let copies = if uses_gelu(model) { 2 } else { 1 };
     let bytes = 16 * batch * (copies * outs + 2 * widest(model)) + 8 * batch;
-    (bytes <= profile.workgroup_memory as usize).then_some(Variant::Workgroup)
+    bytes <= profile.workgroup_memory as usize
+}
+
+/// The sizes of workgroups that may run `model` on minibatches of `batch`, where a workgroup owns a
+/// task.
+pub fn fused_candidates(profile: &Profile, model: &Model, batch: usize) -> Tiles {
+    let mut candidates = vec![Tile::Invocations(INVOCATIONS)];
+    if !profile.software {
+        candidates.extend([32, 128, 256].map(Tile::Invocations));
+    }
+    candidates.retain(|tile| tile.fits(profile));
+    let layers: Vec<String> = std::iter::once(model.inputs())
+        .chain(model.layers().iter().map(Layer::outputs))
+        .map(|units| units.to_string())
+        .collect();
+    Tiles { key: format!("fused_workgroup, {}, {batch} examples", layers.join("-")), candidates }
 }
 
 fn slots(layer: &Layer, lanes: usize) -> usize {
@@ -96,7 +129,7 @@ fn uses_gelu(model: &Model) -> bool {
 /// if the network does not fit.
 pub fn fused_steps(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> usize {
     let profile = gpu.profile();
-    let Some(variant) = variant(profile, model, rule, batch) else { return 0 };
+    let Some(variant) = variant(gpu, model, rule, batch) else { return 0 };
     let Some(most) = profile.loop_rounds else { return usize::MAX };
     if gpu.options().rolled {
         // Every loop counts then; this is for tests of the text.
@@ -104,6 +137,18 @@ pub fn fused_steps(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> u
     }
     let (before, step) = rounds(model, batch, variant);
     most.saturating_sub(before) / step
+}
+
+/// Whether the fused kernel that would run `model` is the faster plan, as far as is known without a
+/// measurement: on devices for which the layered plan has subgroup kernels and the fused one has not, it
+/// is for small steps, which the dispatches of the layered plan would dominate.
+pub fn fused_pays(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> bool {
+    match variant(gpu, model, rule, batch) {
+        Some(Variant::Workgroup(_)) if gpu.profile().broadcast_lanes().is_some() => {
+            model.flops_per_step(batch) <= LARGEST_SLOW_STEP
+        }
+        variant => variant.is_some(),
+    }
 }
 
 /// Rounds of the loops of one invocation before the first step and in each step.
@@ -114,9 +159,9 @@ fn rounds(model: &Model, batch: usize, variant: Variant) -> (usize, usize) {
             let step = 2 * model.inputs() + 2 * lanes * layers.len() + 1;
             (model.packed_len() / 4 / lanes + 1, step)
         }
-        Variant::Workgroup => {
+        Variant::Workgroup(lanes) => {
             let groups = batch.div_ceil(ROWS.min(batch));
-            let per_lane = |items: usize| items.div_ceil(64);
+            let per_lane = |items: usize| items.div_ceil(lanes);
             let layer = |layer: &Layer| {
                 let [ins, outs] = [vectors(layer.inputs()), vectors(layer.outputs())];
                 per_lane(outs * groups) * (ins + 1)
@@ -142,9 +187,9 @@ pub fn fused(
     runs: &RunSteps,
     c: &FusedLoop<'_>,
 ) -> Result<()> {
-    match variant(gpu.profile(), c.model, c.rule, c.segment.batch) {
+    match variant(gpu, c.model, c.rule, c.segment.batch) {
         Some(Variant::Subgroup(lanes)) => subgroup(gpu, recording, runs, c, lanes),
-        Some(Variant::Workgroup) => workgroup(gpu, recording, runs, c),
+        Some(Variant::Workgroup(count)) => workgroup(gpu, recording, runs, c, count),
         None => panic!("the caller checks that the network fits"),
     }
 }
@@ -257,6 +302,7 @@ fn workgroup(
     recording: &mut Recording,
     runs: &RunSteps,
     c: &FusedLoop<'_>,
+    invocations: usize,
 ) -> Result<()> {
     let stride = c.model.packed_len() / 4;
     broadcast(gpu, recording, c.axis, stride, c.sharers, true, runs, c.start, c.theta)?;
@@ -266,7 +312,9 @@ fn workgroup(
     let text = include_str!("../../shaders/fused_workgroup.wgsl");
     let source = c
         .rule
-        .library(source("fused_workgroup", text, c).variant("workgroup".into()))
+        .library(source("fused_workgroup", text, c))
+        .variant(Tile::Invocations(invocations).to_string())
+        .constant("BLOCK", invocations)
         .constant("LAYERS", layers.len())
         .constant("UNITS", per_layer(layers, |layer| layer.outputs()))
         .constant("INS", per_layer(layers, |layer| vectors(layer.inputs())))

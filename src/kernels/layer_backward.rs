@@ -2,9 +2,11 @@
 //! layers and convolutions.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Profile, Recording, Source};
 use crate::kernels::product::{self, Product};
-use crate::kernels::{ACTIVATION, Argument, Batch, Below, INNER_STEP, activation_kind, call};
+use crate::kernels::{
+    ACTIVATION, Argument, Batch, Below, INNER_STEP, Tiles, activation_kind, call,
+};
 use crate::model::Layer;
 
 /// Records dx = (dz · Wᵀ) ⊙ activation'(below): `dz` `[G, B, …output]`, `theta` `[T, packed]`, `below`
@@ -39,4 +41,9 @@ pub fn layer_backward(
         Argument::Out(dx),
     ];
     call(gpu, recording, &source, &arguments, [rows, columns, batch.count])
+}
+
+/// The tiles that may run it on batches of `examples`.
+pub fn backward_tiles(profile: &Profile, layer: &Layer, examples: usize) -> Tiles {
+    Product::backward(layer, examples).candidates(profile, "layer_backward")
 }

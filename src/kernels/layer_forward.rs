@@ -2,9 +2,11 @@
 //! convolutions.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Profile, Recording, Source};
 use crate::kernels::product::{self, Product};
-use crate::kernels::{ACTIVATION, Argument, Batch, INNER_STEP, Outputs, activation_kind, call};
+use crate::kernels::{
+    ACTIVATION, Argument, Batch, INNER_STEP, Outputs, Tiles, activation_kind, call,
+};
 use crate::model::Layer;
 
 /// Records one layer with weights: `x` `[G, B, …input]`, `theta` `[T, packed]`, `out` `[G, B, …output]`.
@@ -37,4 +39,9 @@ pub fn layer_forward(
         Argument::Out(out.z),
     ];
     call(gpu, recording, &source, &arguments, [rows, columns, batch.count])
+}
+
+/// The tiles that may run it on batches of `examples`.
+pub fn forward_tiles(profile: &Profile, layer: &Layer, examples: usize) -> Tiles {
+    Product::forward(layer, examples).candidates(profile, "layer_forward")
 }

@@ -2,9 +2,9 @@
 //! it; dense layers and convolutions.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
-use crate::kernels::product::{self, outer_tiles};
-use crate::kernels::{Argument, Batch, INNER_STEP, Update, call};
+use crate::gpu::{Gpu, Profile, Recording, Source};
+use crate::kernels::product::{self, outer_candidates, outer_tiles};
+use crate::kernels::{Argument, Batch, INNER_STEP, Tiles, Update, call};
 use crate::model::Layer;
 
 /// Records the step on one layer: `x` `[G, B, …input]`, `dz` `[G, B, …output]`.
@@ -35,4 +35,9 @@ pub fn layer_update(
         first,
     ];
     call(gpu, recording, &source, &arguments, [rows, columns, batch.count])
+}
+
+/// The tiles that may run it on batches of `examples`.
+pub fn update_tiles(profile: &Profile, layer: &Layer, examples: usize) -> Tiles {
+    outer_candidates(profile, layer, examples)
 }

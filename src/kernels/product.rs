@@ -3,8 +3,9 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Source};
+use crate::kernels::tile::{Tile, Tiles};
 use crate::kernels::{Batch, vectors};
-use crate::model::{Layer, Op, Weights, Window};
+use crate::model::{Layer, Op, Shape, Weights, Window};
 
 const PRODUCT_SUBGROUP: &str = include_str!("../../shaders/lib/product_subgroup.wgsl");
 const PRODUCT_WORKGROUP: &str = include_str!("../../shaders/lib/product_workgroup.wgsl");
@@ -23,7 +24,7 @@ const CELLS_NARROW: &str = include_str!("../../shaders/lib/cells_narrow.wgsl");
 const WINDOW_ORIGIN: &str = include_str!("../../shaders/lib/window_origin.wgsl");
 
 /// A product C = A · B of every batch; see `shaders/lib/product_*.wgsl`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Product {
     /// The library of A's rows.
     library: &'static str,
@@ -36,6 +37,8 @@ pub(super) struct Product {
     taps: usize,
     /// Kinds of rows that see different taps.
     phases: usize,
+    /// The layer and the number of examples, in words.
+    shape: String,
 }
 
 impl Product {
@@ -53,7 +56,7 @@ impl Product {
         };
         let (rows, columns) = (examples * layer.output.pixels(), weights.columns() / 4);
         let taps = if layer.op == Op::Dense { 1 } else { weights.taps };
-        Self { library, rows, columns, depth, taps, phases: 1 }
+        Self { library, rows, columns, depth, taps, phases: 1, shape: shape(layer, examples) }
     }
 
     /// From the gradient by a layer's outputs to the one by its inputs.
@@ -68,6 +71,7 @@ impl Product {
                 depth,
                 taps: 1,
                 phases: 1,
+                shape: shape(layer, examples),
             };
         };
         let [sy, sx] = window.stride;
@@ -75,10 +79,38 @@ impl Product {
         let columns = vectors(layer.input.channels);
         let rows = examples * pixels;
         let (taps, phases) = (window.taps(), sy * sx);
-        Self { library: ROWS_TRANSPOSED, rows, columns, depth, taps, phases }
+        let shape = shape(layer, examples);
+        Self { library: ROWS_TRANSPOSED, rows, columns, depth, taps, phases, shape }
     }
 
-    /// Adds the libraries and sizes of the device's variant, and says the grid's row tiles and its
+    /// The tiles that may run it in the kernel `kernel`.
+    pub fn candidates(&self, profile: &Profile, kernel: &str) -> Tiles {
+        let fitting = self.rows.div_ceil(8).min(4).next_power_of_two();
+        let workgroup = |rows| Tile::Workgroup { rows };
+        let candidates = match (profile.broadcast_lanes(), profile.subgroup) {
+            (Some(lanes), _) => {
+                let lanes = lanes as usize;
+                vec![32, 48, 40, 24]
+                    .into_iter()
+                    .map(|rows| Tile::Subgroup { lanes, rows })
+                    .collect()
+            }
+            (None, subgroup) => {
+                let mut all = vec![workgroup(fitting)];
+                all.extend([1, 2, 4, 8].into_iter().filter(|rows| *rows != fitting).map(workgroup));
+                // Wider subgroups would leave most of their columns empty.
+                let lanes = subgroup.filter(|lanes| *lanes as usize <= self.columns.max(16));
+                let rows = [16, 32];
+                all.extend(lanes.into_iter().flat_map(|lanes| {
+                    rows.map(|rows| Tile::Subgroup { lanes: lanes as usize, rows })
+                }));
+                all
+            }
+        };
+        Tiles { key: format!("{kernel}, {}", self.shape), candidates }
+    }
+
+    /// Adds the libraries and sizes of the device's tile, and says the grid's row tiles and its
     /// phases · column tiles.
     ///
     /// # Errors
@@ -86,39 +118,65 @@ impl Product {
     pub fn tiles(&self, gpu: &Gpu, source: Source) -> Result<(Source, [usize; 2])> {
         let rounds = self.taps * (self.depth + 1);
         gpu.profile().check_rounds(source.name(), rounds, "model.layers")?;
-        let lanes = gpu.profile().broadcast_lanes().map(|lanes| lanes as usize);
-        let column_tiles = self.columns.div_ceil(lanes.unwrap_or(8));
+        let tile = self.candidates(gpu.profile(), source.name()).choose(gpu);
+        let columns_at_once = match tile {
+            Tile::Subgroup { lanes, .. } => lanes,
+            _ => 8,
+        };
+        let column_tiles = self.columns.div_ceil(columns_at_once);
         let windows = [ROWS_WINDOW, ROWS_NARROW].contains(&self.library);
         let source = if windows { source.library(WINDOW_ORIGIN) } else { source };
         let source = source
             .library(self.library)
+            .variant(tile.to_string())
             .constant("ROW_LIMIT", self.rows)
             .constant("COLUMNS", self.columns)
             .constant("DEPTH", self.depth)
             .constant("COLUMN_TILES", column_tiles);
-        let (source, row_tiles) = match lanes {
-            Some(lanes) => {
+        let (source, row_tiles) = match tile {
+            Tile::Subgroup { lanes, rows } => {
                 // Rows are cut evenly, so that no tile is mostly padding.
-                let tiles = self.rows.div_ceil(32);
+                let tiles = self.rows.div_ceil(rows);
                 let rows = self.rows.div_ceil(tiles);
-                let source = source
-                    .variant(format!("subgroup{lanes}, {rows} rows"))
-                    .constant("LANES", lanes)
-                    .constant("ROWS", rows)
-                    .library(PRODUCT_SUBGROUP);
-                (source, tiles)
+                let source = source.constant("LANES", lanes).constant("ROWS", rows);
+                (source.library(PRODUCT_SUBGROUP), tiles)
             }
-            None => {
-                let rows = self.rows.div_ceil(8).min(4).next_power_of_two();
-                let source = source
-                    .variant(format!("workgroup, {rows} rows"))
-                    .constant("ROWS", rows)
-                    .library(PRODUCT_WORKGROUP);
+            Tile::Workgroup { rows } | Tile::Invocations(rows) => {
+                let source = source.constant("ROWS", rows).library(PRODUCT_WORKGROUP);
                 (source, self.rows.div_ceil(8 * rows))
             }
         };
         Ok((source, [row_tiles, self.phases * column_tiles]))
     }
+}
+
+/// A layer and a number of examples, in words.
+fn shape(layer: &Layer, examples: usize) -> String {
+    let image = |shape: Shape| format!("{}x{}x{}", shape.channels, shape.height, shape.width);
+    let operation = match layer.op {
+        Op::Conv(window) => {
+            let pair = |[y, x]: [usize; 2]| format!("{y}x{x}");
+            let [kernel, stride, before] = [window.kernel, window.stride, window.before].map(pair);
+            format!("conv {kernel}/{stride}-{before}")
+        }
+        _ => "dense".to_string(),
+    };
+    format!("{operation} {} to {}, {examples} examples", image(layer.input), image(layer.output))
+}
+
+/// The tiles that may run the weights' gradient of `layer` on batches of `examples`.
+pub(super) fn outer_candidates(profile: &Profile, layer: &Layer, examples: usize) -> Tiles {
+    let rows = weights(layer).rows() / 4;
+    let workgroup = |rows| Tile::Workgroup { rows };
+    let candidates = match profile.broadcast_lanes() {
+        Some(lanes) => {
+            let lanes = lanes as usize;
+            vec![Tile::Subgroup { lanes, rows: lanes.min(rows) }]
+        }
+        None if rows > 8 => vec![workgroup(1), workgroup(2), workgroup(4)],
+        None => vec![workgroup(1)],
+    };
+    Tiles { key: format!("layer_update, {}", shape(layer, examples)), candidates }
 }
 
 /// Adds the libraries and sizes of the weights' gradient G = Aᵀ · B on batches of `examples`, and says
@@ -139,27 +197,31 @@ pub(super) fn outer_tiles(
         Op::Conv(_) => CELLS_WINDOW,
         _ => CELLS_DENSE,
     };
-    let source = source.library(library).constant("ROW_VECTORS", rows).constant("COLUMNS", columns);
     let profile = gpu.profile();
+    let tile = outer_candidates(profile, layer, examples).choose(gpu);
+    let source = source
+        .library(library)
+        .variant(tile.to_string())
+        .constant("ROW_VECTORS", rows)
+        .constant("COLUMNS", columns);
     let lines = examples * layer.output.height;
-    match profile.broadcast_lanes() {
-        Some(lanes) => {
-            let lanes = lanes as usize;
-            let rounds = |block: usize| lines * (layer.output.width / block + 1) + examples;
-            let block = pixels_at_once(profile, layer.output.width, rounds);
-            profile.check_rounds(source.name(), rounds(block), "inner.batch")?;
+    match tile {
+        Tile::Subgroup { lanes, rows: block } => {
+            let rounds = |at_once: usize| lines * (layer.output.width / at_once + 1) + examples;
+            let pixels = pixels_at_once(profile, layer.output.width, rounds);
+            profile.check_rounds(source.name(), rounds(pixels), "inner.batch")?;
             let source = source
-                .variant(format!("subgroup{lanes}"))
                 .constant("LANES", lanes)
-                .constant("X_BLOCK", block)
+                .constant("ROW_BLOCK", block)
+                .constant("X_BLOCK", pixels)
                 .library(OUTER_SUBGROUP);
-            Ok((source, [rows.div_ceil(lanes.min(rows)), columns.div_ceil(lanes)]))
+            Ok((source, [rows.div_ceil(block), columns.div_ceil(lanes)]))
         }
-        None => {
+        Tile::Workgroup { rows: block } | Tile::Invocations(block) => {
             let rounds = (lines * layer.output.width).div_ceil(8);
             profile.check_rounds(source.name(), rounds, "inner.batch")?;
-            let source = source.variant("workgroup".into()).library(OUTER_WORKGROUP);
-            Ok((source, [rows.div_ceil(8), columns.div_ceil(8)]))
+            let source = source.constant("ROWS", block).library(OUTER_WORKGROUP);
+            Ok((source, [rows.div_ceil(8 * block), columns.div_ceil(8)]))
         }
     }
 }

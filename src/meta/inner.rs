@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
     Axis, Batch, FusedLoop, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, RunSteps,
-    Update, broadcast, fused, fused_steps, head, head_fits, loss,
+    Update, broadcast, fused, fused_pays, fused_steps, head, head_fits, loss,
 };
 use crate::meta::layers::{Keep, Layers};
 use crate::meta::source::{TaskBuffers, target_floats};
@@ -297,8 +297,11 @@ pub(super) fn choose(
     } else {
         None
     };
+    let pays = || segments.iter().all(|segment| fused_pays(gpu, model, rule, segment.batch));
     match (wanted, steps.unwrap_or(0)) {
-        (PlanKind::Auto | PlanKind::Fused, steps) if steps > 0 => {
+        (PlanKind::Auto | PlanKind::Fused, steps)
+            if steps > 0 && (wanted == PlanKind::Fused || pays()) =>
+        {
             Ok((PlanKind::Fused, batches.segments(split_last, steps)))
         }
         (PlanKind::Auto | PlanKind::Layered, _) => Ok((PlanKind::Layered, segments)),

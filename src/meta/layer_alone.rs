@@ -1,4 +1,4 @@
-//! One layer by itself, on buffers of its own: to be timed.
+//! One layer by itself, on buffers of its own: to be timed, and compared with float64.
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
@@ -6,8 +6,12 @@ use crate::kernels::{
     Axis, Batch, Below, InnerRule, InnerState, InnerStep, InnerSteps, Outputs, RunStep, RunSteps,
     Update, layer_backward, layer_forward, layer_update, norm_backward, norm_forward,
 };
-use crate::model::{Activation, Layer, Model, Op, padded};
+use crate::model::{Activation, Layer, Model, Op, Shape, padded};
+use crate::reference::layer as twin;
 use crate::rng::Phase;
+
+/// The inner rate of its steps.
+const RATE: f32 = 1e-3;
 
 /// A way through a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +25,8 @@ pub enum Direction {
     Update,
 }
 
-/// Buffers of one layer with parameters on batches of examples, filled with numbers.
+/// Buffers of one layer with parameters on batches of examples, filled with numbers: every task has
+/// the same ones.
 #[derive(Debug)]
 pub struct LayerAlone {
     model: Model,
@@ -62,30 +67,56 @@ impl LayerAlone {
             memory.add("a layer by itself", size_of_f32s(floats));
         }
         memory.check(gpu, "lower the number of tasks")?;
-        let numbers = |name, count| gpu.storage_with(name, &numbers(count));
-        let zeros = |name, used: bool| gpu.storage(name, size_of_f32s(if used { sets } else { 0 }));
+        let room = |name, floats: usize| gpu.storage(name, size_of_f32s(floats));
         let step = InnerStep { index: 0, order_start: 0, last: 0, first_task: 0 };
         let runs = RunSteps::new(gpu, 1, 1)?;
-        // The weights stay as they are: a timing is repeated on the same numbers.
         let axis = Axis { runs: 1, per_run: tasks };
-        runs.write(gpu, 0, &[RunStep { inner_rate: 0.0, ..RunStep::new(0, Phase::Train, axis) }]);
-        Ok(Self {
+        runs.write(gpu, 0, &[RunStep { inner_rate: RATE, ..RunStep::new(0, Phase::Train, axis) }]);
+        let alone = Self {
             layer,
             tasks,
             examples,
             rule,
             inner: InnerSteps::new(gpu, &[step])?,
             runs,
-            theta: numbers("parameters", sets)?,
+            theta: room("parameters", sets)?,
             state: InnerState {
-                second: zeros("second moments", rule.has_second())?,
-                first: zeros("first moments", rule.has_first())?,
+                second: room("second moments", if rule.has_second() { sets } else { 0 })?,
+                first: room("first moments", if rule.has_first() { sets } else { 0 })?,
             },
-            inputs: [numbers("inputs", input)?, numbers("gradients by inputs", input)?],
-            outputs: [numbers("outputs", output)?, numbers("gradients by outputs", output)?],
-            statistics: numbers("statistics", tasks * 2 * padded(own.output.channels))?,
+            inputs: [room("inputs", input)?, room("gradients by inputs", input)?],
+            outputs: [room("outputs", output)?, room("gradients by outputs", output)?],
+            statistics: room("statistics", tasks * 2 * padded(own.output.channels))?,
             model: model.clone(),
-        })
+        };
+        alone.fill(gpu);
+        Ok(alone)
+    }
+
+    /// Writes parameters, inputs and gradients anew.
+    pub fn fill(&self, gpu: &Gpu) {
+        let write = |buffer: &wgpu::Buffer, values: &[f32]| {
+            gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&values.repeat(self.tasks)));
+        };
+        let (input, output) = (self.layer().input, self.layer().output);
+        write(&self.theta, &self.model.pack(&self.parameters()));
+        write(&self.inputs[0], &packed(input, &self.x()));
+        write(&self.outputs[1], &packed(output, &self.dz()));
+    }
+
+    /// Canonical.
+    fn parameters(&self) -> Vec<f32> {
+        numbers(1, self.model.parameter_count())
+    }
+
+    /// `[B, C, H, W]`
+    fn x(&self) -> Vec<f32> {
+        numbers(2, self.examples * self.layer().inputs())
+    }
+
+    /// `[B, C, H, W]`
+    fn dz(&self) -> Vec<f32> {
+        numbers(3, self.examples * self.layer().outputs())
     }
 
     /// The layer.
@@ -117,7 +148,7 @@ impl LayerAlone {
         let update = Update { rule, axis, runs: &self.runs, theta, state };
         let ([x, dx], [h, dz]) = (&self.inputs, &self.outputs);
         let made = Outputs { h, z: &self.statistics, keep_z: false };
-        let below = Below { activation: Activation::Relu, h: x, z: &self.statistics };
+        let below = Below { activation: Activation::Linear, h: x, z: &self.statistics };
         let norm = matches!(layer.op, Op::Norm { .. });
         match direction {
             Direction::Forward if norm => {
@@ -132,10 +163,58 @@ impl LayerAlone {
             Direction::Update => layer_update(gpu, out, layer, batch, &update, x, dz),
         }
     }
+
+    /// What the first task's result is: outputs or gradients `[B, C, H, W]`, or all parameters,
+    /// canonical.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device does not answer.
+    pub fn result(&self, gpu: &Gpu, direction: Direction) -> Result<Vec<f32>> {
+        let layer = self.layer();
+        let (buffer, shape) = match direction {
+            Direction::Forward => (&self.outputs[0], layer.output),
+            Direction::Backward => (&self.inputs[1], layer.input),
+            Direction::Update => {
+                let packed: Vec<f32> = gpu.read(&self.theta, 0, self.model.packed_len())?;
+                return Ok(self.model.unpack(&packed));
+            }
+        };
+        let values: Vec<f32> = gpu.read(buffer, 0, self.examples * shape.packed())?;
+        Ok(values.chunks_exact(shape.packed()).flat_map(|one| shape.unpack(one)).collect())
+    }
+
+    /// The same in float64, where the inner rule is SGD and the layer has weights.
+    pub fn in_float64(&self, direction: Direction) -> Vec<f64> {
+        let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<f64>>();
+        let (layer, parameters) = (self.layer(), wide(self.parameters()));
+        let (x, dz) = (wide(self.x()), wide(self.dz()));
+        match direction {
+            Direction::Forward => twin::layer_forward(layer, &parameters, &x).y,
+            Direction::Backward => twin::layer_backward(layer, &parameters, &x, &dz),
+            Direction::Update => {
+                let gradient = twin::layer_gradient(layer, &x, &dz);
+                let mut stepped = parameters;
+                for (value, slope) in stepped[layer.canonical_offset..].iter_mut().zip(gradient) {
+                    *value -= f64::from(RATE) * slope;
+                }
+                stepped
+            }
+        }
+    }
+}
+
+/// Examples `[…, C, H, W]` as kernels hold them.
+fn packed(shape: Shape, values: &[f32]) -> Vec<f32> {
+    let mut out = Vec::new();
+    values.chunks_exact(shape.elements()).for_each(|example| shape.pack(example, &mut out));
+    out
 }
 
 /// Numbers in -0.5..0.5 without a pattern that a device could profit from.
-fn numbers(count: usize) -> Vec<f32> {
-    let number = |i: usize| ((i as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 24) as f32;
+fn numbers(seed: u32, count: usize) -> Vec<f32> {
+    let number = |i: usize| {
+        let word = (i as u32 ^ seed << 24).wrapping_mul(2_654_435_761);
+        ((word ^ word >> 15).wrapping_mul(0x2C1B_3C6D) >> 8) as f32 / (1 << 24) as f32
+    };
     (0..count).map(|i| number(i) - 0.5).collect()
 }

@@ -13,6 +13,7 @@ mod snapshot;
 mod source;
 mod spec;
 mod trainer;
+mod tuning;
 mod waves;
 
 pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint};
@@ -29,3 +30,4 @@ pub use spec::{
     StatePolicy, StopSpec,
 };
 pub use trainer::{IterationLosses, Trainer};
+pub use tuning::{Trial, Tuning, tune};

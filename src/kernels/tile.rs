@@ -1,0 +1,95 @@
+//! How a kernel's work is cut for a device: variants that change its speed, and never its bytes, since
+//! every sum has the same order in all of them.
+
+use std::fmt::{self, Display, Formatter};
+use std::str::FromStr;
+
+use crate::gpu::{Gpu, Profile};
+
+/// Who owns a tile, and how many rows it has (of a product), row vectors (of a weights' gradient) or
+/// none (of a task's whole inner loop).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tile {
+    /// A subgroup of `lanes`: values go around by broadcasts.
+    Subgroup { lanes: usize, rows: usize },
+    /// A workgroup of 64 invocations, each with `rows` rows: values go around in workgroup memory.
+    Workgroup { rows: usize },
+    /// A workgroup of so many invocations.
+    Invocations(usize),
+}
+
+impl Tile {
+    /// Whether the device can run it.
+    pub fn fits(self, profile: &Profile) -> bool {
+        match self {
+            Self::Subgroup { lanes, .. } => profile.subgroup == Some(lanes as u32),
+            Self::Workgroup { .. } => true,
+            Self::Invocations(count) => count <= profile.largest_workgroup as usize,
+        }
+    }
+}
+
+impl Display for Tile {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subgroup { lanes, rows } => write!(f, "subgroup{lanes}x{rows}"),
+            Self::Workgroup { rows } => write!(f, "workgroup64x{rows}"),
+            Self::Invocations(count) => write!(f, "workgroup{count}"),
+        }
+    }
+}
+
+impl FromStr for Tile {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let number = |text: &str| text.parse().ok().filter(|number| *number > 0).ok_or(());
+        let (kind, numbers) = text.split_at(text.find(|c: char| c.is_ascii_digit()).ok_or(())?);
+        match (kind, numbers.split_once('x')) {
+            ("subgroup", Some((lanes, rows))) => {
+                Ok(Self::Subgroup { lanes: number(lanes)?, rows: number(rows)? })
+            }
+            ("workgroup", Some(("64", rows))) => Ok(Self::Workgroup { rows: number(rows)? }),
+            ("workgroup", None) => Ok(Self::Invocations(number(numbers)?)),
+            _ => Err(()),
+        }
+    }
+}
+
+/// The tiles that may run a kernel on one shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tiles {
+    /// Kernel and shape: what the device's table of variants knows the choice by.
+    pub key: String,
+    /// Without a measurement, the first is taken.
+    pub candidates: Vec<Tile>,
+}
+
+impl Tiles {
+    /// The one that was found to be the fastest here, or the profile's default.
+    pub fn choose(&self, gpu: &Gpu) -> Tile {
+        let tuned = gpu.variant(&self.key).and_then(|name| name.parse().ok());
+        tuned.filter(|tile: &Tile| tile.fits(gpu.profile())).unwrap_or(self.candidates[0])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for tile in [
+            Tile::Subgroup { lanes: 8, rows: 32 },
+            Tile::Workgroup { rows: 4 },
+            Tile::Invocations(128),
+        ] {
+            assert_eq!(tile.to_string().parse(), Ok(tile));
+        }
+        for wrong in
+            ["", "subgroup", "subgroup8", "workgroup64x", "workgroup32x2", "group8x2", "workgroup0"]
+        {
+            assert_eq!(wrong.parse::<Tile>(), Err(()), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Which variants of the kernels are the fastest on a device: candidates timed on a job's own shapes.
+//! The choice never changes a result, since all candidates give the same bytes, and one that does not
+//! is dropped.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording};
+use crate::kernels::{
+    InnerRule, Tiles, backward_tiles, forward_tiles, fused_candidates, head_fits, update_tiles,
+};
+use crate::meta::inner::choose;
+use crate::meta::layer_alone::{Direction, LayerAlone};
+use crate::meta::setup::{TrainerSetup, inner_rule};
+use crate::meta::spec::{Algorithm, PlanKind};
+use crate::meta::trainer::Trainer;
+
+/// Distance from float64 that a candidate may have, as a share of the largest number.
+const TOLERANCE: f64 = 1e-3;
+/// Share of the default's time that a candidate must stay below to take its place.
+const CLEARLY: f64 = 0.97;
+/// Tasks that candidates are timed on at most.
+const MOST_TASKS: usize = 32;
+/// Time for the repeats of one candidate.
+const SLICE: Duration = Duration::from_millis(25);
+
+/// How candidates are timed.
+pub struct Tuning<'a> {
+    /// No further kernel is begun after so long.
+    pub budget: Duration,
+    /// Whether kernels whose choice is known already are timed again.
+    pub again: bool,
+    /// Is told which kernel comes next.
+    pub progress: &'a mut dyn FnMut(&str),
+}
+
+/// One candidate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Trial {
+    /// Kernel and shape.
+    pub key: String,
+    pub variant: String,
+    /// Of one dispatch (or, for a fused loop, of a meta-iteration); none if it was dropped.
+    pub seconds: Option<f64>,
+    /// Whether it is the fastest.
+    pub chosen: bool,
+}
+
+/// What a candidate is tried on.
+enum Subject {
+    Layer { index: usize, direction: Direction },
+    Fused,
+}
+
+/// Times the candidates of the kernels of `setup` and makes the fastest ones the device's choice
+/// ([`Gpu::variants`]); trainers that are made afterwards have them. The largest layers come first.
+///
+/// # Errors
+/// As [`Trainer::new`]; [`crate::Error::DeviceLost`].
+pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<Vec<Trial>> {
+    let start = Instant::now();
+    let mut trials = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (subject, tiles) in subjects(gpu, setup)? {
+        let known = !tuning.again && gpu.variant(&tiles.key).is_some();
+        if tiles.candidates.len() < 2 || known || !seen.insert(tiles.key.clone()) {
+            continue;
+        }
+        if start.elapsed() >= tuning.budget {
+            break;
+        }
+        (tuning.progress)(&tiles.key);
+        gpu.forget_variant(&tiles.key);
+        let times = match subject {
+            Subject::Layer { index, direction } => of_layer(gpu, setup, index, direction, &tiles)?,
+            Subject::Fused => of_fused(gpu, setup, &tiles)?,
+        };
+        let fastest = choice(&times);
+        gpu.set_variants([(tiles.key.clone(), tiles.candidates[fastest].to_string())]);
+        trials.extend(tiles.candidates.iter().zip(times).enumerate().map(
+            |(place, (tile, seconds))| Trial {
+                key: tiles.key.clone(),
+                variant: tile.to_string(),
+                seconds,
+                chosen: place == fastest,
+            },
+        ));
+    }
+    Ok(trials)
+}
+
+/// The kernels with candidates, those with the most work first.
+fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
+    let (model, batch, profile) = (&setup.model, setup.batches.batch, gpu.profile());
+    let (rule, rows) = (inner_rule(&setup.inner), setup.origin.has_rows());
+    let fomaml = setup.outer.algorithm == Algorithm::Fomaml;
+    if choose(gpu, model, rule, rows, setup.plan, &setup.batches, fomaml)?.0 == PlanKind::Fused {
+        return Ok(vec![(Subject::Fused, fused_candidates(profile, model, batch))]);
+    }
+    let last = model.layers().len() - 1;
+    let trained = model.layers().iter().position(|layer| layer.parameter_count() > 0);
+    let mut layers: Vec<(usize, u64)> = model
+        .layers()
+        .iter()
+        .enumerate()
+        .filter(|(index, layer)| {
+            layer.products() > 0 && !(*index == last && head_fits(profile, model, batch))
+        })
+        .map(|(index, layer)| (index, layer.products()))
+        .collect();
+    layers.sort_by_key(|(_, products)| std::cmp::Reverse(*products));
+    let mut subjects = Vec::new();
+    for (index, _) in layers {
+        let layer = &model.layers()[index];
+        let mut add =
+            |direction, tiles| subjects.push((Subject::Layer { index, direction }, tiles));
+        add(Direction::Forward, forward_tiles(profile, layer, batch));
+        if Some(index) > trained {
+            add(Direction::Backward, backward_tiles(profile, layer, batch));
+        }
+        add(Direction::Update, update_tiles(profile, layer, batch));
+    }
+    Ok(subjects)
+}
+
+/// Seconds of each candidate for one way through a layer.
+fn of_layer(
+    gpu: &Gpu,
+    setup: &TrainerSetup,
+    index: usize,
+    direction: Direction,
+    tiles: &Tiles,
+) -> Result<Vec<Option<f64>>> {
+    let tasks = (setup.runs * setup.outer.meta_batch).min(MOST_TASKS);
+    let sizes = [tasks, setup.batches.batch];
+    let alone = LayerAlone::new(gpu, &setup.model, index, sizes, InnerRule::Sgd)?;
+    let reference = alone.in_float64(direction);
+    let mut first: Option<Vec<f32>> = None;
+    let mut times = Vec::new();
+    for tile in &tiles.candidates {
+        gpu.set_variants([(tiles.key.clone(), tile.to_string())]);
+        let mut recording = Recording::default();
+        alone.record(gpu, &mut recording, direction)?;
+        alone.fill(gpu);
+        recording.run_times(gpu, 1)?;
+        let result = alone.result(gpu, direction)?;
+        let good = is_close(&result, &reference) && same_bytes(&result, &mut first);
+        if !good {
+            warn_dropped(&tiles.key, &tile.to_string());
+        }
+        times.push(if good { Some(fastest(|| recording.run_times(gpu, 1))?) } else { None });
+    }
+    Ok(times)
+}
+
+/// The same for a whole inner loop in one dispatch.
+fn of_fused(gpu: &Gpu, setup: &TrainerSetup, tiles: &Tiles) -> Result<Vec<Option<f64>>> {
+    let mut first: Option<Vec<f32>> = None;
+    let mut times = Vec::new();
+    for tile in &tiles.candidates {
+        gpu.set_variants([(tiles.key.clone(), tile.to_string())]);
+        let mut trainer = Trainer::new(gpu, setup.clone())?;
+        trainer.advance(1, |_| true)?;
+        let good = same_bytes(&trainer.snapshot()?.parameters.concat(), &mut first);
+        if !good {
+            warn_dropped(&tiles.key, &tile.to_string());
+        }
+        times.push(if good { Some(fastest(|| trainer.advance(1, |_| true))?) } else { None });
+    }
+    Ok(times)
+}
+
+/// The place of the fastest candidate; the first one stays unless another is clearly faster.
+fn choice(times: &[Option<f64>]) -> usize {
+    let measured = times.iter().enumerate().filter_map(|(place, time)| Some((place, (*time)?)));
+    let Some((place, best)) = measured.min_by(|a, b| a.1.total_cmp(&b.1)) else { return 0 };
+    match times[0] {
+        Some(default) if best > CLEARLY * default => 0,
+        _ => place,
+    }
+}
+
+fn warn_dropped(key: &str, variant: &str) {
+    tracing::warn!("{key}: the variant {variant} computes other numbers here and is left out");
+}
+
+fn is_close(result: &[f32], reference: &[f64]) -> bool {
+    let largest = reference.iter().fold(0.0_f64, |all, value| all.max(value.abs()));
+    let pairs = result.iter().zip(reference);
+    result.len() == reference.len()
+        && pairs.into_iter().all(|(a, b)| (f64::from(*a) - b).abs() <= TOLERANCE * largest)
+}
+
+/// Whether `result` has the bytes of the first one.
+fn same_bytes(result: &[f32], first: &mut Option<Vec<f32>>) -> bool {
+    let first = first.get_or_insert_with(|| result.to_vec());
+    first.iter().zip(result).all(|(a, b)| a.to_bits() == b.to_bits())
+}
+
+/// The fastest of as many repeats as fill a slice; they were warm before.
+fn fastest(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    let start = Instant::now();
+    let mut best = f64::INFINITY;
+    let mut repeats = 0;
+    while repeats < 3 || (start.elapsed() < SLICE && repeats < 100) {
+        let one = Instant::now();
+        work()?;
+        best = best.min(one.elapsed().as_secs_f64());
+        repeats += 1;
+    }
+    Ok(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_stays_unless_another_is_clearly_faster() {
+        assert_eq!(choice(&[Some(1.0), Some(0.98), Some(2.0)]), 0);
+        assert_eq!(choice(&[Some(1.0), Some(0.5), Some(0.4)]), 2);
+        assert_eq!(choice(&[None, Some(3.0), None]), 1);
+        assert_eq!(choice(&[None, None]), 0);
+    }
+
+    #[test]
+    fn results_are_compared_by_value_and_by_byte() {
+        assert!(is_close(&[1.0, -100.05], &[1.05, -100.0]));
+        assert!(!is_close(&[1.0, f32::NAN], &[1.0, 1.0]));
+        assert!(!is_close(&[1.0], &[1.0, 0.0]));
+        let mut first = None;
+        assert!(same_bytes(&[0.0, 1.0], &mut first));
+        assert!(same_bytes(&[0.0, 1.0], &mut first));
+        assert!(!same_bytes(&[-0.0, 1.0], &mut first), "minus zero is another byte");
+    }
+}
