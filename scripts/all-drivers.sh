@@ -5,6 +5,9 @@
 set -euo pipefail
 shopt -s nullglob
 
+# Mesa's device-select layer complains on every start where there is no desktop.
+if [ -z "${XDG_RUNTIME_DIR:-}" ]; then export NODEVICE_SELECT=1; fi
+
 swiftshader=/usr/lib/chromium/vk_swiftshader_icd.json
 if [ -z "${VK_DRIVER_FILES:-}" ] && [ -e "$swiftshader" ]; then
     drivers=({/etc,/usr/local/share,/usr/share}/vulkan/icd.d/*.json "$swiftshader")

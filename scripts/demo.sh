@@ -4,6 +4,9 @@
 # scripts/demo.sh REPTILE: the program to run.
 set -euo pipefail
 
+# Mesa's device-select layer complains on every start where there is no desktop.
+if [ -z "${XDG_RUNTIME_DIR:-}" ]; then export NODEVICE_SELECT=1; fi
+
 reptile=$1
 out=demo
 for ((n = 1; ; n++)); do

@@ -122,7 +122,7 @@ fn temporary(
 }
 
 fn exists(path: &Path) -> Error {
-    Error::data(path, "exists already and is not written over; give another --out")
+    Error::data(path, "exists already and is not written over; give another name")
 }
 
 #[cfg(test)]
@@ -152,7 +152,7 @@ mod tests {
         write_new(&path, b"first").unwrap();
         let message = write_new(&path, b"second").unwrap_err().to_string();
         assert!(message.contains("file: exists already"), "{message}");
-        assert!(message.contains("--out"), "{message}");
+        assert!(message.contains("another name"), "{message}");
         assert_eq!(check_new(&path).unwrap_err().to_string(), message);
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(names(folder.path()), ["file"]);

@@ -43,17 +43,13 @@ pub enum Error {
     /// The loss or a parameter stopped being finite.
     #[error(
         "run {run} diverged at iteration {iteration}: the loss is {loss}; \
-         lower inner.rate or outer.rate, the last good checkpoint is kept"
+         lower inner.rate or outer.rate; checkpoints of earlier iterations are kept"
     )]
     Diverged { run: usize, iteration: u64, loss: f32 },
 
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
-    Io {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error("{}: {error}{}", path.display(), remedy(error))]
+    Io { path: PathBuf, error: std::io::Error },
 }
 
 /// Result with this crate's [`Error`].
@@ -78,6 +74,17 @@ impl Error {
     /// An I/O error at `path`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
-        move |source| Self::Io { path, source }
+        move |error| Self::Io { path, error }
+    }
+}
+
+/// What to do about a file that could not be read or written.
+fn remedy(error: &std::io::Error) -> &'static str {
+    use std::io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::NotFound => "; check the name, and that its folder exists",
+        Kind::PermissionDenied => "; check who may read and write it",
+        Kind::StorageFull => "; free some space",
+        _ => "",
     }
 }

@@ -26,6 +26,7 @@
 
 mod atomic;
 pub mod bench;
+mod cache;
 pub mod cli;
 pub mod error;
 pub mod gpu;

@@ -20,6 +20,8 @@ fn devices_are_listed_for_people_and_for_machines() {
             assert!(!device[key].is_null(), "{key} in {device}");
         }
     }
+    let plain = stdout(reptile().args(["devices", "--baseline"]));
+    assert!(!plain.contains("dense subgroup"), "{plain}");
 }
 
 #[test]
@@ -100,10 +102,11 @@ fn evaluation_reports_before_after_and_from_scratch() {
 #[test]
 fn a_run_is_drawn() {
     let run = Run::train(&["--iterations", "200"]);
-    let printed = stdout(reptile().arg("plot").arg(run.path()));
+    let printed =
+        stdout(reptile().arg("plot").arg(run.path()).arg("--out").arg(run.path().join("new")));
     for name in ["learning.svg", "adaptation.svg"] {
         assert!(printed.contains(name), "{printed}");
-        assert!(run.read(name).starts_with("<svg"), "{name}");
+        assert!(run.read(&format!("new/{name}")).starts_with("<svg"), "{name}");
     }
 }
 
@@ -171,6 +174,11 @@ fn a_cpu_adapter_is_announced() {
         serde_json::from_str(&stdout(reptile().args(["devices", "--json"]))).unwrap();
     let only_cpus = list.iter().all(|device| device["type"] == "Cpu");
     assert_eq!(run.output.contains("CPU that plays GPU"), only_cpus, "{}", run.output);
+    if only_cpus {
+        let asked = Run::train(&["--iterations", "1", "--device", "0"]);
+        assert!(asked.output.contains("CPU that plays GPU"), "{}", asked.output);
+        assert!(!asked.output.contains("no GPU was found"), "{}", asked.output);
+    }
 }
 
 #[test]

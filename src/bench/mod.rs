@@ -14,7 +14,7 @@ mod workload;
 pub use report::{
     Ceilings, Device, FirstResult, KernelTime, Measured, Outcome, Report, Row, VERSION, schema,
 };
-pub use table::compare;
+pub use table::{compare, variants_head, variants_line};
 pub use timing::{Effort, Timing};
 pub use workload::Workload;
 

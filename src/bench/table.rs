@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::bench::report::{Device, Measured, Outcome, Report, Row};
+use crate::meta::Trial;
 
 /// Three significant digits, thousands grouped.
 fn number(value: f64) -> String {
@@ -194,6 +195,20 @@ impl Report {
             let _ = writeln!(text, "- {}, {place}: {}", row.workload, parts.join("; "));
         }
     }
+}
+
+/// The first lines of a table of variants.
+pub fn variants_head() -> String {
+    head(&["kernel and shape", "variant", "time", "chosen"])
+}
+
+/// One candidate as a line of it.
+pub fn variants_line(trial: &Trial) -> String {
+    let time = trial.seconds.map_or("other numbers: left out".into(), |seconds| {
+        format!("{} ms", number(1e3 * seconds))
+    });
+    let chosen = if trial.chosen { "yes" } else { "" };
+    line(&[trial.key.clone(), trial.variant.clone(), time, chosen.to_string()])
 }
 
 /// The rates of `b` as multiples of those of `a`, row by row; rows that one of them lacks are named.

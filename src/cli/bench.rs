@@ -2,15 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::atomic;
-use crate::bench::{self, Effort, FirstResult, Report, Settings, VERSION, Workload, compare};
-use crate::cli::common::{DeviceArgs, working};
+use crate::bench::{
+    self, Effort, FirstResult, Report, Settings, VERSION, Workload, compare, variants_head,
+    variants_line,
+};
+use crate::cli::common::{DeviceArgs, say, working};
 use crate::error::Error;
+use crate::gpu::Gpu;
 
 /// Measure a device: whole meta-iterations and kernels alone, on data that it makes itself.
 #[derive(Debug, Args)]
@@ -24,6 +28,9 @@ pub struct Bench {
     /// Fewer sizes, fewer and shorter repeats, no cold starts.
     #[arg(long)]
     quick: bool,
+    /// Print every variant of the workloads' kernels with its time instead, timed anew.
+    #[arg(long, conflicts_with_all = ["json", "out"])]
+    variants: bool,
     /// Print JSON (docs/bench.schema.json).
     #[arg(long)]
     json: bool,
@@ -43,7 +50,7 @@ pub struct Bench {
 impl Bench {
     pub(super) fn run(self) -> Result<ExitCode> {
         if let [a, b] = self.compare.as_slice() {
-            print!("{}", compare(&load(a)?, &load(b)?));
+            say(compare(&load(a)?, &load(b)?).trim_end());
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(path) = &self.out {
@@ -64,6 +71,12 @@ impl Bench {
             }
             return Ok(ExitCode::SUCCESS);
         }
+        if self.variants {
+            return self.print_variants(&gpu, &settings);
+        }
+        for (workload, tasks) in settings.sizes().into_iter().filter(|(it, _)| it.is_training()) {
+            self.device.autotune(&gpu, &workload.training(&gpu, tasks)?)?;
+        }
         let spinner = working(String::new());
         let mut progress = |text: &str| spinner.set_message(text.to_string());
         let mut first_result = |workload: Workload, tasks: usize| match self.quick {
@@ -78,10 +91,23 @@ impl Bench {
             eprintln!("written to {}", path.display());
         }
         if self.json {
-            println!("{json}");
+            say(json);
         } else {
-            print!("{}", report.to_markdown());
+            say(report.to_markdown().trim_end());
         }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Times all variants and prints them, the chosen ones marked.
+    fn print_variants(&self, gpu: &Gpu, settings: &Settings) -> Result<ExitCode> {
+        let mut table = variants_head();
+        for (workload, tasks) in settings.sizes().into_iter().filter(|(it, _)| it.is_training()) {
+            let setup = workload.training(gpu, tasks)?;
+            for trial in self.device.tune(gpu, &setup, true, Duration::MAX)? {
+                table += &variants_line(&trial);
+            }
+        }
+        say(table.trim_end());
         Ok(ExitCode::SUCCESS)
     }
 

@@ -1,6 +1,7 @@
 //! What several subcommands share: choosing a device, opening a checkpoint, progress of loading.
 
-use std::io::IsTerminal;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,10 +9,17 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cache::cache_folder;
 use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
-use crate::meta::Snapshot;
+use crate::meta::{Snapshot, TrainerSetup, Trial, Tuning, tune};
 use crate::run::checkpoint::{Checkpoint, Header};
 use crate::run::{Config, Job, RunDirectory, directory, presets, snapshot_of};
+
+/// How long a job may time variants before it begins.
+const AUTOTUNE: Duration = Duration::from_secs(3);
+/// Floating-point operations from which on that pays: a minute at 10 TFLOP/s. A CPU that plays GPU does
+/// a hundredth of them in that time.
+const LONG_JOB: u64 = 600_000_000_000_000;
 
 /// The device flags.
 #[derive(Clone, Debug, Args)]
@@ -29,6 +37,9 @@ pub struct DeviceArgs {
     /// Keep to kernel variants that need no optional feature.
     #[arg(long)]
     baseline: bool,
+    /// Take the default variant of every kernel instead of the one that was the fastest here.
+    #[arg(long)]
+    no_autotune: bool,
 }
 
 /// Graphics APIs by name.
@@ -55,6 +66,52 @@ impl DeviceArgs {
         }
     }
 
+    /// How kernels are to be made.
+    pub fn options(&self) -> GpuOptions {
+        let (checked, baseline) = (self.checked, self.baseline);
+        GpuOptions { checked, rolled: false, baseline, cache: cache_folder() }
+    }
+
+    /// Where the fastest variants of this machine's devices are kept; nowhere with `--no-autotune`.
+    fn cache(&self) -> Option<PathBuf> {
+        cache_folder().filter(|_| !self.no_autotune)
+    }
+
+    /// Times the variants of the kernels of `setup`, if it is so long a job that this pays, and keeps
+    /// the choice.
+    pub fn autotune(&self, gpu: &Gpu, setup: &TrainerSetup) -> Result<()> {
+        let steps = setup.iterations * (setup.runs * setup.outer.meta_batch) as u64;
+        let steps = steps.saturating_mul(setup.batches.steps as u64);
+        let work = steps.saturating_mul(setup.model.flops_per_step(setup.batches.batch));
+        let enough = if gpu.profile().software { LONG_JOB / 100 } else { LONG_JOB };
+        if work < enough || self.no_autotune {
+            return Ok(());
+        }
+        self.tune(gpu, setup, false, AUTOTUNE)?;
+        Ok(())
+    }
+
+    /// Times the variants of the kernels of `setup` (those known already only if `again`) and keeps
+    /// the choice.
+    pub fn tune(
+        &self,
+        gpu: &Gpu,
+        setup: &TrainerSetup,
+        again: bool,
+        budget: Duration,
+    ) -> Result<Vec<Trial>> {
+        let spinner = working(String::new());
+        let mut progress = |kernel: &str| spinner.set_message(format!("timing {kernel}"));
+        let trials = tune(gpu, setup, &mut Tuning { budget, again, progress: &mut progress })?;
+        spinner.finish_and_clear();
+        if let (false, Some(cache)) = (trials.is_empty(), self.cache())
+            && let Err(error) = gpu.store_variants(&cache)
+        {
+            tracing::warn!("{error}; kernels will be timed again");
+        }
+        Ok(trials)
+    }
+
     /// The flags again, for another process.
     pub fn arguments(&self) -> Vec<String> {
         let mut all = Vec::new();
@@ -64,7 +121,11 @@ impl DeviceArgs {
         if let Some(name) = self.backend.and_then(|api| api.to_possible_value()) {
             all.extend(["--backend".to_string(), name.get_name().to_string()]);
         }
-        for (flag, set) in [("--checked", self.checked), ("--baseline", self.baseline)] {
+        for (flag, set) in [
+            ("--checked", self.checked),
+            ("--baseline", self.baseline),
+            ("--no-autotune", self.no_autotune),
+        ] {
             if set {
                 all.push(flag.to_string());
             }
@@ -74,11 +135,14 @@ impl DeviceArgs {
 
     /// Opens the device and says on stderr which one it is.
     pub fn open(&self) -> Result<Gpu> {
-        let options = GpuOptions { checked: self.checked, rolled: false, baseline: self.baseline };
-        let gpu = Gpu::request(&self.choice(), options)?;
+        let gpu = Gpu::request(&self.choice(), self.options())?;
+        if let Some(cache) = self.cache() {
+            gpu.load_variants(&cache);
+        }
         eprintln!("device: {}", device_name(&gpu));
-        if gpu.profile().software && self.device.is_none() {
-            eprintln!("device: this is a CPU that plays GPU; no GPU was found");
+        if gpu.profile().software {
+            let why = if self.device.is_none() { "; no GPU was found" } else { "" };
+            eprintln!("device: this is a CPU that plays GPU{why}");
         }
         Ok(gpu)
     }
@@ -89,6 +153,11 @@ pub fn device_name(gpu: &Gpu) -> String {
     let info = gpu.info();
     let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
     format!("{} ({}, {})", info.name, info.backend, driver.trim())
+}
+
+/// Prints a line to stdout. A reader that has gone (`| head`) is no error.
+pub fn say(text: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// A bar on a terminal, nothing elsewhere.
@@ -137,9 +206,23 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Reads the header of a checkpoint: `path` is a file, a run's folder or its `checkpoints`.
+    /// Reads the header of a checkpoint: `path` is a file, a run's folder or its `checkpoints`. What
+    /// lies in a run's folder must be the run's.
     pub fn open(path: &Path, data: Option<&Path>) -> Result<Self> {
-        Self::of_file(directory::resolve(path)?, data)
+        let stored = Self::of_file(directory::resolve(path)?, data)?;
+        if let Ok(run) = RunDirectory::open(path) {
+            let own = Config::from_toml(&run.config_text()?, &path.display().to_string())?;
+            let own = Config { iterations: stored.config.iterations, ..own };
+            if own.hash() != stored.header.config_hash {
+                bail!(
+                    "{}: is of another run than {}; take it out of the folder, or give the file \
+                     itself",
+                    stored.file.display(),
+                    path.display()
+                );
+            }
+        }
+        Ok(stored)
     }
 
     /// The same for the checkpoint with the best validation of the run in the folder `path`.

@@ -6,8 +6,8 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
-use crate::cli::common::DeviceArgs;
-use crate::gpu::{AdapterEntry, list_adapters, no_adapter};
+use crate::cli::common::{DeviceArgs, say};
+use crate::gpu::{AdapterEntry, GpuOptions, list_adapters, no_adapter};
 
 /// Features that kernels can use, by the name that is printed.
 const FEATURES: [(&str, wgpu::Features); 4] = [
@@ -29,16 +29,16 @@ pub struct Devices {
 
 impl Devices {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let choice = self.device.choice();
+        let (choice, options) = (self.device.choice(), self.device.options());
         let entries = list_adapters(&choice);
         if entries.is_empty() {
             return Err(no_adapter(&choice).into());
         }
         if self.json {
-            let list: Vec<_> = entries.iter().map(describe).collect();
-            println!("{}", serde_json::to_string_pretty(&list)?);
+            let list: Vec<_> = entries.iter().map(|entry| describe(entry, &options)).collect();
+            say(serde_json::to_string_pretty(&list)?);
         } else {
-            entries.iter().for_each(print);
+            entries.iter().for_each(|entry| print(entry, &options));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -53,10 +53,10 @@ fn features(entry: &AdapterEntry) -> Vec<&'static str> {
         .collect()
 }
 
-fn describe(entry: &AdapterEntry) -> serde_json::Value {
+fn describe(entry: &AdapterEntry, options: &GpuOptions) -> serde_json::Value {
     let (info, limits) = (&entry.info, entry.adapter.limits());
     let variants: serde_json::Map<_, _> = entry
-        .profile()
+        .profile(options)
         .variants()
         .into_iter()
         .map(|(family, variant)| (family.to_string(), variant.into()))
@@ -83,25 +83,22 @@ fn describe(entry: &AdapterEntry) -> serde_json::Value {
     })
 }
 
-fn print(entry: &AdapterEntry) {
+fn print(entry: &AdapterEntry, options: &GpuOptions) {
     let (info, limits) = (&entry.info, entry.adapter.limits());
-    println!("{}: {}", entry.index, info.name);
-    println!("   backend   {} ({:?})", info.backend, info.device_type);
-    println!("   driver    {} {}", info.driver, info.driver_info);
-    println!(
+    let variants = entry.profile(options).variants();
+    let variants: Vec<String> =
+        variants.iter().map(|(family, variant)| format!("{family} {variant}")).collect();
+    say(format_args!("{}: {}", entry.index, info.name));
+    say(format_args!("   backend   {} ({:?})", info.backend, info.device_type));
+    say(format_args!("   driver    {} {}", info.driver, info.driver_info));
+    say(format_args!(
         "   limits    binding {} MiB, workgroup memory {} KiB, {} invocations, subgroup {}–{}",
         limits.max_storage_buffer_binding_size >> 20,
         limits.max_compute_workgroup_storage_size >> 10,
         limits.max_compute_invocations_per_workgroup,
         info.subgroup_min_size,
         info.subgroup_max_size,
-    );
-    println!("   features  {}", features(entry).join(", "));
-    let variants: Vec<String> = entry
-        .profile()
-        .variants()
-        .iter()
-        .map(|(family, variant)| format!("{family} {variant}"))
-        .collect();
-    println!("   variants  {}", variants.join(", "));
+    ));
+    say(format_args!("   features  {}", features(entry).join(", ")));
+    say(format_args!("   variants  {}", variants.join(", ")));
 }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::common::{DeviceArgs, Stored, load_job, working};
+use crate::cli::common::{DeviceArgs, Stored, load_job, say, working};
 use crate::meta::Mean;
 use crate::model::Loss;
 use crate::run::evaluation::{self, Evaluation, Origin, PerTask, Test};
@@ -106,17 +106,17 @@ impl Eval {
         }
         if self.json {
             let value = self.to_json(&stored, &modes, &evaluations, loss);
-            println!("{}", serde_json::to_string_pretty(&value)?);
+            say(serde_json::to_string_pretty(&value)?);
         } else {
             let eval = &stored.config.eval;
-            println!(
+            say(format_args!(
                 "{}: iteration {}, {} test tasks, {} steps of batch {}, ± = 95 % over tasks",
                 stored.file.display(),
                 stored.header.iteration,
                 eval.tasks,
                 eval.steps,
                 eval.batch,
-            );
+            ));
             let name_modes = job.model().has_batch_statistics();
             evaluations.iter().for_each(|one| print(one, loss, name_modes));
         }
@@ -171,10 +171,11 @@ fn print(evaluation: &Evaluation, loss: Loss, name_mode: bool) {
         (true, false) => ", each query with the support set",
         (true, true) => ", transductive",
     };
-    println!("{name} (seed {}){mode}", evaluation.seed);
-    println!("  loss      before {:<20} after {}", mean(&before.loss), mean(&after.loss));
+    say(format_args!("{name} (seed {}){mode}", evaluation.seed));
+    let [before_loss, after_loss] = [&before.loss, &after.loss].map(mean);
+    say(format_args!("  loss      before {before_loss:<20} after {after_loss}"));
     if loss == Loss::CrossEntropy {
         let [before, after] = [&before.accuracy, &after.accuracy].map(share);
-        println!("  accuracy  before {before:<20} after {after}");
+        say(format_args!("  accuracy  before {before:<20} after {after}"));
     }
 }

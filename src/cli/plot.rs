@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, Stored, load_job};
+use crate::cli::common::{DeviceArgs, Stored, load_job, say};
 use crate::meta::Adaptation;
 use crate::rng::Phase;
 use crate::run::metrics::read;
@@ -33,9 +33,8 @@ impl Plot {
     pub(super) fn run(self) -> Result<ExitCode> {
         let run = RunDirectory::open(&self.run)?;
         let out = self.out.clone().unwrap_or_else(|| self.run.clone());
-        if !out.is_dir() {
-            bail!("--out {}: no such folder", out.display());
-        }
+        std::fs::create_dir_all(&out)
+            .with_context(|| format!("--out {}: cannot be made a folder", out.display()))?;
         draw_curves(&run, &out)?;
         let stored = Stored::open(&directory::resolve(&self.run)?, None)?;
         if matches!(stored.config.tasks, TaskSpec::Sine(_)) {
@@ -72,7 +71,7 @@ impl Plot {
             })
             .collect();
         sine_adaptation(path, &curves)?;
-        println!("{}", path.display());
+        say(path.display());
         Ok(())
     }
 }
@@ -87,11 +86,11 @@ fn draw_curves(run: &RunDirectory, out: &Path) -> Result<()> {
     }
     let path = out.join("learning.svg");
     learning_curves(&path, "Training", "loss", &losses, true)?;
-    println!("{}", path.display());
+    say(path.display());
     if !accuracies.is_empty() {
         let path = out.join("accuracy.svg");
         learning_curves(&path, "Validation", "accuracy", &accuracies, false)?;
-        println!("{}", path.display());
+        say(path.display());
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::cli::common::say;
 use crate::meta::InnerOptimizer;
 use crate::run::presets::{self, Preset};
 
@@ -22,7 +23,7 @@ pub struct Presets {
 impl Presets {
     pub(super) fn run(self) -> Result<ExitCode> {
         match (&self.name, self.json) {
-            (Some(name), false) => print!("{}", presets::find(name)?.resolved()?),
+            (Some(name), false) => say(presets::find(name)?.resolved()?.trim_end()),
             (Some(name), true) => print_json(&Row::of(presets::find(name)?)?.json)?,
             (None, true) => {
                 let rows = presets::all().iter().map(|preset| Ok(Row::of(preset)?.json));
@@ -35,7 +36,7 @@ impl Presets {
 }
 
 fn print_json(value: &Value) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say(serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
@@ -110,7 +111,7 @@ fn list() -> Result<()> {
             line.push_str(&cell);
             line.push_str("  ");
         }
-        println!("{}", line.trim_end());
+        say(line.trim_end());
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, device_name, free_folder, load_job, working};
+use crate::cli::common::{DeviceArgs, device_name, free_folder, load_job, say, working};
 use crate::cli::training::{self, Stop};
 use crate::error::Error;
 use crate::gpu::Gpu;
@@ -57,7 +57,8 @@ impl Reproduce {
         let gpu = self.device.open()?;
         std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
         plan.save(&out)?;
-        let work = Work { device: device_name(&gpu), gpu, stop: Stop::on_interrupt()?, out: &out };
+        let (device, stop) = (device_name(&gpu), Stop::on_interrupt()?);
+        let work = Work { gpu, flags: &self.device, device, stop, out: &out };
         let mut table = write_table(&out, &plan, &trainings)?;
         let (mut finished, mut failed) = (true, false);
         for (index, training) in trainings.iter().enumerate() {
@@ -81,7 +82,7 @@ impl Reproduce {
                 }
             }
         }
-        print!("{table}");
+        say(table.trim_end());
         eprintln!("the table and the learning curves are in {}", out.display());
         if !finished {
             eprintln!("go on with: reptile reproduce --out {} --resume", out.display());
@@ -182,6 +183,7 @@ enum Done {
 /// What all trainings share.
 struct Work<'a> {
     gpu: Gpu,
+    flags: &'a DeviceArgs,
     device: String,
     stop: Stop,
     out: &'a Path,
@@ -221,12 +223,10 @@ impl Work<'_> {
     fn session(&self, training: &Training, path: &Path, begun: bool) -> Result<Session> {
         let config = training.config.clone();
         if !begun {
-            return training::start(&self.gpu, config, path);
+            return training::start(self.flags, &self.gpu, config, path);
         }
-        let (directory, checkpoint) = training::reopen(&config, path, None)?;
-        training::announce(checkpoint.as_ref());
-        let job = load_job(&self.gpu, config)?;
-        Ok(Session::resume(&self.gpu, job, directory, checkpoint)?)
+        let run = training::reopen(&config, path, None)?;
+        training::resume(self.flags, &self.gpu, config, run)
     }
 
     /// Evaluates the last state in the modes of the cells, seed by seed; each seed is kept at once.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, free_folder, load_job};
+use crate::cli::common::{DeviceArgs, free_folder};
 use crate::cli::training::{self, Stop};
 use crate::run::{Config, Outcome, RunDirectory, Session, overrides, presets};
 
@@ -137,7 +137,7 @@ impl Train {
 
     fn start(&self, config: Config) -> Result<Session> {
         let gpu = self.device.open()?;
-        training::start(&gpu, config, &self.folder())
+        training::start(&self.device, &gpu, config, &self.folder())
     }
 
     /// --out, or the first free folder below `runs`.
@@ -157,10 +157,8 @@ impl Train {
 
     fn go_on(&self, config: Config) -> Result<Session> {
         let out = self.out.as_ref().expect("clap asks for it");
-        let (directory, checkpoint) = training::reopen(&config, out, self.checkpoint.as_deref())?;
-        training::announce(checkpoint.as_ref());
+        let run = training::reopen(&config, out, self.checkpoint.as_deref())?;
         let gpu = self.device.open()?;
-        let job = load_job(&gpu, config)?;
-        Ok(Session::resume(&gpu, job, directory, checkpoint)?)
+        training::resume(&self.device, &gpu, config, run)
     }
 }

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use indicatif::{HumanBytes, ProgressBar};
 
-use crate::cli::common::{load_job, progress_bar};
+use crate::cli::common::{DeviceArgs, load_job, progress_bar, say};
 use crate::gpu::Gpu;
 use crate::meta::memory;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::metrics::Record;
-use crate::run::{Config, Event, Outcome, Progress, RunDirectory, Session};
+use crate::run::{Config, Event, Job, Outcome, Progress, RunDirectory, Session};
 
 const BAR: &str = "{bar:30} {pos}/{len} [{elapsed}<{eta}] {msg}";
 /// How often a line is printed where there is no terminal.
@@ -46,11 +46,29 @@ impl Stop {
 }
 
 /// Starts a run in a new folder at `out` and says how much memory it takes.
-pub fn start(gpu: &Gpu, config: Config, out: &Path) -> Result<Session> {
-    let job = load_job(gpu, config)?;
+pub fn start(device: &DeviceArgs, gpu: &Gpu, config: Config, out: &Path) -> Result<Session> {
+    let job = tuned_job(device, gpu, config)?;
     let bytes = memory(gpu, &job.trainer_setup())?;
     eprintln!("memory: {} on the device", HumanBytes(bytes));
     Ok(Session::start(gpu, job, out)?)
+}
+
+/// Goes on with what [`reopen`] found.
+pub fn resume(
+    device: &DeviceArgs,
+    gpu: &Gpu,
+    config: Config,
+    (directory, checkpoint): (RunDirectory, Option<Checkpoint>),
+) -> Result<Session> {
+    announce(checkpoint.as_ref());
+    Ok(Session::resume(gpu, tuned_job(device, gpu, config)?, directory, checkpoint)?)
+}
+
+/// A job with its data, whose kernels' variants are chosen.
+fn tuned_job(device: &DeviceArgs, gpu: &Gpu, config: Config) -> Result<Job> {
+    let job = load_job(gpu, config)?;
+    device.autotune(gpu, &job.trainer_setup())?;
+    Ok(job)
 }
 
 /// Opens the run in `out` to go on with it under `config`, from `checkpoint` or its last one.
@@ -72,7 +90,7 @@ pub fn reopen(
 }
 
 /// Says where training goes on.
-pub fn announce(checkpoint: Option<&Checkpoint>) {
+fn announce(checkpoint: Option<&Checkpoint>) {
     match checkpoint {
         Some(checkpoint) => eprintln!("resuming at iteration {}", checkpoint.iteration),
         None => eprintln!("no checkpoint yet: starting again from iteration 0"),
@@ -91,7 +109,7 @@ pub fn train(session: &mut Session, stop: &Stop, json: bool) -> Result<Outcome> 
         Ok(list) if !list.is_empty() => {
             format!("the last checkpoint is {}", list[list.len() - 1].1.display())
         }
-        _ => "no checkpoint was written yet".to_string(),
+        _ => "the training ended before its first checkpoint".to_string(),
     })
 }
 
@@ -149,7 +167,7 @@ impl View {
     fn show(&mut self, event: &Event<'_>) {
         match event {
             Event::Record(record) if self.json => {
-                println!("{}", serde_json::to_string(record).expect("records are plain data"));
+                say(serde_json::to_string(record).expect("records are plain data"));
             }
             Event::Record(Record::Validation(line)) => {
                 let accuracy =

@@ -1,6 +1,7 @@
 //! Finding adapters and choosing one.
 
 use crate::error::{Error, Result};
+use crate::gpu::context::GpuOptions;
 use crate::gpu::profile::Profile;
 
 /// What to install where no adapter is found.
@@ -29,9 +30,10 @@ pub struct AdapterEntry {
 }
 
 impl AdapterEntry {
-    /// The profile that the adapter would have with everything enabled.
-    pub fn profile(&self) -> Profile {
-        Profile::new(&self.info, self.adapter.features(), &self.adapter.limits())
+    /// The profile that the adapter would have with all that `options` enable.
+    pub fn profile(&self, options: &GpuOptions) -> Profile {
+        let features = self.adapter.features();
+        Profile::new(&self.info, features, &self.adapter.limits(), options)
     }
 }
 

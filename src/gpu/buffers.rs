@@ -33,8 +33,9 @@ impl Memory {
     /// Refuses a job with a buffer that the device cannot bind.
     ///
     /// # Errors
-    /// [`Error::Limit`] with the needed and the available bytes; `remedy` names the setting to lower.
-    pub fn check(&self, gpu: &Gpu, remedy: &str) -> Result<()> {
+    /// [`Error::Limit`] with the needed and the available bytes; `remedy` says for a buffer's name which
+    /// settings to lower.
+    pub fn check(&self, gpu: &Gpu, remedy: impl Fn(&str) -> &'static str) -> Result<()> {
         let available = gpu.profile().largest_binding;
         match self.entries.iter().find(|(_, bytes)| *bytes > available) {
             None => Ok(()),
@@ -42,7 +43,7 @@ impl Memory {
                 what: format!("the buffer of {name}"),
                 needed: *needed,
                 available,
-                remedy: remedy.to_string(),
+                remedy: remedy(name).to_string(),
             }),
         }
     }

@@ -1,12 +1,14 @@
 //! The device that everything runs on: one of our own, or the caller's.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::gpu::adapters::{self, AdapterChoice};
 use crate::gpu::kernel::{Binding, Kernel};
+use crate::gpu::pipeline_cache::PipelineStore;
 use crate::gpu::profile::Profile;
 use crate::gpu::source::Source;
 
@@ -22,6 +24,9 @@ pub struct GpuOptions {
     pub rolled: bool,
     /// Takes the variants that need no optional feature even where better ones could run.
     pub baseline: bool,
+    /// Folder in which the driver's compiled pipelines are kept between processes, for devices that
+    /// [`Gpu::request`] opens; none keeps nothing.
+    pub cache: Option<PathBuf>,
 }
 
 /// A device, its queue and the kernels compiled for it. Clones share everything.
@@ -33,6 +38,7 @@ pub struct Gpu {
     profile: Profile,
     options: GpuOptions,
     kernels: Arc<Mutex<HashMap<String, Arc<Kernel>>>>,
+    pipelines: Option<Arc<PipelineStore>>,
     variants: Arc<RwLock<Variants>>,
 }
 
@@ -47,7 +53,10 @@ impl Gpu {
     /// [`Error::Adapter`] if there is no adapter, none matches, or it gives no device.
     pub fn request(choice: &AdapterChoice, options: GpuOptions) -> Result<Self> {
         let entry = adapters::choose(choice)?;
-        let wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
+        if options.cache.is_some() {
+            wanted |= wgpu::Features::PIPELINE_CACHE;
+        }
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("reptile"),
             required_features: entry.adapter.features() & wanted,
@@ -59,17 +68,19 @@ impl Gpu {
             .map_err(|error| {
                 Error::Adapter(format!("{} gave no device: {error}", entry.info.name))
             })?;
-        Ok(Self::from_existing(device, queue, options))
+        let mut gpu = Self::from_existing(device, queue, options);
+        gpu.pipelines = match &gpu.options.cache {
+            Some(cache) => PipelineStore::open(&gpu.device, &gpu.info, cache).map(Arc::new),
+            None => None,
+        };
+        Ok(gpu)
     }
 
     /// Uses a device that the caller owns. Only its enabled features and limits are used; the
     /// library never submits, polls or blocks on it unless a method says so.
     pub fn from_existing(device: wgpu::Device, queue: wgpu::Queue, options: GpuOptions) -> Self {
         let info = device.adapter_info();
-        let mut profile = Profile::new(&info, device.features(), &device.limits());
-        if options.baseline {
-            profile.subgroup = None;
-        }
+        let profile = Profile::new(&info, device.features(), &device.limits(), &options);
         Self {
             device,
             queue,
@@ -77,6 +88,7 @@ impl Gpu {
             profile,
             options,
             kernels: Arc::default(),
+            pipelines: None,
             variants: Arc::default(),
         }
     }
@@ -104,6 +116,11 @@ impl Gpu {
     /// How kernels are made here.
     pub fn options(&self) -> &GpuOptions {
         &self.options
+    }
+
+    /// The driver's compiled pipelines, where they are kept.
+    pub(super) fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
+        self.pipelines.as_ref().map(|store| store.cache())
     }
 
     /// The kernel of `source`, compiled at its first use. `bindings` are those of group 0, in

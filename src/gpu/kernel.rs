@@ -92,7 +92,7 @@ impl Kernel {
                 zero_initialize_workgroup_memory: gpu.options().checked,
                 ..Default::default()
             },
-            cache: None,
+            cache: gpu.pipeline_cache(),
         });
         match pollster::block_on(scope.pop()) {
             None => {

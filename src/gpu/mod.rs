@@ -4,6 +4,7 @@ mod adapters;
 mod buffers;
 mod context;
 mod kernel;
+mod pipeline_cache;
 mod profile;
 mod readback;
 mod recording;

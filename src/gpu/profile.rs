@@ -1,6 +1,7 @@
 //! What a device can do, as far as kernels choose their variant by it.
 
 use crate::error::{Error, Result};
+use crate::gpu::context::GpuOptions;
 
 /// The capability profile: the key by which kernel variants are chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +25,15 @@ pub struct Profile {
 
 impl Profile {
     /// The profile of an adapter with these properties, when `features` and `limits` are enabled.
-    pub fn new(info: &wgpu::AdapterInfo, features: wgpu::Features, limits: &wgpu::Limits) -> Self {
+    pub fn new(
+        info: &wgpu::AdapterInfo,
+        features: wgpu::Features,
+        limits: &wgpu::Limits,
+        options: &GpuOptions,
+    ) -> Self {
         let fixed_size = info.subgroup_min_size == info.subgroup_max_size;
-        let subgroups = features.contains(wgpu::Features::SUBGROUP) && fixed_size;
+        let subgroups =
+            features.contains(wgpu::Features::SUBGROUP) && fixed_size && !options.baseline;
         Self {
             software: info.device_type == wgpu::DeviceType::Cpu,
             subgroup: (subgroups && (4..=128).contains(&info.subgroup_min_size))

@@ -107,16 +107,27 @@ impl RunSteps {
         self.slots
     }
 
-    /// Writes `slot`; it is seen by what is submitted afterwards. Returns its offset in bytes, as
+    /// Writes `slot`, or as many consecutive slots as there are steps for every run; they are seen by
+    /// what is submitted afterwards. Returns the first one's offset in bytes, as
     /// [`crate::gpu::Recording::replay`] takes it.
     ///
     /// # Panics
-    /// If `steps` is not one step a run, or there is no such slot.
+    /// If `steps` are not whole slots inside the ring.
     pub fn write(&self, gpu: &Gpu, slot: usize, steps: &[RunStep]) -> u32 {
-        assert!(steps.len() == self.runs && slot < self.slots, "one step a run, inside the ring");
-        let offset = self.stride * slot as u64;
-        gpu.queue().write_buffer(&self.buffer, offset, bytemuck::cast_slice(steps));
-        offset as u32
+        let slots = steps.len() / self.runs;
+        assert!(slots * self.runs == steps.len() && slot + slots <= self.slots, "whole slots");
+        let mut bytes = vec![0; self.stride as usize * slots];
+        let places = bytes.chunks_exact_mut(self.stride as usize);
+        for (place, steps) in places.zip(steps.chunks_exact(self.runs)) {
+            place[..size_of_val(steps)].copy_from_slice(bytemuck::cast_slice(steps));
+        }
+        gpu.queue().write_buffer(&self.buffer, self.offset_of(slot).into(), &bytes);
+        self.offset_of(slot)
+    }
+
+    /// Where `slot` starts, in bytes.
+    pub fn offset_of(&self, slot: usize) -> u32 {
+        (self.stride * slot as u64) as u32
     }
 
     /// Bytes between the slot that a replay names and the one that is read.

@@ -137,7 +137,7 @@ fn in_batches(
     let batch = Adaptation::batch_size(gpu, setup, tasks);
     let mut adaptation = Adaptation::new(gpu, setup.clone(), batch)?;
     adaptation.start_from(start);
-    let mut scores = vec![Vec::with_capacity(tasks); setup.transductive.len()];
+    let mut scores = vec![Vec::new(); setup.transductive.len()];
     for first in (0..tasks).step_by(batch) {
         let count = batch.min(tasks - first);
         upload(&adaptation, first..first + count);

@@ -66,7 +66,7 @@ impl LayerAlone {
         for floats in [sets, input, output] {
             memory.add("a layer by itself", size_of_f32s(floats));
         }
-        memory.check(gpu, "lower the number of tasks")?;
+        memory.check(gpu, |_| "lower the number of tasks")?;
         let room = |name, floats: usize| gpu.storage(name, size_of_f32s(floats));
         let step = InnerStep { index: 0, order_start: 0, last: 0, first_task: 0 };
         let runs = RunSteps::new(gpu, 1, 1)?;

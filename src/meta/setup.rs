@@ -51,6 +51,22 @@ pub(super) fn outer_rule(spec: &OuterSpec) -> OuterRule {
     }
 }
 
+/// Which settings make a training's buffer smaller. The tasks of a run do not: they come in waves.
+pub(super) fn remedy(buffer: &str) -> &'static str {
+    match buffer {
+        "metrics" | "inner losses" | "inner accuracies" => {
+            "lower inner.steps (or inner.epochs), or runs"
+        }
+        "minibatch order" => "lower inner.steps (or inner.epochs), inner.batch, or runs",
+        "support and query sets" => {
+            "lower the examples of a task (tasks.points, tasks.way, tasks.train_shots), or runs"
+        }
+        "minibatch inputs" | "minibatch targets" | "activations" | "pre-activations"
+        | "batch statistics" | "gradients" => "lower inner.batch or the layers' sizes",
+        _ => "lower the layers' sizes, or runs",
+    }
+}
+
 /// Checks the buffers of a job before anything is made, and returns the bytes of all.
 ///
 /// # Errors
@@ -83,7 +99,7 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     for per_run in std::iter::once(first).chain((last != first).then_some(last)) {
         waves::plan(&mut memory, gpu, setup, Axis { runs: setup.runs, per_run })?;
     }
-    memory.check(gpu, "lower runs or the size of a task")?;
+    memory.check(gpu, remedy)?;
     // Of this one a slot is bound at a time.
     memory.add("iteration settings", RunSteps::bytes(gpu, setup.runs, RING * waves.len()));
     Ok(memory.total() + setup.origin.image_bytes())

@@ -242,8 +242,10 @@ impl Trainer {
     /// # Errors
     /// [`Error::DeviceLost`] if the device does not answer.
     pub fn time_kernels(&mut self) -> Result<Option<Vec<(&'static str, f64)>>> {
-        let slot = (self.iteration % RING as u64) as usize;
-        let offset = self.write_settings(slot);
+        let slot = (self.iteration % RING as u64) as usize * self.waves.len();
+        let mut steps = Vec::new();
+        self.push_settings(&mut steps);
+        let offset = self.runs.write(&self.gpu, slot, &steps);
         let Some(seconds) = self.recording.time_each(&self.gpu, offset)? else { return Ok(None) };
         self.count_iteration();
         Ok(Some(self.recording.kernel_names().zip(seconds).collect()))
@@ -305,51 +307,59 @@ impl Trainer {
                 format!("{iterations} were to be recorded at once; at most {RING} can be"),
             ));
         }
+        let slot = |iteration: u64| (iteration % RING as u64) as usize;
+        let (first, waves) = (self.iteration, self.waves.len());
+        let (mut begin, mut steps) = (slot(first), Vec::new());
+        for _ in 0..iterations {
+            // A write ends where the ring does.
+            if slot(self.iteration) == 0 {
+                self.runs.write(&self.gpu, begin * waves, &steps);
+                (begin, steps) = (0, Vec::new());
+            }
+            self.push_settings(&mut steps);
+            self.count_iteration();
+        }
+        self.runs.write(&self.gpu, begin * waves, &steps);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
             label: Some("reptile"),
             timestamp_writes: None,
         });
-        for _ in 0..iterations {
-            let slot = (self.iteration % RING as u64) as usize;
-            let offset = self.write_settings(slot);
-            self.recording.replay(&mut pass, offset);
-            self.count_iteration();
+        for iteration in first..self.iteration {
+            self.recording.replay(&mut pass, self.runs.offset_of(slot(iteration) * waves));
         }
         Ok(())
     }
 
     fn count_iteration(&mut self) {
         self.iteration += 1;
-        if self.setup.inner.state != StatePolicy::Reset {
+        let adam = inner_rule(&self.setup.inner).has_second();
+        if adam && self.setup.inner.state != StatePolicy::Reset {
             self.adam_steps += self.setup.batches.steps as u64;
         }
     }
 
-    /// Tells the kernels of every wave what they need to know about the coming iteration; returns where.
-    fn write_settings(&self, slot: usize) -> u32 {
-        let first = slot * self.waves.len();
-        let offsets = self.waves.iter().enumerate().map(|(index, wave)| {
-            self.runs.write(&self.gpu, first + index, &self.run_steps(slot, wave.first_task))
-        });
-        offsets.min().expect("there is a wave")
+    /// Appends what the kernels of every wave need to know about the coming iteration.
+    fn push_settings(&self, steps: &mut Vec<RunStep>) {
+        let slot = (self.iteration % RING as u64) as usize;
+        for wave in &self.waves {
+            steps.extend(self.run_steps(slot, wave.first_task));
+        }
     }
 
-    fn run_steps(&self, slot: usize, first_task: usize) -> Vec<RunStep> {
+    fn run_steps(&self, slot: usize, first_task: usize) -> impl Iterator<Item = RunStep> {
         let (inner, outer) = (&self.setup.inner, &self.setup.outer);
         let axis = Axis { runs: self.setup.runs, per_run: outer.meta_batch };
-        (0..axis.runs as u64)
-            .map(|run| RunStep {
-                iteration: self.iteration as u32,
-                adam_steps: self.adam_steps.min(u64::from(u32::MAX / 2)) as u32,
-                outer_steps: self.iteration as u32 + 1,
-                slot: slot as u32,
-                first_task: first_task as u32,
-                inner_rate: self.inner_rate(self.iteration),
-                outer_rate: outer.schedule.rate(outer.rate, self.iteration, self.setup.iterations),
-                weight_decay: inner.weight_decay,
-                ..RunStep::new(self.setup.seed.wrapping_add(run), Phase::Train, axis)
-            })
-            .collect()
+        (0..axis.runs as u64).map(move |run| RunStep {
+            iteration: self.iteration as u32,
+            adam_steps: self.adam_steps.min(u64::from(u32::MAX / 2)) as u32,
+            outer_steps: self.iteration as u32 + 1,
+            slot: slot as u32,
+            first_task: first_task as u32,
+            inner_rate: self.inner_rate(self.iteration),
+            outer_rate: outer.schedule.rate(outer.rate, self.iteration, self.setup.iterations),
+            weight_decay: inner.weight_decay,
+            ..RunStep::new(self.setup.seed.wrapping_add(run), Phase::Train, axis)
+        })
     }
 
     /// The inner rate of an iteration.

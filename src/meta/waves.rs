@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, size_of_f32s};
 use crate::kernels::Axis;
 use crate::meta::inner::{InnerLoop, choose, plan_layers, plan_sets};
-use crate::meta::setup::{TrainerSetup, inner_rule};
+use crate::meta::setup::{TrainerSetup, inner_rule, remedy};
 use crate::meta::source::TaskBuffers;
 use crate::meta::spec::{Algorithm, StatePolicy};
 
@@ -31,7 +31,7 @@ pub(super) fn sizes(gpu: &Gpu, setup: &TrainerSetup, most: usize) -> Result<Vec<
     let one = Axis { runs: setup.runs, per_run: 1 };
     let mut memory = Memory::default();
     plan_tasks(&mut memory, gpu, setup, one)?;
-    memory.check(gpu, "lower runs or the size of a task")?;
+    memory.check(gpu, remedy)?;
     let profile = gpu.profile();
     let steps = setup.batches.steps;
     // Of outer_update and outer_sum.

@@ -174,7 +174,7 @@ mod tests {
         let path = folder.path().join("out.safetensors");
         fs::write(&path, "mine").unwrap();
         let message = adapted(&model).write_new(&model, &path).unwrap_err().to_string();
-        assert!(message.contains("give another --out"), "{message}");
+        assert!(message.contains("give another name"), "{message}");
         assert_eq!(fs::read(&path).unwrap(), b"mine");
     }
 

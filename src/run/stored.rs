@@ -58,9 +58,11 @@ pub fn snapshot_of(checkpoint: Checkpoint) -> Snapshot {
 
 /// What a task of `run` starts from: the parameters, and the optimiser state that tasks share.
 pub fn starting_point(snapshot: &Snapshot, run: usize) -> StartingPoint {
+    let state = snapshot.task_state(run);
     StartingPoint {
         parameters: snapshot.parameters[run].clone(),
-        state: snapshot.task_state(run),
-        adam_steps: snapshot.adam_steps,
+        // A state that starts from zero has seen no step.
+        adam_steps: if state[0].is_some() { snapshot.adam_steps } else { 0 },
+        state,
     }
 }

@@ -15,6 +15,7 @@ mod tests;
 
 use std::path::Path;
 
+use crate::cache::cache_folder;
 use crate::error::Result;
 use crate::tasks::images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
 use crate::tasks::spec::ImagesSpec;
@@ -33,8 +34,7 @@ use layout::{Layout, Listing, Source};
 /// more classes or images a task than there are; [`crate::Error::Limit`] for a set of more words
 /// than the device can count.
 pub fn load(spec: &ImagesSpec, progress: &mut dyn FnMut(u64, u64)) -> Result<Split> {
-    let folder = dirs::cache_dir().map(|folder| folder.join("reptile"));
-    load_cached(spec, folder.as_deref(), progress)
+    load_cached(spec, cache_folder().as_deref(), progress)
 }
 
 /// As [`load`], with the folder of the cache, if there is one.
