@@ -12,13 +12,33 @@ use crate::meta::{Direction, LayerAlone};
 use crate::model::{Activation, Loss, Model, ModelSpec, Padding};
 use crate::rng::Phase;
 
-/// A kernel, what it is called in the report, and what it does.
-struct Alone {
-    shape: String,
-    recording: Recording,
-    flops: Option<u64>,
-    bytes_moved: Option<u64>,
-    memory: u64,
+/// One run of a kernel, and what it does.
+#[derive(Debug)]
+pub struct Alone {
+    /// The sizes in words.
+    pub shape: String,
+    pub recording: Recording,
+    /// Floating-point operations, where they bound it.
+    pub flops: Option<u64>,
+    /// Bytes that it must read and write, where they bound it.
+    pub bytes_moved: Option<u64>,
+    /// Bytes of its buffers.
+    pub memory: u64,
+}
+
+/// The kernels of `workload` on `tasks` batches.
+///
+/// # Errors
+/// [`crate::Error::Limit`] if the device has no room.
+///
+/// # Panics
+/// If `workload` is a training.
+pub fn kernels_of(gpu: &Gpu, workload: Workload, tasks: usize) -> Result<Vec<Alone>> {
+    assert!(!workload.is_training(), "{} is no kernel alone", workload.name());
+    match workload {
+        Workload::Reduce => Ok(vec![reduce(gpu, tasks)?]),
+        _ => layers(gpu, workload, tasks),
+    }
 }
 
 /// Measures the kernels of `workload` on `tasks` batches: for each its sizes in words, and figures.
@@ -31,11 +51,7 @@ pub fn measure(
     tasks: usize,
     effort: Effort,
 ) -> Result<Vec<(String, Measured)>> {
-    let kernels = match workload {
-        Workload::Reduce => vec![reduce(gpu, tasks)?],
-        _ => layers(gpu, workload, tasks)?,
-    };
-    kernels
+    kernels_of(gpu, workload, tasks)?
         .into_iter()
         .map(|kernel| {
             let Alone { shape, recording, flops, bytes_moved, memory } = kernel;

@@ -11,6 +11,7 @@ mod timing;
 mod training;
 mod workload;
 
+pub use kernels::{Alone, kernels_of};
 pub use report::{
     Ceilings, Device, FirstResult, KernelTime, Measured, Outcome, Report, Row, VERSION, schema,
 };
