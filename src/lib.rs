@@ -33,6 +33,7 @@ pub mod gpu;
 pub mod kernels;
 pub mod meta;
 pub mod model;
+pub mod plot;
 pub mod reference;
 pub mod rng;
 pub mod run;

@@ -6,6 +6,7 @@
 mod ceilings;
 mod kernels;
 mod report;
+mod scaling;
 mod table;
 mod timing;
 mod training;
@@ -15,6 +16,7 @@ pub use kernels::{Alone, kernels_of};
 pub use report::{
     Ceilings, Device, FirstResult, KernelTime, Measured, Outcome, Report, Row, VERSION, schema,
 };
+pub use scaling::{Point, Size, scaling};
 pub use table::{compare, variants_head, variants_line};
 pub use timing::{Effort, Timing};
 pub use workload::Workload;
@@ -90,6 +92,7 @@ pub fn run(
         quick: settings.quick,
         ceilings,
         rows,
+        scaling: Vec::new(),
     })
 }
 

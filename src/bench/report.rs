@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bench::scaling::Point;
 use crate::bench::timing::Timing;
 use crate::gpu::Gpu;
 
@@ -23,6 +24,9 @@ pub struct Report {
     pub quick: bool,
     pub ceilings: Ceilings,
     pub rows: Vec<Row>,
+    /// How the cost grows, if it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scaling: Vec<Point>,
 }
 
 /// What was measured on.

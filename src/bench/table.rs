@@ -1,9 +1,12 @@
 //! A report as Markdown, for terminals and READMEs; and two of them side by side.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use crate::bench::report::{Device, Measured, Outcome, Report, Row};
+use crate::error::Result;
 use crate::meta::Trial;
+use crate::plot::{Group, Series, bars, growth};
 
 /// Three significant digits, thousands grouped.
 fn number(value: f64) -> String {
@@ -71,7 +74,72 @@ impl Report {
         }
         self.write_times(&mut text);
         self.write_variants(&mut text);
+        self.write_scaling(&mut text);
         text
+    }
+
+    fn write_scaling(&self, text: &mut String) {
+        if self.scaling.is_empty() {
+            return;
+        }
+        text.push_str("\nTime of a task-step:\n\n");
+        text.push_str(&head(&["workload", "size", "value", "plan", "µs", "µs CPU", "GFLOP/s"]));
+        for point in &self.scaling {
+            let steps = point.task_steps as f64;
+            text.push_str(&line(&[
+                point.workload.clone(),
+                point.size.name().to_string(),
+                point.value.to_string(),
+                point.plan.clone(),
+                number(1e6 * point.time.median / steps),
+                number(1e6 * point.time.cpu / steps),
+                number(point.flops_per_task_step as f64 * steps / point.time.median / 1e9),
+            ]));
+        }
+    }
+
+    /// Draws bars of the rows' rates, or, where there are scaling points, how the time of a task-step
+    /// grows; `others` are drawn beside it, by name.
+    ///
+    /// # Errors
+    /// As [`bars`] and [`growth`].
+    pub fn draw(&self, path: &Path, name: &str, others: &[(&str, &Self)]) -> Result<()> {
+        if !self.scaling.is_empty() {
+            return self.draw_scaling(path);
+        }
+        let reports: Vec<(&str, &Self)> =
+            std::iter::once((name, self)).chain(others.iter().copied()).collect();
+        let groups: Vec<Group> = self
+            .measured()
+            .map(|(row, _)| {
+                let rate = |report: &Self| {
+                    let mut rows = report.measured();
+                    let found = rows.find(|(other, _)| key(other) == key(row));
+                    found.map_or(f64::NAN, |(_, one)| one.rate())
+                };
+                Group {
+                    label: format!("{}, {} tasks", row.workload, row.tasks),
+                    values: reports.iter().map(|(_, report)| rate(report)).collect(),
+                }
+            })
+            .collect();
+        let names: Vec<String> = reports.iter().map(|(name, _)| (*name).to_string()).collect();
+        let title = self.device.describe();
+        bars(path, &title, "task-steps, or runs of a kernel, in a second", &names, &groups)
+    }
+
+    fn draw_scaling(&self, path: &Path) -> Result<()> {
+        let mut series: Vec<Series> = Vec::new();
+        for point in &self.scaling {
+            let label = format!("{}: {}", point.workload, point.size.name());
+            let micros = 1e6 * point.time.median / point.task_steps as f64;
+            let place = (point.value as f64, micros);
+            match series.last_mut().filter(|last| last.label == label) {
+                Some(last) => last.points.push(place),
+                None => series.push(Series { label, points: vec![place] }),
+            }
+        }
+        growth(path, &self.device.describe(), ["size", "µs a task-step"], &series)
     }
 
     fn measured(&self) -> impl Iterator<Item = (&Row, &Measured)> {
@@ -197,6 +265,11 @@ impl Report {
     }
 }
 
+/// What rows of two reports are matched by.
+fn key(row: &Row) -> (&str, usize, &str) {
+    (&row.workload, row.tasks, &row.shape)
+}
+
 /// The first lines of a table of variants.
 pub fn variants_head() -> String {
     head(&["kernel and shape", "variant", "time", "chosen"])
@@ -221,7 +294,6 @@ pub fn compare(a: &Report, b: &Report) -> String {
         b.device.describe()
     );
     text.push_str(&head(&["workload", "tasks", "sizes", "A", "B", "B / A"]));
-    let key = |row: &Row| (row.workload.clone(), row.tasks, row.shape.clone());
     let mut alone = Vec::new();
     for (row, one) in a.measured() {
         let Some((_, other)) = b.measured().find(|(other, _)| key(other) == key(row)) else {

@@ -37,6 +37,16 @@ pub struct Bench {
     /// Also write the JSON to this new file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Leave out the time to a first result, which starts processes of its own.
+    #[arg(long)]
+    no_first_result: bool,
+    /// Measure instead how the time of a task-step grows with tasks, steps, minibatch and width (of
+    /// sine and omniglot).
+    #[arg(long)]
+    scaling: bool,
+    /// Also draw the result into this SVG file.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
     /// Compare two reports instead: the rates of B as multiples of those of A.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"])]
     compare: Vec<PathBuf>,
@@ -50,7 +60,12 @@ pub struct Bench {
 impl Bench {
     pub(super) fn run(self) -> Result<ExitCode> {
         if let [a, b] = self.compare.as_slice() {
-            say(compare(&load(a)?, &load(b)?).trim_end());
+            let (first, second) = (load(a)?, load(b)?);
+            if let Some(path) = &self.plot {
+                let names = [a, b].map(|path| path.display().to_string());
+                first.draw(path, &names[0], &[(&names[1], &second)])?;
+            }
+            say(compare(&first, &second).trim_end());
             return Ok(ExitCode::SUCCESS);
         }
         if let Some(path) = &self.out {
@@ -79,16 +94,28 @@ impl Bench {
         }
         let spinner = working(String::new());
         let mut progress = |text: &str| spinner.set_message(text.to_string());
-        let mut first_result = |workload: Workload, tasks: usize| match self.quick {
-            true => Ok(None),
-            false => self.first_result_of(workload, tasks).map(Some),
+        let mut first_result =
+            |workload: Workload, tasks: usize| match self.quick || self.no_first_result {
+                true => Ok(None),
+                false => self.first_result_of(workload, tasks).map(Some),
+            };
+        let report = if self.scaling {
+            let none = Settings { workloads: Vec::new(), ..settings.clone() };
+            let mut report = bench::run(&gpu, &none, &mut progress, &mut first_result)?;
+            let effort = settings.effort;
+            report.scaling = bench::scaling(&gpu, &settings.workloads, effort, &mut progress)?;
+            report
+        } else {
+            bench::run(&gpu, &settings, &mut progress, &mut first_result)?
         };
-        let report = bench::run(&gpu, &settings, &mut progress, &mut first_result)?;
         spinner.finish_and_clear();
         let json = serde_json::to_string_pretty(&report)?;
         if let Some(path) = &self.out {
             atomic::write_new(path, format!("{json}\n").as_bytes())?;
             eprintln!("written to {}", path.display());
+        }
+        if let Some(path) = &self.plot {
+            report.draw(path, &report.device.name, &[])?;
         }
         if self.json {
             say(json);

@@ -8,9 +8,9 @@ use clap::Args;
 
 use crate::cli::common::{DeviceArgs, Stored, load_job, say};
 use crate::meta::Adaptation;
+use crate::plot::{SineCurve, learning_curves, sine_adaptation};
 use crate::rng::Phase;
 use crate::run::metrics::read;
-use crate::run::plot::{SineCurve, learning_curves, sine_adaptation};
 use crate::run::{RunDirectory, curves, directory, starting_point};
 use crate::tasks::TaskSpec;
 

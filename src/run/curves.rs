@@ -1,7 +1,7 @@
 //! Learning curves from a run's metrics.
 
+use crate::plot::Series;
 use crate::run::metrics::Record;
-use crate::run::plot::Series;
 
 /// Training losses and the validation loss, for each seed.
 pub fn losses(records: &[Record]) -> Vec<Series> {

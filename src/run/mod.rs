@@ -1,4 +1,4 @@
-//! A run on disk: its configuration, checkpoints, metrics and plots, and the session that trains it.
+//! A run on disk: its configuration, checkpoints and metrics, and the session that trains it.
 
 pub mod adapted;
 mod best;
@@ -11,7 +11,6 @@ mod job;
 mod journal;
 pub mod metrics;
 pub mod overrides;
-pub mod plot;
 pub mod presets;
 mod recorder;
 pub mod reproduce;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::error::Result;
 use crate::model::Loss;
-use crate::run::plot::{Series, learning_curves};
+use crate::plot::{Series, learning_curves};
 use crate::run::presets::{Figure, Preset};
 use crate::run::reproduce::{Plan, Results, Training};
 use crate::run::{RunDirectory, atomic, metrics};

@@ -17,7 +17,7 @@ const LEGEND_LINE: i32 = 22;
 
 pub(super) const INK: RGBColor = RGBColor(0x24, 0x29, 0x2F);
 pub(super) const FAINT: RGBColor = RGBColor(0x6E, 0x77, 0x81);
-const GRID: RGBColor = RGBColor(0xE6, 0xE8, 0xEB);
+pub(super) const GRID: RGBColor = RGBColor(0xE6, 0xE8, 0xEB);
 
 /// Colours of series, in order: those of Okabe and Ito, which colour-blind readers can tell apart,
 /// without the yellow that fades on white; then two more.

@@ -1,10 +1,13 @@
-//! Pictures of a run as SVG files: plain numbers in, one file out.
+//! Pictures of runs and benchmarks as SVG files: plain numbers in, one file out.
 //!
 //! The ground is white, so that a page with a dark background shows the same picture.
 
 mod axis;
+mod bars;
 mod canvas;
 mod series;
+
+pub use bars::{Group, bars};
 
 use std::ops::Range;
 use std::path::Path;
@@ -144,6 +147,43 @@ pub fn learning_curves(
         for (line, colour) in lines.iter().zip(colours()) {
             let smooth = moving_median(line, window(line.len()));
             chart.draw_series(LineSeries::new(thin(&smooth), stroke(colour, 2)))?;
+        }
+        Ok(())
+    })
+}
+
+/// Draws lines with their points over two logarithmic axes; values that are not above zero are left
+/// out.
+///
+/// # Errors
+/// As [`sine_adaptation`].
+pub fn growth(
+    path: &Path,
+    title: &str,
+    [x_label, y_label]: [&str; 2],
+    series: &[Series],
+) -> Result<()> {
+    check_extension(path)?;
+    let place = |&(x, y): &(f64, f64)| (x.log10(), y.log10());
+    let lines: Vec<Vec<(f64, f64)>> =
+        series.iter().map(|one| finite(one.points.iter().map(place))).collect();
+    let (x, y) = extents(path, &lines.concat())?;
+    let (x, y) = (Axis::log(x, 0.03), Axis::log(y, 0.06));
+    let colours = || PALETTE.iter().copied().cycle();
+    let named = series.iter().zip(colours());
+    let entries =
+        named.map(|(one, colour)| Entry::new(&one.label, Mark::Line(2), colour)).collect();
+    let size = (760, 440);
+    let legend = Legend::new(entries, size.0);
+    save(path, (size.0, size.1 + legend.height), |sheet| {
+        let (heading, rest) = sheet.split_vertically(px(36));
+        heading.draw_text(title, &text(16, INK), (px(16), px(12)))?;
+        let (top, body) = rest.split_vertically(px(legend.height));
+        legend.draw(&top)?;
+        let mut chart = chart(&body, (&x, x_label), (&y, y_label))?;
+        for (line, colour) in lines.iter().zip(colours()) {
+            chart.draw_series(LineSeries::new(line.clone(), stroke(colour, 2)))?;
+            chart.draw_series(line.iter().map(|place| dot(*place, colour)))?;
         }
         Ok(())
     })

@@ -41,6 +41,24 @@ impl Axis {
     }
 }
 
+impl Axis {
+    /// Where a value (in drawing units) lies between two ends.
+    pub fn place(&self, value: f64, ends: (i32, i32)) -> i32 {
+        self.map(&value, ends)
+    }
+
+    /// The ticks between two ends, with their labels.
+    pub fn places(&self, ends: (i32, i32)) -> Vec<(i32, String)> {
+        let tick = |tick: &f64| (self.map(tick, ends), self.format_ext(tick));
+        self.ticks.iter().map(tick).collect()
+    }
+
+    /// How a value is written.
+    pub fn label(value: f64) -> String {
+        number(value)
+    }
+}
+
 impl Ranged for Axis {
     type FormatOption = NoDefaultFormatting;
     type ValueType = f64;
