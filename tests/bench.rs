@@ -7,7 +7,9 @@ mod common;
 use clap::ValueEnum;
 use cli_common::{refusal, reptile};
 use common::devices;
-use reptile::bench::{Effort, Outcome, Report, Settings, Workload, compare, run, schema};
+use reptile::bench::{
+    Effort, Outcome, Point, Report, Settings, Size, Timing, Workload, compare, run, scaling, schema,
+};
 
 #[test]
 fn every_workload_runs() {
@@ -52,9 +54,42 @@ fn every_workload_runs() {
     assert_eq!(again, report);
     let same = compare(&report, &again);
     assert!(same.contains("| 1.00 |") && !same.contains("only"), "{same}");
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("bars.svg");
+    report.draw(&picture, "A", &[("B", &again)]).unwrap();
+    let svg = std::fs::read_to_string(&picture).unwrap();
+    assert!(svg.contains("omniglot, 2 tasks") && svg.matches("<rect").count() > 20, "{svg}");
     let mut less = report.clone();
     less.rows.remove(0);
     assert!(compare(&report, &less).contains("only A has sine of 2 tasks"));
+}
+
+#[test]
+fn growth_is_a_table_and_a_picture() {
+    let devices = devices();
+    let none = Settings { workloads: vec![], tasks: vec![], quick: true, effort: Effort::ONCE };
+    let gpu = &devices[0].gpu;
+    let mut report = run(gpu, &none, &mut |_| (), &mut |_, _| Ok(None)).unwrap();
+    assert!(scaling(gpu, &[Workload::Norm], Effort::ONCE, &mut |_| ()).unwrap().is_empty());
+    let time = Timing::of(Effort::ONCE, |_| Ok(())).unwrap();
+    let point = |value, micros: f64| Point {
+        workload: "sine".into(),
+        size: Size::Batch,
+        value,
+        plan: "fused".into(),
+        task_steps: 2,
+        flops_per_task_step: 3_000,
+        time: Timing { median: 2e-6 * micros, ..time.clone() },
+    };
+    report.scaling = vec![point(1, 3.0), point(10, 20.0)];
+    let text = report.to_markdown();
+    assert!(text.contains("| sine | minibatch | 10 | fused | 20.0 |"), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("growth.svg");
+    report.draw(&picture, "", &[]).unwrap();
+    assert!(std::fs::read_to_string(&picture).unwrap().contains("sine: minibatch"));
+    let error = report.draw(&folder.path().join("growth.png"), "", &[]).unwrap_err();
+    assert!(error.to_string().contains(".svg"), "{error}");
 }
 
 #[test]
@@ -91,7 +126,10 @@ fn the_program_measures_and_compares() {
     let file = folder.path().join("a.json");
     let out = file.to_str().unwrap();
     let arguments = ["bench", "--quick", "--workload", "sine", "norm", "--tasks", "2"];
-    let printed = reptile().args(arguments).args(["--out", out]).output().unwrap();
+    let svg = folder.path().join("a.svg");
+    let printed =
+        reptile().args(arguments).args(["--out", out, "--plot"]).arg(&svg).output().unwrap();
+    assert!(std::fs::read_to_string(svg).unwrap().contains("sine, 2 tasks"));
     assert!(printed.status.success(), "{printed:?}");
     assert!(String::from_utf8_lossy(&printed.stdout).contains("| sine "));
     let report: Report = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
