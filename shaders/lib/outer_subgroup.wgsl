@@ -1,48 +1,73 @@
-// G = Aᵀ · B over all output pixels for one tile: a subgroup of LANES owns ROW_BLOCK row vectors (at
-// most LANES) and LANES vector columns. Both factors are loaded as vectors; A's reach all lanes by
-// shuffles. lib/cells_*.wgsl says what A is; the kernel gives ROW_VECTORS, COLUMNS (vectors), BATCH,
-// OUT_HEIGHT, OUT_WIDTH (a multiple of X_BLOCK), and the functions begin_store, store and store_bias.
+// G = Aᵀ · B over all output pixels for one tile: a subgroup of LANES owns ROW_BLOCK row vectors and
+// LANES · WIDTH vector columns. Both factors are loaded as vectors; A's reach all lanes by shuffles.
+// lib/cells_*.wgsl says what A is; the kernel gives ROW_VECTORS, COLUMNS (vectors), BATCH, OUT_HEIGHT,
+// OUT_WIDTH (a multiple of X_BLOCK), and the functions begin_store, store and store_bias.
 // Grid: (row tiles, column tiles, batches).
+
+// Row vectors that a lane loads.
+const ROW_GROUPS = (ROW_BLOCK + LANES - 1u) / LANES;
 
 @compute @workgroup_size(LANES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let batch = group.z;
     let first = group.x * ROW_BLOCK;
-    let column = group.y * LANES + lane;
-    let cell = cell_of(min(first + lane, ROW_VECTORS - 1u));
-    var sums: array<mat4x4<f32>, ROW_BLOCK>;
-    for (var r = 0u; r < ROW_BLOCK; r++) { // unroll
+    let column = group.y * LANES * WIDTH + lane;
+    var cells: array<Cell, ROW_GROUPS>;
+    for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
+        cells[g] = cell_of(min(first + g * LANES + lane, ROW_VECTORS - 1u));
+    }
+    var sums: array<mat4x4<f32>, ROW_BLOCK * WIDTH>;
+    for (var r = 0u; r < ROW_BLOCK * WIDTH; r++) { // unroll
         sums[r] = mat4x4<f32>();
     }
-    var bias = vec4<f32>(0.0);
-    var place = batch * BATCH * OUT_HEIGHT * OUT_WIDTH * COLUMNS + min(column, COLUMNS - 1u);
+    var bias: array<vec4<f32>, WIDTH>;
+    var places: array<u32, WIDTH>;
+    for (var c = 0u; c < WIDTH; c++) { // unroll
+        bias[c] = vec4<f32>(0.0);
+        places[c] = batch * BATCH * OUT_HEIGHT * OUT_WIDTH * COLUMNS
+            + min(column + c * LANES, COLUMNS - 1u);
+    }
     for (var image = batch * BATCH; image < (batch + 1u) * BATCH; image++) {
         for (var y = 0u; y < OUT_HEIGHT; y++) {
-            let line = line_of(cell, image, y);
+            var lines: array<Line, ROW_GROUPS>;
+            for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
+                lines[g] = line_of(cells[g], image, y);
+            }
             for (var x = 0u; x < OUT_WIDTH; x += X_BLOCK) {
                 for (var i = 0u; i < X_BLOCK; i++) { // unroll
-                    let a = load_a(line, cell, x + i);
-                    let b = dz[place];
-                    place += COLUMNS;
-                    bias += b;
+                    var a: array<vec4<f32>, ROW_GROUPS>;
+                    for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
+                        a[g] = load_a(lines[g], cells[g], x + i);
+                    }
+                    var b: array<vec4<f32>, WIDTH>;
+                    for (var c = 0u; c < WIDTH; c++) { // unroll
+                        b[c] = dz[places[c]];
+                        places[c] += COLUMNS;
+                        bias[c] += b[c];
+                    }
                     for (var r = 0u; r < ROW_BLOCK; r++) { // unroll
-                        let v = subgroupShuffle(a, r);
-                        sums[r][0] = fma(vec4<f32>(v.x), b, sums[r][0]);
-                        sums[r][1] = fma(vec4<f32>(v.y), b, sums[r][1]);
-                        sums[r][2] = fma(vec4<f32>(v.z), b, sums[r][2]);
-                        sums[r][3] = fma(vec4<f32>(v.w), b, sums[r][3]);
+                        let v = subgroupShuffle(a[r / LANES], r % LANES);
+                        for (var c = 0u; c < WIDTH; c++) { // unroll
+                            let s = r * WIDTH + c;
+                            sums[s][0] = fma(vec4<f32>(v.x), b[c], sums[s][0]);
+                            sums[s][1] = fma(vec4<f32>(v.y), b[c], sums[s][1]);
+                            sums[s][2] = fma(vec4<f32>(v.z), b[c], sums[s][2]);
+                            sums[s][3] = fma(vec4<f32>(v.w), b[c], sums[s][3]);
+                        }
                     }
                 }
             }
         }
     }
     begin_store(batch);
-    for (var r = 0u; r < ROW_BLOCK; r++) { // unroll
-        if (first + r < ROW_VECTORS && column < COLUMNS) {
-            store(first + r, column, sums[r]);
+    for (var c = 0u; c < WIDTH; c++) { // unroll
+        for (var r = 0u; r < ROW_BLOCK; r++) { // unroll
+            if (first + r < ROW_VECTORS && column + c * LANES < COLUMNS) {
+                store(first + r, column + c * LANES, sums[r * WIDTH + c]);
+            }
         }
-    }
-    if (first == 0u && column < COLUMNS) {
-        store_bias(column, bias);
+        if (first == 0u && column + c * LANES < COLUMNS) {
+            store_bias(column + c * LANES, bias[c]);
+        }
     }
 }

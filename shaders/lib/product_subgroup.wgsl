@@ -1,7 +1,7 @@
-// C = A · B, summed over taps, for one tile: a subgroup of LANES owns ROWS rows and 4 · LANES columns.
-// A lane loads one row of A and one vector column of B; rows of A reach all lanes by shuffles.
-// lib/rows_*.wgsl says what a row of A is; the kernel gives ROW_LIMIT, COLUMNS and DEPTH (vectors),
-// COLUMN_TILES, and the functions weights_of, load_b, start_value and store.
+// C = A · B, summed over taps, for one tile: a subgroup of LANES owns ROWS rows and 4 · LANES · WIDTH
+// columns. A lane loads one row of A and WIDTH vector columns of B; rows of A reach all lanes by
+// shuffles. lib/rows_*.wgsl says what a row of A is; the kernel gives ROW_LIMIT, COLUMNS and DEPTH
+// (vectors), COLUMN_TILES, and the functions weights_of, load_b, start_value and store.
 // Grid: (row tiles, phases · column tiles, batches).
 
 const ROW_GROUPS = (ROWS + LANES - 1u) / LANES;
@@ -11,13 +11,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let batch = group.z;
     let phase = group.y / COLUMN_TILES;
     let first_row = group.x * ROWS;
-    let column = group.y % COLUMN_TILES * LANES + lane;
-    let safe_column = min(column, COLUMNS - 1u);
+    let column = group.y % COLUMN_TILES * LANES * WIDTH + lane;
     let weights = weights_of(batch);
-    let start = start_value(weights, safe_column);
-    var sums: array<vec4<f32>, ROWS>;
-    for (var r = 0u; r < ROWS; r++) { // unroll
-        sums[r] = start;
+    var sums: array<vec4<f32>, ROWS * WIDTH>;
+    for (var c = 0u; c < WIDTH; c++) { // unroll
+        let start = start_value(weights, min(column + c * LANES, COLUMNS - 1u));
+        for (var r = 0u; r < ROWS; r++) { // unroll
+            sums[r * WIDTH + c] = start;
+        }
     }
     var origins: array<Origin, ROW_GROUPS>;
     for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
@@ -34,17 +35,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
                 a[g] = load_a(places[g], k);
             }
-            let b = load_b(weights, weight_row, k, safe_column);
+            var b: array<mat4x4<f32>, WIDTH>;
+            for (var c = 0u; c < WIDTH; c++) { // unroll
+                b[c] = load_b(weights, weight_row, k, min(column + c * LANES, COLUMNS - 1u));
+            }
             for (var r = 0u; r < ROWS; r++) { // unroll
                 let v = subgroupShuffle(a[r / LANES], r % LANES);
-                sums[r] = fma(vec4<f32>(v.w), b[3], fma(vec4<f32>(v.z), b[2],
-                    fma(vec4<f32>(v.y), b[1], fma(vec4<f32>(v.x), b[0], sums[r]))));
+                for (var c = 0u; c < WIDTH; c++) { // unroll
+                    sums[r * WIDTH + c] = fma(vec4<f32>(v.w), b[c][3], fma(vec4<f32>(v.z), b[c][2],
+                        fma(vec4<f32>(v.y), b[c][1], fma(vec4<f32>(v.x), b[c][0], sums[r * WIDTH + c]))));
+                }
             }
         }
     }
-    for (var r = 0u; r < ROWS; r++) { // unroll
-        if (first_row + r < ROW_LIMIT && column < COLUMNS) {
-            store(batch, phase, first_row + r, column, sums[r]);
+    for (var c = 0u; c < WIDTH; c++) { // unroll
+        for (var r = 0u; r < ROWS; r++) { // unroll
+            if (first_row + r < ROW_LIMIT && column + c * LANES < COLUMNS) {
+                store(batch, phase, first_row + r, column + c * LANES, sums[r * WIDTH + c]);
+            }
         }
     }
 }

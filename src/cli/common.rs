@@ -16,7 +16,7 @@ use crate::run::checkpoint::{Checkpoint, Header};
 use crate::run::{Config, Job, RunDirectory, directory, presets, snapshot_of};
 
 /// How long a job may time variants before it begins.
-const AUTOTUNE: Duration = Duration::from_secs(3);
+const AUTOTUNE: Duration = Duration::from_secs(4);
 /// Floating-point operations from which on that pays: a minute at 10 TFLOP/s. A CPU that plays GPU does
 /// a hundredth of them in that time.
 const LONG_JOB: u64 = 600_000_000_000_000;

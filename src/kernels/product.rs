@@ -90,10 +90,13 @@ impl Product {
         let candidates = match (profile.broadcast_lanes(), profile.subgroup) {
             (Some(lanes), _) => {
                 let lanes = lanes as usize;
-                vec![32, 48, 40, 24]
-                    .into_iter()
-                    .map(|rows| Tile::Subgroup { lanes, rows })
-                    .collect()
+                // Twice as wide is faster, but takes three times as long to compile.
+                let sizes = match self.columns >= 2 * lanes {
+                    true => vec![(32, 1), (48, 2), (32, 2)],
+                    false => vec![(32, 1), (48, 1)],
+                };
+                let tile = |(rows, width)| Tile::Subgroup { lanes, rows, width };
+                sizes.into_iter().map(tile).collect()
             }
             (None, subgroup) => {
                 let mut all = vec![workgroup(fitting)];
@@ -102,7 +105,8 @@ impl Product {
                 let lanes = subgroup.filter(|lanes| *lanes as usize <= self.columns.max(16));
                 let rows = [16, 32];
                 all.extend(lanes.into_iter().flat_map(|lanes| {
-                    rows.map(|rows| Tile::Subgroup { lanes: lanes as usize, rows })
+                    let lanes = lanes as usize;
+                    rows.map(|rows| Tile::Subgroup { lanes, rows, width: 1 })
                 }));
                 all
             }
@@ -120,7 +124,7 @@ impl Product {
         gpu.profile().check_rounds(source.name(), rounds, "model.layers")?;
         let tile = self.candidates(gpu.profile(), source.name()).choose(gpu);
         let columns_at_once = match tile {
-            Tile::Subgroup { lanes, .. } => lanes,
+            Tile::Subgroup { lanes, width, .. } => lanes * width,
             _ => 8,
         };
         let column_tiles = self.columns.div_ceil(columns_at_once);
@@ -134,11 +138,12 @@ impl Product {
             .constant("DEPTH", self.depth)
             .constant("COLUMN_TILES", column_tiles);
         let (source, row_tiles) = match tile {
-            Tile::Subgroup { lanes, rows } => {
+            Tile::Subgroup { lanes, rows, width } => {
                 // Rows are cut evenly, so that no tile is mostly padding.
                 let tiles = self.rows.div_ceil(rows);
                 let rows = self.rows.div_ceil(tiles);
-                let source = source.constant("LANES", lanes).constant("ROWS", rows);
+                let source =
+                    source.constant("LANES", lanes).constant("ROWS", rows).constant("WIDTH", width);
                 (source.library(PRODUCT_SUBGROUP), tiles)
             }
             Tile::Workgroup { rows } | Tile::Invocations(rows) => {
@@ -166,12 +171,20 @@ fn shape(layer: &Layer, examples: usize) -> String {
 
 /// The tiles that may run the weights' gradient of `layer` on batches of `examples`.
 pub(super) fn outer_candidates(profile: &Profile, layer: &Layer, examples: usize) -> Tiles {
-    let rows = weights(layer).rows() / 4;
+    let (rows, columns) = (weights(layer).rows() / 4, weights(layer).columns() / 4);
     let workgroup = |rows| Tile::Workgroup { rows };
     let candidates = match profile.broadcast_lanes() {
         Some(lanes) => {
             let lanes = lanes as usize;
-            vec![Tile::Subgroup { lanes, rows: lanes.min(rows) }]
+            let height = lanes.min(rows);
+            let mut sizes = vec![(height, 1)];
+            if columns >= 2 * lanes {
+                sizes.push((height, 2));
+            }
+            if rows >= 2 * lanes {
+                sizes.push((2 * lanes, 1));
+            }
+            sizes.into_iter().map(|(rows, width)| Tile::Subgroup { lanes, rows, width }).collect()
         }
         None if rows > 8 => vec![workgroup(1), workgroup(2), workgroup(4)],
         None => vec![workgroup(1)],
@@ -206,16 +219,17 @@ pub(super) fn outer_tiles(
         .constant("COLUMNS", columns);
     let lines = examples * layer.output.height;
     match tile {
-        Tile::Subgroup { lanes, rows: block } => {
+        Tile::Subgroup { lanes, rows: block, width } => {
             let rounds = |at_once: usize| lines * (layer.output.width / at_once + 1) + examples;
             let pixels = pixels_at_once(profile, layer.output.width, rounds);
             profile.check_rounds(source.name(), rounds(pixels), "inner.batch")?;
             let source = source
                 .constant("LANES", lanes)
                 .constant("ROW_BLOCK", block)
+                .constant("WIDTH", width)
                 .constant("X_BLOCK", pixels)
                 .library(OUTER_SUBGROUP);
-            Ok((source, [rows.div_ceil(block), columns.div_ceil(lanes)]))
+            Ok((source, [rows.div_ceil(block), columns.div_ceil(lanes * width)]))
         }
         Tile::Workgroup { rows: block } | Tile::Invocations(block) => {
             let rounds = (lines * layer.output.width).div_ceil(8);

@@ -10,8 +10,8 @@ use crate::gpu::{Gpu, Profile};
 /// none (of a task's whole inner loop).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tile {
-    /// A subgroup of `lanes`: values go around by broadcasts.
-    Subgroup { lanes: usize, rows: usize },
+    /// A subgroup of `lanes`, each with `width` vector columns: values go around by broadcasts.
+    Subgroup { lanes: usize, rows: usize, width: usize },
     /// A workgroup of 64 invocations, each with `rows` rows: values go around in workgroup memory.
     Workgroup { rows: usize },
     /// A workgroup of so many invocations.
@@ -32,7 +32,7 @@ impl Tile {
 impl Display for Tile {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Subgroup { lanes, rows } => write!(f, "subgroup{lanes}x{rows}"),
+            Self::Subgroup { lanes, rows, width } => write!(f, "subgroup{lanes}x{rows}x{width}"),
             Self::Workgroup { rows } => write!(f, "workgroup64x{rows}"),
             Self::Invocations(count) => write!(f, "workgroup{count}"),
         }
@@ -46,8 +46,10 @@ impl FromStr for Tile {
         let number = |text: &str| text.parse().ok().filter(|number| *number > 0).ok_or(());
         let (kind, numbers) = text.split_at(text.find(|c: char| c.is_ascii_digit()).ok_or(())?);
         match (kind, numbers.split_once('x')) {
-            ("subgroup", Some((lanes, rows))) => {
-                Ok(Self::Subgroup { lanes: number(lanes)?, rows: number(rows)? })
+            ("subgroup", Some((lanes, size))) => {
+                let (rows, width) = size.split_once('x').ok_or(())?;
+                let [lanes, rows, width] = [number(lanes)?, number(rows)?, number(width)?];
+                Ok(Self::Subgroup { lanes, rows, width })
             }
             ("workgroup", Some(("64", rows))) => Ok(Self::Workgroup { rows: number(rows)? }),
             ("workgroup", None) => Ok(Self::Invocations(number(numbers)?)),
@@ -80,15 +82,22 @@ mod tests {
     #[test]
     fn names_are_read_back() {
         for tile in [
-            Tile::Subgroup { lanes: 8, rows: 32 },
+            Tile::Subgroup { lanes: 8, rows: 32, width: 2 },
             Tile::Workgroup { rows: 4 },
             Tile::Invocations(128),
         ] {
             assert_eq!(tile.to_string().parse(), Ok(tile));
         }
-        for wrong in
-            ["", "subgroup", "subgroup8", "workgroup64x", "workgroup32x2", "group8x2", "workgroup0"]
-        {
+        for wrong in [
+            "",
+            "subgroup",
+            "subgroup8",
+            "subgroup8x2",
+            "workgroup64x",
+            "workgroup32x2",
+            "group8x2",
+            "workgroup0",
+        ] {
             assert_eq!(wrong.parse::<Tile>(), Err(()), "{wrong}");
         }
     }

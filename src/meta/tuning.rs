@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use cpu_time::ProcessTime;
+
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording};
 use crate::kernels::{
@@ -27,7 +29,7 @@ const SLICE: Duration = Duration::from_millis(25);
 
 /// How candidates are timed.
 pub struct Tuning<'a> {
-    /// No further kernel is begun after so long.
+    /// No further candidate is begun after so long; what was timed until then decides.
     pub budget: Duration,
     /// Whether kernels whose choice is known already are timed again.
     pub again: bool,
@@ -41,7 +43,8 @@ pub struct Trial {
     /// Kernel and shape.
     pub key: String,
     pub variant: String,
-    /// Of one dispatch (or, for a fused loop, of a meta-iteration); none if it was dropped.
+    /// Of one dispatch (or, for a fused loop, of a meta-iteration), of processor time where the device is
+    /// a CPU; none if it was dropped.
     pub seconds: Option<f64>,
     /// Whether it is the fastest.
     pub chosen: bool,
@@ -60,6 +63,7 @@ enum Subject {
 /// As [`Trainer::new`]; [`crate::Error::DeviceLost`].
 pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<Vec<Trial>> {
     let start = Instant::now();
+    let late = || start.elapsed() >= tuning.budget;
     let mut trials = Vec::new();
     let mut seen = BTreeSet::new();
     for (subject, tiles) in subjects(gpu, setup)? {
@@ -67,14 +71,16 @@ pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<
         if tiles.candidates.len() < 2 || known || !seen.insert(tiles.key.clone()) {
             continue;
         }
-        if start.elapsed() >= tuning.budget {
+        if late() {
             break;
         }
         (tuning.progress)(&tiles.key);
         gpu.forget_variant(&tiles.key);
         let times = match subject {
-            Subject::Layer { index, direction } => of_layer(gpu, setup, index, direction, &tiles)?,
-            Subject::Fused => of_fused(gpu, setup, &tiles)?,
+            Subject::Layer { index, direction } => {
+                of_layer(gpu, setup, index, direction, &tiles, &late)?
+            }
+            Subject::Fused => of_fused(gpu, setup, &tiles, &late)?,
         };
         let fastest = choice(&times);
         gpu.set_variants([(tiles.key.clone(), tiles.candidates[fastest].to_string())]);
@@ -124,13 +130,14 @@ fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
     Ok(subjects)
 }
 
-/// Seconds of each candidate for one way through a layer.
+/// Seconds of each candidate for one way through a layer, of the first ones where it gets `late`.
 fn of_layer(
     gpu: &Gpu,
     setup: &TrainerSetup,
     index: usize,
     direction: Direction,
     tiles: &Tiles,
+    late: &dyn Fn() -> bool,
 ) -> Result<Vec<Option<f64>>> {
     let tasks = (setup.runs * setup.outer.meta_batch).min(MOST_TASKS);
     let sizes = [tasks, setup.batches.batch];
@@ -139,6 +146,9 @@ fn of_layer(
     let mut first: Option<Vec<f32>> = None;
     let mut times = Vec::new();
     for tile in &tiles.candidates {
+        if late() && times.len() > 1 {
+            break;
+        }
         gpu.set_variants([(tiles.key.clone(), tile.to_string())]);
         let mut recording = Recording::default();
         alone.record(gpu, &mut recording, direction)?;
@@ -149,16 +159,24 @@ fn of_layer(
         if !good {
             warn_dropped(&tiles.key, &tile.to_string());
         }
-        times.push(if good { Some(fastest(|| recording.run_times(gpu, 1))?) } else { None });
+        times.push(if good { Some(fastest(gpu, || recording.run_times(gpu, 1))?) } else { None });
     }
     Ok(times)
 }
 
 /// The same for a whole inner loop in one dispatch.
-fn of_fused(gpu: &Gpu, setup: &TrainerSetup, tiles: &Tiles) -> Result<Vec<Option<f64>>> {
+fn of_fused(
+    gpu: &Gpu,
+    setup: &TrainerSetup,
+    tiles: &Tiles,
+    late: &dyn Fn() -> bool,
+) -> Result<Vec<Option<f64>>> {
     let mut first: Option<Vec<f32>> = None;
     let mut times = Vec::new();
     for tile in &tiles.candidates {
+        if late() && times.len() > 1 {
+            break;
+        }
         gpu.set_variants([(tiles.key.clone(), tile.to_string())]);
         let mut trainer = Trainer::new(gpu, setup.clone())?;
         trainer.advance(1, |_| true)?;
@@ -166,7 +184,7 @@ fn of_fused(gpu: &Gpu, setup: &TrainerSetup, tiles: &Tiles) -> Result<Vec<Option
         if !good {
             warn_dropped(&tiles.key, &tile.to_string());
         }
-        times.push(if good { Some(fastest(|| trainer.advance(1, |_| true))?) } else { None });
+        times.push(if good { Some(fastest(gpu, || trainer.advance(1, |_| true))?) } else { None });
     }
     Ok(times)
 }
@@ -198,15 +216,18 @@ fn same_bytes(result: &[f32], first: &mut Option<Vec<f32>>) -> bool {
     first.iter().zip(result).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
-/// The fastest of as many repeats as fill a slice; they were warm before.
-fn fastest(mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+/// The fastest of as many repeats as fill a slice; they were warm before. A CPU that plays GPU may be
+/// busy with other things as well: there processor time counts.
+fn fastest(gpu: &Gpu, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     let start = Instant::now();
     let mut best = f64::INFINITY;
     let mut repeats = 0;
     while repeats < 3 || (start.elapsed() < SLICE && repeats < 100) {
-        let one = Instant::now();
+        let (one, processor) = (Instant::now(), ProcessTime::now());
         work()?;
-        best = best.min(one.elapsed().as_secs_f64());
+        let seconds =
+            if gpu.profile().software { processor.elapsed() } else { one.elapsed() }.as_secs_f64();
+        best = best.min(seconds);
         repeats += 1;
     }
     Ok(best)
