@@ -45,11 +45,9 @@ impl Stop {
     }
 }
 
-/// Starts a run in a new folder at `out` and says how much memory it takes.
+/// Starts a run in a new folder at `out`.
 pub fn start(device: &DeviceArgs, gpu: &Gpu, config: Config, out: &Path) -> Result<Session> {
     let job = tuned_job(device, gpu, config)?;
-    let bytes = memory(gpu, &job.trainer_setup())?;
-    eprintln!("memory: {} on the device", HumanBytes(bytes));
     Ok(Session::start(gpu, job, out)?)
 }
 
@@ -64,10 +62,12 @@ pub fn resume(
     Ok(Session::resume(gpu, tuned_job(device, gpu, config)?, directory, checkpoint)?)
 }
 
-/// A job with its data, whose kernels' variants are chosen.
+/// A job with its data, whose kernels' variants are chosen; says how much memory it takes.
 fn tuned_job(device: &DeviceArgs, gpu: &Gpu, config: Config) -> Result<Job> {
     let job = load_job(gpu, config)?;
-    device.autotune(gpu, &job.trainer_setup())?;
+    let setup = job.trainer_setup();
+    eprintln!("memory: {} on the device", HumanBytes(memory(gpu, &setup)?));
+    device.autotune(gpu, &setup)?;
     Ok(job)
 }
 

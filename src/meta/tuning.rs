@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recording};
 use crate::kernels::{
     InnerRule, Tiles, backward_tiles, forward_tiles, fused_candidates, head_fits, update_tiles,
@@ -78,9 +78,17 @@ pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<
         gpu.forget_variant(&tiles.key);
         let times = match subject {
             Subject::Layer { index, direction } => {
-                of_layer(gpu, setup, index, direction, &tiles, &late)?
+                of_layer(gpu, setup, index, direction, &tiles, &late)
             }
-            Subject::Fused => of_fused(gpu, setup, &tiles, &late)?,
+            Subject::Fused => of_fused(gpu, setup, &tiles, &late),
+        };
+        let times = match times {
+            // By itself a layer may take more room than in the job, which takes tasks in waves.
+            Err(Error::Limit { .. }) => {
+                gpu.forget_variant(&tiles.key);
+                continue;
+            }
+            times => times?,
         };
         let fastest = choice(&times);
         gpu.set_variants([(tiles.key.clone(), tiles.candidates[fastest].to_string())]);
