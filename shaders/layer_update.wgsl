@@ -1,6 +1,6 @@
 // Gradient of the layer's weights and bias, xᵀ · dz and the sum of dz, and the inner optimiser's step
 // on them at once: dense layers and convolutions. Needs lib/run_step.wgsl, lib/inner_step.wgsl,
-// lib/update_*.wgsl, lib/cells_*.wgsl and lib/outer_*.wgsl.
+// lib/update_*.wgsl, lib/cells_*.wgsl and lib/gradient_*.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<uniform> inner: InnerStep;

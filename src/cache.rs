@@ -2,8 +2,14 @@
 
 use std::path::PathBuf;
 
-/// The program's folder in the user's cache directory, if there is such a directory. All that lies in it
-/// may be deleted at any time.
+/// The environment variable that names another folder.
+pub const CACHE_VARIABLE: &str = "REPTILE_CACHE";
+
+/// The program's folder in the user's cache directory (or the one that [`CACHE_VARIABLE`] names), if there
+/// is such a directory. All that lies in it may be deleted at any time.
 pub fn cache_folder() -> Option<PathBuf> {
-    dirs::cache_dir().map(|folder| folder.join("reptile"))
+    match std::env::var_os(CACHE_VARIABLE) {
+        Some(folder) => Some(folder.into()),
+        None => dirs::cache_dir().map(|folder| folder.join("reptile")),
+    }
 }

@@ -21,7 +21,7 @@ fn devices_are_listed_for_people_and_for_machines() {
         }
     }
     let plain = stdout(reptile().args(["devices", "--baseline"]));
-    assert!(!plain.contains("dense subgroup"), "{plain}");
+    assert!(!plain.contains("products subgroup"), "{plain}");
 }
 
 #[test]

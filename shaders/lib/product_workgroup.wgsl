@@ -1,5 +1,5 @@
 // C = A · B, summed over taps, for one tile in workgroup memory: 8 · ROWS rows and 32 columns; an
-// invocation owns ROWS (1, 2 or 4) rows of one vector column. lib/rows_*.wgsl says what a row of A
+// invocation owns ROWS (1, 2, 4 or 8) rows of one vector column. lib/rows_*.wgsl says what a row of A
 // is; the kernel gives ROW_LIMIT, COLUMNS and DEPTH (vectors), COLUMN_TILES, and the functions
 // weights_of, load_b, start_value and store. Grid: (row tiles, phases · column tiles, batches).
 

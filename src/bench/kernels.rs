@@ -1,7 +1,5 @@
 //! Kernels by themselves, on the shapes of the networks.
 
-use std::collections::BTreeMap;
-
 use crate::bench::report::Measured;
 use crate::bench::timing::{Effort, Timing};
 use crate::bench::workload::Workload;
@@ -56,10 +54,7 @@ pub fn measure(
         .map(|kernel| {
             let Alone { shape, recording, flops, bytes_moved, memory } = kernel;
             let time = Timing::of(effort, |iterations| recording.run_times(gpu, iterations))?;
-            let mut variants: BTreeMap<String, Vec<String>> = BTreeMap::new();
-            for (kernel, variant) in recording.kernel_variants() {
-                variants.entry(kernel.to_string()).or_default().push(variant.to_string());
-            }
+            let variants = recording.kernel_variants();
             let measured = Measured {
                 task_steps: None,
                 flops,
@@ -98,8 +93,7 @@ fn layer(workload: Workload) -> Result<(Model, usize)> {
 fn layers(gpu: &Gpu, workload: Workload, tasks: usize) -> Result<Vec<Alone>> {
     let (model, examples) = layer(workload)?;
     let rule = InnerRule::Adam { beta1: 0.0, beta2: 0.999, epsilon: 1e-8 };
-    let alone = LayerAlone::new(gpu, &model, 0, [tasks, examples], rule)?;
-    let layer = alone.layer();
+    let layer = &model.layers()[0];
     let batch = (tasks * examples) as u64;
     let values = size_of_f32s(tasks * examples * layer.outputs_padded());
     let [input, output] = [layer.input, layer.output];
@@ -113,6 +107,9 @@ fn layers(gpu: &Gpu, workload: Workload, tasks: usize) -> Result<Vec<Alone>> {
         _ => &[(Direction::Forward, "forward"), (Direction::Backward, "backward")],
     };
     let kernel = |(direction, name): &(Direction, &str)| -> Result<Alone> {
+        // Each has its own buffers: on the way back a batch-norm works in place, and without statistics
+        // from the way forward its repeats stay finite.
+        let alone = LayerAlone::new(gpu, &model, 0, [tasks, examples], rule)?;
         let mut recording = Recording::default();
         alone.record(gpu, &mut recording, *direction)?;
         let shape = match workload {

@@ -1,6 +1,6 @@
 //! What a benchmark found: plain data, JSON of a published schema (docs/bench.schema.json).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ pub struct Measured {
     /// `fused` or `layered`.
     pub plan: Option<String>,
     /// Kernel: the variants that ran.
-    pub variants: BTreeMap<String, Vec<String>>,
+    pub variants: BTreeMap<String, BTreeSet<String>>,
     /// Device time by kernel in one iteration; none without timestamps.
     pub kernels: Option<Vec<KernelTime>>,
     pub dispatches: usize,

@@ -175,7 +175,7 @@ impl Report {
             let first = one.first_result.as_ref();
             text.push_str(&line(&[
                 format!("{} ({})", row.workload, row.shape),
-                number(row.tasks as f64),
+                row.tasks.to_string(),
                 or_none(one.task_steps_per_second().map(number)),
                 percent(one.time.spread),
                 or_none(one.task_steps_per_cpu_second().map(|rate| number(1e6 / rate))),
@@ -246,11 +246,9 @@ impl Report {
         for (row, one) in self.measured() {
             let mut parts: Vec<String> = Vec::new();
             parts.extend(one.plan.as_ref().map(|plan| format!("plan {plan}")));
-            parts.extend(
-                one.variants
-                    .iter()
-                    .map(|(kernel, variants)| format!("{kernel}: {}", variants.join(" / "))),
-            );
+            parts.extend(one.variants.iter().map(|(kernel, variants)| {
+                format!("{kernel}: {}", variants.iter().cloned().collect::<Vec<_>>().join(" / "))
+            }));
             if parts.is_empty() {
                 continue;
             }
@@ -303,7 +301,7 @@ pub fn compare(a: &Report, b: &Report) -> String {
         let unit = if one.task_steps.is_some() { "task-steps/s" } else { "runs/s" };
         text.push_str(&line(&[
             row.workload.clone(),
-            number(row.tasks as f64),
+            row.tasks.to_string(),
             row.shape.clone(),
             format!("{} {unit}", number(one.rate())),
             format!("{} {unit}", number(other.rate())),

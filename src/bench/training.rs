@@ -20,10 +20,7 @@ pub fn measure(gpu: &Gpu, setup: TrainerSetup, effort: Effort) -> Result<Measure
     let mut trainer = Trainer::new(gpu, setup.clone())?;
     let time = iterations(&mut trainer, effort)?;
     let kernels = trainer.time_kernels()?.map(by_kernel);
-    let mut variants: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (kernel, variant) in trainer.kernel_variants() {
-        variants.entry(kernel.to_string()).or_default().push(variant.to_string());
-    }
+    let variants = trainer.kernel_variants();
     let (begun, submissions, encoding) =
         (trainer.iteration(), trainer.submissions(), trainer.encoding());
     trainer.advance(time.iterations, |_| true)?;

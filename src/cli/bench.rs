@@ -12,9 +12,11 @@ use crate::bench::{
     self, Effort, FirstResult, Report, Settings, VERSION, Workload, compare, variants_head,
     variants_line,
 };
+use crate::cache::CACHE_VARIABLE;
 use crate::cli::common::{DeviceArgs, say, working};
 use crate::error::Error;
 use crate::gpu::Gpu;
+use crate::plot::check_extension;
 
 /// Measure a device: whole meta-iterations and kernels alone, on data that it makes itself.
 #[derive(Debug, Args)]
@@ -29,7 +31,7 @@ pub struct Bench {
     #[arg(long)]
     quick: bool,
     /// Print every variant of the workloads' kernels with its time instead, timed anew.
-    #[arg(long, conflicts_with_all = ["json", "out"])]
+    #[arg(long, conflicts_with_all = ["json", "out", "plot", "scaling"])]
     variants: bool,
     /// Print JSON (docs/bench.schema.json).
     #[arg(long)]
@@ -42,13 +44,14 @@ pub struct Bench {
     no_first_result: bool,
     /// Measure instead how the time of a task-step grows with tasks, steps, minibatch and width (of
     /// sine and omniglot).
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tasks")]
     scaling: bool,
     /// Also draw the result into this SVG file.
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
     /// Compare two reports instead: the rates of B as multiples of those of A.
-    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"])]
+    #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], conflicts_with_all =
+        ["workload", "tasks", "quick", "json", "out", "variants", "scaling"])]
     compare: Vec<PathBuf>,
     /// Do one meta-iteration and end: what a first result costs.
     #[arg(long, hide = true)]
@@ -62,14 +65,24 @@ impl Bench {
         if let [a, b] = self.compare.as_slice() {
             let (first, second) = (load(a)?, load(b)?);
             if let Some(path) = &self.plot {
+                atomic::check_new(path)?;
                 let names = [a, b].map(|path| path.display().to_string());
                 first.draw(path, &names[0], &[(&names[1], &second)])?;
             }
             say(compare(&first, &second).trim_end());
             return Ok(ExitCode::SUCCESS);
         }
-        if let Some(path) = &self.out {
+        for path in self.out.iter().chain(&self.plot) {
             atomic::check_new(path)?;
+        }
+        if let Some(path) = &self.plot {
+            check_extension("--plot", path)?;
+        }
+        let measurable = |it: &Workload| !(self.scaling || self.variants) || it.is_training();
+        if !self.workload.is_empty() && !self.workload.iter().any(measurable) {
+            bail!(
+                "--workload: name a training (sine, dense, omniglot, …); this is not for kernels alone"
+            );
         }
         let workloads =
             if self.workload.is_empty() { Workload::value_variants() } else { &self.workload };
@@ -90,7 +103,10 @@ impl Bench {
             return self.print_variants(&gpu, &settings);
         }
         for (workload, tasks) in settings.sizes().into_iter().filter(|(it, _)| it.is_training()) {
-            self.device.autotune(&gpu, &workload.training(&gpu, tasks)?)?;
+            // What exceeds the device becomes a row that says so.
+            if let (false, Ok(setup)) = (self.scaling, workload.training(&gpu, tasks)) {
+                self.device.autotune(&gpu, &setup)?;
+            }
         }
         let spinner = working(String::new());
         let mut progress = |text: &str| spinner.set_message(text.to_string());
@@ -114,13 +130,13 @@ impl Bench {
             atomic::write_new(path, format!("{json}\n").as_bytes())?;
             eprintln!("written to {}", path.display());
         }
-        if let Some(path) = &self.plot {
-            report.draw(path, &report.device.name, &[])?;
-        }
         if self.json {
             say(json);
         } else {
             say(report.to_markdown().trim_end());
+        }
+        if let Some(path) = &self.plot {
+            report.draw(path, &report.device.name, &[])?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -148,12 +164,7 @@ impl Bench {
             command.args(["bench", "--first-result", "--workload", &workload.name()]);
             command.args(["--tasks", &tasks.to_string()]);
             command.args(self.device.arguments());
-            for name in [
-                "XDG_CACHE_HOME",
-                "MESA_SHADER_CACHE_DIR",
-                "__GL_SHADER_DISK_CACHE_PATH",
-                "LOCALAPPDATA",
-            ] {
+            for name in ["MESA_SHADER_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH", CACHE_VARIABLE] {
                 command.env(name, caches.path());
             }
             let start = Instant::now();
@@ -162,7 +173,7 @@ impl Bench {
                 return Ok(start.elapsed().as_secs_f64());
             }
             let message = String::from_utf8_lossy(&output.stderr);
-            Err(Error::DeviceLost(format!("a process of its own failed: {}", message.trim())))
+            Err(Error::Adapter(format!("a process of its own failed: {}", message.trim())))
         };
         Ok(FirstResult { cold: once()?, warm: once()? })
     }

@@ -5,10 +5,11 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::bench::Device;
 use crate::cache::cache_folder;
 use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
 use crate::meta::{Snapshot, TrainerSetup, Trial, Tuning, tune};
@@ -141,7 +142,8 @@ impl DeviceArgs {
         }
         eprintln!("device: {}", device_name(&gpu));
         if gpu.profile().software {
-            let why = if self.device.is_none() { "; no GPU was found" } else { "" };
+            let asked = self.device.is_some() || self.backend.is_some();
+            let why = if asked { "" } else { "; no GPU was found" };
             eprintln!("device: this is a CPU that plays GPU{why}");
         }
         Ok(gpu)
@@ -150,9 +152,7 @@ impl DeviceArgs {
 
 /// Name, graphics API and driver.
 pub fn device_name(gpu: &Gpu) -> String {
-    let info = gpu.info();
-    let driver = [info.driver.as_str(), info.driver_info.as_str()].join(" ");
-    format!("{} ({}, {})", info.name, info.backend, driver.trim())
+    Device::of(gpu).describe()
 }
 
 /// Prints a line to stdout. A reader that has gone (`| head`) is no error.
@@ -209,7 +209,12 @@ impl Stored {
     /// Reads the header of a checkpoint: `path` is a file, a run's folder or its `checkpoints`. What
     /// lies in a run's folder must be the run's.
     pub fn open(path: &Path, data: Option<&Path>) -> Result<Self> {
-        let stored = Self::of_file(directory::resolve(path)?, data)?;
+        Self::of_run(directory::resolve(path)?, path, data)
+    }
+
+    /// What `file` stores, which must be the run's if `path` is a run's folder.
+    fn of_run(file: PathBuf, path: &Path, data: Option<&Path>) -> Result<Self> {
+        let stored = Self::of_file(file, data)?;
         if let Ok(run) = RunDirectory::open(path) {
             let own = Config::from_toml(&run.config_text()?, &path.display().to_string())?;
             let own = Config { iterations: stored.config.iterations, ..own };
@@ -234,7 +239,7 @@ impl Stored {
                 path.display()
             );
         }
-        Self::of_file(file, data)
+        Self::of_run(file, path, data)
     }
 
     fn of_file(file: PathBuf, data: Option<&Path>) -> Result<Self> {
@@ -250,7 +255,12 @@ impl Stored {
     pub fn take_tasks(&mut self, other: &str, data: Option<&Path>) -> Result<()> {
         let config = match Path::new(other) {
             path if path.is_file() => Config::load(path)?,
-            _ => Config::from_toml(presets::get(other)?, other)?,
+            _ => {
+                let known = presets::get(other).with_context(|| {
+                    format!("--on {other}: neither a configuration file nor a preset")
+                })?;
+                Config::from_toml(known, other)?
+            }
         };
         self.config.tasks = config.tasks;
         self.find_data(data);

@@ -10,9 +10,8 @@ use crate::cli::common::{DeviceArgs, say};
 use crate::gpu::{AdapterEntry, GpuOptions, list_adapters, no_adapter};
 
 /// Features that kernels can use, by the name that is printed.
-const FEATURES: [(&str, wgpu::Features); 4] = [
+const FEATURES: [(&str, wgpu::Features); 3] = [
     ("subgroup", wgpu::Features::SUBGROUP),
-    ("shader-f16", wgpu::Features::SHADER_F16),
     ("timestamp-query", wgpu::Features::TIMESTAMP_QUERY),
     ("pipeline-cache", wgpu::Features::PIPELINE_CACHE),
 ];

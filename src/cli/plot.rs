@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::atomic;
 use crate::cli::common::{DeviceArgs, Stored, load_job, say};
 use crate::meta::Adaptation;
 use crate::plot::{SineCurve, learning_curves, sine_adaptation};
@@ -35,6 +36,11 @@ impl Plot {
         let out = self.out.clone().unwrap_or_else(|| self.run.clone());
         std::fs::create_dir_all(&out)
             .with_context(|| format!("--out {}: cannot be made a folder", out.display()))?;
+        if self.out.is_some() {
+            for name in ["learning.svg", "accuracy.svg", "adaptation.svg"] {
+                atomic::check_new(&out.join(name))?;
+            }
+        }
         draw_curves(&run, &out)?;
         let stored = Stored::open(&directory::resolve(&self.run)?, None)?;
         if matches!(stored.config.tasks, TaskSpec::Sine(_)) {

@@ -95,8 +95,12 @@ impl Train {
     fn configuration(&self) -> Result<Config> {
         let (text, origin) = match (&self.config, &self.preset, &self.out) {
             (Some(path), ..) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("{}: cannot be read", path.display()))?;
+                let text = std::fs::read_to_string(path).with_context(|| {
+                    let name = path.display();
+                    let preset = presets::find(&name.to_string()).is_ok();
+                    let remedy = if preset { "; the preset is --preset" } else { "" };
+                    format!("{name}: cannot be read{remedy}")
+                })?;
                 (text, path.display().to_string())
             }
             (None, Some(name), _) => (presets::get(name)?.to_string(), format!("preset {name}")),

@@ -13,6 +13,7 @@ use crate::cli::common::{DeviceArgs, load_job, progress_bar, say};
 use crate::gpu::Gpu;
 use crate::meta::memory;
 use crate::run::checkpoint::Checkpoint;
+use crate::run::directory::check_unused;
 use crate::run::metrics::Record;
 use crate::run::{Config, Event, Job, Outcome, Progress, RunDirectory, Session};
 
@@ -47,6 +48,7 @@ impl Stop {
 
 /// Starts a run in a new folder at `out`.
 pub fn start(device: &DeviceArgs, gpu: &Gpu, config: Config, out: &Path) -> Result<Session> {
+    check_unused(out)?;
     let job = tuned_job(device, gpu, config)?;
     Ok(Session::start(gpu, job, out)?)
 }
@@ -120,7 +122,7 @@ fn check_same(config: &Config, checkpoint: &Checkpoint, out: &Path) -> Result<()
     if same_length.hash() != checkpoint.config_hash {
         bail!(
             "{}: the run was trained under another configuration ({}); resume without changes \
-             (only iterations, stop.*, log.* and the validation schedule may change), or train \
+             (only iterations, plan, stop.*, log.*, tasks.data and what evaluation does may change), or train \
              into another --out",
             out.display(),
             differences(&stored, &same_length),

@@ -69,12 +69,13 @@ impl Profile {
         self.subgroup.filter(|lanes| self.software && *lanes <= 16)
     }
 
-    /// Which variant of the kernel families this profile gets: (family, variant).
+    /// Which variant of the kernel families this profile gets by default: (family, variant). Products are
+    /// those of dense layers and convolutions.
     pub fn variants(&self) -> [(&'static str, String); 2] {
         let name = match self.broadcast_lanes() {
             Some(lanes) => format!("subgroup{lanes}"),
             None => "workgroup".to_string(),
         };
-        [("dense", name.clone()), ("fused", name)]
+        [("products", name.clone()), ("fused", name)]
     }
 }

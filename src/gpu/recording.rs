@@ -1,6 +1,6 @@
 //! A list of dispatches, built once and replayed into any encoder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -66,11 +66,6 @@ impl Recording {
         Self { dispatches: dispatches.collect() }
     }
 
-    /// Appends all of `other`.
-    pub fn append(&mut self, other: &Self) {
-        self.dispatches.extend(other.dispatches.iter().cloned());
-    }
-
     /// Number of dispatches.
     pub fn len(&self) -> usize {
         self.dispatches.len()
@@ -127,10 +122,15 @@ impl Recording {
         gpu.wait()
     }
 
-    /// The variants of its kernels, where there are several: each pair of names once.
-    pub fn kernel_variants(&self) -> BTreeSet<(&'static str, &str)> {
-        let kernels = self.dispatches.iter().map(|dispatch| &dispatch.kernel);
-        kernels.filter_map(|kernel| Some((kernel.name(), kernel.variant()?))).collect()
+    /// The variants of its kernels, where there are several: by kernel, each once.
+    pub fn kernel_variants(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for kernel in self.dispatches.iter().map(|dispatch| &dispatch.kernel) {
+            if let Some(variant) = kernel.variant() {
+                all.entry(kernel.name().into()).or_default().insert(variant.into());
+            }
+        }
+        all
     }
 
     /// The kernels in order, for tests and reports.

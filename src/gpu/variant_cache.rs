@@ -1,5 +1,5 @@
 //! The variants that were found to be the fastest on a device, kept in the user's cache directory: a
-//! file for each adapter, driver and version of this crate. It may be deleted at any time.
+//! file for each adapter, driver, version of this crate and way of making kernels. It may be deleted at any time.
 
 use std::fs;
 use std::io;
@@ -19,12 +19,19 @@ struct File {
     variants: Variants,
 }
 
-/// Adapter, driver and version of this crate.
+/// Adapter, driver, version of this crate, and how kernels are made.
 fn device(gpu: &Gpu) -> String {
     let info = gpu.info();
     let parts = [&info.name, &info.backend.to_string(), &info.driver, &info.driver_info];
     let parts: Vec<&str> = parts.into_iter().map(String::as_str).collect();
-    format!("{}, reptile {}", parts.join(", "), env!("CARGO_PKG_VERSION"))
+    let options = gpu.options();
+    let options = match (options.checked, options.baseline) {
+        (false, false) => "",
+        (true, false) => ", checked",
+        (false, true) => ", baseline",
+        (true, true) => ", checked, baseline",
+    };
+    format!("{}, reptile {}{options}", parts.join(", "), env!("CARGO_PKG_VERSION"))
 }
 
 fn path(folder: &Path, device: &str) -> PathBuf {

@@ -104,9 +104,10 @@ fn fits_workgroup(profile: &Profile, model: &Model, batch: usize) -> bool {
 pub fn fused_candidates(profile: &Profile, model: &Model, batch: usize) -> Tiles {
     let mut candidates = vec![Tile::Invocations(INVOCATIONS)];
     if !profile.software {
-        candidates.extend([32, 128, 256].map(Tile::Invocations));
+        let most = profile.largest_workgroup as usize;
+        let sizes = [32, 128, 256].into_iter().filter(|size| *size <= most);
+        candidates.extend(sizes.map(Tile::Invocations));
     }
-    candidates.retain(|tile| tile.fits(profile));
     let layers: Vec<String> = std::iter::once(model.inputs())
         .chain(model.layers().iter().map(Layer::outputs))
         .map(|units| units.to_string())

@@ -102,11 +102,6 @@ impl RunSteps {
         ((runs * size_of::<RunStep>()) as u64).next_multiple_of(alignment.max(16))
     }
 
-    /// Number of slots.
-    pub fn slots(&self) -> usize {
-        self.slots
-    }
-
     /// Writes `slot`, or as many consecutive slots as there are steps for every run; they are seen by
     /// what is submitted afterwards. Returns the first one's offset in bytes, as
     /// [`crate::gpu::Recording::replay`] takes it.

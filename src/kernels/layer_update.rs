@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source};
-use crate::kernels::product::{self, outer_candidates, outer_tiles};
+use crate::kernels::product::{self, gradient_candidates, gradient_tiles};
 use crate::kernels::{Argument, Batch, INNER_STEP, Tiles, Update, call};
 use crate::model::Layer;
 
@@ -23,7 +23,7 @@ pub fn layer_update(
     let source = Source::new("layer_update", include_str!("../../shaders/layer_update.wgsl"))
         .library(INNER_STEP);
     let source = update.library(product::constants(source, layer, batch));
-    let (source, [rows, columns]) = outer_tiles(gpu, source, layer, batch.examples)?;
+    let (source, [rows, columns]) = gradient_tiles(gpu, source, layer, batch.examples)?;
     let [theta, second, first] = update.arguments();
     let arguments = [
         Argument::Runs(update.runs),
@@ -39,5 +39,5 @@ pub fn layer_update(
 
 /// The tiles that may run it on batches of `examples`.
 pub fn update_tiles(profile: &Profile, layer: &Layer, examples: usize) -> Tiles {
-    outer_candidates(profile, layer, examples)
+    gradient_candidates(profile, layer, examples)
 }

@@ -9,8 +9,8 @@ use crate::model::{Layer, Op, Shape, Weights, Window};
 
 const PRODUCT_SUBGROUP: &str = include_str!("../../shaders/lib/product_subgroup.wgsl");
 const PRODUCT_WORKGROUP: &str = include_str!("../../shaders/lib/product_workgroup.wgsl");
-const OUTER_SUBGROUP: &str = include_str!("../../shaders/lib/outer_subgroup.wgsl");
-const OUTER_WORKGROUP: &str = include_str!("../../shaders/lib/outer_workgroup.wgsl");
+const GRADIENT_SUBGROUP: &str = include_str!("../../shaders/lib/gradient_subgroup.wgsl");
+const GRADIENT_WORKGROUP: &str = include_str!("../../shaders/lib/gradient_workgroup.wgsl");
 
 const ROWS_DENSE: &str = include_str!("../../shaders/lib/rows_dense.wgsl");
 const ROWS_WINDOW: &str = include_str!("../../shaders/lib/rows_window.wgsl");
@@ -146,10 +146,11 @@ impl Product {
                     source.constant("LANES", lanes).constant("ROWS", rows).constant("WIDTH", width);
                 (source.library(PRODUCT_SUBGROUP), tiles)
             }
-            Tile::Workgroup { rows } | Tile::Invocations(rows) => {
+            Tile::Workgroup { rows } => {
                 let source = source.constant("ROWS", rows).library(PRODUCT_WORKGROUP);
                 (source, self.rows.div_ceil(8 * rows))
             }
+            Tile::Invocations(_) => unreachable!("no candidate of a product"),
         };
         Ok((source, [row_tiles, self.phases * column_tiles]))
     }
@@ -170,7 +171,7 @@ fn shape(layer: &Layer, examples: usize) -> String {
 }
 
 /// The tiles that may run the weights' gradient of `layer` on batches of `examples`.
-pub(super) fn outer_candidates(profile: &Profile, layer: &Layer, examples: usize) -> Tiles {
+pub(super) fn gradient_candidates(profile: &Profile, layer: &Layer, examples: usize) -> Tiles {
     let (rows, columns) = (weights(layer).rows() / 4, weights(layer).columns() / 4);
     let workgroup = |rows| Tile::Workgroup { rows };
     let candidates = match profile.broadcast_lanes() {
@@ -193,11 +194,11 @@ pub(super) fn outer_candidates(profile: &Profile, layer: &Layer, examples: usize
 }
 
 /// Adds the libraries and sizes of the weights' gradient G = Aᵀ · B on batches of `examples`, and says
-/// the grid's row tiles and column tiles; see `shaders/lib/outer_*.wgsl`.
+/// the grid's row tiles and column tiles; see `shaders/lib/gradient_*.wgsl`.
 ///
 /// # Errors
 /// [`crate::Error::Config`] if the driver would end the sum over all pixels early.
-pub(super) fn outer_tiles(
+pub(super) fn gradient_tiles(
     gpu: &Gpu,
     source: Source,
     layer: &Layer,
@@ -211,7 +212,7 @@ pub(super) fn outer_tiles(
         _ => CELLS_DENSE,
     };
     let profile = gpu.profile();
-    let tile = outer_candidates(profile, layer, examples).choose(gpu);
+    let tile = gradient_candidates(profile, layer, examples).choose(gpu);
     let source = source
         .library(library)
         .variant(tile.to_string())
@@ -228,15 +229,16 @@ pub(super) fn outer_tiles(
                 .constant("ROW_BLOCK", block)
                 .constant("WIDTH", width)
                 .constant("X_BLOCK", pixels)
-                .library(OUTER_SUBGROUP);
+                .library(GRADIENT_SUBGROUP);
             Ok((source, [rows.div_ceil(block), columns.div_ceil(lanes * width)]))
         }
-        Tile::Workgroup { rows: block } | Tile::Invocations(block) => {
+        Tile::Workgroup { rows: block } => {
             let rounds = (lines * layer.output.width).div_ceil(8);
             profile.check_rounds(source.name(), rounds, "inner.batch")?;
-            let source = source.constant("ROWS", block).library(OUTER_WORKGROUP);
+            let source = source.constant("ROWS", block).library(GRADIENT_WORKGROUP);
             Ok((source, [rows.div_ceil(8 * block), columns.div_ceil(8)]))
         }
+        Tile::Invocations(_) => unreachable!("no candidate of a gradient"),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
-use crate::gpu::{Gpu, Profile};
+use crate::gpu::Gpu;
 
 /// Who owns a tile, and how many rows it has (of a product), row vectors (of a weights' gradient) or
 /// none (of a task's whole inner loop).
@@ -16,17 +16,6 @@ pub enum Tile {
     Workgroup { rows: usize },
     /// A workgroup of so many invocations.
     Invocations(usize),
-}
-
-impl Tile {
-    /// Whether the device can run it.
-    pub fn fits(self, profile: &Profile) -> bool {
-        match self {
-            Self::Subgroup { lanes, .. } => profile.subgroup == Some(lanes as u32),
-            Self::Workgroup { .. } => true,
-            Self::Invocations(count) => count <= profile.largest_workgroup as usize,
-        }
-    }
 }
 
 impl Display for Tile {
@@ -71,7 +60,13 @@ impl Tiles {
     /// The one that was found to be the fastest here, or the profile's default.
     pub fn choose(&self, gpu: &Gpu) -> Tile {
         let tuned = gpu.variant(&self.key).and_then(|name| name.parse().ok());
-        tuned.filter(|tile: &Tile| tile.fits(gpu.profile())).unwrap_or(self.candidates[0])
+        tuned.filter(|tile| self.candidates.contains(tile)).unwrap_or(self.candidates[0])
+    }
+
+    /// Whether a measurement has chosen among these candidates.
+    pub fn is_known(&self, gpu: &Gpu) -> bool {
+        let tuned = gpu.variant(&self.key).and_then(|name| name.parse().ok());
+        tuned.is_some_and(|tile| self.candidates.contains(&tile))
     }
 }
 

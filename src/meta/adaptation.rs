@@ -252,7 +252,8 @@ impl Adaptation {
     }
 
     /// Records the adaptation to all tasks of the batch; neither submits nor waits. `first_task`
-    /// is the number of the batch's first task in its stream.
+    /// is the number of the batch's first task in its stream; it is written through the queue, so submit
+    /// the encoder before the next batch is recorded.
     pub fn record(&self, encoder: &mut wgpu::CommandEncoder, first_task: usize) {
         let offset = self.write_settings(first_task);
         self.record_part(encoder, offset, 0..self.recording.len());

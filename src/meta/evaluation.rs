@@ -134,8 +134,14 @@ fn in_batches(
     tasks: usize,
     upload: impl Fn(&Adaptation, Range<usize>),
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    let batch = Adaptation::batch_size(gpu, setup, tasks);
-    let mut adaptation = Adaptation::new(gpu, setup.clone(), batch)?;
+    let mut batch = Adaptation::batch_size(gpu, setup, tasks);
+    let mut adaptation = loop {
+        match Adaptation::new(gpu, setup.clone(), batch) {
+            // The device has no memory left: it may have enough for half of the tasks.
+            Err(Error::Limit { available: 0, .. }) if batch > 1 => batch = batch.div_ceil(2),
+            adaptation => break adaptation?,
+        }
+    };
     adaptation.start_from(start);
     let mut scores = vec![Vec::new(); setup.transductive.len()];
     for first in (0..tasks).step_by(batch) {

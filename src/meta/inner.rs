@@ -27,7 +27,7 @@ pub struct InnerLoop {
     inner: InnerSteps,
     /// [T, packed]: the tasks' parameters.
     pub theta: wgpu::Buffer,
-    /// [T, packed]: the tasks' parameters before the last segment (FOMAML alone).
+    /// [T, packed]: the tasks' parameters before the last of several segments.
     pub anchors: wgpu::Buffer,
     /// `[T, packed]` each: the tasks' optimiser state.
     pub state: InnerState,

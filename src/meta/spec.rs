@@ -8,7 +8,7 @@ use crate::meta::schedule::Schedule;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PlanKind {
-    /// Fused where the network fits, else layered.
+    /// Fused where the network fits and that is the faster plan, as far as is known; else layered.
     #[default]
     Auto,
     /// A task's whole inner loop in one dispatch.

@@ -1,10 +1,12 @@
 //! The meta-training loop: one recording of a meta-iteration, replayed with new settings.
 
-use std::collections::{BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+mod advance;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Readback, Recording, size_of_f32s};
+use crate::gpu::{Gpu, Recording, size_of_f32s};
 use crate::kernels::{
     Axis, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunStep, RunSteps, empty,
     mean_state, outer_sum, outer_update,
@@ -19,12 +21,6 @@ use crate::rng::Phase;
 
 /// Meta-iterations whose settings and losses the device holds at once.
 pub(super) const RING: usize = 1024;
-/// How much work one submission should hold: short enough for drivers' watchdogs and for a host
-/// application's frames.
-const SUBMIT_TARGET: Duration = Duration::from_millis(50);
-/// Submissions that may be under way at once.
-const IN_FLIGHT: usize = 2;
-
 /// The inner losses of one meta-iteration, averaged over its tasks.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IterationLosses {
@@ -220,8 +216,8 @@ impl Trainer {
         self.recording.kernel_names().collect()
     }
 
-    /// The variants of its kernels, where there are several: each pair of names once.
-    pub fn kernel_variants(&self) -> BTreeSet<(&'static str, &str)> {
+    /// The variants of its kernels, where there are several: by kernel, each once.
+    pub fn kernel_variants(&self) -> BTreeMap<String, BTreeSet<String>> {
         self.recording.kernel_variants()
     }
 
@@ -289,14 +285,14 @@ impl Trainer {
         shared.then_some(([&self.shared[0], &self.shared[1]], self.adam_steps))
     }
 
-    /// The most meta-iterations that may be recorded before their encoder is submitted.
+    /// The most meta-iterations that may be recorded and not yet submitted.
     pub const fn most_recorded() -> usize {
         RING
     }
 
     /// Records `iterations` meta-iterations into the caller's encoder; neither submits nor waits.
-    /// Their settings are written through the queue, so the encoder must be submitted before more
-    /// than [`Trainer::most_recorded`] further iterations are recorded.
+    /// Their settings are written through the queue, so at most [`Trainer::most_recorded`] iterations
+    /// in all may be recorded and not yet submitted.
     ///
     /// # Errors
     /// [`Error::Config`] if more are asked for at once.
@@ -355,89 +351,11 @@ impl Trainer {
             outer_steps: self.iteration as u32 + 1,
             slot: slot as u32,
             first_task: first_task as u32,
-            inner_rate: self.inner_rate(self.iteration),
+            inner_rate: inner.schedule.rate(inner.rate, self.iteration, self.setup.iterations),
             outer_rate: outer.schedule.rate(outer.rate, self.iteration, self.setup.iterations),
             weight_decay: inner.weight_decay,
             ..RunStep::new(self.setup.seed.wrapping_add(run), Phase::Train, axis)
         })
-    }
-
-    /// The inner rate of an iteration.
-    pub fn inner_rate(&self, iteration: u64) -> f32 {
-        self.setup.inner.schedule.rate(self.setup.inner.rate, iteration, self.setup.iterations)
-    }
-
-    /// The outer rate ε of an iteration.
-    pub fn outer_rate(&self, iteration: u64) -> f32 {
-        self.setup.outer.schedule.rate(self.setup.outer.rate, iteration, self.setup.iterations)
-    }
-
-    /// Runs `iterations` meta-iterations, many to a submission, and hands the losses of each to
-    /// `visit` in order. Returns early (with everything submitted done) once `visit` says false.
-    ///
-    /// # Errors
-    /// [`Error::Diverged`] at the first loss that is not finite, [`Error::DeviceLost`] if the
-    /// device does not answer.
-    pub fn advance(
-        &mut self,
-        iterations: u64,
-        mut visit: impl FnMut(&IterationLosses) -> bool,
-    ) -> Result<()> {
-        let end = self.iteration + iterations;
-        let mut flights: VecDeque<Flight> = VecDeque::new();
-        let mut going = true;
-        let mut last = Instant::now();
-        while !flights.is_empty() || (going && self.iteration < end) {
-            while going && self.iteration < end && flights.len() < IN_FLIGHT {
-                flights.push_back(self.submit(end)?);
-            }
-            let Some(flight) = flights.pop_front() else { break };
-            let (first, count) = (flight.first, flight.count);
-            let values: Vec<f32> = flight.readback.wait(&self.gpu, Some(flight.submission))?;
-            self.adjust(last.elapsed(), count);
-            last = Instant::now();
-            for (index, losses) in values.chunks_exact(values.len() / count).enumerate() {
-                let iteration = first + index as u64;
-                self.check_finite(iteration, losses)?;
-                going &= visit(&IterationLosses { iteration, losses: losses.to_vec() });
-            }
-        }
-        Ok(())
-    }
-
-    /// Records and submits the next batch of iterations; it does not wrap around the ring.
-    fn submit(&mut self, end: u64) -> Result<Flight> {
-        let start = Instant::now();
-        let first = self.iteration;
-        let slot = (first % RING as u64) as usize;
-        let count = self.per_submit.min((end - first) as usize).min(RING - slot);
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        self.record(&mut encoder, count)?;
-        let row = size_of_f32s(self.setup.runs * self.setup.batches.steps);
-        let (offset, bytes) = (slot as u64 * row, count as u64 * row);
-        let readback = Readback::record(&self.gpu, &mut encoder, &self.metrics, offset, bytes)?;
-        let submission = self.gpu.queue().submit([encoder.finish()]);
-        self.submissions += 1;
-        self.encoding += start.elapsed();
-        Ok(Flight { first, count, readback, submission })
-    }
-
-    /// Moves the number of iterations a submission towards the target time.
-    fn adjust(&mut self, elapsed: Duration, count: usize) {
-        let one = elapsed.as_secs_f64().max(1e-6) / count as f64;
-        let wanted = (SUBMIT_TARGET.as_secs_f64() / one) as usize;
-        self.per_submit = wanted.clamp(1, (2 * self.per_submit).min(RING / IN_FLIGHT));
-    }
-
-    fn check_finite(&self, iteration: u64, losses: &[f32]) -> Result<()> {
-        match losses.iter().position(|loss| !loss.is_finite()) {
-            None => Ok(()),
-            Some(place) => Err(Error::Diverged {
-                run: place / self.setup.batches.steps,
-                iteration,
-                loss: losses[place],
-            }),
-        }
     }
 
     /// Everything that training goes on from, in the order of the snapshot's fields: a name, the
@@ -516,12 +434,4 @@ impl Trainer {
         self.adam_steps = from.adam_steps;
         Ok(())
     }
-}
-
-/// A submission under way.
-struct Flight {
-    first: u64,
-    count: usize,
-    readback: Readback,
-    submission: wgpu::SubmissionIndex,
 }

@@ -67,7 +67,7 @@ pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<
     let mut trials = Vec::new();
     let mut seen = BTreeSet::new();
     for (subject, tiles) in subjects(gpu, setup)? {
-        let known = !tuning.again && gpu.variant(&tiles.key).is_some();
+        let known = !tuning.again && tiles.is_known(gpu);
         if tiles.candidates.len() < 2 || known || !seen.insert(tiles.key.clone()) {
             continue;
         }

@@ -37,7 +37,7 @@ pub fn bars(
     series: &[String],
     groups: &[Group],
 ) -> Result<()> {
-    check_extension(path)?;
+    check_extension("picture", path)?;
     let drawn = |value: &&f64| value.is_finite() && **value > 0.0;
     let all: Vec<(f64, f64)> = groups
         .iter()

@@ -58,7 +58,7 @@ pub struct Series {
 /// [`Error::Config`] if `path` does not end in `.svg`, [`Error::Data`] if there is nothing finite
 /// to draw, [`Error::Io`] if the file cannot be written.
 pub fn sine_adaptation(path: &Path, curves: &[SineCurve]) -> Result<()> {
-    check_extension(path)?;
+    check_extension("picture", path)?;
     let everything: Vec<(f64, f64)> = curves
         .iter()
         .flat_map(|c| [line(&c.x, &c.truth), line(&c.x, &c.before), line(&c.x, &c.after), dots(c)])
@@ -115,7 +115,7 @@ pub fn learning_curves(
     series: &[Series],
     log_y: bool,
 ) -> Result<()> {
-    check_extension(path)?;
+    check_extension("picture", path)?;
     let place = |&(x, y): &(f64, f64)| (x, if log_y { y.log10() } else { y });
     let lines: Vec<Vec<(f64, f64)>> =
         series.iter().map(|one| finite(one.points.iter().map(place))).collect();
@@ -163,7 +163,7 @@ pub fn growth(
     [x_label, y_label]: [&str; 2],
     series: &[Series],
 ) -> Result<()> {
-    check_extension(path)?;
+    check_extension("picture", path)?;
     let place = |&(x, y): &(f64, f64)| (x.log10(), y.log10());
     let lines: Vec<Vec<(f64, f64)>> =
         series.iter().map(|one| finite(one.points.iter().map(place))).collect();
@@ -189,13 +189,16 @@ pub fn growth(
     })
 }
 
-/// Only SVG files are drawn.
-fn check_extension(path: &Path) -> Result<()> {
+/// Only SVG files are drawn; `flag` is the one that names the file.
+///
+/// # Errors
+/// [`Error::Config`].
+pub fn check_extension(flag: &str, path: &Path) -> Result<()> {
     if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) {
         return Ok(());
     }
     let name = path.display();
-    Err(Error::config("--out", format!("pictures are SVG files: `{name}` must end in .svg")))
+    Err(Error::config(flag, format!("pictures are SVG files: `{name}` must end in .svg")))
 }
 
 /// The smallest ranges of x and y that hold all `points`.

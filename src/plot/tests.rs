@@ -103,7 +103,7 @@ fn other_formats_are_refused() {
     for name in ["figure.png", "figure"] {
         let path = folder.path().join(name);
         let error = sine_adaptation(&path, &[curve(1.0, 0.0)]).unwrap_err();
-        assert!(matches!(&error, Error::Config { key, .. } if key == "--out"));
+        assert!(matches!(&error, Error::Config { key, .. } if key == "picture"));
         assert!(error.to_string().contains(name) && error.to_string().contains(".svg"));
         assert!(!path.exists());
     }

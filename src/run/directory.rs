@@ -201,8 +201,12 @@ pub fn resolve(path: impl AsRef<Path>) -> Result<PathBuf> {
     }
 }
 
-/// Refuses a folder that holds a run or anything that no run has put there.
-fn check_unused(path: &Path) -> Result<()> {
+/// Refuses a folder that holds a run or anything that no run has put there: to be asked before long
+/// preparations; [`RunDirectory::create`] asks again.
+///
+/// # Errors
+/// [`Error::Data`], [`Error::Io`].
+pub fn check_unused(path: &Path) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }

@@ -174,16 +174,15 @@ impl Session {
     ) -> Result<Option<Outcome>> {
         let config = self.job.config();
         let budget = config.stop.seconds.map(Duration::from_secs_f64);
-        let rates =
-            |iteration| [self.trainer.outer_rate(iteration), self.trainer.inner_rate(iteration)];
-        let rates: Vec<[f32; 2]> =
-            (0..iterations).map(|step| rates(self.trainer.iteration() + step)).collect();
-        let first = self.trainer.iteration();
+        let (inner, outer, all) = (&config.inner, &config.outer, config.iterations);
         let recorder = &mut self.recorder;
         let mut stopped = None;
         let mut failure = None;
         let result = self.trainer.advance(iterations, |losses| {
-            let rates = rates[(losses.iteration - first) as usize];
+            let rates = [
+                outer.schedule.rate(outer.rate, losses.iteration, all),
+                inner.schedule.rate(inner.rate, losses.iteration, all),
+            ];
             match recorder.take(config, losses, rates, observe) {
                 Ok(true) => {}
                 Ok(false) => stopped = Some(Outcome::Interrupted),

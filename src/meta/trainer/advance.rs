@@ -1,0 +1,92 @@
+//! Running meta-iterations: many to a submission, two submissions under way, losses brought back.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::{IterationLosses, RING, Trainer};
+use crate::error::{Error, Result};
+use crate::gpu::{Readback, size_of_f32s};
+
+/// How much work one submission should hold: short enough for drivers' watchdogs and for a host
+/// application's frames.
+const SUBMIT_TARGET: Duration = Duration::from_millis(50);
+/// Submissions that may be under way at once.
+const IN_FLIGHT: usize = 2;
+
+impl Trainer {
+    /// Runs `iterations` meta-iterations, many to a submission, and hands the losses of each to
+    /// `visit` in order. Returns early (with everything submitted done) once `visit` says false.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] at the first loss that is not finite, [`Error::DeviceLost`] if the
+    /// device does not answer.
+    pub fn advance(
+        &mut self,
+        iterations: u64,
+        mut visit: impl FnMut(&IterationLosses) -> bool,
+    ) -> Result<()> {
+        let end = self.iteration + iterations;
+        let mut flights: VecDeque<Flight> = VecDeque::new();
+        let mut going = true;
+        let mut last = Instant::now();
+        while !flights.is_empty() || (going && self.iteration < end) {
+            while going && self.iteration < end && flights.len() < IN_FLIGHT {
+                flights.push_back(self.submit(end)?);
+            }
+            let Some(flight) = flights.pop_front() else { break };
+            let (first, count) = (flight.first, flight.count);
+            let values: Vec<f32> = flight.readback.wait(&self.gpu, Some(flight.submission))?;
+            self.adjust(last.elapsed(), count);
+            last = Instant::now();
+            for (index, losses) in values.chunks_exact(values.len() / count).enumerate() {
+                let iteration = first + index as u64;
+                self.check_finite(iteration, losses)?;
+                going &= visit(&IterationLosses { iteration, losses: losses.to_vec() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Records and submits the next batch of iterations; it does not wrap around the ring.
+    fn submit(&mut self, end: u64) -> Result<Flight> {
+        let start = Instant::now();
+        let first = self.iteration;
+        let slot = (first % RING as u64) as usize;
+        let count = self.per_submit.min((end - first) as usize).min(RING - slot);
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        self.record(&mut encoder, count)?;
+        let row = size_of_f32s(self.setup.runs * self.setup.batches.steps);
+        let (offset, bytes) = (slot as u64 * row, count as u64 * row);
+        let readback = Readback::record(&self.gpu, &mut encoder, &self.metrics, offset, bytes)?;
+        let submission = self.gpu.queue().submit([encoder.finish()]);
+        self.submissions += 1;
+        self.encoding += start.elapsed();
+        Ok(Flight { first, count, readback, submission })
+    }
+
+    /// Moves the number of iterations a submission towards the target time.
+    fn adjust(&mut self, elapsed: Duration, count: usize) {
+        let one = elapsed.as_secs_f64().max(1e-6) / count as f64;
+        let wanted = (SUBMIT_TARGET.as_secs_f64() / one) as usize;
+        self.per_submit = wanted.clamp(1, (2 * self.per_submit).min(RING / IN_FLIGHT));
+    }
+
+    fn check_finite(&self, iteration: u64, losses: &[f32]) -> Result<()> {
+        match losses.iter().position(|loss| !loss.is_finite()) {
+            None => Ok(()),
+            Some(place) => Err(Error::Diverged {
+                run: place / self.setup.batches.steps,
+                iteration,
+                loss: losses[place],
+            }),
+        }
+    }
+}
+
+/// A submission under way.
+struct Flight {
+    first: u64,
+    count: usize,
+    readback: Readback,
+    submission: wgpu::SubmissionIndex,
+}
