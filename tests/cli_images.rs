@@ -73,8 +73,9 @@ fn episodes_are_learned_from_folders() {
     assert!(after > 0.5 && after > accuracy("/runs/0/before/accuracy"), "{value}");
     #[cfg(target_os = "linux")]
     {
-        let kept = std::fs::read_dir(folder.path().join("cache/reptile")).unwrap().count();
-        assert_eq!(kept, 1, "the resized images");
+        let kept = std::fs::read_dir(folder.path().join("cache/reptile")).unwrap();
+        let names = kept.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(names.filter(|name| name.starts_with("images-")).count(), 1);
     }
 }
 
