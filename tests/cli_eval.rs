@@ -104,14 +104,7 @@ fn tensorboard_files_grow_with_each_session() {
             assert!(holds(b"validation/loss") && !holds(b"validation/accuracy"));
         }
     }
-    let without = small(&["--iterations", "5", "--seed", "9"]);
-    std::fs::copy(
-        without.checkpoint("0000000005"),
-        run.path().join("checkpoints/0000000099.safetensors"),
-    )
-    .unwrap();
-    let text = refusal(reptile().arg("eval").arg(run.path()));
-    assert!(text.contains("0000000099") && text.contains("another run"), "{text}");
+    let without = small(&["--iterations", "5"]);
     assert!(!without.path().join("tensorboard").exists());
     assert!(stdout(reptile().args(["presets", "sine"])).contains("tensorboard = false"));
 }
