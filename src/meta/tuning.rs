@@ -151,25 +151,15 @@ fn of_layer(
     let sizes = [tasks, setup.batches.batch];
     let alone = LayerAlone::new(gpu, &setup.model, index, sizes, InnerRule::Sgd)?;
     let reference = alone.in_float64(direction);
-    let mut first: Option<Vec<f32>> = None;
-    let mut times = Vec::new();
-    for tile in &tiles.candidates {
-        if late() && times.len() > 1 {
-            break;
-        }
-        gpu.set_variants([(tiles.key.clone(), tile.to_string())]);
+    each_candidate(gpu, tiles, late, |first| {
         let mut recording = Recording::default();
         alone.record(gpu, &mut recording, direction)?;
         alone.fill(gpu);
         recording.run_times(gpu, 1)?;
         let result = alone.result(gpu, direction)?;
-        let good = is_close(&result, &reference) && same_bytes(&result, &mut first);
-        if !good {
-            warn_dropped(&tiles.key, &tile.to_string());
-        }
-        times.push(if good { Some(fastest(gpu, || recording.run_times(gpu, 1))?) } else { None });
-    }
-    Ok(times)
+        let good = is_close(&result, &reference) && same_bytes(&result, first);
+        good.then(|| fastest(gpu, || recording.run_times(gpu, 1))).transpose()
+    })
 }
 
 /// The same for a whole inner loop in one dispatch.
@@ -179,20 +169,34 @@ fn of_fused(
     tiles: &Tiles,
     late: &dyn Fn() -> bool,
 ) -> Result<Vec<Option<f64>>> {
-    let mut first: Option<Vec<f32>> = None;
-    let mut times = Vec::new();
+    each_candidate(gpu, tiles, late, |first| {
+        let mut trainer = Trainer::new(gpu, setup.clone())?;
+        trainer.advance(1, |_| true)?;
+        let good = same_bytes(&trainer.snapshot()?.parameters.concat(), first);
+        good.then(|| fastest(gpu, || trainer.advance(1, |_| true))).transpose()
+    })
+}
+
+/// What `measure` says of each candidate, of the first ones where it gets `late`: seconds, or nothing for
+/// one that computes other numbers. It is handed the result of the first candidate, once there is one.
+fn each_candidate(
+    gpu: &Gpu,
+    tiles: &Tiles,
+    late: &dyn Fn() -> bool,
+    mut measure: impl FnMut(&mut Option<Vec<f32>>) -> Result<Option<f64>>,
+) -> Result<Vec<Option<f64>>> {
+    let (mut first, mut times) = (None, Vec::new());
     for tile in &tiles.candidates {
         if late() && times.len() > 1 {
             break;
         }
         gpu.set_variants([(tiles.key.clone(), tile.to_string())]);
-        let mut trainer = Trainer::new(gpu, setup.clone())?;
-        trainer.advance(1, |_| true)?;
-        let good = same_bytes(&trainer.snapshot()?.parameters.concat(), &mut first);
-        if !good {
-            warn_dropped(&tiles.key, &tile.to_string());
+        let seconds = measure(&mut first)?;
+        if seconds.is_none() {
+            let key = &tiles.key;
+            tracing::warn!("{key}: the variant {tile} computes other numbers here and is left out");
         }
-        times.push(if good { Some(fastest(gpu, || trainer.advance(1, |_| true))?) } else { None });
+        times.push(seconds);
     }
     Ok(times)
 }
@@ -205,10 +209,6 @@ fn choice(times: &[Option<f64>]) -> usize {
         Some(default) if best > CLEARLY * default => 0,
         _ => place,
     }
-}
-
-fn warn_dropped(key: &str, variant: &str) {
-    tracing::warn!("{key}: the variant {variant} computes other numbers here and is left out");
 }
 
 fn is_close(result: &[f32], reference: &[f64]) -> bool {

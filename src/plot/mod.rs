@@ -15,7 +15,7 @@ use std::path::Path;
 use plotters::prelude::{Color, LineSeries, RGBColor};
 
 use self::axis::Axis;
-use self::canvas::{Area, Drawn, Entry, FAINT, INK, Legend, Mark, PALETTE};
+use self::canvas::{Area, Chart, Drawn, Entry, FAINT, INK, Legend, Mark, PALETTE};
 use self::canvas::{chart, dot, px, save, stroke, text};
 use self::series::{moving_median, thin, window};
 use crate::error::{Error, Result};
@@ -131,14 +131,7 @@ pub fn learning_curves(
         let note = "(pale: every value; line: moving median)";
         entries.push(Entry::new(note, Mark::Nothing, FAINT));
     }
-    let size = (760, 440);
-    let legend = Legend::new(entries, size.0);
-    save(path, (size.0, size.1 + legend.height), |sheet| {
-        let (heading, rest) = sheet.split_vertically(px(36));
-        heading.draw_text(title, &text(16, INK), (px(16), px(12)))?;
-        let (top, body) = rest.split_vertically(px(legend.height));
-        legend.draw(&top)?;
-        let mut chart = chart(&body, (&x, "meta-iteration"), (&y, y_label))?;
+    one_chart(path, title, entries, (&x, "meta-iteration"), (&y, y_label), |chart| {
         for (line, colour) in lines.iter().zip(colours()) {
             if is_long(line) {
                 chart.draw_series(LineSeries::new(thin(line), stroke(colour.mix(0.25), 1)))?;
@@ -173,6 +166,24 @@ pub fn growth(
     let named = series.iter().zip(colours());
     let entries =
         named.map(|(one, colour)| Entry::new(&one.label, Mark::Line(2), colour)).collect();
+    one_chart(path, title, entries, (&x, x_label), (&y, y_label), |chart| {
+        for (line, colour) in lines.iter().zip(colours()) {
+            chart.draw_series(LineSeries::new(line.clone(), stroke(colour, 2)))?;
+            chart.draw_series(line.iter().map(|place| dot(*place, colour)))?;
+        }
+        Ok(())
+    })
+}
+
+/// A sheet with a title, a legend and one chart, into which `paint` draws.
+fn one_chart(
+    path: &Path,
+    title: &str,
+    entries: Vec<Entry>,
+    x: (&Axis, &str),
+    y: (&Axis, &str),
+    paint: impl FnOnce(&mut Chart<'_, '_>) -> Drawn,
+) -> Result<()> {
     let size = (760, 440);
     let legend = Legend::new(entries, size.0);
     save(path, (size.0, size.1 + legend.height), |sheet| {
@@ -180,12 +191,7 @@ pub fn growth(
         heading.draw_text(title, &text(16, INK), (px(16), px(12)))?;
         let (top, body) = rest.split_vertically(px(legend.height));
         legend.draw(&top)?;
-        let mut chart = chart(&body, (&x, x_label), (&y, y_label))?;
-        for (line, colour) in lines.iter().zip(colours()) {
-            chart.draw_series(LineSeries::new(line.clone(), stroke(colour, 2)))?;
-            chart.draw_series(line.iter().map(|place| dot(*place, colour)))?;
-        }
-        Ok(())
+        paint(&mut chart(&body, x, y)?)
     })
 }
 
