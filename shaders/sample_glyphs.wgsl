@@ -1,6 +1,6 @@
 // N-way tasks over glyphs: support rows, query rows and the order of the minibatches. A class is a
 // program of strokes, an example draws it with other points, another affine map and another width.
-// Grid: (images of a task or blocks of elements, 1 + passes, tasks); layer 0 of y draws, a workgroup
+// Grid: (images of a task or blocks of elements, 1 + layers of passes, tasks); layer 0 of y draws, a workgroup
 // an image. Needs lib/order.wgsl with BLOCK = 64 and lib/precise_sin.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
@@ -183,7 +183,7 @@ fn main(
     let stream = stream_of(runs[task / TASKS_PER_RUN], task);
     if (group.y > 0u) {
         if (group.x * BLOCK < max(POOL, WAY * TAIL)) {
-            write_order(stream, task, group.y - 1u, group.x * BLOCK + lane, lane);
+            write_order(stream, task, group.y - 1u, group.x, lane);
         }
         return;
     }

@@ -1,5 +1,5 @@
 // Sine tasks y = A sin(x + φ) on an even grid: support rows, query rows and the order of the
-// minibatches. Grid: (blocks of elements, 1 + passes, tasks); layer 0 of y writes the rows. Needs
+// minibatches. Grid: (blocks of elements, 1 + layers of passes, tasks); layer 0 of y writes the rows. Needs
 // lib/order.wgsl and lib/precise_sin.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
@@ -19,7 +19,7 @@ fn main(
     let stream = stream_of(runs[task / TASKS_PER_RUN], task);
     if (group.y > 0u) {
         if (group.x * BLOCK < max(POOL, WAY * TAIL)) {
-            write_order(stream, task, group.y - 1u, element, lane);
+            write_order(stream, task, group.y - 1u, group.x, lane);
         }
         return;
     }
@@ -28,7 +28,7 @@ fn main(
     let phase = PHASE_LOW + (PHASE_HIGH - PHASE_LOW) * unit(words.y);
     let x = RANGE_LOW + (RANGE_HIGH - RANGE_LOW) * f32(element) / f32(POINTS - 1u);
     let y = amplitude * precise_sin(x + phase);
-    let rank = rank_of(stream, PART_EXAMPLES, 0u, POINTS, element, lane);
+    let rank = rank_of(stream, PART_EXAMPLES, 0u, POINTS, BLOCK, element, lane);
     if (element >= POINTS) {
         return;
     }

@@ -40,6 +40,10 @@ fn cases() -> Vec<Batches> {
         Batches { way: 5, group: 15, tail: 5, steps: 4, ..plain.clone() },
         Batches { way: 2, group: 100, tail: 1, steps: 1, ..plain.clone() },
         Batches { way: 3, group: 70, steps: 3, batch: 7, replacement: true, tail: 0 },
+        // Several passes in one workgroup.
+        Batches { way: 2, group: 2, steps: 9, batch: 3, ..plain.clone() },
+        Batches { group: 10, steps: 9, ..plain.clone() },
+        Batches { way: 5, group: 3, tail: 1, steps: 9, ..plain.clone() },
         plain,
     ]
 }

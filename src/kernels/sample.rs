@@ -6,8 +6,12 @@ use crate::gpu::{Gpu, Recording, Source};
 use crate::kernels::{Argument, Axis, PRECISE_SIN, RNG, RUN_STEP, RunSteps, call};
 use crate::tasks::{Batches, SineSpec};
 
+const RANK_WORKGROUP: &str = include_str!("../../shaders/lib/rank_workgroup.wgsl");
+const RANK_SUBGROUP: &str = include_str!("../../shaders/lib/rank_subgroup.wgsl");
+
 /// Adds the sampler's libraries and the constants of the order, for a grid that covers `elements`
-/// elements; returns the source and the number of blocks.
+/// elements in workgroups of `block` lanes, or of as many as suit the device; returns the source, the
+/// number of blocks and the layers that the passes take.
 ///
 /// # Errors
 /// [`crate::Error::Config`] if the driver would end the ranking of the elements early.
@@ -17,15 +21,27 @@ pub(super) fn with_order(
     axis: Axis,
     batches: &Batches,
     elements: usize,
-) -> Result<(Source, usize)> {
+    block: Option<usize>,
+) -> Result<(Source, [usize; 2])> {
     let rounds = 2 * batches.pool();
     gpu.profile().check_rounds(source.name(), rounds, "support examples of a task")?;
-    let block = elements.next_power_of_two().clamp(8, 64);
+    let subgroup = gpu.profile().broadcast_lanes().filter(|_| block.is_none());
+    let (library, block, pass_lanes) = match subgroup {
+        Some(lanes) => (RANK_SUBGROUP, lanes as usize, lanes as usize),
+        None => {
+            let block = block.unwrap_or(elements.next_power_of_two().clamp(8, 64));
+            (RANK_WORKGROUP, block, ordered_elements(batches).min(block))
+        }
+    };
+    // At least one, so that a tail alone is written as well.
+    let layers = batches.passes().max(1).div_ceil(block / pass_lanes);
     let source = source
         .library(RUN_STEP)
         .library(RNG)
+        .library(library)
         .library(include_str!("../../shaders/lib/order.wgsl"))
         .constant("BLOCK", block)
+        .constant("PASS_LANES", pass_lanes)
         .constant("TASKS_PER_RUN", axis.per_run)
         .constant("WAY", batches.way)
         .constant("GROUP", batches.group)
@@ -34,17 +50,12 @@ pub(super) fn with_order(
         .constant("TAKE", batches.take())
         .constant("ORDERED", batches.ordered())
         .constant("ORDER_STRIDE", batches.order_len());
-    Ok((source, elements.div_ceil(block)))
+    Ok((source, [elements.div_ceil(block), layers]))
 }
 
 /// Elements that the order's passes have to cover.
 pub(super) fn ordered_elements(batches: &Batches) -> usize {
     batches.pool().max(batches.way * batches.tail)
-}
-
-/// Layers of the grid: at least one, so that a tail alone is written as well.
-pub(super) fn passes(batches: &Batches) -> usize {
-    batches.passes().max(1)
 }
 
 /// Records sine tasks: support rows `[T, N]`, `order` and, if `queries`, the whole grid as query rows
@@ -77,7 +88,7 @@ pub fn sample_sine(
         .constant("RANGE_LOW", spec.range[0])
         .constant("RANGE_HIGH", spec.range[1]);
     let elements = spec.points.max(ordered_elements(batches));
-    let (source, blocks) = with_order(gpu, source, axis, batches, elements)?;
+    let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, None)?;
     let arguments = [
         Argument::Runs(runs),
         Argument::Out(order),
@@ -86,7 +97,7 @@ pub fn sample_sine(
         Argument::Out(query_x),
         Argument::Out(query_y),
     ];
-    call(gpu, recording, &source, &arguments, [blocks, 1 + passes(batches), axis.tasks()])
+    call(gpu, recording, &source, &arguments, [blocks, 1 + layers, axis.tasks()])
 }
 
 /// Records episodes: image numbers of the support `[T, N]` and of the queries
@@ -112,7 +123,7 @@ pub fn sample_episode(
         .constant("QUERIES", queries)
         .constant("DRAWS", batches.way.max(batches.group + queries));
     let elements = batches.way.max(ordered_elements(batches));
-    let (source, blocks) = with_order(gpu, source, axis, batches, elements)?;
+    let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, None)?;
     let arguments = [
         Argument::Runs(runs),
         Argument::Out(order),
@@ -120,7 +131,7 @@ pub fn sample_episode(
         Argument::Out(support),
         Argument::Out(query),
     ];
-    call(gpu, recording, &source, &arguments, [blocks, 1 + passes(batches), axis.tasks()])
+    call(gpu, recording, &source, &arguments, [blocks, 1 + layers, axis.tasks()])
 }
 
 /// Records the order of the minibatches alone.
@@ -136,7 +147,8 @@ pub fn sample_order(
     order: &wgpu::Buffer,
 ) -> Result<()> {
     let source = Source::new("sample_order", include_str!("../../shaders/sample_order.wgsl"));
-    let (source, blocks) = with_order(gpu, source, axis, batches, ordered_elements(batches))?;
+    let (source, [blocks, layers]) =
+        with_order(gpu, source, axis, batches, ordered_elements(batches), None)?;
     let arguments = [Argument::Runs(runs), Argument::Out(order)];
-    call(gpu, recording, &source, &arguments, [blocks, passes(batches), axis.tasks()])
+    call(gpu, recording, &source, &arguments, [blocks, layers, axis.tasks()])
 }

@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source};
-use crate::kernels::sample::{ordered_elements, passes, with_order};
+use crate::kernels::sample::{ordered_elements, with_order};
 use crate::kernels::{Argument, Axis, PRECISE_SIN, RunSteps, call};
 use crate::model::{InputLayout, Model};
 use crate::tasks::{Batches, GlyphsSpec};
@@ -63,9 +63,9 @@ pub fn sample_glyphs(
         .constant("SHIFT", variation.shift)
         .constant("WIDTH_LOW", variation.width[0])
         .constant("WIDTH_HIGH", variation.width[1]);
-    // An image takes 64 lanes, so blocks of the order are as large.
-    let (source, blocks) =
-        with_order(gpu, source, axis, batches, ordered_elements(batches).max(64))?;
+    // An image takes 64 lanes.
+    let elements = ordered_elements(batches);
+    let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, Some(64))?;
     let arguments = [
         Argument::Runs(runs),
         Argument::Out(order),
@@ -75,5 +75,5 @@ pub fn sample_glyphs(
         Argument::Out(query_y),
     ];
     let across = blocks.max(batches.support() + batches.way * queries);
-    call(gpu, recording, &source, &arguments, [across, 1 + passes(batches), axis.tasks()])
+    call(gpu, recording, &source, &arguments, [across, 1 + layers, axis.tasks()])
 }
