@@ -1,7 +1,10 @@
-"""Ratios of what benches/peers.sh measured, as a Markdown table: peers_table.py FOLDER."""
+"""Ratios of what benches/peers.sh measured, as a Markdown table: peers_table.py FOLDER [README]. The
+short table goes into the README, between its marks."""
 
 import json
 import os
+import platform
+import re
 import sys
 import time
 from pathlib import Path
@@ -14,7 +17,7 @@ folder = Path(sys.argv[1])
 
 # Ours: (workload, tasks) to task-steps a second, by wall and by processor time, a value a round.
 ours, ceilings, gemm, device = {}, [], [], None
-for path in sorted(folder.glob("*-[12].json")):
+for path in sorted(folder.glob("*-[0-9]*.json")):
     report = json.loads(path.read_text())
     device = report["device"]
     for row in report["rows"]:
@@ -34,6 +37,8 @@ for path in sorted(folder.glob("*-[12].json")):
                 (row["workload"], row["tasks"], flops / report["ceilings"]["by_processor_time"][0])
             )
 
+rounds = len(list(folder.glob("peers-*.jsonl")))
+
 # Peers: (implementation, workload, tasks) to the same, for each variant a value a round.
 theirs = {}
 for path in sorted(folder.glob("peers-*.jsonl")):
@@ -49,6 +54,40 @@ for path in sorted(folder.glob("peers-*.jsonl")):
 
 def middle(values, which):
     return median(value[which] for value in values)
+
+
+def best(name, workload, tasks, which):
+    """Of a peer's variants, the rate of the fastest; none without a measurement."""
+    variants = theirs.get((name, workload, tasks), {})
+    return max((middle(one, which) for one in variants.values()), default=None)
+
+
+def processor():
+    """Its name and the widest vectors it has."""
+    about = Path("/proc/cpuinfo")
+    about = about.read_text() if about.exists() else ""
+    name = re.search(r"^model name\s*: (.*)$", about, re.MULTILINE)
+    wide = next((text for flag, text in [("avx512f", "AVX-512"), ("avx2", "AVX2")] if flag in about), None)
+    cores = f"{os.cpu_count()} cores of {name.group(1).strip() if name else platform.machine()}"
+    return f"{cores} with {wide}" if wide else cores
+
+
+def short_table():
+    """A row for each of our workloads, beside the peers that were measured."""
+    peers = {"jax": "JAX", "torch_compile": "torch.compile", "torch_vmap": "torch.func vmap",
+             "torch_loop": "PyTorch loop", "burn_flex": "burn (CPU)", "burn_wgpu": "burn (wgpu)"}
+    names = [name for name in peers if any(key[0] == name for key in theirs)]
+    lines = [f"{device['name']}, {processor()}:", "",
+             "| workload | tasks | reptile | " + " | ".join(f"{peers[name]} (ratio)" for name in names) + " |",
+             "|---" * (3 + len(names)) + "|"]
+    for (workload, tasks), rates in sorted(ours.items()):
+        own = middle(rates, 0)
+        ratios = []
+        for name in names:
+            peer = best(name, workload, tasks, 0)
+            ratios.append(f"{peer:,.0f} ({own / peer:.2g})" if peer else "–")
+        lines.append(f"| {workload} | {tasks} | {own:,.0f} | " + " | ".join(ratios) + " |")
+    return "\n".join(lines)
 
 
 def openblas(size=256, seconds=2.0):
@@ -76,15 +115,15 @@ TARGETS = {
     ("sine", 1, "burn_wgpu"): 500,
     ("omniglot", 5, "burn_flex"): 2,
 }
-print(f"{device['name']}, {device['driver_info']}; medians of two alternating rounds.\n")
+print(f"{device['name']}, {device['driver_info']}, {processor()}; rounds: {rounds}.\n")
 print("| workload | tasks | peer, its best variant | reptile, task-steps/s | peer | ratio |"
       " ratio by processor time | at least |")
 print("|---|---|---|---|---|---|---|---|")
 for (workload, tasks), rates in sorted(ours.items()):
-    for (name, its_workload, its_tasks), variants in sorted(theirs.items()):
+    for name, its_workload, its_tasks in sorted(theirs):
         if (its_workload, its_tasks) != (workload, tasks):
             continue
-        wall, cpu = (max(middle(one, which) for one in variants.values()) for which in (0, 1))
+        wall, cpu = (best(name, workload, tasks, which) for which in (0, 1))
         own_wall, own_cpu = middle(rates, 0), middle(rates, 1)
         target = TARGETS.get((workload, tasks, name), "")
         print(f"| {workload} | {tasks} | {name} | {own_wall:,.0f} | {wall:,.0f} | {own_wall / wall:.3g} |"
@@ -96,3 +135,11 @@ if gemm:
 for workload, tasks in sorted({(workload, tasks) for workload, tasks, _ in ceilings}):
     share = median(share for its, count, share in ceilings if (its, count) == (workload, tasks))
     print(f"{workload}, {tasks}: {100 * share:.0f} % of the device's ceiling of multiply-adds")
+if len(sys.argv) > 2:
+    readme = Path(sys.argv[2])
+    marks = ("<!-- speed: benches/peers.sh writes this -->", "<!-- end of speed -->")
+    before, _, rest = readme.read_text().partition(marks[0])
+    _, _, after = rest.partition(marks[1])
+    if not after:
+        sys.exit(f"{readme} does not hold {marks[0]} … {marks[1]}")
+    readme.write_text(f"{before}{marks[0]}\n{short_table()}\n{marks[1]}{after}")

@@ -86,6 +86,7 @@ fn training(model: &Model) -> TrainerSetup {
         model: model.clone(),
         seed: 1,
         runs: 1,
+        own: Vec::new(),
         iterations: u64::from(FRAMES) * META_ITERATIONS_PER_FRAME as u64,
         plan: PlanKind::Auto,
         inner: InnerSpec::sgd(0.02, 10, 10),

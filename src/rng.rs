@@ -37,6 +37,8 @@ pub enum Phase {
     Adapt = 4,
     /// The split of a data set into training and test classes.
     Split = 5,
+    /// The configurations of a sweep.
+    Search = 6,
 }
 
 /// Which part of a task a number belongs to.

@@ -97,11 +97,15 @@ fn rows_are_gathered() {
     }
 }
 
-/// A network that takes images as rows of numbers, and one that takes them as images.
-fn takers(channels: usize, side: usize) -> [Model; 2] {
+/// A network that takes images as rows of numbers, one that takes them as images, and one that takes
+/// them as rows of bytes.
+fn takers(channels: usize, side: usize) -> [Model; 3] {
     let spec = ModelSpec::builder(&[channels, side, side]).loss(Loss::CrossEntropy);
     let image = spec.clone().conv2d(1, 1, 1, Padding::SAME);
-    [spec, image].map(|spec| Model::new(spec.dense(2, Activation::Linear)).unwrap())
+    let deep = spec.clone().dense(3, Activation::Tanh);
+    let [rows, image, deep] =
+        [spec, image, deep].map(|spec| Model::new(spec.dense(2, Activation::Linear)).unwrap());
+    [rows, image, deep.reading_bytes()]
 }
 
 #[test]
@@ -152,7 +156,13 @@ fn check_images(gpu: &Gpu, set: &ImageSet, model: &Model, rows: BatchRows, what:
     gather_images(gpu, &mut out, model, shape, rows, (&inner, 0), &order_buffer, sources, to)
         .unwrap();
     play(gpu, &out, 0);
-    let packed: Vec<f32> = gpu.read(&x, 0, total * model.inputs_padded()).unwrap();
+    let packed: Vec<f32> = if model.layers()[0].bytes {
+        let words: Vec<u32> = gpu.read(&x, 0, total * model.input_words()).unwrap();
+        let bytes = words.into_iter().flat_map(u32::to_le_bytes);
+        bytes.map(|byte| f32::from(byte) / 255.0).collect()
+    } else {
+        gpu.read(&x, 0, total * model.inputs_padded()).unwrap()
+    };
     let got = model.unpack_inputs(&packed);
     assert_eq!(model.pack_inputs(&got), packed, "the padding is zero: {what}");
     let got_labels: Vec<u32> = gpu.read(&labels, 0, total).unwrap();

@@ -3,8 +3,8 @@
 mod common;
 
 use common::{
-    Device, activation, assert_close, devices, for_random, image_network, layer_shape, network,
-    numbers, one_step, play, room, run_steps, upload, widen,
+    Device, activation, assert_close, devices, for_random, image_network, integers, layer_shape,
+    network, numbers, one_step, play, room, run_steps, upload, widen,
 };
 use reptile::gpu::{Gpu, Recording};
 use reptile::kernels::{
@@ -153,7 +153,7 @@ fn on_device(gpu: &Gpu, case: &Case<'_>, x: &[f32], below_z: &[f32]) -> Made {
     match layer.op {
         Op::Dense | Op::Conv(_) => {
             layer_forward(gpu, &mut out, layer, batch, &theta, &x, made).unwrap();
-            if !layer.narrow {
+            if !layer.narrow && !layer.bytes {
                 layer_backward(gpu, &mut out, layer, batch, &theta, &d, below, &dx).unwrap();
             }
             layer_update(gpu, &mut out, layer, batch, &update, &x, &d).unwrap();
@@ -221,5 +221,38 @@ fn dense_layers_of_any_size_agree_with_float64() {
         let layer = &model.layers()[0];
         let case = Case { model: &model, layer, before, tasks, examples, rule, optimizer };
         devices().iter().for_each(|device| case.check(device));
+    });
+}
+
+#[test]
+fn a_dense_layer_reads_bytes_as_the_numbers_they_stand_for() {
+    let strategy = (layer_shape(), 0..3_usize);
+    for_random(4, strategy, |&([tasks, examples, inputs, outputs], rule)| {
+        let (rule, optimizer) = rules()[rule];
+        let floats = network(inputs, &[(outputs, Activation::Relu)], 2, Loss::Mse);
+        let bytes = floats.reading_bytes();
+        let width = floats.inputs_padded();
+        let mut x = vec![0_u8; tasks * examples * width];
+        for (row, values) in x.chunks_exact_mut(width).enumerate() {
+            let drawn = integers(row as u64, inputs, 256);
+            values.iter_mut().zip(drawn).for_each(|(byte, value)| *byte = value as u8);
+        }
+        let words: Vec<f32> = x
+            .chunks_exact(4)
+            .map(|four| f32::from_bits(u32::from_le_bytes(four.try_into().unwrap())))
+            .collect();
+        let numbers: Vec<f32> = x.iter().map(|byte| f32::from(*byte) / 255.0).collect();
+        for Device { name, gpu, .. } in devices().iter() {
+            let [a, b] = [(&floats, &numbers), (&bytes, &words)].map(|(model, x)| {
+                let (layer, before) = (&model.layers()[0], Activation::Linear);
+                let case = Case { model, layer, before, tasks, examples, rule, optimizer };
+                on_device(gpu, &case, x, &[0.0])
+            });
+            let close = |what, a: &[f32], b: &[f32]| {
+                assert_close(&format!("{what}, {name}"), b, &widen(a), 1e-6);
+            };
+            close("outputs", &a.h, &b.h);
+            close("parameters", &a.theta, &b.theta);
+        }
     });
 }

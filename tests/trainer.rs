@@ -29,6 +29,7 @@ fn job() -> TrainerSetup {
         model: network(1, &[(9, Activation::Tanh), (14, Activation::Tanh)], 1, Loss::Mse),
         seed: 11,
         runs: 3,
+        own: Vec::new(),
         iterations: 10,
         plan: PlanKind::Auto,
         inner: InnerSpec {

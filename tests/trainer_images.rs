@@ -47,6 +47,7 @@ fn job(gpu: &Gpu, model: Model, meta_batch: usize) -> TrainerSetup {
         model,
         seed: 3,
         runs: 1,
+        own: Vec::new(),
         iterations: 100,
         plan: PlanKind::Auto,
         inner: InnerSpec { optimizer: InnerOptimizer::Adam, ..InnerSpec::sgd(1e-3, 10, 5) },

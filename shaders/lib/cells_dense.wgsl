@@ -1,5 +1,5 @@
-// What the rows of a dense layer's weights see: a cell is four inputs.
-@group(0) @binding(2) var<storage, read> rows: array<vec4<f32>>;   // [G, B, ROW_VECTORS]
+// What the rows of a dense layer's weights see: a cell is four inputs. Needs lib/inputs_*.wgsl:
+// [G, B, ROW_VECTORS].
 
 alias Cell = u32;
 alias Line = u32;
@@ -13,5 +13,5 @@ fn line_of(cell: Cell, image: u32, y: u32) -> Line {
 }
 
 fn load_a(line: Line, cell: Cell, x: u32) -> vec4<f32> {
-    return rows[line];
+    return input_vector(line);
 }

@@ -1,5 +1,4 @@
-// Rows of a dense product: one an example, DEPTH vectors each.
-@group(0) @binding(2) var<storage, read> rows: array<vec4<f32>>;   // [G, B, DEPTH]
+// Rows of a dense product: one an example, DEPTH vectors each. Needs lib/inputs_*.wgsl: [G, B, DEPTH].
 
 alias Origin = u32;
 alias Place = u32;
@@ -23,7 +22,7 @@ fn place_of(origin: Origin, phase: u32, tap: u32) -> Place {
 }
 
 fn load_a(place: Place, k: u32) -> vec4<f32> {
-    return rows[place + k];
+    return input_vector(place + k);
 }
 
 fn pixel_of(batch: u32, phase: u32, row: u32) -> u32 {

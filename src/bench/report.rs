@@ -109,7 +109,8 @@ pub struct Measured {
     pub bytes_moved: Option<u64>,
     /// A meta-iteration with as many dispatches, but inner loops that do nothing.
     pub control: Option<Timing>,
-    /// Share of the time that the host takes to record and submit.
+    /// Processor time of the thread that records, submits and reads the losses, as a share of the
+    /// time.
     pub host_share: Option<f64>,
     /// `fused` or `layered`.
     pub plan: Option<String>,

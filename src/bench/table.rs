@@ -139,7 +139,7 @@ impl Report {
                 None => series.push(Series { label, points: vec![place] }),
             }
         }
-        growth(path, &self.device.describe(), ["size", "µs a task-step"], &series)
+        growth(path, &self.device.describe(), ["size", "µs a task-step"], &series, true)
     }
 
     fn measured(&self) -> impl Iterator<Item = (&Row, &Measured)> {

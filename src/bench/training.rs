@@ -1,6 +1,9 @@
 //! Whole meta-iterations: time, overhead, device time by kernel.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
+
+use cpu_time::ThreadTime;
 
 use crate::bench::report::{KernelTime, Measured};
 use crate::bench::timing::{Effort, Timing};
@@ -21,22 +24,23 @@ pub fn measure(gpu: &Gpu, setup: TrainerSetup, effort: Effort) -> Result<Measure
     let time = iterations(&mut trainer, effort)?;
     let kernels = trainer.time_kernels()?.map(by_kernel);
     let variants = trainer.kernel_variants();
-    let (begun, submissions, encoding) =
-        (trainer.iteration(), trainer.submissions(), trainer.encoding());
+    let submissions = trainer.submissions();
+    // Processor time: while a submission is under way, the next may block inside the driver.
+    let (start, host) = (Instant::now(), ThreadTime::now());
     trainer.advance(time.iterations, |_| true)?;
-    let done = (trainer.iteration() - begun) as f64;
-    let encoding = (trainer.encoding() - encoding).as_secs_f64();
+    let host_share = host.elapsed().as_secs_f64() / start.elapsed().as_secs_f64();
+    let submits = (trainer.submissions() - submissions) as f64 / time.iterations as f64;
     let mut measured = Measured {
         task_steps: Some(task_steps),
         flops: Some(flops),
         bytes_moved: None,
         control: None,
-        host_share: Some(encoding / done / time.median),
+        host_share: Some(host_share),
         plan: Some(trainer.plan().name().to_string()),
         variants,
         kernels,
         dispatches: trainer.kernels().len(),
-        submits: (trainer.submissions() - submissions) as f64 / done,
+        submits,
         memory,
         first_result: None,
         time,

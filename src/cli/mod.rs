@@ -8,6 +8,7 @@ mod eval;
 mod plot;
 mod presets;
 mod reproduce;
+mod sweep;
 mod train;
 mod training;
 
@@ -37,6 +38,8 @@ enum Command {
     Adapt(adapt::Adapt),
     /// Train and evaluate cells of the paper into one table; stops and resumes like any run.
     Reproduce(reproduce::Reproduce),
+    /// Search for good settings: configurations and seeds train as one batch.
+    Sweep(sweep::Sweep),
     /// Measure a device: training speed and kernels, beside its own ceilings.
     Bench(bench::Bench),
     /// Draw a run: learning curves and, for sine tasks, predictions before and after adaptation.
@@ -64,6 +67,7 @@ impl Cli {
             Command::Eval(command) => command.run(),
             Command::Adapt(command) => command.run(),
             Command::Reproduce(command) => command.run(),
+            Command::Sweep(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Plot(command) => command.run(),
         }

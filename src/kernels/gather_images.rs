@@ -16,7 +16,8 @@ pub struct ImageShape {
     pub words_per_image: usize,
 }
 
-/// Records batch_x `[G, B, …input]` (0..1) and labels `[G, B]`. `support` `[T, N]` and `queries`
+/// Records batch_x `[G, B, …input]` (0..1, or bytes where the first layer reads them) and labels
+/// `[G, B]`. `support` `[T, N]` and `queries`
 /// `[T, Q]` are image numbers with the rotation in the two high bits, `words` the images.
 ///
 /// # Errors
@@ -42,7 +43,11 @@ pub fn gather_images(
         .constant("HEIGHT", shape.height)
         .constant("WIDTH", shape.width)
         .constant("BITS", shape.bits)
-        .constant("WORDS", shape.words_per_image);
+        .constant("WORDS", shape.words_per_image)
+        .library(match model.layers()[0].bytes {
+            true => include_str!("../../shaders/lib/images_bytes.wgsl"),
+            false => include_str!("../../shaders/lib/images_floats.wgsl"),
+        });
     let arguments = [
         Argument::Inner(inner, step),
         Argument::In(order),

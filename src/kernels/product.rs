@@ -12,6 +12,8 @@ const PRODUCT_WORKGROUP: &str = include_str!("../../shaders/lib/product_workgrou
 const GRADIENT_SUBGROUP: &str = include_str!("../../shaders/lib/gradient_subgroup.wgsl");
 const GRADIENT_WORKGROUP: &str = include_str!("../../shaders/lib/gradient_workgroup.wgsl");
 
+const INPUTS_FLOATS: &str = include_str!("../../shaders/lib/inputs_floats.wgsl");
+const INPUTS_BYTES: &str = include_str!("../../shaders/lib/inputs_bytes.wgsl");
 const ROWS_DENSE: &str = include_str!("../../shaders/lib/rows_dense.wgsl");
 const ROWS_WINDOW: &str = include_str!("../../shaders/lib/rows_window.wgsl");
 const ROWS_NARROW: &str = include_str!("../../shaders/lib/rows_narrow.wgsl");
@@ -26,8 +28,8 @@ const WINDOW_ORIGIN: &str = include_str!("../../shaders/lib/window_origin.wgsl")
 /// A product C = A · B of every batch; see `shaders/lib/product_*.wgsl`.
 #[derive(Clone, Debug)]
 pub(super) struct Product {
-    /// The library of A's rows.
-    library: &'static str,
+    /// The library of A's rows, and what it needs.
+    libraries: [&'static str; 2],
     /// Rows of C in one phase.
     rows: usize,
     /// Columns of C, in vectors.
@@ -45,10 +47,10 @@ impl Product {
     /// From a layer's inputs to its outputs.
     pub fn forward(layer: &Layer, examples: usize) -> Self {
         let weights = weights(layer);
-        let library = match layer.op {
-            Op::Conv(_) if layer.narrow => ROWS_NARROW,
-            Op::Conv(_) => ROWS_WINDOW,
-            _ => ROWS_DENSE,
+        let libraries = match layer.op {
+            Op::Conv(_) if layer.narrow => [ROWS_NARROW, WINDOW_ORIGIN],
+            Op::Conv(_) => [ROWS_WINDOW, WINDOW_ORIGIN],
+            _ => [ROWS_DENSE, inputs(layer)],
         };
         let depth = match layer.op {
             Op::Dense => weights.rows() / 4,
@@ -56,7 +58,7 @@ impl Product {
         };
         let (rows, columns) = (examples * layer.output.pixels(), weights.columns() / 4);
         let taps = if layer.op == Op::Dense { 1 } else { weights.taps };
-        Self { library, rows, columns, depth, taps, phases: 1, shape: shape(layer, examples) }
+        Self { libraries, rows, columns, depth, taps, phases: 1, shape: shape(layer, examples) }
     }
 
     /// From the gradient by a layer's outputs to the one by its inputs.
@@ -65,7 +67,7 @@ impl Product {
         let Op::Conv(window) = layer.op else {
             let columns = weights(layer).rows() / 4;
             return Self {
-                library: ROWS_DENSE,
+                libraries: [ROWS_DENSE, INPUTS_FLOATS],
                 rows: examples,
                 columns,
                 depth,
@@ -80,7 +82,8 @@ impl Product {
         let rows = examples * pixels;
         let (taps, phases) = (window.taps(), sy * sx);
         let shape = shape(layer, examples);
-        Self { library: ROWS_TRANSPOSED, rows, columns, depth, taps, phases, shape }
+        let libraries = [ROWS_TRANSPOSED, ""];
+        Self { libraries, rows, columns, depth, taps, phases, shape }
     }
 
     /// The tiles that may run it in the kernel `kernel`.
@@ -128,10 +131,10 @@ impl Product {
             _ => 8,
         };
         let column_tiles = self.columns.div_ceil(columns_at_once);
-        let windows = [ROWS_WINDOW, ROWS_NARROW].contains(&self.library);
-        let source = if windows { source.library(WINDOW_ORIGIN) } else { source };
+        let [library, its] = self.libraries;
         let source = source
-            .library(self.library)
+            .library(library)
+            .library(its)
             .variant(tile.to_string())
             .constant("ROW_LIMIT", self.rows)
             .constant("COLUMNS", self.columns)
@@ -156,6 +159,11 @@ impl Product {
     }
 }
 
+/// How a dense layer's inputs are read.
+fn inputs(layer: &Layer) -> &'static str {
+    if layer.bytes { INPUTS_BYTES } else { INPUTS_FLOATS }
+}
+
 /// A layer and a number of examples, in words.
 fn shape(layer: &Layer, examples: usize) -> String {
     let image = |shape: Shape| format!("{}x{}x{}", shape.channels, shape.height, shape.width);
@@ -178,14 +186,16 @@ pub(super) fn gradient_candidates(profile: &Profile, layer: &Layer, examples: us
         Some(lanes) => {
             let lanes = lanes as usize;
             let height = lanes.min(rows);
-            let mut sizes = vec![(height, 1)];
-            if columns >= 2 * lanes {
-                sizes.push((height, 2));
-            }
-            if rows >= 2 * lanes {
-                sizes.push((2 * lanes, 1));
-            }
-            sizes.into_iter().map(|(rows, width)| Tile::Subgroup { lanes, rows, width }).collect()
+            let (high, wide) = (rows >= 2 * lanes, columns >= 2 * lanes);
+            // What is the fastest more often comes first: there may be no time for all.
+            let sizes = [
+                (true, (height, 1)),
+                (high && wide, (2 * lanes, 2)),
+                (wide, (height, 2)),
+                (high, (2 * lanes, 1)),
+            ];
+            let sizes = sizes.into_iter().filter(|(fits, _)| *fits).map(|(_, size)| size);
+            sizes.map(|(rows, width)| Tile::Subgroup { lanes, rows, width }).collect()
         }
         None if rows > 8 => vec![workgroup(1), workgroup(2), workgroup(4)],
         None => vec![workgroup(1)],
@@ -206,15 +216,16 @@ pub(super) fn gradient_tiles(
 ) -> Result<(Source, [usize; 2])> {
     let weights = weights(layer);
     let (rows, columns) = (weights.rows() / 4, weights.columns() / 4);
-    let library = match layer.op {
-        Op::Conv(_) if layer.narrow => CELLS_NARROW,
-        Op::Conv(_) => CELLS_WINDOW,
-        _ => CELLS_DENSE,
+    let [library, its] = match layer.op {
+        Op::Conv(_) if layer.narrow => [CELLS_NARROW, ""],
+        Op::Conv(_) => [CELLS_WINDOW, ""],
+        _ => [CELLS_DENSE, inputs(layer)],
     };
     let profile = gpu.profile();
     let tile = gradient_candidates(profile, layer, examples).choose(gpu);
     let source = source
         .library(library)
+        .library(its)
         .variant(tile.to_string())
         .constant("ROW_VECTORS", rows)
         .constant("COLUMNS", columns);

@@ -126,6 +126,7 @@ impl Adaptation {
     /// As [`crate::meta::Trainer::new`].
     pub fn new(gpu: &Gpu, setup: AdaptationSetup, tasks: usize) -> Result<Self> {
         let axis = Axis { runs: 1, per_run: tasks };
+        let setup = AdaptationSetup { model: setup.origin.read_by(&setup.model), ..setup };
         let model = &setup.model;
         let (origin, batches) = (setup.origin.clone(), setup.batches.clone());
         let buffers = TaskBuffers::new(gpu, model, origin, axis, batches, true)?;
@@ -226,7 +227,7 @@ impl Adaptation {
         trainer: &Trainer,
         run: usize,
     ) -> Result<()> {
-        if trainer.model() != &self.setup.model {
+        if trainer.model().spec() != self.setup.model.spec() {
             return Err(Error::config("model", "the trainer's network is another one"));
         }
         if run >= trainer.runs() {

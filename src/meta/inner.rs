@@ -78,7 +78,7 @@ impl InnerLoop {
         let sets = |name, used: bool| {
             floats(name, if used { axis.tasks() * model.packed_len() } else { 0 })
         };
-        let [x, y] = batch_floats(model, chunk * largest);
+        let [x, y] = batch_words(model, chunk * largest);
         Ok(Self {
             inner: InnerSteps::new(gpu, &inner_steps(&segments, axis.tasks(), chunk))?,
             theta: sets("adapted parameters", true)?,
@@ -256,14 +256,14 @@ fn inner_steps(segments: &[Segment], tasks: usize, chunk: usize) -> Vec<InnerSte
     (0..tasks).step_by(chunk.max(1)).flat_map(steps).collect()
 }
 
-/// Floats of the inputs and the targets of `rows` examples.
-fn batch_floats(model: &Model, rows: usize) -> [usize; 2] {
-    [rows * model.inputs_padded(), rows * target_floats(model)]
+/// Words of the inputs and the targets of `rows` examples.
+fn batch_words(model: &Model, rows: usize) -> [usize; 2] {
+    [rows * model.input_words(), rows * target_floats(model)]
 }
 
 /// Tasks whose values fit into the device's bindings and grid, in chunks of equal size.
 fn chunk(gpu: &Gpu, model: &Model, axis: Axis, batch: usize) -> Result<usize> {
-    let [x, _] = batch_floats(model, batch);
+    let [x, _] = batch_words(model, batch);
     let one = Layers::largest(model, Keep::All, batch).max(size_of_f32s(x));
     let profile = gpu.profile();
     let most = (profile.largest_binding / one).min(u64::from(profile.largest_grid)) as usize;
@@ -359,7 +359,7 @@ pub(super) fn plan_layers(
     if kind == PlanKind::Layered {
         let batch = largest_batch(segments);
         let chunk = chunk(gpu, model, axis, batch)?;
-        let [x, y] = batch_floats(model, chunk * batch);
+        let [x, y] = batch_words(model, chunk * batch);
         memory.add("minibatch inputs", size_of_f32s(x));
         memory.add("minibatch targets", size_of_f32s(y));
         Layers::plan(memory, model, Keep::All, chunk, batch);

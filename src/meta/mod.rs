@@ -22,7 +22,7 @@ pub use images::DeviceImages;
 pub use inner::InnerLoop;
 pub use layer_alone::{Direction, LayerAlone};
 pub use schedule::Schedule;
-pub use setup::{TrainerSetup, inner_rule, memory};
+pub use setup::{RunSettings, TrainerSetup, inner_rule, memory};
 pub use snapshot::Snapshot;
 pub use source::{Origin, TaskBuffers};
 pub use spec::{

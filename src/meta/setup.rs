@@ -1,6 +1,6 @@
 //! What a trainer trains, and the memory it takes.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, OuterRule, RunSteps};
 use crate::meta::source::Origin;
@@ -20,6 +20,9 @@ pub struct TrainerSetup {
     pub seed: u64,
     /// Independent runs R.
     pub runs: usize,
+    /// Settings of each of the R runs, where they are its own; empty where runs differ in their seed
+    /// alone.
+    pub own: Vec<RunSettings>,
     /// Meta-iterations that the schedules span.
     pub iterations: u64,
     pub plan: PlanKind,
@@ -28,6 +31,32 @@ pub struct TrainerSetup {
     /// Minibatches of a training task.
     pub batches: Batches,
     pub origin: Origin,
+}
+
+/// What may differ between the runs of a trainer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RunSettings {
+    pub seed: u64,
+    /// Inner rate α before its schedule.
+    pub inner_rate: f32,
+    /// Outer rate ε before its schedule.
+    pub outer_rate: f32,
+}
+
+impl TrainerSetup {
+    /// The settings of run `run`.
+    pub fn of_run(&self, run: usize) -> RunSettings {
+        self.own.get(run).copied().unwrap_or(RunSettings {
+            seed: self.seed.wrapping_add(run as u64),
+            inner_rate: self.inner.rate,
+            outer_rate: self.outer.rate,
+        })
+    }
+
+    /// The same with the network as it reads the tasks.
+    pub(super) fn on_device(&self) -> Self {
+        Self { model: self.origin.read_by(&self.model), ..self.clone() }
+    }
 }
 
 /// The inner optimiser as kernels know it.
@@ -73,7 +102,12 @@ pub(super) fn remedy(buffer: &str) -> &'static str {
 /// [`crate::Error::Limit`] that names the buffer, the needed and the available bytes,
 /// [`crate::Error::Config`] if the plan is impossible.
 pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
+    if !setup.own.is_empty() && setup.own.len() != setup.runs {
+        let message = format!("{} runs have settings of {}", setup.runs, setup.own.len());
+        return Err(Error::config("runs", message));
+    }
     let mut memory = Memory::default();
+    let setup = &setup.on_device();
     let model = &setup.model;
     let rule = inner_rule(&setup.inner);
     let outer = outer_rule(&setup.outer);

@@ -26,6 +26,44 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// The state of single runs of snapshots at one iteration, as the runs of one snapshot.
+    ///
+    /// # Panics
+    /// If there is no run.
+    pub fn of_runs(runs: &[(&Self, usize)]) -> Self {
+        let pick = |sets: fn(&Self) -> &Vec<Vec<f32>>| -> Vec<Vec<f32>> {
+            let of_run = |&(from, run): &(&Self, usize)| {
+                let per_run = sets(from).len() / from.runs;
+                sets(from)[run * per_run..][..per_run].to_vec()
+            };
+            runs.iter().flat_map(of_run).collect()
+        };
+        Self {
+            iteration: runs[0].0.iteration,
+            adam_steps: runs[0].0.adam_steps,
+            runs: runs.len(),
+            parameters: pick(|from| &from.parameters),
+            inner_second: pick(|from| &from.inner_second),
+            inner_first: pick(|from| &from.inner_first),
+            outer_first: pick(|from| &from.outer_first),
+            outer_second: pick(|from| &from.outer_second),
+        }
+    }
+
+    /// Writes zeros over everything of a run.
+    pub fn clear(&mut self, run: usize) {
+        for sets in [
+            &mut self.parameters,
+            &mut self.inner_second,
+            &mut self.inner_first,
+            &mut self.outer_first,
+            &mut self.outer_second,
+        ] {
+            let per_run = sets.len() / self.runs;
+            sets[run * per_run..][..per_run].iter_mut().for_each(|set| set.fill(0.0));
+        }
+    }
+
     /// The inner optimiser state that a new task of `run` starts from: second and first moment,
     /// the mean over slots where each slot has its own; none if there is none.
     pub fn task_state(&self, run: usize) -> [Option<Vec<f32>>; 2] {

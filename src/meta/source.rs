@@ -45,6 +45,11 @@ impl Origin {
         !matches!(self, Self::Episodes { .. } | Self::Listed { .. })
     }
 
+    /// `model` as it reads these tasks: images as bytes, where its first layer can.
+    pub(super) fn read_by(&self, model: &Model) -> Model {
+        if self.has_rows() { model.clone() } else { model.reading_bytes() }
+    }
+
     /// Bytes of the image set.
     pub fn image_bytes(&self) -> u64 {
         match self {
@@ -125,7 +130,7 @@ impl TaskBuffers {
         }
         for mode in modes {
             let rows = mode.count() * mode.examples();
-            memory.add("query inputs", size_of_f32s(rows * model.inputs_padded()));
+            memory.add("query inputs", size_of_f32s(rows * model.input_words()));
             memory.add("query targets", size_of_f32s(rows * target_floats(model)));
         }
     }
@@ -232,7 +237,7 @@ impl TaskBuffers {
             return Ok(self.query.clone());
         }
         let rows = batches.count() * batches.examples();
-        let x = gpu.storage("query inputs", size_of_f32s(rows * model.inputs_padded()))?;
+        let x = gpu.storage("query inputs", size_of_f32s(rows * model.input_words()))?;
         let y = gpu.storage("query targets", size_of_f32s(rows * target_floats(model)))?;
         let rows = BatchRows {
             count: batches.count(),

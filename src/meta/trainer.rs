@@ -3,7 +3,6 @@
 mod advance;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recording, size_of_f32s};
@@ -60,7 +59,8 @@ pub struct Trainer {
     adam_steps: u64,
     per_submit: usize,
     submissions: u64,
-    encoding: Duration,
+    /// Whether a loss that is not finite ends the training.
+    strict: bool,
 }
 
 impl Trainer {
@@ -72,6 +72,7 @@ impl Trainer {
     /// [`Error::Shader`] if it refuses a kernel.
     pub fn new(gpu: &Gpu, setup: TrainerSetup) -> Result<Self> {
         memory(gpu, &setup)?;
+        let setup = setup.on_device();
         let mut sizes = waves::sizes(gpu, &setup, usize::MAX)?;
         let waves = loop {
             match waves::allocate(gpu, &setup, &sizes) {
@@ -119,12 +120,12 @@ impl Trainer {
             adam_steps: 0,
             per_submit: 1,
             submissions: 0,
-            encoding: Duration::ZERO,
+            strict: true,
             setup,
         };
         trainer.recording = trainer.record_iteration(rule, outer_rule)?;
-        let initial: Vec<Vec<f32>> = (0..runs as u64)
-            .map(|run| trainer.setup.model.initial(trainer.setup.seed.wrapping_add(run)))
+        let initial: Vec<Vec<f32>> = (0..runs)
+            .map(|run| trainer.setup.model.initial(trainer.setup.of_run(run).seed))
             .collect();
         snapshot::upload(gpu, &trainer.setup.model, &trainer.theta, &initial);
         Ok(trainer)
@@ -227,11 +228,6 @@ impl Trainer {
         self.submissions
     }
 
-    /// Time that the host took in [`Trainer::advance`] to record and submit.
-    pub fn encoding(&self) -> Duration {
-        self.encoding
-    }
-
     /// Does one meta-iteration, each dispatch in a pass of its own, and returns the kernels in order
     /// with the device's time for each in seconds; none (and nothing done) if it has no timestamps.
     ///
@@ -261,6 +257,11 @@ impl Trainer {
         let empty = empty(&self.gpu)?;
         self.recording = self.recording.with_replaced(&self.gpu, &empty, |name| !kept(name));
         Ok(())
+    }
+
+    /// Goes on where a run's loss is not finite, for the sake of the others: they do not see each other.
+    pub fn let_runs_diverge(&mut self) {
+        self.strict = false;
     }
 
     /// The parameters on the device: `[R, packed]` floats in the layout of [`crate::model`].
@@ -345,16 +346,17 @@ impl Trainer {
     fn run_steps(&self, slot: usize, first_task: usize) -> impl Iterator<Item = RunStep> {
         let (inner, outer) = (&self.setup.inner, &self.setup.outer);
         let axis = Axis { runs: self.setup.runs, per_run: outer.meta_batch };
-        (0..axis.runs as u64).map(move |run| RunStep {
+        let settings = (0..axis.runs).map(|run| self.setup.of_run(run));
+        settings.map(move |own| RunStep {
             iteration: self.iteration as u32,
             adam_steps: self.adam_steps.min(u64::from(u32::MAX / 2)) as u32,
             outer_steps: self.iteration as u32 + 1,
             slot: slot as u32,
             first_task: first_task as u32,
-            inner_rate: inner.schedule.rate(inner.rate, self.iteration, self.setup.iterations),
-            outer_rate: outer.schedule.rate(outer.rate, self.iteration, self.setup.iterations),
+            inner_rate: inner.schedule.rate(own.inner_rate, self.iteration, self.setup.iterations),
+            outer_rate: outer.schedule.rate(own.outer_rate, self.iteration, self.setup.iterations),
             weight_decay: inner.weight_decay,
-            ..RunStep::new(self.setup.seed.wrapping_add(run), Phase::Train, axis)
+            ..RunStep::new(own.seed, Phase::Train, axis)
         })
     }
 

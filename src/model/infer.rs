@@ -163,6 +163,7 @@ impl Before {
             narrow: matches!(op, Op::Conv(_))
                 && self.shape.channels < 4
                 && self.canonical_offset == 0,
+            bytes: false,
             packed_offset: self.packed_offset,
             canonical_offset: self.canonical_offset,
         };

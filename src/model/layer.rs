@@ -121,6 +121,9 @@ pub struct Layer {
     /// matrix has a row for each number under the kernel, in PyTorch's order, instead of a padded
     /// pixel a tap.
     pub narrow: bool,
+    /// Kernels hold its inputs as bytes that stand for 0..1, four to a word: a dense layer that reads
+    /// images.
+    pub bytes: bool,
     /// Start of the parameters in the packed layout, in floats.
     pub packed_offset: usize,
     /// Start of the parameters in the canonical layout, in floats.

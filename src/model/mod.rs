@@ -121,6 +121,21 @@ impl Model {
         self.layers[0].inputs_padded()
     }
 
+    /// The same network, for images as bytes where its first layer can read them: a dense layer that is
+    /// not the last as well.
+    pub fn reading_bytes(&self) -> Self {
+        let mut model = self.clone();
+        let several = model.layers.len() > 1;
+        let first = &mut model.layers[0];
+        first.bytes = several && first.op == Op::Dense;
+        model
+    }
+
+    /// Words of 32 bits that hold an example of a batch.
+    pub fn input_words(&self) -> usize {
+        if self.layers[0].bytes { self.inputs_padded() / 4 } else { self.inputs_padded() }
+    }
+
     /// Examples `[…, inputs]` as kernels hold them: `[…, inputs_padded]`.
     pub fn pack_inputs(&self, examples: &[f32]) -> Vec<f32> {
         let mut packed = Vec::with_capacity(examples.len() / self.inputs() * self.inputs_padded());

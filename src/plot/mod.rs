@@ -145,8 +145,8 @@ pub fn learning_curves(
     })
 }
 
-/// Draws lines with their points over two logarithmic axes; values that are not above zero are left
-/// out.
+/// Draws lines with their points over a logarithmic axis; the values' axis is logarithmic with `log_y`.
+/// What is not above zero on such an axis is left out.
 ///
 /// # Errors
 /// As [`sine_adaptation`].
@@ -155,13 +155,15 @@ pub fn growth(
     title: &str,
     [x_label, y_label]: [&str; 2],
     series: &[Series],
+    log_y: bool,
 ) -> Result<()> {
     check_extension("picture", path)?;
-    let place = |&(x, y): &(f64, f64)| (x.log10(), y.log10());
+    let place = |&(x, y): &(f64, f64)| (x.log10(), if log_y { y.log10() } else { y });
     let lines: Vec<Vec<(f64, f64)>> =
         series.iter().map(|one| finite(one.points.iter().map(place))).collect();
     let (x, y) = extents(path, &lines.concat())?;
-    let (x, y) = (Axis::log(x, 0.03), Axis::log(y, 0.06));
+    let x = Axis::log(x, 0.03);
+    let y = if log_y { Axis::log(y, 0.06) } else { Axis::linear(y, 0.06, 8) };
     let colours = || PALETTE.iter().copied().cycle();
     let named = series.iter().zip(colours());
     let entries =

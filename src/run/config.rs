@@ -166,6 +166,7 @@ impl Config {
             model,
             seed: self.seed,
             runs: self.runs,
+            own: Vec::new(),
             iterations: self.iterations,
             plan: self.plan,
             inner: self.inner.clone(),

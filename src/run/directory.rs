@@ -245,7 +245,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// Locks `folder` against other writers until the result is dropped or the process ends.
-fn lock(folder: &Path) -> Result<File> {
+pub(crate) fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK);
     let options = File::options().create(true).truncate(false).write(true).to_owned();
     let file = options.open(&path).map_err(Error::io(&path))?;

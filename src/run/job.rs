@@ -19,7 +19,7 @@ pub struct Job {
     model: Model,
     images: Option<Arc<DeviceImages>>,
     /// The names of the classes and files, without the pixels.
-    names: Option<Split>,
+    names: Option<Arc<Split>>,
 }
 
 impl Job {
@@ -40,11 +40,20 @@ impl Job {
                 split.check(episodes)?;
                 let images = Arc::new(DeviceImages::new(gpu, &split)?);
                 split.images.words = Vec::new();
-                (Some(images), Some(split))
+                (Some(images), Some(Arc::new(split)))
             }
             _ => (None, None),
         };
         Ok(Self { config, model, images, names })
+    }
+
+    /// Another configuration on the same data and with the same network.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] for impossible values.
+    pub fn with(&self, config: Config) -> Result<Self> {
+        let model = config.validate()?;
+        Ok(Self { config, model, images: self.images.clone(), names: self.names.clone() })
     }
 
     /// The configuration.

@@ -24,4 +24,5 @@ pub use config::{Config, LogSpec};
 pub use directory::RunDirectory;
 pub use job::Job;
 pub use session::{Event, Outcome, Progress, Session};
+pub(crate) use stored::checkpoint_of;
 pub use stored::{snapshot_of, starting_point};

@@ -5,7 +5,7 @@ use crate::run::checkpoint::{Checkpoint, InnerState, OuterState};
 use crate::run::config::Config;
 
 /// The checkpoint of `snapshot`, made under `config`.
-pub(super) fn checkpoint_of(config: &Config, snapshot: Snapshot) -> Checkpoint {
+pub(crate) fn checkpoint_of(config: &Config, snapshot: Snapshot) -> Checkpoint {
     let runs = snapshot.runs;
     let slots = snapshot.inner_second.len() / runs;
     let m = (!snapshot.inner_first.is_empty()).then_some(snapshot.inner_first);

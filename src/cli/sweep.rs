@@ -1,0 +1,112 @@
+//! `reptile sweep`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::cli::common::{DeviceArgs, free_folder, load_job, progress_bar, say};
+use crate::cli::training::Stop;
+use crate::run::directory::check_unused;
+use crate::sweep::{Prepared, Search};
+
+const BAR: &str = "{bar:30} [{elapsed}<{eta}] {msg}";
+
+/// Search for good settings: many configurations and seeds train at once.
+#[derive(Debug, Args)]
+pub struct Sweep {
+    /// What to search (see docs/sweep.md); with --resume, what the folder has.
+    sweep: Option<PathBuf>,
+    /// Folder of the sweep (runs/NAME by default, with a number if it exists).
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Go on with the sweep in --out, exactly where it stopped.
+    #[arg(long, requires = "out")]
+    resume: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl Sweep {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        let out = self.folder();
+        let prepared = self.prepare(&out)?;
+        let [trials, seeds] = prepared.size();
+        let gpu = self.device.open()?;
+        let job = load_job(&gpu, prepared.base().clone())?;
+        self.device.autotune(&gpu, &job.trainer_setup())?;
+        let mut search = match self.resume {
+            true => Search::resume(&gpu, prepared, job, &out)?,
+            false => Search::start(&gpu, prepared, job, &out)?,
+        };
+        eprintln!("sweep: {trials} configurations, {seeds} seeds each, in {}", out.display());
+        let stop = Stop::on_interrupt()?;
+        let (bar, start) = (progress_bar(1, BAR), Instant::now());
+        let finished = search.run(|progress| {
+            let [done, all] = progress.iterations;
+            bar.set_length(all);
+            bar.set_position(done);
+            let [rung, rungs] = progress.rung;
+            bar.set_message(format!("rung {rung} of {rungs}"));
+            !stop.asked()
+        });
+        bar.finish_and_clear();
+        let finished = finished?;
+        let report = search.report();
+        say(if self.json { report.to_json() } else { report.to_markdown() }.trim_end());
+        if !finished {
+            eprintln!("go on with: reptile sweep --out {} --resume", out.display());
+            return Ok(ExitCode::SUCCESS);
+        }
+        eprintln!(
+            "{:.1} s; results.json and results.svg are in {}",
+            start.elapsed().as_secs_f64(),
+            out.display()
+        );
+        match report.best() {
+            Some(_) => eprintln!("next: reptile train {}", out.join("best.toml").display()),
+            None => eprintln!("every configuration diverged: lower inner.rate or outer.rate"),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// --out, or the first free folder below `runs`.
+    fn folder(&self) -> PathBuf {
+        let stem = self.sweep.as_ref().and_then(|path| path.file_stem());
+        let name = stem.map_or("sweep".into(), |stem| stem.to_string_lossy().into_owned());
+        self.out.clone().unwrap_or_else(|| free_folder(&name))
+    }
+
+    fn prepare(&self, out: &std::path::Path) -> Result<Prepared> {
+        if !self.resume {
+            let Some(path) = &self.sweep else {
+                bail!("nothing to search: give a SWEEP.toml (see docs/sweep.md)");
+            };
+            if out.join("state.json").exists() {
+                bail!(
+                    "{}: already holds a sweep; use --resume to go on with it, or give another --out",
+                    out.display()
+                );
+            }
+            check_unused(out)?;
+            return Ok(Prepared::read(path)?);
+        }
+        let prepared = Prepared::reopen(out)?;
+        if let Some(path) = &self.sweep
+            && !prepared.is_that_of(path)?
+        {
+            bail!(
+                "{}: another sweep was begun in {}; leave the file out to go on with that one, or \
+                 give another --out",
+                path.display(),
+                out.display()
+            );
+        }
+        Ok(prepared)
+    }
+}

@@ -1,0 +1,217 @@
+//! What a sweep has found: a table, JSON, a chart, and the best configuration.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+use toml::Value;
+
+use crate::atomic;
+use crate::error::Result;
+use crate::model::Loss;
+use crate::plot::{self, Series};
+use crate::sweep::search::ranked;
+use crate::sweep::spec::Trial;
+use crate::sweep::state::Rung;
+
+/// Lines of a chart at most.
+const MOST_LINES: usize = 8;
+
+/// One configuration, with what it came to.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Row {
+    /// Number of the trial.
+    pub trial: usize,
+    /// The keys that vary.
+    pub values: BTreeMap<String, Value>,
+    /// Meta-iterations that it was trained.
+    pub iterations: u64,
+    /// Accuracy for classes, else loss, on validation tasks: mean over seeds; none where a seed
+    /// diverged.
+    pub metric: Option<f64>,
+    /// Half of its 95 % interval over the tasks of all seeds.
+    pub interval: Option<f64>,
+    /// The metric of each seed; none where it diverged.
+    pub seeds: Vec<Option<f64>>,
+}
+
+/// The result of a sweep, or what is known of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// `accuracy` or `loss`.
+    pub metric: &'static str,
+    /// The best first; those that were given up earlier come later.
+    pub rows: Vec<Row>,
+}
+
+impl Report {
+    pub(super) fn new(loss: Loss, trials: &[Trial], rungs: &[Rung]) -> Self {
+        let mut rows: Vec<Row> = Vec::new();
+        for rung in rungs.iter().rev() {
+            for score in ranked(loss, &rung.scores) {
+                if rows.iter().any(|row| row.trial == score.trial) {
+                    continue;
+                }
+                let finite = |value: f64| value.is_finite().then_some(value);
+                let metric = finite(score.metric);
+                rows.push(Row {
+                    trial: score.trial,
+                    values: trials[score.trial].values.clone(),
+                    iterations: rung.iterations,
+                    metric,
+                    interval: metric.and(finite(score.interval)),
+                    seeds: score.seeds.iter().copied().map(finite).collect(),
+                });
+            }
+        }
+        let metric = if loss == Loss::CrossEntropy { "accuracy" } else { "loss" };
+        Self { metric, rows }
+    }
+
+    /// The best trial; none if nothing is finished, or all diverged.
+    pub fn best(&self) -> Option<&Row> {
+        self.rows.first().filter(|row| row.metric.is_some())
+    }
+
+    /// A table, the best first.
+    pub fn to_markdown(&self) -> String {
+        let keys: Vec<&str> = self
+            .rows
+            .first()
+            .map_or(Vec::new(), |row| row.values.keys().map(String::as_str).collect());
+        let mut text = format!(
+            "| | {} | validation {} | meta-iterations | of each seed |\n{}|\n",
+            keys.join(" | "),
+            self.metric,
+            "|---".repeat(keys.len() + 4),
+        );
+        for (place, row) in self.rows.iter().enumerate() {
+            let values: Vec<String> = row.values.values().map(Value::to_string).collect();
+            let number =
+                |value: Option<f64>| value.map_or("diverged".into(), |it| format!("{it:.4}"));
+            let metric = match (row.metric, row.interval) {
+                (Some(metric), Some(interval)) => format!("{metric:.4} ± {interval:.4}"),
+                (metric, _) => number(metric),
+            };
+            let seeds: Vec<String> = row.seeds.iter().copied().map(number).collect();
+            text.push_str(&format!(
+                "| {} | {} | {metric} | {} | {} |\n",
+                place + 1,
+                values.join(" | "),
+                row.iterations,
+                seeds.join(", "),
+            ));
+        }
+        text
+    }
+
+    /// The same as JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("plain data")
+    }
+
+    /// Draws the metric over the first key whose values are numbers above zero, a line for each
+    /// combination of the other keys; returns false if there is no such key or nothing to draw.
+    ///
+    /// # Errors
+    /// [`crate::Error::Io`].
+    pub fn draw(&self, path: &Path) -> Result<bool> {
+        let number =
+            |value: &Value| value.as_float().or(value.as_integer().map(|whole| whole as f64));
+        let keys = self.rows.first().map(|row| row.values.keys().cloned().collect::<Vec<_>>());
+        let is_number = |key: &String| {
+            self.rows.iter().all(|row| number(&row.values[key]).is_some_and(|it| it > 0.0))
+        };
+        let several =
+            |key: &String| self.rows.iter().any(|row| row.values[key] != self.rows[0].values[key]);
+        let key = keys.unwrap_or_default().into_iter().find(|key| is_number(key) && several(key));
+        let Some(key) = key else { return Ok(false) };
+        let mut lines: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+        for row in &self.rows {
+            let others = row.values.iter().filter(|(other, _)| **other != key);
+            let label: Vec<String> = others.map(|(k, value)| format!("{k} {value}")).collect();
+            let x = number(&row.values[&key]).unwrap_or(f64::NAN);
+            if let Some(metric) = row.metric {
+                lines.entry(label.join(", ")).or_default().push((x, metric));
+            }
+        }
+        if lines.len() > MOST_LINES {
+            lines = BTreeMap::from([(String::new(), lines.into_values().flatten().collect())]);
+        }
+        let series: Vec<Series> = lines
+            .into_iter()
+            .map(|(label, mut points)| {
+                points.sort_by(|a, b| a.0.total_cmp(&b.0));
+                let label = if label.is_empty() { self.metric.to_string() } else { label };
+                Series { label, points }
+            })
+            .collect();
+        if series.is_empty() {
+            return Ok(false);
+        }
+        let y = format!("validation {}", self.metric);
+        plot::growth(path, "Sweep", [&key, &y], &series, self.metric == "loss")?;
+        Ok(true)
+    }
+
+    /// Writes `results.json`, `results.svg` and, as `best.toml`, the best of `trials` into `folder`.
+    pub(super) fn write(&self, folder: &Path, trials: &[Trial]) -> Result<()> {
+        let json = format!("{}\n", self.to_json());
+        atomic::write(&folder.join("results.json"), json.as_bytes())?;
+        self.draw(&folder.join("results.svg"))?;
+        if let Some(best) = self.best() {
+            let text = format!(
+                "# The best of {} configurations of a sweep.\n{}",
+                self.rows.len(),
+                trials[best.trial].config.to_toml()
+            );
+            atomic::write(&folder.join("best.toml"), text.as_bytes())?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::spec::SweepSpec;
+    use crate::sweep::state::TrialScore;
+
+    fn report() -> Report {
+        let spec = SweepSpec::from_toml(
+            "preset = \"sine\"\n[values]\ninner.rate = [0.1, 0.2, 0.3, 0.4]",
+            "test",
+        )
+        .unwrap();
+        let trials = spec.trials(&spec.base(Path::new(".")).unwrap()).unwrap();
+        let score =
+            |trial, metric: f64| TrialScore { trial, metric, seeds: vec![metric], interval: 0.1 };
+        let first = [(0, 3.0), (1, f64::NAN), (2, 2.0), (3, 1.0)];
+        let rungs = [
+            Rung { iterations: 10, scores: first.map(|(t, m)| score(t, m)).to_vec() },
+            Rung { iterations: 30, scores: vec![score(2, 0.5), score(3, 0.7)] },
+        ];
+        Report::new(Loss::Mse, &trials, &rungs)
+    }
+
+    #[test]
+    fn the_longest_trained_come_first_and_the_diverged_last() {
+        let report = report();
+        let order: Vec<usize> = report.rows.iter().map(|row| row.trial).collect();
+        assert_eq!(order, [2, 3, 0, 1]);
+        assert_eq!(report.best().unwrap().trial, 2);
+        let table = report.to_markdown();
+        assert!(table.contains("| 1 | 0.3 | 0.5000 ± 0.1000 | 30 | 0.5000 |"), "{table}");
+        assert!(table.contains("| 4 | 0.2 | diverged | 10 | diverged |"), "{table}");
+        assert!(report.to_json().contains("\"metric\": null"));
+    }
+
+    #[test]
+    fn the_folder_gets_a_chart_and_a_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chart.svg");
+        assert!(report().draw(&path).unwrap());
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.contains("inner.rate") && text.contains("validation loss"), "{text}");
+    }
+}

@@ -1,0 +1,73 @@
+//! What a sweep's folder knows: finished rungs, and who trains where.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::atomic;
+use crate::error::{Error, Result};
+use crate::run::metrics::nan_if_null;
+
+const FILE: &str = "state.json";
+
+/// A trial with one seed: its number among the trials, and that of its seed.
+pub(super) type Member = [usize; 2];
+
+/// Runs that train in one device batch, in the order of their states in `file`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Batch {
+    pub file: String,
+    pub members: Vec<Member>,
+}
+
+/// What a trial's state after a rung is worth, on validation tasks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrialScore {
+    /// Number of the trial.
+    pub trial: usize,
+    /// Accuracy for classes, else loss: mean over seeds; NaN where a seed diverged.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub metric: f64,
+    /// The metric of each seed.
+    #[serde(deserialize_with = "crate::run::metrics::nans_if_null")]
+    pub seeds: Vec<f64>,
+    /// Half of the 95 % interval over the tasks of all seeds.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub interval: f64,
+}
+
+/// A finished rung.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rung {
+    /// Meta-iterations done.
+    pub iterations: u64,
+    /// Of the trials that took part.
+    pub scores: Vec<TrialScore>,
+}
+
+/// The state of a sweep.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct State {
+    pub rungs: Vec<Rung>,
+    /// Runs whose loss was not finite once.
+    pub diverged: BTreeSet<Member>,
+    /// Those of the rung before.
+    pub before: Vec<Batch>,
+    /// Those of the rung under way; none if it has not begun.
+    pub now: Vec<Batch>,
+}
+
+impl State {
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let damaged = |error| Error::data(&path, format!("is not the state of a sweep: {error}"));
+        serde_json::from_str(&text).map_err(damaged)
+    }
+
+    pub fn save(&self, folder: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).expect("plain data");
+        atomic::write(&folder.join(FILE), format!("{text}\n").as_bytes())
+    }
+}
