@@ -48,11 +48,11 @@ impl Sweep {
         let stop = Stop::on_interrupt()?;
         let (bar, start) = (progress_bar(1, BAR), Instant::now());
         let finished = search.run(|progress| {
-            let [done, all] = progress.iterations;
-            bar.set_length(all);
+            let [done, end] = progress.iterations;
+            bar.set_length(end);
             bar.set_position(done);
-            let [rung, rungs] = progress.rung;
-            bar.set_message(format!("rung {rung} of {rungs}"));
+            let ([rung, rungs], [batch, batches]) = (progress.rung, progress.batch);
+            bar.set_message(format!("rung {rung} of {rungs}, batch {batch} of {batches}"));
             !stop.asked()
         });
         bar.finish_and_clear();

@@ -50,20 +50,6 @@ impl Snapshot {
         }
     }
 
-    /// Writes zeros over everything of a run.
-    pub fn clear(&mut self, run: usize) {
-        for sets in [
-            &mut self.parameters,
-            &mut self.inner_second,
-            &mut self.inner_first,
-            &mut self.outer_first,
-            &mut self.outer_second,
-        ] {
-            let per_run = sets.len() / self.runs;
-            sets[run * per_run..][..per_run].iter_mut().for_each(|set| set.fill(0.0));
-        }
-    }
-
     /// The inner optimiser state that a new task of `run` starts from: second and first moment,
     /// the mean over slots where each slot has its own; none if there is none.
     pub fn task_state(&self, run: usize) -> [Option<Vec<f32>>; 2] {

@@ -1,6 +1,6 @@
 //! Training and comparing the trials of a sweep, rung by rung, into a folder.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,9 @@ const BASE: &str = "base.toml";
 pub struct Progress {
     /// Rung under way, from 1, and number of rungs.
     pub rung: [usize; 2],
-    /// Meta-iterations done and in all, summed over runs.
+    /// Batch under way, from 1, and number of batches of the rung.
+    pub batch: [usize; 2],
+    /// Meta-iterations that the batch has done, and those at the end of the rung.
     pub iterations: [u64; 2],
 }
 
@@ -42,6 +44,16 @@ pub struct Search {
     state: State,
     /// Against other writers.
     _lock: File,
+}
+
+/// What became of a batch.
+enum Trained {
+    /// It is at the end of the rung.
+    Runs(Snapshot),
+    /// All its runs diverged.
+    Nothing,
+    /// The observer asked to stop.
+    Stopped,
 }
 
 /// A sweep that was read, before it has a device.
@@ -149,7 +161,9 @@ impl Search {
             self.state.save(&self.folder)?;
             for batch in old {
                 let path = self.folder.join(batch.file);
-                std::fs::remove_file(&path).map_err(Error::io(path))?;
+                if path.exists() {
+                    std::fs::remove_file(&path).map_err(Error::io(path))?;
+                }
             }
         }
         self.report().write(&self.folder, &self.trials)?;
@@ -176,8 +190,10 @@ impl Search {
         let mut shapes: BTreeMap<String, Vec<Member>> = BTreeMap::new();
         for trial in self.survivors(rung) {
             let members = shapes.entry(shape(&self.trials[trial].config)).or_default();
-            members.extend((0..self.spec.seeds).map(|seed| [trial, seed]));
+            let seeds = (0..self.spec.seeds).map(|seed| [trial, seed]);
+            members.extend(seeds.filter(|member| !self.state.diverged.contains(member)));
         }
+        shapes.retain(|_, members| !members.is_empty());
         let mut batches: Vec<Batch> = Vec::new();
         for members in shapes.into_values() {
             let mut size = members.len();
@@ -190,7 +206,7 @@ impl Search {
                 }
             }
             for members in members.chunks(size) {
-                let file = format!("rung-{}-batch-{}.safetensors", rung + 1, batches.len() + 1);
+                let file = file_name(rung, batches.len(), members.len());
                 batches.push(Batch { file, members: members.to_vec() });
             }
         }
@@ -228,9 +244,13 @@ impl Search {
         }
         let mut scores: BTreeMap<Member, Vec<Score>> = BTreeMap::new();
         for index in 0..self.state.now.len() {
-            let Some(snapshot) = self.train(rung, index, observe)? else { return Ok(None) };
-            for (run, member) in self.state.now[index].members.clone().into_iter().enumerate() {
-                scores.insert(member, self.score(&snapshot, run, member)?);
+            let snapshot = match self.train(rung, index, observe)? {
+                Trained::Stopped => return Ok(None),
+                Trained::Nothing => continue,
+                Trained::Runs(snapshot) => snapshot,
+            };
+            for (run, member) in self.state.now[index].members.iter().enumerate() {
+                scores.insert(*member, self.score(&snapshot, run, *member)?);
             }
         }
         let of_trial = |trial| self.trial_score(trial, &scores);
@@ -238,67 +258,97 @@ impl Search {
         Ok(Some(Rung { iterations: self.rungs[rung].0, scores }))
     }
 
-    /// Trains a batch to the end of the rung; nothing if `observe` says false.
+    /// Trains a batch to the end of the rung. Runs that diverge leave it.
     fn train(
         &mut self,
         rung: usize,
         index: usize,
         observe: &mut impl FnMut(Progress) -> bool,
-    ) -> Result<Option<Snapshot>> {
-        let Batch { file, members } = self.state.now[index].clone();
-        let setup = self.setup(&members)?;
-        let mut trainer = Trainer::new(&self.gpu, setup)?;
-        trainer.let_runs_diverge();
-        let path = self.folder.join(&file);
-        if path.exists() {
-            trainer.restore(&self.load(&path)?)?;
-        } else if rung > 0 {
-            trainer.restore(&self.handed_on(&members)?)?;
+    ) -> Result<Trained> {
+        let members = self.state.now[index].members.clone();
+        if members.is_empty() {
+            return Ok(Trained::Nothing);
         }
-        let (begin, end) =
-            (rung.checked_sub(1).map_or(0, |it| self.rungs[it].0), self.rungs[rung].0);
-        let done_before = self.run_iterations(rung, index, begin);
-        let total = self.total_run_iterations();
+        let file = self.folder.join(&self.state.now[index].file);
+        let from = match rung {
+            _ if file.exists() => Some(self.load(&file)?),
+            0 => None,
+            _ => Some(self.handed_on(&members)?),
+        };
+        let mut trainer = self.trainer(&members, from.as_ref())?;
+        let place = [index + 1, self.state.now.len()];
+        let (end, rung) = (self.rungs[rung].0, [rung + 1, self.rungs.len()]);
         let every = self.job.config().log.checkpoint_every.max(1);
         let mut going = true;
         while going && trainer.iteration() < end {
             let next = (trainer.iteration() / every + 1) * every;
-            let mut lost = Vec::new();
+            let members = self.state.now[index].members.clone();
+            let mut diverged = BTreeSet::new();
             trainer.advance(next.min(end) - trainer.iteration(), |losses| {
                 for (run, member) in members.iter().enumerate() {
                     let own = losses.of_run(run, members.len());
                     if !own.iter().all(|loss| loss.is_finite()) {
-                        lost.push(*member);
+                        diverged.insert(*member);
                     }
                 }
-                let done = (losses.iteration + 1 - begin) * members.len() as u64;
-                going &= observe(Progress {
-                    rung: [rung + 1, self.rungs.len()],
-                    iterations: [done_before + done, total],
-                });
-                going
+                let iterations = [losses.iteration + 1, end];
+                going &= observe(Progress { rung, batch: place, iterations });
+                going && diverged.is_empty()
             })?;
-            self.state.diverged.extend(lost);
-            self.save(&trainer, &path, &members)?;
+            self.state.diverged.extend(diverged);
+            let snapshot = self.save(&trainer, index)?;
+            let left = &self.state.now[index].members;
+            if left.is_empty() {
+                return Ok(Trained::Nothing);
+            }
+            if left.len() < members.len() {
+                trainer = self.trainer(left, Some(&snapshot))?;
+            }
         }
-        going.then(|| trainer.snapshot()).transpose()
+        if going { Ok(Trained::Runs(trainer.snapshot()?)) } else { Ok(Trained::Stopped) }
     }
 
-    /// Saves a batch; runs that have diverged are zeros there, since a file holds finite numbers.
-    fn save(&mut self, trainer: &Trainer, path: &Path, members: &[Member]) -> Result<()> {
-        let mut snapshot = trainer.snapshot()?;
+    fn trainer(&self, members: &[Member], from: Option<&Snapshot>) -> Result<Trainer> {
+        let mut trainer = Trainer::new(&self.gpu, self.setup(members)?)?;
+        trainer.let_runs_diverge();
+        from.map_or(Ok(()), |from| trainer.restore(from))?;
+        Ok(trainer)
+    }
+
+    /// Saves the runs of a batch that have not diverged, which make up the batch from then on.
+    fn save(&mut self, trainer: &Trainer, index: usize) -> Result<Snapshot> {
+        let snapshot = trainer.snapshot()?;
+        let members = self.state.now[index].members.clone();
         for (run, member) in members.iter().enumerate() {
             if snapshot.parameters[run].iter().any(|value| !value.is_finite()) {
                 self.state.diverged.insert(*member);
             }
-            if self.state.diverged.contains(member) {
-                snapshot.clear(run);
-            }
         }
-        self.state.save(&self.folder)?;
+        let alive = (0..members.len()).filter(|run| !self.state.diverged.contains(&members[*run]));
+        let alive: Vec<usize> = alive.collect();
+        let old = self.folder.join(&self.state.now[index].file);
+        let batch = &mut self.state.now[index];
+        batch.members = alive.iter().map(|run| members[*run]).collect();
+        if alive.is_empty() {
+            self.state.save(&self.folder)?;
+            return Ok(snapshot);
+        }
+        // Another number of runs is another file, so that state and file fit together at any moment.
+        let fewer = alive.len() < members.len();
+        if fewer {
+            batch.file = file_name(self.state.rungs.len(), index, alive.len());
+        }
+        let path = self.folder.join(&batch.file);
+        let runs: Vec<_> = alive.iter().map(|run| (&snapshot, *run)).collect();
+        let snapshot = Snapshot::of_runs(&runs);
         let config = &self.trials[members[0][0]].config;
-        let config = Config { runs: members.len(), ..config.clone() };
-        checkpoint_of(&config, snapshot).save(trainer.model(), path)
+        let config = Config { runs: alive.len(), ..config.clone() };
+        checkpoint_of(&config, snapshot.clone()).save(trainer.model(), path)?;
+        self.state.save(&self.folder)?;
+        if fewer && old.exists() {
+            std::fs::remove_file(&old).map_err(Error::io(old))?;
+        }
+        Ok(snapshot)
     }
 
     fn load(&self, path: &Path) -> Result<Snapshot> {
@@ -328,12 +378,8 @@ impl Search {
         Ok(Snapshot::of_runs(&runs))
     }
 
-    /// The queries' scores of a run on its validation tasks; none if it has diverged.
-    fn score(&self, snapshot: &Snapshot, run: usize, member: Member) -> Result<Vec<Score>> {
-        if self.state.diverged.contains(&member) {
-            return Ok(Vec::new());
-        }
-        let [trial, seed] = member;
+    /// The queries' scores of a run on its validation tasks.
+    fn score(&self, snapshot: &Snapshot, run: usize, [trial, seed]: Member) -> Result<Vec<Score>> {
         let config = Config { seed: self.seed(seed), ..self.trials[trial].config.clone() };
         let tasks = config.eval.validation_tasks;
         let setup = self.job.with(config)?.evaluation(0, Phase::Validation);
@@ -347,41 +393,17 @@ impl Search {
             let summary = Summary::of(scores.iter().copied());
             if classes { summary.accuracy } else { summary.loss }
         };
-        let of_seeds: Vec<&Vec<Score>> =
-            (0..self.spec.seeds).map(|seed| &scores[&[trial, seed]]).collect();
-        let seeds = of_seeds.iter().map(|scores| match scores.is_empty() {
-            true => f64::NAN,
-            false => mean(scores).mean,
-        });
-        let seeds: Vec<f64> = seeds.collect();
-        let all: Vec<Score> = of_seeds.into_iter().flatten().copied().collect();
+        let of_seeds = (0..self.spec.seeds).map(|seed| scores.get(&[trial, seed]));
+        let of_seeds: Vec<Option<&Vec<Score>>> = of_seeds.collect();
+        let metric = |scores: &Option<&Vec<Score>>| scores.map_or(f64::NAN, |it| mean(it).mean);
+        let seeds: Vec<f64> = of_seeds.iter().map(metric).collect();
+        let all: Vec<Score> = of_seeds.into_iter().flatten().flatten().copied().collect();
         TrialScore {
             trial,
             metric: seeds.iter().sum::<f64>() / seeds.len() as f64,
             seeds,
             interval: mean(&all).interval,
         }
-    }
-
-    /// Meta-iterations of all runs before batch `index` of `rung`, which starts at `begin`.
-    fn run_iterations(&self, rung: usize, index: usize, begin: u64) -> u64 {
-        let earlier: u64 = self.lengths().take(rung).sum();
-        let length = self.rungs[rung].0 - begin;
-        let batches = self.state.now[..index].iter();
-        earlier + batches.map(|batch| batch.members.len() as u64 * length).sum::<u64>()
-    }
-
-    fn total_run_iterations(&self) -> u64 {
-        self.lengths().sum()
-    }
-
-    /// Meta-iterations of all runs in each rung.
-    fn lengths(&self) -> impl Iterator<Item = u64> {
-        let mut begin = 0;
-        self.rungs.iter().map(move |(end, trials)| {
-            let length = end - std::mem::replace(&mut begin, *end);
-            length * (trials * self.spec.seeds) as u64
-        })
     }
 }
 
@@ -395,6 +417,10 @@ pub(super) fn ranked(loss: Loss, scores: &[TrialScore]) -> Vec<&TrialScore> {
     };
     ranked.sort_by(|a, b| badness(a).total_cmp(&badness(b)).then(a.trial.cmp(&b.trial)));
     ranked
+}
+
+fn file_name(rung: usize, batch: usize, runs: usize) -> String {
+    format!("rung-{}-batch-{}-runs-{runs}.safetensors", rung + 1, batch + 1)
 }
 
 /// What runs of one batch have in common.
