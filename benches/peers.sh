@@ -2,11 +2,11 @@
 # Measures reptile and what people would use instead on the same machine in the same run, reptile and the
 # peers in turns, and prints the ratios.
 #
-#   benches/peers.sh [SECONDS [ROUNDS]]    seconds for a measurement of a peer (5) and rounds (2); the short
-#                                          table goes into README.md
+#   benches/peers.sh [SECONDS [ROUNDS]]    seconds for a measurement of a peer (5) and rounds (2)
 #
 #   REPTILE_PEERS   folder of the peers' scripts (../shared/peers by default); without it nothing is done
 #   PEERS_VENV      their virtual environment; made if missing, about 3 GB
+#   PEERS_README    yes: also write the short table into README.md
 #   PEERS_BURN      burn's backends: no (default), cpu, or yes with the one on wgpu, which builds long
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -38,4 +38,6 @@ for round in $(seq "${2:-2}"); do
             --threads "$threads" --seconds "$PEERS_SECS" 2>/dev/null | tail -1 >>"$out/peers-$round.jsonl" || true
     done
 done
-"$PEERS_VENV/bin/python" benches/peers_table.py "$out" README.md
+readme=()
+if [ "${PEERS_README:-no}" = yes ]; then readme=(README.md); fi
+"$PEERS_VENV/bin/python" benches/peers_table.py "$out" "${readme[@]}"

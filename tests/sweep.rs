@@ -148,6 +148,52 @@ fn a_configuration_that_diverges_is_the_last_and_harms_no_other() {
 }
 
 #[test]
+fn an_infinite_moment_of_the_optimiser_is_a_divergence() {
+    let folder = tempfile::tempdir().unwrap();
+    let devices = devices();
+    let Device { gpu, .. } = &devices[0];
+    let adam = "\"iterations=12\", \"inner.optimizer=adam\", \"model.layers.0.activation=relu\", \
+                \"model.layers.1.activation=relu\",";
+    let file = folder.path().join("adam.toml");
+    let base = BASE.replace("\"iterations=12\",", adam);
+    std::fs::write(&file, format!("{base}[values]\ninner.rate = [3e4, 1e9, 0.02]")).unwrap();
+    let out = folder.path().join("sweep");
+    assert!(start(gpu, &file, &out).run(|_| true).unwrap());
+    let rows = json(&out.join("results.json"))["rows"].take();
+    assert_eq!(rows[0]["values"]["inner.rate"], 0.02);
+    assert!(rows[2]["metric"].is_null(), "{rows}");
+}
+
+#[test]
+fn a_folder_is_taken_over_or_refused_for_what_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let devices = devices();
+    let Device { gpu, .. } = &devices[0];
+    let file = write(folder.path(), "[values]\ninner.rate = [0.02, 0.03]");
+    let out = folder.path().join("sweep");
+    // What a kill in the middle of a start leaves.
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(out.join("base.toml"), "half").unwrap();
+    let mut search = start(gpu, &file, &out);
+    assert!(!search.run(|progress| progress.iterations[0] < 5).unwrap());
+    drop(search);
+    let text = Prepared::check_unused(&out).unwrap_err().to_string();
+    assert!(text.contains("already holds a sweep"), "{text}");
+    // Other values than the states were trained with.
+    let edited = std::fs::read_to_string(out.join("sweep.toml")).unwrap().replace("0.03", "0.3");
+    std::fs::write(out.join("sweep.toml"), edited).unwrap();
+    let prepared = Prepared::reopen(&out).unwrap();
+    let base = job(gpu, prepared.base().clone());
+    let text = Search::resume(gpu, prepared, base, &out).unwrap_err().to_string();
+    assert!(text.contains("not what the sweep was begun with"), "{text}");
+    std::fs::write(folder.path().join("mine"), "mine").unwrap();
+    let text = Prepared::check_unused(folder.path()).unwrap_err().to_string();
+    assert!(text.contains("is not empty"), "{text}");
+    let text = Prepared::reopen(folder.path()).unwrap_err().to_string();
+    assert!(text.contains("holds no sweep"), "{text}");
+}
+
+#[test]
 fn the_program_searches_resumes_and_hands_over_a_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let file = write(folder.path(), "[values]\ninner.rate = [0.0001, 0.02]");
@@ -171,6 +217,12 @@ fn the_program_searches_resumes_and_hands_over_a_configuration() {
     assert!(stderr(train.assert().success()).contains("12 meta-iterations"));
     let best = Config::load(out.join("best.toml")).unwrap();
     assert_eq!((best.inner.rate, best.runs), (0.02, 1));
+    let [a, b] = [out.join("best.safetensors"), run].map(|path| {
+        let mut eval = reptile();
+        eval.args(["eval", "--json", "--no-baseline", "--tasks", "3"]).arg(path);
+        serde_json::from_str::<Value>(&stdout(&mut eval)).unwrap()["runs"].take()
+    });
+    assert_eq!(a, b, "its state is that of the run by itself");
 
     let text = refusal(&mut sweep(&[&name]));
     assert!(text.contains("--resume") && text.contains("another --out"), "{text}");

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use indicatif::HumanBytes;
 
 use crate::cli::common::{DeviceArgs, free_folder, load_job, progress_bar, say};
 use crate::cli::training::Stop;
-use crate::run::directory::check_unused;
+use crate::meta::memory;
 use crate::sweep::{Prepared, Search};
 
 const BAR: &str = "{bar:30} [{elapsed}<{eta}] {msg}";
@@ -25,6 +26,9 @@ pub struct Sweep {
     /// Go on with the sweep in --out, exactly where it stopped.
     #[arg(long, requires = "out")]
     resume: bool,
+    /// Folder of the data set (otherwise REPTILE_DATA names the folder of all data sets).
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -35,15 +39,20 @@ pub struct Sweep {
 impl Sweep {
     pub(super) fn run(self) -> Result<ExitCode> {
         let out = self.folder();
-        let prepared = self.prepare(&out)?;
+        let mut prepared = self.prepare(&out)?;
+        if let Some(data) = &self.data {
+            prepared.set_data(data);
+        }
         let [trials, seeds] = prepared.size();
         let gpu = self.device.open()?;
         let job = load_job(&gpu, prepared.base().clone())?;
-        self.device.autotune(&gpu, &job.trainer_setup())?;
         let mut search = match self.resume {
             true => Search::resume(&gpu, prepared, job, &out)?,
             false => Search::start(&gpu, prepared, job, &out)?,
         };
+        let largest = search.largest_setup()?;
+        eprintln!("memory: {} on the device", HumanBytes(memory(&gpu, &largest)?));
+        self.device.autotune(&gpu, &largest)?;
         eprintln!("sweep: {trials} configurations, {seeds} seeds each, in {}", out.display());
         let stop = Stop::on_interrupt()?;
         let (bar, start) = (progress_bar(1, BAR), Instant::now());
@@ -58,16 +67,15 @@ impl Sweep {
         bar.finish_and_clear();
         let finished = finished?;
         let report = search.report();
-        say(if self.json { report.to_json() } else { report.to_markdown() }.trim_end());
+        let text = if self.json { report.to_json() } else { report.to_markdown() };
+        if !text.is_empty() {
+            say(text.trim_end());
+        }
         if !finished {
             eprintln!("go on with: reptile sweep --out {} --resume", out.display());
             return Ok(ExitCode::SUCCESS);
         }
-        eprintln!(
-            "{:.1} s; results.json and results.svg are in {}",
-            start.elapsed().as_secs_f64(),
-            out.display()
-        );
+        eprintln!("{:.1} s; the results are in {}", start.elapsed().as_secs_f64(), out.display());
         match report.best() {
             Some(_) => eprintln!("next: reptile train {}", out.join("best.toml").display()),
             None => eprintln!("every configuration diverged: lower inner.rate or outer.rate"),
@@ -87,13 +95,7 @@ impl Sweep {
             let Some(path) = &self.sweep else {
                 bail!("nothing to search: give a SWEEP.toml (see docs/sweep.md)");
             };
-            if out.join("state.json").exists() {
-                bail!(
-                    "{}: already holds a sweep; use --resume to go on with it, or give another --out",
-                    out.display()
-                );
-            }
-            check_unused(out)?;
+            Prepared::check_unused(out)?;
             return Ok(Prepared::read(path)?);
         }
         let prepared = Prepared::reopen(out)?;

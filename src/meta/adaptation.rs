@@ -100,18 +100,19 @@ impl Adaptation {
     pub fn batch_size(gpu: &Gpu, setup: &AdaptationSetup, wanted: usize) -> usize {
         // A CPU is faster on what its caches hold.
         let total = if gpu.profile().software { 1 << 27 } else { 1 << 30 };
+        let model = &setup.origin.read_by(&setup.model);
         let mut one = Memory::default();
         let axis = Axis { runs: 1, per_run: 1 };
         let segments = setup.batches.segments(false, usize::MAX);
         // One task that does not fit is refused by `new`.
-        plan_sets(&mut one, &setup.model, setup.rule, axis, &segments);
-        let _ = plan_layers(&mut one, gpu, &setup.model, axis, &segments, PlanKind::Layered);
+        plan_sets(&mut one, model, setup.rule, axis, &segments);
+        let _ = plan_layers(&mut one, gpu, model, axis, &segments, PlanKind::Layered);
         let modes: Vec<QueryBatches> = setup.query_batches(1).collect();
         let passes = 1 + usize::from(setup.scored);
         for queries in modes.iter().cycle().take(passes * modes.len()) {
-            QueryPass::plan(&mut one, &setup.model, *queries);
+            QueryPass::plan(&mut one, model, *queries);
         }
-        TaskBuffers::plan(&mut one, &setup.model, &setup.origin, axis, &setup.batches, &modes);
+        TaskBuffers::plan(&mut one, model, &setup.origin, axis, &setup.batches, &modes);
         let profile = gpu.profile();
         let batches = modes.iter().map(|queries| queries.per_task() as u64).max();
         let most = (profile.largest_binding / one.largest().max(1))

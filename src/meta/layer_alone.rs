@@ -87,7 +87,7 @@ impl LayerAlone {
             inputs: [room("inputs", input)?, room("gradients by inputs", input)?],
             outputs: [room("outputs", output)?, room("gradients by outputs", output)?],
             statistics: room("statistics", tasks * 2 * padded(own.output.channels))?,
-            model: model.clone(),
+            model: model.reading_numbers(),
         };
         alone.fill(gpu);
         Ok(alone)

@@ -50,6 +50,21 @@ impl Snapshot {
         }
     }
 
+    /// Whether everything of a run is finite.
+    pub fn is_finite(&self, run: usize) -> bool {
+        let sets = [
+            &self.parameters,
+            &self.inner_second,
+            &self.inner_first,
+            &self.outer_first,
+            &self.outer_second,
+        ];
+        sets.into_iter().all(|sets| {
+            let per_run = sets.len() / self.runs;
+            sets[run * per_run..][..per_run].iter().flatten().all(|value| value.is_finite())
+        })
+    }
+
     /// The inner optimiser state that a new task of `run` starts from: second and first moment,
     /// the mean over slots where each slot has its own; none if there is none.
     pub fn task_state(&self, run: usize) -> [Option<Vec<f32>>; 2] {

@@ -47,7 +47,7 @@ impl Origin {
 
     /// `model` as it reads these tasks: images as bytes, where its first layer can.
     pub(super) fn read_by(&self, model: &Model) -> Model {
-        if self.has_rows() { model.clone() } else { model.reading_bytes() }
+        if self.has_rows() { model.reading_numbers() } else { model.reading_bytes() }
     }
 
     /// Bytes of the image set.

@@ -124,10 +124,17 @@ impl Model {
     /// The same network, for images as bytes where its first layer can read them: a dense layer that is
     /// not the last as well.
     pub fn reading_bytes(&self) -> Self {
-        let mut model = self.clone();
+        let mut model = self.reading_numbers();
         let several = model.layers.len() > 1;
         let first = &mut model.layers[0];
         first.bytes = several && first.op == Op::Dense;
+        model
+    }
+
+    /// The same network, for examples as numbers.
+    pub fn reading_numbers(&self) -> Self {
+        let mut model = self.clone();
+        model.layers[0].bytes = false;
         model
     }
 

@@ -14,7 +14,7 @@ const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
 const CHECKPOINTS: &str = "checkpoints";
 const TENSORBOARD: &str = "tensorboard";
-const LOCK: &str = ".lock";
+pub(crate) const LOCK: &str = ".lock";
 
 /// The folder of a run. One that was made with [`RunDirectory::create`] or
 /// [`RunDirectory::resume`] is locked against other writers until it is dropped or its process

@@ -73,8 +73,11 @@ impl Report {
         self.rows.first().filter(|row| row.metric.is_some())
     }
 
-    /// A table, the best first.
+    /// A table, the best first; nothing without a finished rung.
     pub fn to_markdown(&self) -> String {
+        if self.rows.is_empty() {
+            return String::new();
+        }
         let keys: Vec<&str> = self
             .rows
             .first()
@@ -98,7 +101,8 @@ impl Report {
                 "| {} | {} | {metric} | {} | {} |\n",
                 place + 1,
                 values.join(" | "),
-                row.iterations,
+                // Where it diverged is not known to the meta-iteration.
+                row.metric.map_or("–".into(), |_| row.iterations.to_string()),
                 seeds.join(", "),
             ));
         }
@@ -129,7 +133,10 @@ impl Report {
         let mut lines: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
         for row in &self.rows {
             let others = row.values.iter().filter(|(other, _)| **other != key);
-            let label: Vec<String> = others.map(|(k, value)| format!("{k} {value}")).collect();
+            let mut label: Vec<String> = others.map(|(k, value)| format!("{k} {value}")).collect();
+            if self.rows[0].iterations != self.rows[self.rows.len() - 1].iterations {
+                label.push(format!("{} meta-iterations", row.iterations));
+            }
             let x = number(&row.values[&key]).unwrap_or(f64::NAN);
             if let Some(metric) = row.metric {
                 lines.entry(label.join(", ")).or_default().push((x, metric));
@@ -154,19 +161,11 @@ impl Report {
         Ok(true)
     }
 
-    /// Writes `results.json`, `results.svg` and, as `best.toml`, the best of `trials` into `folder`.
-    pub(super) fn write(&self, folder: &Path, trials: &[Trial]) -> Result<()> {
+    /// Writes `results.json` and, if there is something to draw, `results.svg` into `folder`.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
         let json = format!("{}\n", self.to_json());
         atomic::write(&folder.join("results.json"), json.as_bytes())?;
         self.draw(&folder.join("results.svg"))?;
-        if let Some(best) = self.best() {
-            let text = format!(
-                "# The best of {} configurations of a sweep.\n{}",
-                self.rows.len(),
-                trials[best.trial].config.to_toml()
-            );
-            atomic::write(&folder.join("best.toml"), text.as_bytes())?;
-        }
         Ok(())
     }
 }
@@ -202,7 +201,7 @@ mod tests {
         assert_eq!(report.best().unwrap().trial, 2);
         let table = report.to_markdown();
         assert!(table.contains("| 1 | 0.3 | 0.5000 ± 0.1000 | 30 | 0.5000 |"), "{table}");
-        assert!(table.contains("| 4 | 0.2 | diverged | 10 | diverged |"), "{table}");
+        assert!(table.contains("| 4 | 0.2 | diverged | – | diverged |"), "{table}");
         assert!(report.to_json().contains("\"metric\": null"));
     }
 

@@ -1,24 +1,22 @@
 //! Training and comparing the trials of a sweep, rung by rung, into a folder.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::atomic;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::{RunSettings, Score, Snapshot, Summary, Trainer, TrainerSetup, evaluate, memory};
+use crate::meta::{RunSettings, Snapshot, Summary, Trainer, TrainerSetup, evaluate, memory};
 use crate::model::Loss;
 use crate::rng::Phase;
-use crate::run::checkpoint::Checkpoint;
 use crate::run::directory::lock;
-use crate::run::{Config, Job, checkpoint_of, snapshot_of, starting_point};
-use crate::sweep::Report;
+use crate::run::{Config, Job, starting_point};
 use crate::sweep::spec::{SweepSpec, Trial};
-use crate::sweep::state::{Batch, Member, Rung, State, TrialScore};
-
-const SPEC: &str = "sweep.toml";
-const BASE: &str = "base.toml";
+use crate::sweep::state::{Batch, Member, RunScore, Rung, State, TrialScore};
+use crate::sweep::{Prepared, Report};
+use store::file_name;
 
 /// How far a sweep is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,99 +54,59 @@ enum Trained {
     Stopped,
 }
 
-/// A sweep that was read, before it has a device.
-#[derive(Debug)]
-pub struct Prepared {
-    text: String,
-    spec: SweepSpec,
-    base: Config,
-    trials: Vec<Trial>,
-    rungs: Vec<(u64, usize)>,
-}
-
-impl Prepared {
-    /// Reads and checks the sweep in the file `path`.
-    ///
-    /// # Errors
-    /// See [`SweepSpec`]; [`Error::Io`].
-    pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let spec = SweepSpec::from_toml(&text, &path.display().to_string())?;
-        let base = spec.base(atomic::folder_of(path))?;
-        Self::new(text, spec, base)
-    }
-
-    /// The sweep that was begun in `folder`.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if there is none.
-    pub fn reopen(folder: &Path) -> Result<Self> {
-        let path = folder.join(SPEC);
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-        let spec = SweepSpec::from_toml(&text, &path.display().to_string())?;
-        Self::new(text, spec, Config::load(folder.join(BASE))?)
-    }
-
-    fn new(text: String, spec: SweepSpec, base: Config) -> Result<Self> {
-        let trials = spec.trials(&base)?;
-        let rungs = spec.rungs(base.iterations, trials.len())?;
-        Ok(Self { text, spec, base, trials, rungs })
-    }
-
-    /// The configuration that all trials share.
-    pub fn base(&self) -> &Config {
-        &self.base
-    }
-
-    /// Number of configurations, and of seeds of each.
-    pub fn size(&self) -> [usize; 2] {
-        [self.trials.len(), self.spec.seeds]
-    }
-
-    /// Whether `path` holds the same sweep.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn is_that_of(&self, path: &Path) -> Result<bool> {
-        Ok(std::fs::read_to_string(path).map_err(Error::io(path))? == self.text)
-    }
-}
-
 impl Search {
     /// Begins a sweep in `folder`, which must be empty or new, on the data of `job`, a job of its base.
     ///
     /// # Errors
     /// [`Error::Limit`] if the device has no room for a single run, [`Error::Io`].
     pub fn start(gpu: &Gpu, sweep: Prepared, job: Job, folder: &Path) -> Result<Self> {
-        let text = sweep.text.clone();
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        let search = Self::new(gpu, sweep, job, folder)?;
+        let mut search = Self::new(gpu, &sweep, job, folder)?;
+        Prepared::check_unused(folder)?;
         search.batches(0)?;
-        atomic::write(&folder.join(BASE), search.job.config().to_toml().as_bytes())?;
+        sweep.save(folder)?;
+        search.state.sweep = sweep.hash();
         search.state.save(folder)?;
-        atomic::write(&folder.join(SPEC), text.as_bytes())?;
         Ok(search)
     }
 
     /// Goes on with the sweep in `folder`.
     ///
     /// # Errors
-    /// [`Error::Data`] if its state is damaged, [`Error::Io`].
+    /// [`Error::Data`] if its state is damaged or its files have changed, [`Error::Io`].
     pub fn resume(gpu: &Gpu, sweep: Prepared, job: Job, folder: &Path) -> Result<Self> {
-        let mut search = Self::new(gpu, sweep, job, folder)?;
+        let mut search = Self::new(gpu, &sweep, job, folder)?;
         search.state = State::load(folder)?;
+        if search.state.sweep != sweep.hash() {
+            let message = "sweep.toml or base.toml is not what the sweep was begun with; put it \
+                           back, or begin another one";
+            return Err(Error::data(folder, message));
+        }
+        search.remove_leftovers()?;
         Ok(search)
     }
 
-    fn new(gpu: &Gpu, sweep: Prepared, job: Job, folder: &Path) -> Result<Self> {
+    fn new(gpu: &Gpu, sweep: &Prepared, job: Job, folder: &Path) -> Result<Self> {
         let state = State::default();
         let Prepared { spec, trials, rungs, .. } = sweep;
         let (gpu, folder, _lock) = (gpu.clone(), folder.into(), lock(folder)?);
+        let (spec, trials, rungs) = (spec.clone(), trials.clone(), rungs.clone());
         Ok(Self { gpu, folder, spec, job, trials, rungs, state, _lock })
     }
 
+    /// What trains the largest batch of the first rung: what kernels should be tuned for.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the device has no room for a single run.
+    pub fn largest_setup(&self) -> Result<TrainerSetup> {
+        let batches = self.batches(0)?;
+        let largest = batches.iter().max_by_key(|batch| batch.members.len());
+        self.setup(&largest.expect("a sweep has a run").members)
+    }
+
     /// Searches to the end, or until `observe` says false; true at the end. The results are in the
-    /// folder then: `results.json`, `results.svg`, and `best.toml`, which trains as it is.
+    /// folder: `results.json` and `results.svg` after each rung, at the end `best.toml`, which trains as it
+    /// is, and `best.safetensors`, the state of its first seed.
     ///
     /// # Errors
     /// As [`Trainer::new`] and [`Trainer::advance`]; [`Error::Io`].
@@ -156,6 +114,7 @@ impl Search {
         while self.state.rungs.len() < self.rungs.len() {
             let Some(rung) = self.rung(&mut observe)? else { return Ok(false) };
             self.state.rungs.push(rung);
+            self.state.scores.clear();
             let old =
                 std::mem::replace(&mut self.state.before, std::mem::take(&mut self.state.now));
             self.state.save(&self.folder)?;
@@ -165,8 +124,9 @@ impl Search {
                     std::fs::remove_file(&path).map_err(Error::io(path))?;
                 }
             }
+            self.report().write(&self.folder)?;
         }
-        self.report().write(&self.folder, &self.trials)?;
+        self.write_best()?;
         Ok(true)
     }
 
@@ -242,18 +202,31 @@ impl Search {
             self.state.now = self.batches(rung)?;
             self.state.save(&self.folder)?;
         }
-        let mut scores: BTreeMap<Member, Vec<Score>> = BTreeMap::new();
         for index in 0..self.state.now.len() {
             let snapshot = match self.train(rung, index, observe)? {
                 Trained::Stopped => return Ok(None),
                 Trained::Nothing => continue,
                 Trained::Runs(snapshot) => snapshot,
             };
-            for (run, member) in self.state.now[index].members.iter().enumerate() {
-                scores.insert(*member, self.score(&snapshot, run, *member)?);
+            let end = self.rungs[rung].0;
+            let progress = Progress {
+                rung: [rung + 1, self.rungs.len()],
+                batch: [index + 1, self.state.now.len()],
+                iterations: [end, end],
+            };
+            for (run, member) in self.state.now[index].members.clone().into_iter().enumerate() {
+                if self.state.scores.iter().any(|score| score.member == member) {
+                    continue;
+                }
+                if !observe(progress) {
+                    return Ok(None);
+                }
+                let score = self.score(&snapshot, run, member)?;
+                self.state.scores.push(score);
+                self.state.save(&self.folder)?;
             }
         }
-        let of_trial = |trial| self.trial_score(trial, &scores);
+        let of_trial = |trial| self.trial_score(trial);
         let scores = self.survivors(rung).into_iter().map(of_trial).collect();
         Ok(Some(Rung { iterations: self.rungs[rung].0, scores }))
     }
@@ -302,6 +275,7 @@ impl Search {
                 return Ok(Trained::Nothing);
             }
             if left.len() < members.len() {
+                drop(trainer);
                 trainer = self.trainer(left, Some(&snapshot))?;
             }
         }
@@ -315,94 +289,31 @@ impl Search {
         Ok(trainer)
     }
 
-    /// Saves the runs of a batch that have not diverged, which make up the batch from then on.
-    fn save(&mut self, trainer: &Trainer, index: usize) -> Result<Snapshot> {
-        let snapshot = trainer.snapshot()?;
-        let members = self.state.now[index].members.clone();
-        for (run, member) in members.iter().enumerate() {
-            if snapshot.parameters[run].iter().any(|value| !value.is_finite()) {
-                self.state.diverged.insert(*member);
-            }
-        }
-        let alive = (0..members.len()).filter(|run| !self.state.diverged.contains(&members[*run]));
-        let alive: Vec<usize> = alive.collect();
-        let old = self.folder.join(&self.state.now[index].file);
-        let batch = &mut self.state.now[index];
-        batch.members = alive.iter().map(|run| members[*run]).collect();
-        if alive.is_empty() {
-            self.state.save(&self.folder)?;
-            return Ok(snapshot);
-        }
-        // Another number of runs is another file, so that state and file fit together at any moment.
-        let fewer = alive.len() < members.len();
-        if fewer {
-            batch.file = file_name(self.state.rungs.len(), index, alive.len());
-        }
-        let path = self.folder.join(&batch.file);
-        let runs: Vec<_> = alive.iter().map(|run| (&snapshot, *run)).collect();
-        let snapshot = Snapshot::of_runs(&runs);
-        let config = &self.trials[members[0][0]].config;
-        let config = Config { runs: alive.len(), ..config.clone() };
-        checkpoint_of(&config, snapshot.clone()).save(trainer.model(), path)?;
-        self.state.save(&self.folder)?;
-        if fewer && old.exists() {
-            std::fs::remove_file(&old).map_err(Error::io(old))?;
-        }
-        Ok(snapshot)
-    }
-
-    fn load(&self, path: &Path) -> Result<Snapshot> {
-        Ok(snapshot_of(Checkpoint::load(self.job.model(), path)?))
-    }
-
-    /// What `members` have after the rung before.
-    fn handed_on(&self, members: &[Member]) -> Result<Snapshot> {
-        let mut files: HashMap<&str, Snapshot> = HashMap::new();
-        let mut places = Vec::new();
-        for member in members {
-            let mut batches = self.state.before.iter();
-            let found = batches.find_map(|batch| {
-                let run = batch.members.iter().position(|it| it == member)?;
-                Some((batch.file.as_str(), run))
-            });
-            let Some((file, run)) = found else {
-                let message = format!("does not say where trial {} is", member[0]);
-                return Err(Error::data(&self.folder, message));
-            };
-            if !files.contains_key(file) {
-                files.insert(file, self.load(&self.folder.join(file))?);
-            }
-            places.push((file, run));
-        }
-        let runs: Vec<_> = places.iter().map(|(file, run)| (&files[file], *run)).collect();
-        Ok(Snapshot::of_runs(&runs))
-    }
-
-    /// The queries' scores of a run on its validation tasks.
-    fn score(&self, snapshot: &Snapshot, run: usize, [trial, seed]: Member) -> Result<Vec<Score>> {
+    /// What a run is worth on its validation tasks.
+    fn score(&self, snapshot: &Snapshot, run: usize, member: Member) -> Result<RunScore> {
+        let [trial, seed] = member;
         let config = Config { seed: self.seed(seed), ..self.trials[trial].config.clone() };
         let tasks = config.eval.validation_tasks;
         let setup = self.job.with(config)?.evaluation(0, Phase::Validation);
         let scores = evaluate(&self.gpu, &setup, &starting_point(snapshot, run), tasks)?;
-        Ok(scores.into_iter().flatten().map(|[_, after]| after).collect())
+        let summary = Summary::of(scores.iter().flatten().map(|[_, after]| *after));
+        let classes = self.job.model().loss() == Loss::CrossEntropy;
+        let mean = if classes { summary.accuracy } else { summary.loss };
+        Ok(RunScore { member, metric: mean.mean, interval: mean.interval })
     }
 
-    fn trial_score(&self, trial: usize, scores: &BTreeMap<Member, Vec<Score>>) -> TrialScore {
-        let classes = self.job.model().loss() == Loss::CrossEntropy;
-        let mean = |scores: &[Score]| {
-            let summary = Summary::of(scores.iter().copied());
-            if classes { summary.accuracy } else { summary.loss }
-        };
-        let of_seeds = (0..self.spec.seeds).map(|seed| scores.get(&[trial, seed]));
-        let of_seeds: Vec<Option<&Vec<Score>>> = of_seeds.collect();
-        let metric = |scores: &Option<&Vec<Score>>| scores.map_or(f64::NAN, |it| mean(it).mean);
-        let seeds: Vec<f64> = of_seeds.iter().map(metric).collect();
-        let all: Vec<Score> = of_seeds.into_iter().flatten().flatten().copied().collect();
+    /// The mean of a trial's seeds.
+    fn trial_score(&self, trial: usize) -> TrialScore {
+        let of_seed = |seed| self.state.scores.iter().find(|score| score.member == [trial, seed]);
+        let seeds: Vec<Option<&RunScore>> = (0..self.spec.seeds).map(of_seed).collect();
+        let count = seeds.len() as f64;
+        let squares: f64 = seeds.iter().flatten().map(|score| score.interval.powi(2)).sum();
+        let metrics = seeds.iter().map(|score| score.map_or(f64::NAN, |score| score.metric));
         TrialScore {
             trial,
-            metric: seeds.iter().sum::<f64>() / seeds.len() as f64,
-            seeds,
-            interval: mean(&all).interval,
+            metric: metrics.clone().sum::<f64>() / count,
+            seeds: metrics.collect(),
+            interval: squares.sqrt() / count,
         }
     }
 }
@@ -417,10 +328,6 @@ pub(super) fn ranked(loss: Loss, scores: &[TrialScore]) -> Vec<&TrialScore> {
     };
     ranked.sort_by(|a, b| badness(a).total_cmp(&badness(b)).then(a.trial.cmp(&b.trial)));
     ranked
-}
-
-fn file_name(rung: usize, batch: usize, runs: usize) -> String {
-    format!("rung-{}-batch-{}-runs-{runs}.safetensors", rung + 1, batch + 1)
 }
 
 /// What runs of one batch have in common.

@@ -9,11 +9,12 @@ use toml::{Table, Value};
 use crate::error::{Error, Result};
 use crate::rng::{Part, Phase, Stream, unit};
 use crate::run::{Config, overrides, presets};
+use crate::sweep::values::Choice;
 
 /// Keys that may vary: none of them changes the shape of a network or of a task.
 const KEYS: [&str; 4] = ["inner.rate", "inner.steps", "inner.batch", "outer.rate"];
-/// Trials at most.
-const MOST_TRIALS: usize = 4096;
+/// Runs of a sweep at most: configurations × seeds.
+const MOST_RUNS: usize = 4096;
 
 /// How trials are chosen and given up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,12 +79,6 @@ pub struct Trial {
     pub config: Config,
 }
 
-/// The values that a key may take.
-enum Choice {
-    List(Vec<Value>),
-    Range { from: f64, to: f64, log: bool, count: Option<usize>, whole: bool },
-}
-
 impl SweepSpec {
     /// Reads the text of a sweep's file; `origin` names it in messages.
     ///
@@ -103,7 +98,10 @@ impl SweepSpec {
     /// [`Config::with_overrides`]; [`Error::Io`].
     pub fn base(&self, folder: &Path) -> Result<Config> {
         let (text, origin) = match (&self.preset, &self.config) {
-            (Some(name), None) => (presets::get(name)?.to_string(), format!("preset {name}")),
+            (Some(name), None) => {
+                let text = presets::get(name).map_err(|error| named("preset", error))?;
+                (text.to_string(), format!("preset {name}"))
+            }
             (None, Some(file)) => {
                 let path = folder.join(file);
                 let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
@@ -116,7 +114,8 @@ impl SweepSpec {
         };
         let set: Result<Vec<_>> =
             self.set.iter().map(|text| overrides::parse_assignment(text)).collect();
-        let config = Config::with_overrides(&text, &origin, &set?)?;
+        let set = set.map_err(|error| named("set", error))?;
+        let config = Config::with_overrides(&text, &origin, &set)?;
         if config.runs != 1 {
             let message = "a sweep trains every configuration with `seeds` seeds; leave runs at 1";
             return Err(Error::config("runs", message));
@@ -136,14 +135,23 @@ impl SweepSpec {
                 let message = "a grid takes all combinations; leave it out, or search at random";
                 return Err(Error::config("samples", message));
             }
-            (_, Some(count @ 1..=MOST_TRIALS)) => self.draw(&choices, count),
+            (_, Some(count @ 1..=MOST_RUNS)) => self.draw(&choices, count)?,
             (Method::Random, None) | (_, Some(_)) => {
-                let message = format!("say how many configurations to draw, 1 to {MOST_TRIALS}");
+                let message = format!("say how many configurations to draw, 1 to {MOST_RUNS}");
                 return Err(Error::config("samples", message));
             }
         };
-        if self.seeds == 0 {
-            return Err(Error::config("seeds", "must be at least 1"));
+        let runs = self.seeds.checked_mul(combinations.len());
+        if !runs.is_some_and(|runs| (1..=MOST_RUNS).contains(&runs)) {
+            let message = format!(
+                "{} seeds of {} configurations; a sweep has 1 to {MOST_RUNS} runs",
+                self.seeds,
+                combinations.len()
+            );
+            return Err(Error::config("seeds", message));
+        }
+        if base.seed > i64::MAX as u64 - self.seeds as u64 {
+            return Err(Error::config("seed", "of the base leaves no room for the seeds after it"));
         }
         let text = base.to_toml();
         let trial = |values: BTreeMap<String, Value>| -> Result<Trial> {
@@ -198,8 +206,8 @@ impl SweepSpec {
         let choice = |(key, value): (String, Value)| {
             if !KEYS.contains(&key.as_str()) {
                 let message = format!(
-                    "a sweep varies {}; other keys change shapes or what is compared, so train \
-                     them one by one",
+                    "a sweep varies {}; others change shapes or what is compared, or are not \
+                     searched: set them for all with `set`",
                     KEYS.join(", ")
                 );
                 return Err(Error::config(format!("values.{key}"), message));
@@ -209,11 +217,12 @@ impl SweepSpec {
         flat.into_iter().map(choice).collect()
     }
 
+    /// So many different combinations.
     fn draw(
         &self,
         choices: &BTreeMap<String, Choice>,
         count: usize,
-    ) -> Vec<BTreeMap<String, Value>> {
+    ) -> Result<Vec<BTreeMap<String, Value>>> {
         let of_trial = |trial: usize| {
             let stream = Stream::new(self.seed, Phase::Search, 0, trial as u32);
             let numbered = choices.iter().zip(0_u32..);
@@ -222,7 +231,26 @@ impl SweepSpec {
             };
             numbered.map(|((key, choice), index)| (key.clone(), value(index, choice))).collect()
         };
-        (0..count).map(of_trial).collect()
+        let (mut drawn, mut seen) = (Vec::new(), BTreeSet::new());
+        for trial in 0..64 * count {
+            let values: BTreeMap<String, Value> = of_trial(trial);
+            if drawn.len() < count && seen.insert(format!("{values:?}")) {
+                drawn.push(values);
+            }
+        }
+        if drawn.len() < count {
+            let message = format!("there are only {} different configurations", drawn.len());
+            return Err(Error::config("samples", message));
+        }
+        Ok(drawn)
+    }
+}
+
+/// `error` under the key of the sweep's file instead of a flag.
+fn named(key: &str, error: Error) -> Error {
+    match error {
+        Error::Config { message, .. } => Error::config(key, message),
+        error => error,
     }
 }
 
@@ -241,90 +269,13 @@ fn flatten(table: &Table, prefix: &str, flat: &mut BTreeMap<String, Value>) {
     }
 }
 
-impl Choice {
-    fn read(key: &str, value: &Value) -> Result<Self> {
-        let wrong = |message: &str| {
-            let forms = "give a list, { log = [from, to], count = n } or { linear = [from, to], \
-                         count = n }";
-            Error::config(format!("values.{key}"), format!("{message}; {forms}"))
-        };
-        let table = match value {
-            Value::Array(list) if !list.is_empty() => return Ok(Self::List(list.clone())),
-            Value::Table(table) => table,
-            _ => return Err(wrong("there are no values")),
-        };
-        let known = ["log", "linear", "count"];
-        if let Some(name) = table.keys().find(|name| !known.contains(&name.as_str())) {
-            return Err(wrong(&format!("`{name}` is unknown")));
-        }
-        let (log, ends) = match (table.get("log"), table.get("linear")) {
-            (Some(ends), None) => (true, ends),
-            (None, Some(ends)) => (false, ends),
-            _ => return Err(wrong("a range is either logarithmic or linear")),
-        };
-        let number = |value: &Value| value.as_float().or(value.as_integer().map(|n| n as f64));
-        let ends: Option<Vec<f64>> =
-            ends.as_array().and_then(|ends| ends.iter().map(number).collect());
-        let Some(&[from, to]) = ends.as_deref() else {
-            return Err(wrong("a range has two numbers"));
-        };
-        if !(from.is_finite() && to.is_finite() && from < to && (from > 0.0 || !log)) {
-            return Err(wrong("a range goes up, a logarithmic one from above 0"));
-        }
-        let count = match table.get("count").map(Value::as_integer) {
-            None => None,
-            Some(Some(count @ 2..=4096)) => Some(count as usize),
-            Some(_) => return Err(wrong("`count` is at least 2 and at most 4096")),
-        };
-        let whole = ["inner.steps", "inner.batch"].contains(&key);
-        Ok(Self::Range { from, to, log, count, whole })
-    }
-
-    /// The value at the share `part` (0..1) of the choice.
-    fn at(&self, part: f64) -> Value {
-        match self {
-            Self::List(list) => {
-                list[((part * list.len() as f64) as usize).min(list.len() - 1)].clone()
-            }
-            Self::Range { from, to, log, whole, .. } => {
-                let value = match log {
-                    true => from * (to / from).powf(part),
-                    false => from + (to - from) * part,
-                };
-                match whole {
-                    true => Value::Integer(value.round() as i64),
-                    // Four digits say enough, and can be typed again.
-                    false => Value::Float(format!("{value:.3e}").parse().unwrap_or(value)),
-                }
-            }
-        }
-    }
-
-    /// All values of a grid.
-    fn all(&self, key: &str) -> Result<Vec<Value>> {
-        match self {
-            Self::List(list) => Ok(list.clone()),
-            Self::Range { count: None, .. } => {
-                let message = "a grid needs the `count` of a range";
-                Err(Error::config(format!("values.{key}"), message))
-            }
-            Self::Range { count: Some(count), .. } => {
-                let part = |index: usize| index as f64 / (count - 1) as f64;
-                let mut values: Vec<Value> = (0..*count).map(|i| self.at(part(i))).collect();
-                values.dedup();
-                Ok(values)
-            }
-        }
-    }
-}
-
 /// All combinations, the last key's values fastest; a combination that is listed twice counts once.
 fn grid(choices: &BTreeMap<String, Choice>) -> Result<Vec<BTreeMap<String, Value>>> {
     let mut all = vec![BTreeMap::new()];
     for (key, choice) in choices {
         let values = choice.all(key)?;
-        if all.len() * values.len() > MOST_TRIALS {
-            let message = format!("more than {MOST_TRIALS} combinations; take fewer values");
+        if all.len() * values.len() > MOST_RUNS {
+            let message = format!("more than {MOST_RUNS} combinations; take fewer values");
             return Err(Error::config("values", message));
         }
         let with = |trial: &BTreeMap<String, Value>| {
@@ -399,6 +350,25 @@ mod tests {
         assert_eq!(spec.rungs(2000, 27).unwrap(), [(100, 27), (300, 9), (900, 3), (2000, 1)]);
         assert_eq!(spec.rungs(150, 27).unwrap(), [(100, 27), (150, 9)]);
         assert!(spec.rungs(50, 27).unwrap_err().to_string().contains("first"));
+    }
+
+    #[test]
+    fn impossible_numbers_are_refused() {
+        for (text, parts) in [
+            (
+                "preset = \"sine\"\nseeds = 5000\n[values]\ninner.rate = [0.1]",
+                ["seeds", "4096 runs"],
+            ),
+            (
+                "preset = \"sine\"\nsearch = \"random\"\nsamples = 3\n[values]\n\
+                 inner.rate = [0.1, 0.2]",
+                ["samples", "only 2"],
+            ),
+            ("preset = \"sin\"\n[values]\ninner.rate = [0.1]", ["`preset`", "sine"]),
+        ] {
+            let message = message(text);
+            assert!(parts.iter().all(|part| message.contains(part)), "{message}");
+        }
     }
 
     #[test]

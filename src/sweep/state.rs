@@ -32,7 +32,7 @@ pub struct TrialScore {
     /// The metric of each seed.
     #[serde(deserialize_with = "crate::run::metrics::nans_if_null")]
     pub seeds: Vec<f64>,
-    /// Half of the 95 % interval over the tasks of all seeds.
+    /// Half of its 95 % interval over tasks.
     #[serde(deserialize_with = "nan_if_null")]
     pub interval: f64,
 }
@@ -46,9 +46,20 @@ pub struct Rung {
     pub scores: Vec<TrialScore>,
 }
 
+/// What a run is worth in the rung under way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct RunScore {
+    pub member: Member,
+    pub metric: f64,
+    /// Half of the 95 % interval over tasks.
+    pub interval: f64,
+}
+
 /// The state of a sweep.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
+    /// Hash of what the sweep was begun with.
+    pub sweep: String,
     pub rungs: Vec<Rung>,
     /// Runs whose loss was not finite once.
     pub diverged: BTreeSet<Member>,
@@ -56,9 +67,16 @@ pub(super) struct State {
     pub before: Vec<Batch>,
     /// Those of the rung under way; none if it has not begun.
     pub now: Vec<Batch>,
+    /// Of the rung under way, as far as they are known.
+    pub scores: Vec<RunScore>,
 }
 
 impl State {
+    /// Whether a sweep was begun in `folder`.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(FILE).exists()
+    }
+
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
