@@ -68,6 +68,26 @@ fn an_omniglot_meta_iteration_takes_one_submit_of_at_most_110_dispatches() {
     assert_eq!(trainer.submissions(), 1);
 }
 
+#[test]
+fn a_meta_iteration_with_much_work_takes_several_submits_and_the_same_bytes() {
+    let devices = devices();
+    let Device { gpu, .. } = &devices[0];
+    let setup = job(gpu, network(28, 64, 4), 12);
+    let mut cut = Trainer::new(gpu, setup.clone()).unwrap();
+    let mut losses = Vec::new();
+    cut.advance(1, |one| {
+        losses.push(one.losses.len());
+        true
+    })
+    .unwrap();
+    assert_eq!((cut.submissions(), cut.iteration(), losses), (2, 1, vec![5]));
+    let mut whole = Trainer::new(gpu, setup).unwrap();
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    whole.record(&mut encoder, 1).unwrap();
+    gpu.queue().submit([encoder.finish()]);
+    assert_eq!(cut.snapshot().unwrap(), whole.snapshot().unwrap());
+}
+
 /// Bytes that the device has given away, where its driver says.
 fn allocated(gpu: &Gpu) -> Option<u64> {
     gpu.wait().unwrap();

@@ -223,7 +223,7 @@ impl Trainer {
     }
 
     /// Submissions that [`Trainer::advance`] made; each held as many meta-iterations as fit into
-    /// about 50 ms.
+    /// about 50 ms, or a part of one with much work.
     pub fn submissions(&self) -> u64 {
         self.submissions
     }
@@ -234,10 +234,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::DeviceLost`] if the device does not answer.
     pub fn time_kernels(&mut self) -> Result<Option<Vec<(&'static str, f64)>>> {
-        let slot = (self.iteration % RING as u64) as usize * self.waves.len();
-        let mut steps = Vec::new();
-        self.push_settings(&mut steps);
-        let offset = self.runs.write(&self.gpu, slot, &steps);
+        let offset = self.write_settings();
         let Some(seconds) = self.recording.time_each(&self.gpu, offset)? else { return Ok(None) };
         self.count_iteration();
         Ok(Some(self.recording.kernel_names().zip(seconds).collect()))
@@ -317,14 +314,19 @@ impl Trainer {
             self.count_iteration();
         }
         self.runs.write(&self.gpu, begin * waves, &steps);
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: Some("reptile"),
-            timestamp_writes: None,
-        });
+        let mut pass = begin_pass(encoder);
         for iteration in first..self.iteration {
             self.recording.replay(&mut pass, self.runs.offset_of(slot(iteration) * waves));
         }
         Ok(())
+    }
+
+    /// Writes the settings of the coming iteration; returns where they are.
+    fn write_settings(&self) -> u32 {
+        let slot = (self.iteration % RING as u64) as usize * self.waves.len();
+        let mut steps = Vec::new();
+        self.push_settings(&mut steps);
+        self.runs.write(&self.gpu, slot, &steps)
     }
 
     fn count_iteration(&mut self) {
@@ -436,4 +438,11 @@ impl Trainer {
         self.adam_steps = from.adam_steps;
         Ok(())
     }
+}
+
+fn begin_pass(encoder: &mut wgpu::CommandEncoder) -> wgpu::ComputePass<'_> {
+    encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+        label: Some("reptile"),
+        timestamp_writes: None,
+    })
 }

@@ -3,13 +3,16 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{IterationLosses, RING, Trainer};
+use super::{IterationLosses, RING, Trainer, begin_pass};
 use crate::error::{Error, Result};
 use crate::gpu::{Readback, size_of_f32s};
 
 /// How much work one submission should hold: short enough for drivers' watchdogs and for a host
 /// application's frames.
 const SUBMIT_TARGET: Duration = Duration::from_millis(50);
+/// Floating-point operations that one submission should hold at most: a meta-iteration with more is cut
+/// into several, since a slow device would be at one for minutes.
+const SUBMIT_WORK: u64 = 1 << 33;
 /// Submissions that may be under way at once.
 const IN_FLIGHT: usize = 2;
 
@@ -36,6 +39,9 @@ impl Trainer {
             }
             let Some(flight) = flights.pop_front() else { break };
             let (first, count) = (flight.first, flight.count);
+            for part in flight.parts {
+                self.gpu.poll(Some(part))?;
+            }
             let values: Vec<f32> = flight.readback.wait(&self.gpu, Some(flight.submission))?;
             self.adjust(last.elapsed(), count);
             last = Instant::now();
@@ -50,19 +56,46 @@ impl Trainer {
         Ok(())
     }
 
-    /// Records and submits the next batch of iterations; it does not wrap around the ring.
+    /// Records and submits the next batch of iterations, or parts of one; it does not wrap around the
+    /// ring.
     fn submit(&mut self, end: u64) -> Result<Flight> {
         let first = self.iteration;
         let slot = (first % RING as u64) as usize;
-        let count = self.per_submit.min((end - first) as usize).min(RING - slot);
+        let mut parts = Vec::new();
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        self.record(&mut encoder, count)?;
+        let all = self.recording.len();
+        let at_once = all.div_ceil(self.work().div_ceil(SUBMIT_WORK).max(1) as usize);
+        let count = if at_once < all {
+            let offset = self.write_settings();
+            self.count_iteration();
+            for begin in (0..all).step_by(at_once) {
+                let part = begin..all.min(begin + at_once);
+                self.recording.replay_part(&mut begin_pass(&mut encoder), offset, part);
+                if begin + at_once < all {
+                    let next = self.gpu.device().create_command_encoder(&Default::default());
+                    let done = std::mem::replace(&mut encoder, next).finish();
+                    parts.push(self.gpu.queue().submit([done]));
+                }
+            }
+            1
+        } else {
+            let count = self.per_submit.min((end - first) as usize).min(RING - slot);
+            self.record(&mut encoder, count)?;
+            count
+        };
         let row = size_of_f32s(self.setup.runs * self.setup.batches.steps);
         let (offset, bytes) = (slot as u64 * row, count as u64 * row);
         let readback = Readback::record(&self.gpu, &mut encoder, &self.metrics, offset, bytes)?;
         let submission = self.gpu.queue().submit([encoder.finish()]);
-        self.submissions += 1;
-        Ok(Flight { first, count, readback, submission })
+        self.submissions += parts.len() as u64 + 1;
+        Ok(Flight { first, count, parts, readback, submission })
+    }
+
+    /// Floating-point operations of a meta-iteration.
+    fn work(&self) -> u64 {
+        let (setup, batches) = (&self.setup, &self.setup.batches);
+        let task_steps = setup.runs * setup.outer.meta_batch * batches.steps;
+        setup.model.flops_per_step(batches.batch).saturating_mul(task_steps as u64)
     }
 
     /// Moves the number of iterations a submission towards the target time.
@@ -88,6 +121,8 @@ impl Trainer {
 struct Flight {
     first: u64,
     count: usize,
+    /// Submissions before the last one, where an iteration takes several.
+    parts: Vec<wgpu::SubmissionIndex>,
     readback: Readback,
     submission: wgpu::SubmissionIndex,
 }
