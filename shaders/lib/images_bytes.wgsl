@@ -3,5 +3,5 @@
 
 fn write_pixels(place: u32, values: vec4<u32>) {
     let bytes = values * (255u / WHITE);
-    batch_x[place] = bytes.x | bytes.y << 8u | bytes.z << 16u | bytes.w << 24u;
+    batch_x[place] = bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
 }

@@ -47,6 +47,8 @@ pub fn compile_everything(gpu: &Gpu) {
     other_kernels(gpu);
     sum_of_a_wave(gpu);
     Ceilings::measure(gpu, Effort::ONCE).unwrap();
+    // A dense layer that reads bytes.
+    Trainer::new(gpu, Workload::Dense.training(gpu, 1).unwrap()).unwrap();
     let setup = Workload::Omniglot.training(gpu, 1).unwrap();
     Trainer::new(gpu, setup).unwrap().empty_inner_loops().unwrap();
 }
