@@ -126,6 +126,8 @@ impl Search {
             }
             self.report().write(&self.folder)?;
         }
+        // Again, for a process that was killed between a rung's state and its results.
+        self.report().write(&self.folder)?;
         self.write_best()?;
         Ok(true)
     }

@@ -50,8 +50,11 @@ pub struct Rung {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunScore {
     pub member: Member,
+    /// Not finite where adaptation to a validation task diverges.
+    #[serde(deserialize_with = "nan_if_null")]
     pub metric: f64,
     /// Half of the 95 % interval over tasks.
+    #[serde(deserialize_with = "nan_if_null")]
     pub interval: f64,
 }
 
@@ -87,5 +90,21 @@ impl State {
     pub fn save(&self, folder: &Path) -> Result<()> {
         let text = serde_json::to_string_pretty(self).expect("plain data");
         atomic::write(&folder.join(FILE), format!("{text}\n").as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scores_that_are_not_finite_are_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let score = |metric| RunScore { member: [0, 0], metric, interval: metric };
+        let scores = vec![score(0.5), score(f64::NAN), score(f64::INFINITY)];
+        State { scores, ..State::default() }.save(folder.path()).unwrap();
+        let read = State::load(folder.path()).unwrap().scores;
+        assert_eq!(read[0], score(0.5));
+        assert!(read[1..].iter().all(|it| it.metric.is_nan() && it.interval.is_nan()));
     }
 }
