@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint};
 use crate::meta::source::Origin;
+use crate::model::Loss;
 use crate::tasks::{Batches, Episodes};
 
 /// A mean over tasks and the half-width of its 95 % interval, 1.96 · s / √n.
@@ -40,6 +41,11 @@ impl Summary {
             loss: Mean::of(scores.clone().map(|score| score.loss)),
             accuracy: Mean::of(scores.map(|score| score.accuracy)),
         }
+    }
+
+    /// What a network that lowers `loss` is judged by: accuracy for classes, else loss.
+    pub fn metric(&self, loss: Loss) -> Mean {
+        if loss == Loss::CrossEntropy { self.accuracy } else { self.loss }
     }
 }
 

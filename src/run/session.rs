@@ -208,7 +208,7 @@ impl Session {
             let scores = evaluate(&self.gpu, &setup, &starting_point(&snapshot, run), tasks)?;
             let after = Summary::of(scores.iter().flatten().map(|pair| pair[1]));
             let classes = self.job.model().loss() == Loss::CrossEntropy;
-            let metric = if classes { after.accuracy } else { after.loss };
+            let metric = after.metric(self.job.model().loss());
             sum += metric.mean;
             let record = Record::Validation(ValidationRecord {
                 iteration: snapshot.iteration,

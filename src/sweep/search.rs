@@ -299,8 +299,7 @@ impl Search {
         let setup = self.job.with(config)?.evaluation(0, Phase::Validation);
         let scores = evaluate(&self.gpu, &setup, &starting_point(snapshot, run), tasks)?;
         let summary = Summary::of(scores.iter().flatten().map(|[_, after]| *after));
-        let classes = self.job.model().loss() == Loss::CrossEntropy;
-        let mean = if classes { summary.accuracy } else { summary.loss };
+        let mean = summary.metric(self.job.model().loss());
         Ok(RunScore { member, metric: mean.mean, interval: mean.interval })
     }
 
