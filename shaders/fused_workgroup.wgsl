@@ -145,7 +145,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let run = runs[task / TASKS_PER_RUN];
     let base = task * STRIDE;
     for (var step = 0u; step < STEPS; step++) {
-        let rates = rates_of(run, FIRST_STEP + step, step + 1u == STEPS);
+        let rates = rates_of(run, task, FIRST_STEP + step, step + 1u == STEPS);
         for (var b = lane; b < BATCH; b += BLOCK) {
             rows[b] = task * SUPPORT + order[task * ORDER_STRIDE + ORDER_START + step * BATCH + b];
         }

@@ -102,7 +102,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     // All weights are read before the first one changes.
     storageBarrier();
     workgroupBarrier();
-    let rates = rates_of(runs[task / TASKS_PER_RUN], inner.index, inner.last == 1u);
+    let rates = rates_of(runs[task / TASKS_PER_RUN], task, inner.index, inner.last == 1u);
     for (var i = lane; i < IN4 * OUT4; i += BLOCK) {
         update_block(first_x, weights, i / OUT4, i % OUT4, rates);
     }

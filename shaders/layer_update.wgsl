@@ -12,7 +12,7 @@ var<private> weights: u32;
 
 fn begin_store(batch: u32) {
     let task = inner.first_task + batch;
-    rates = rates_of(runs[task / TASKS_PER_RUN], inner.index, inner.last == 1u);
+    rates = rates_of(runs[task / TASKS_PER_RUN], task, inner.index, inner.last == 1u);
     weights = task * STRIDE + OFFSET;
 }
 

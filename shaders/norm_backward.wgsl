@@ -54,7 +54,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
     if (slice == 0u) {
-        let rates = rates_of(runs[task / TASKS_PER_RUN], inner.index, inner.last == 1u);
+        let rates = rates_of(runs[task / TASKS_PER_RUN], task, inner.index, inner.last == 1u);
         update(own, totals[1], rates);
         update(own + C4, totals[0], rates);
     }

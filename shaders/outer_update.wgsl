@@ -2,7 +2,7 @@
 // step on θ, and the mean inner loss of every step for the metrics. Where tasks came in several waves
 // (SUMMED), `adapted` is what outer_sum.wgsl made of them, and the metrics hold sums. The last
 // workgroup along x does the losses. Grid: (blocks of VECTORS + 1, runs). Needs lib/run_step.wgsl,
-// lib/task_sums.wgsl and lib/outer_<optimiser>.wgsl.
+// lib/guard.wgsl, lib/task_sums.wgsl and lib/outer_<optimiser>.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<storage, read> adapted: array<vec4<f32>>;         // [R, M, VECTORS], or sums [R, VECTORS]
@@ -11,11 +11,11 @@
 @group(0) @binding(4) var<storage, read_write> first: array<vec4<f32>>;     // [R, VECTORS]: momentum, m
 @group(0) @binding(5) var<storage, read_write> second: array<vec4<f32>>;    // [R, VECTORS]: v
 @group(0) @binding(6) var<storage, read> losses: array<f32>;                // [R, M, STEPS]
-@group(0) @binding(7) var<storage, read_write> metrics: array<f32>;         // [SLOTS, R, STEPS]
+@group(0) @binding(7) var<storage, read_write> metrics: array<f32>;         // [SLOTS, R, COLUMNS], losses first
 
 fn mean_losses(run: u32, lane: u32) {
     for (var k = lane; k < STEPS; k += BLOCK) {
-        let place = (runs[run].slot * RUNS + run) * STEPS + k;
+        let place = (runs[run].slot * RUNS + run) * COLUMNS + k;
         var sum = metrics[place];
         if (SUMMED == 0u) {
             sum = loss_sum(run, k, 0.0);

@@ -123,7 +123,7 @@ fn setup(gpu: &Gpu, split: &Split, model: Model, [way, group, queries]: Sizes) -
 }
 
 fn start(model: &Model) -> StartingPoint {
-    StartingPoint { parameters: model.initial(3), state: [None, None], adam_steps: 0 }
+    StartingPoint { parameters: model.initial(3), state: [None, None], adam_steps: 0, rates: None }
 }
 
 #[test]

@@ -112,6 +112,8 @@ fn outer_updates_agree_with_float64_over_several_iterations() {
                     axis,
                     vectors: length / 4,
                     steps,
+                    columns: steps,
+                    guard: 0.0,
                     fomaml,
                     summed: false,
                     adapted: &buffers[1],

@@ -2,18 +2,17 @@
 
 mod common;
 
+use common::sines::{as_tasks, drawn};
 use common::{Device, assert_close, devices, network, own_adapters, widen, with_binding};
 use reptile::gpu::Gpu;
 use reptile::meta::{
     Algorithm, InnerOptimizer, InnerSpec, Origin, OuterOptimizer, OuterSpec, PlanKind, Schedule,
-    StatePolicy, Trainer, TrainerSetup,
+    StatePolicy, StrategySpec, Trainer, TrainerSetup,
 };
 use reptile::model::{Activation, Loss};
 use reptile::reference::network::{Targets, loss_and_gradient};
 use reptile::reference::optimizer as twin;
 use reptile::reference::reptile as reference;
-use reptile::reference::sampling::{Pool, SineFamily, order, sine_task};
-use reptile::rng::{Phase, Stream};
 use reptile::tasks::{Batches, SineSpec};
 
 const BETA2: f32 = 0.99;
@@ -30,6 +29,7 @@ fn job() -> TrainerSetup {
         seed: 11,
         runs: 3,
         own: Vec::new(),
+        strategy: StrategySpec::default(),
         iterations: 10,
         plan: PlanKind::Auto,
         inner: InnerSpec {
@@ -56,36 +56,14 @@ fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> Trainer {
 
 /// The parameters of one run after `iterations` in float64, and its inner losses.
 fn in_float64(setup: &TrainerSetup, run: usize, iterations: u64) -> (Vec<f64>, Vec<Vec<f64>>) {
-    let (model, spec, batches) = (&setup.model, sine(), &setup.batches);
+    let (model, batches) = (&setup.model, &setup.batches);
     let seed = setup.seed + run as u64;
     let meta_batch = setup.outer.meta_batch;
     let mut learner = reference::Learner::new(widen(&model.initial(seed)), meta_batch);
-    let family = SineFamily {
-        amplitude: spec.amplitude,
-        phase: spec.phase,
-        range: spec.range,
-        points: spec.points,
-    };
-    let pool = Pool { way: 1, group: batches.group, tail: batches.tail };
     let mut losses = Vec::new();
     for iteration in 0..iterations {
-        let drawn: Vec<_> = (0..meta_batch as u32)
-            .map(|task| {
-                let stream = Stream::new(seed, Phase::Train, iteration as u32, task);
-                let order = order(&stream, pool, batches.steps, batches.batch, batches.replacement);
-                (sine_task(&stream, &family, batches.group), order)
-            })
-            .collect();
-        let tasks: Vec<_> = drawn
-            .iter()
-            .map(|(task, order)| reference::Task {
-                x: &task.support_x,
-                targets: Targets::Values(&task.support_y),
-                order,
-                batch: batches.batch,
-                tail: batches.tail,
-            })
-            .collect();
+        let drawn = drawn(&sine(), batches, seed, iteration, meta_batch);
+        let tasks = as_tasks(&drawn, batches);
         let adapted =
             reference::meta_iteration(model, &mut learner, &meta(setup, iteration), &tasks);
         losses.push(
@@ -230,20 +208,11 @@ fn one_sgd_step_with_interpolation_is_joint_sgd() {
     setup.batches.steps = 1;
     setup.inner.schedule = Schedule::Constant;
     setup.outer.schedule = Schedule::Constant;
-    let (model, spec, batches) = (&setup.model, sine(), &setup.batches);
+    let model = &setup.model;
     // The union of all tasks' minibatches as one batch, at rate ε · α.
     let (mut x, mut y) = (Vec::new(), Vec::new());
-    let family = SineFamily {
-        amplitude: spec.amplitude,
-        phase: spec.phase,
-        range: spec.range,
-        points: spec.points,
-    };
-    for task in 0..setup.outer.meta_batch as u32 {
-        let stream = Stream::new(setup.seed, Phase::Train, 0, task);
-        let drawn = sine_task(&stream, &family, batches.group);
-        let pool = Pool { way: 1, group: batches.group, tail: 0 };
-        for element in order(&stream, pool, 1, batches.batch, false) {
+    for (drawn, order) in drawn(&sine(), &setup.batches, setup.seed, 0, setup.outer.meta_batch) {
+        for element in order {
             x.push(drawn.support_x[element as usize]);
             y.push(drawn.support_y[element as usize]);
         }

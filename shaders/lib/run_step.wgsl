@@ -11,4 +11,6 @@ struct RunStep {
     outer_rate: f32,
     weight_decay: f32,  // parameters are multiplied by it before each inner step
     tasks_inverse: f32, // 1 / tasks per run
+    strategy_rate: f32, // β: the step of a learned strategy
+    strategy_prior: f32, // ARUBA: 1 / (iteration + 1)^p
 }

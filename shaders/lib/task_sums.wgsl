@@ -1,4 +1,4 @@
-// Sums over the tasks of a wave, in their order. Needs the bindings `adapted`, `anchors` and `losses`
+// Sums over the tasks of a wave that count, in their order. Needs lib/guard.wgsl, the bindings `adapted`, `anchors` and `losses`
 // and the constants VECTORS, TASKS (of a run in the wave), STEPS and FOMAML.
 
 // `before` + Σ (θ_i − start_i): start_i is θ for Reptile and the parameters before the last inner step
@@ -6,6 +6,9 @@
 fn delta_sum(run: u32, vector: u32, start: vec4<f32>, before: vec4<f32>) -> vec4<f32> {
     var sum = before;
     for (var task = 0u; task < TASKS; task++) {
+        if (!counts(run, task)) {
+            continue;
+        }
         let place = (run * TASKS + task) * VECTORS + vector;
         if (FOMAML == 1u) {
             sum += adapted[place] - anchors[place];

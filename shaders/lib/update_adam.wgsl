@@ -9,7 +9,7 @@ struct Rates {
     decay: f32,
 }
 
-fn rates_of(run: RunStep, k: u32, last: bool) -> Rates {
+fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
     let t = f32(run.adam_steps + k + 1u);
     let correction = sqrt(one_minus_exp(t * LOG_BETA2));
     var rate = run.inner_rate * correction;

@@ -4,7 +4,7 @@ struct Rates {
     decay: f32,
 }
 
-fn rates_of(run: RunStep, k: u32, last: bool) -> Rates {
+fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
     return Rates(run.inner_rate, select(run.weight_decay, 1.0, last));
 }
 

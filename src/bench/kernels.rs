@@ -170,6 +170,8 @@ fn reduce(gpu: &Gpu, tasks: usize) -> Result<Alone> {
         axis,
         vectors: model.packed_len() / 4,
         steps: 1,
+        columns: 1,
+        guard: 0.0,
         fomaml: false,
         summed: false,
         adapted: &adapted,

@@ -10,7 +10,7 @@ use crate::cli::common::{DeviceArgs, Stored};
 use crate::gpu::Gpu;
 use crate::kernels::InnerRule;
 use crate::meta::{
-    Adaptation, AdaptationSetup, InnerOptimizer, Origin, PlanKind, StartingPoint, inner_rule,
+    Adaptation, AdaptationSetup, InnerOptimizer, Origin, PlanKind, StartingPoint, StrategySpec,
 };
 use crate::model::Model;
 use crate::rng::Phase;
@@ -92,7 +92,7 @@ impl Adapt {
         let seed = self.seed.unwrap_or(config.seed.wrapping_add(self.run as u64));
         let setup = AdaptationSetup {
             model: model.clone(),
-            rule: inner_rule(&config.inner),
+            rule: config.strategy.adaptation_rule(&config.inner),
             rate: config.inner.rate,
             weight_decay: config.inner.weight_decay,
             plan: config.plan,
@@ -115,6 +115,7 @@ impl Adapt {
             optimizer: match setup.rule {
                 InnerRule::Sgd => "sgd".into(),
                 InnerRule::Adam { .. } => "adam".into(),
+                InnerRule::Rates(_) | InnerRule::Query => "learned rates".into(),
             },
             seed,
         };
@@ -126,6 +127,10 @@ impl Adapt {
     }
 
     fn apply(&self, config: &mut Config) -> Result<()> {
+        if self.rate.is_some() || self.optimizer.is_some() {
+            // In place of the rates that the run has learned.
+            config.strategy = StrategySpec::default();
+        }
         if let Some(rate) = self.rate {
             if !(rate.is_finite() && rate > 0.0) {
                 bail!("--rate {rate}: must be a number above 0");

@@ -37,7 +37,7 @@ impl Plot {
         std::fs::create_dir_all(&out)
             .with_context(|| format!("--out {}: cannot be made a folder", out.display()))?;
         if self.out.is_some() {
-            for name in ["learning.svg", "accuracy.svg", "adaptation.svg"] {
+            for name in ["learning.svg", "accuracy.svg", "rates.svg", "adaptation.svg"] {
                 atomic::check_new(&out.join(name))?;
             }
         }
@@ -82,8 +82,8 @@ impl Plot {
     }
 }
 
-/// Losses over iterations into `learning.svg`, and validation accuracy, if there is any, into
-/// `accuracy.svg`.
+/// Losses over iterations into `learning.svg`, and where there are any, validation accuracies into
+/// `accuracy.svg` and learned rates into `rates.svg`.
 fn draw_curves(run: &RunDirectory, out: &Path) -> Result<()> {
     let records = read(run.metrics_path())?;
     let (losses, accuracies) = (curves::losses(&records), curves::accuracies(&records));
@@ -96,6 +96,12 @@ fn draw_curves(run: &RunDirectory, out: &Path) -> Result<()> {
     if !accuracies.is_empty() {
         let path = out.join("accuracy.svg");
         learning_curves(&path, "Validation", "accuracy", &accuracies, false)?;
+        say(path.display());
+    }
+    let rates = curves::rates(&records);
+    if !rates.is_empty() {
+        let path = out.join("rates.svg");
+        learning_curves(&path, "Learned rates", "mean rate of a layer", &rates, true)?;
         say(path.display());
     }
     Ok(())

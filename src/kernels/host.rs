@@ -43,6 +43,10 @@ pub struct RunStep {
     pub weight_decay: f32,
     /// 1 / tasks of a run.
     pub tasks_inverse: f32,
+    /// β: the step of a learned strategy.
+    pub strategy_rate: f32,
+    /// ARUBA: 1 / (iteration + 1)^p.
+    pub strategy_prior: f32,
 }
 
 impl RunStep {
@@ -60,6 +64,8 @@ impl RunStep {
             outer_rate: 0.0,
             weight_decay: 1.0,
             tasks_inverse: 1.0 / axis.per_run as f32,
+            strategy_rate: 0.0,
+            strategy_prior: 0.0,
         }
     }
 }

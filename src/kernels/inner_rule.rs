@@ -1,7 +1,7 @@
 //! The inner optimiser as kernels know it, and what each kernel with a step of it needs.
 
 use crate::gpu::Source;
-use crate::kernels::{Argument, Axis, RUN_STEP, RunSteps, adam_constants};
+use crate::kernels::{Argument, Axis, RUN_STEP, RunSteps, Statistic, adam_constants};
 
 /// The inner optimiser as kernels know it; its rate comes with each iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,17 +13,35 @@ pub enum InnerRule {
         beta2: f32,
         epsilon: f32,
     },
+    /// SGD with a rate for every parameter, and what a learned strategy wants to know of the gradients.
+    Rates(Option<Statistic>),
+    /// No step, but [`Statistic::Query`].
+    Query,
 }
 
 impl InnerRule {
-    /// Whether a second moment is kept.
+    /// Whether a second moment is kept from task to task.
     pub fn has_second(&self) -> bool {
         matches!(self, Self::Adam { .. })
     }
 
-    /// Whether a first moment is kept.
+    /// Whether a first moment is kept likewise.
     pub fn has_first(&self) -> bool {
         matches!(self, Self::Adam { beta1, .. } if *beta1 > 0.0)
+    }
+
+    /// Sets that each task keeps in [`InnerState::second`].
+    pub fn planes(&self) -> usize {
+        match self {
+            Self::Sgd | Self::Rates(None) => 0,
+            Self::Adam { .. } | Self::Query => 1,
+            Self::Rates(Some(statistic)) => statistic.planes(),
+        }
+    }
+
+    /// The rule of a last step on the query set, where the strategy takes one.
+    pub fn of_query(&self) -> Option<Self> {
+        (*self == Self::Rates(Some(Statistic::Query))).then_some(Self::Query)
     }
 
     /// Adds the `update` function and its constants.
@@ -32,14 +50,28 @@ impl InnerRule {
             Self::Sgd => source.library(include_str!("../../shaders/lib/update_sgd.wgsl")),
             Self::Adam { beta1, beta2, epsilon } => adam_constants(source, beta1, beta2, epsilon)
                 .library(include_str!("../../shaders/lib/update_adam.wgsl")),
+            Self::Rates(statistic) => {
+                let number = match statistic {
+                    None | Some(Statistic::Query) => 0_usize,
+                    Some(Statistic::Products) => 1,
+                    Some(Statistic::Squares) => 2,
+                };
+                source
+                    .constant("STATISTIC", number)
+                    .library(include_str!("../../shaders/lib/update_rates.wgsl"))
+            }
+            Self::Query => source.library(include_str!("../../shaders/lib/update_query.wgsl")),
         }
     }
 }
 
-/// Adam's moments, `[T, packed]`; buffers of their own even where they are not used.
+/// What a step reads and writes beside the parameters; buffers of their own even where they are not used.
 #[derive(Clone, Debug)]
 pub struct InnerState {
+    /// `[T, packed]`: Adam's second moment, or [T, planes, packed]: a [`Statistic`].
     pub second: wgpu::Buffer,
+    /// `[T, packed]`: Adam's first moment; or `[R, packed]`: the rates σ, and for [`InnerRule::Query`] the
+    /// parameters θ before the inner loop.
     pub first: wgpu::Buffer,
 }
 

@@ -23,6 +23,7 @@ mod pool;
 mod product;
 mod sample;
 mod sample_glyphs;
+mod strategy;
 mod tile;
 
 pub use batch_rows::BatchRows;
@@ -47,6 +48,10 @@ pub use outer_update::{OuterRule, OuterUpdate, outer_update};
 pub use pool::{pool_backward, pool_forward};
 pub use sample::{sample_episode, sample_order, sample_sine};
 pub use sample_glyphs::{GlyphRows, sample_glyphs};
+pub use strategy::{
+    RateRule, RateStep, Sharing, Statistic, StrategySums, StrategyUpdate, strategy_sums,
+    strategy_update,
+};
 pub use tile::{Tile, Tiles};
 
 use crate::gpu::Source;
@@ -58,6 +63,7 @@ const BLOCK: usize = 64;
 const RUN_STEP: &str = include_str!("../../shaders/lib/run_step.wgsl");
 const INNER_STEP: &str = include_str!("../../shaders/lib/inner_step.wgsl");
 const RNG: &str = include_str!("../../shaders/lib/rng.wgsl");
+const GUARD: &str = include_str!("../../shaders/lib/guard.wgsl");
 const TASK_SUMS: &str = include_str!("../../shaders/lib/task_sums.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/lib/activation.wgsl");
 const ONE_MINUS_EXP: &str = include_str!("../../shaders/lib/one_minus_exp.wgsl");

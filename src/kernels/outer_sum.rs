@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source};
-use crate::kernels::{Argument, Axis, BLOCK, RUN_STEP, RunSteps, TASK_SUMS, call};
+use crate::kernels::{Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, TASK_SUMS, call};
 
 /// Sizes and buffers of a wave's sums.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,10 @@ pub struct OuterSum<'a> {
     pub vectors: usize,
     /// Inner steps: columns of `losses`.
     pub steps: usize,
+    /// Columns of `metrics`, the losses first.
+    pub columns: usize,
+    /// As in [`StrategySums`](crate::kernels::StrategySums).
+    pub guard: f32,
     /// Δ from `anchors` instead of from θ.
     pub fomaml: bool,
     /// The wave that begins the sums.
@@ -27,7 +31,7 @@ pub struct OuterSum<'a> {
     pub sums: &'a wgpu::Buffer,
     /// `[T, steps]`
     pub losses: &'a wgpu::Buffer,
-    /// `[slots, R, steps]`
+    /// `[slots, R, columns]`
     pub metrics: &'a wgpu::Buffer,
 }
 
@@ -45,12 +49,15 @@ pub fn outer_sum(
     gpu.profile().check_rounds("outer_sum", rounds, "outer.meta_batch")?;
     let source = Source::new("outer_sum", include_str!("../../shaders/outer_sum.wgsl"))
         .library(RUN_STEP)
+        .library(GUARD)
         .library(TASK_SUMS)
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", c.vectors)
         .constant("RUNS", c.axis.runs)
         .constant("TASKS", c.axis.per_run)
         .constant("STEPS", c.steps)
+        .constant("COLUMNS", c.columns)
+        .constant("GUARD", c.guard)
         .constant("FIRST", c.begins)
         .constant("FOMAML", c.fomaml);
     let arguments = [

@@ -2,7 +2,10 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source};
-use crate::kernels::{Argument, Axis, BLOCK, RUN_STEP, RunSteps, TASK_SUMS, adam_constants, call};
+use crate::kernels::{
+    Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, TASK_SUMS, adam_constants, call,
+    decay_constants,
+};
 
 /// The outer optimiser as the kernel knows it; its rate comes with each iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,6 +14,8 @@ pub enum OuterRule {
     Interpolation,
     /// SGD with momentum on −Δ.
     Momentum { momentum: f32 },
+    /// θ ← θ + ε μ with the exponential mean μ ← γ μ + (1 − γ) Δ.
+    Mean { decay: f32 },
     /// Adam on −Δ in TensorFlow's form.
     Adam { beta1: f32, beta2: f32, epsilon: f32 },
 }
@@ -24,6 +29,10 @@ impl OuterRule {
             Self::Momentum { momentum } => source
                 .constant("MOMENTUM", momentum)
                 .library(include_str!("../../shaders/lib/outer_momentum.wgsl")),
+            Self::Mean { decay } => {
+                decay_constants(source, ["MOMENTUM", "MOMENTUM_REST", "LOG_MOMENTUM"], decay)
+                    .library(include_str!("../../shaders/lib/outer_mean.wgsl"))
+            }
             Self::Adam { beta1, beta2, epsilon } => adam_constants(source, beta1, beta2, epsilon)
                 .library(include_str!("../../shaders/lib/outer_adam.wgsl")),
         }
@@ -39,6 +48,10 @@ pub struct OuterUpdate<'a> {
     pub vectors: usize,
     /// Inner steps: columns of `losses`.
     pub steps: usize,
+    /// Columns of `metrics`, the losses first.
+    pub columns: usize,
+    /// As in [`StrategySums`](crate::kernels::StrategySums).
+    pub guard: f32,
     /// Δ from `anchors` instead of from θ.
     pub fomaml: bool,
     /// Whether `adapted` holds the sums `[R, vectors]` of [`outer_sum`](crate::kernels::outer_sum()), and
@@ -56,7 +69,7 @@ pub struct OuterUpdate<'a> {
     pub second: &'a wgpu::Buffer,
     /// `[T, steps]`
     pub losses: &'a wgpu::Buffer,
-    /// `[slots, R, steps]`
+    /// `[slots, R, columns]`
     pub metrics: &'a wgpu::Buffer,
 }
 
@@ -75,6 +88,7 @@ pub fn outer_update(
     gpu.profile().check_rounds("outer_update", rounds, "outer.meta_batch")?;
     let source = Source::new("outer_update", include_str!("../../shaders/outer_update.wgsl"))
         .library(RUN_STEP)
+        .library(GUARD)
         .library(TASK_SUMS)
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", c.vectors)
@@ -82,6 +96,8 @@ pub fn outer_update(
         .constant("TASKS", tasks)
         .constant("SUMMED", c.summed)
         .constant("STEPS", c.steps)
+        .constant("COLUMNS", c.columns)
+        .constant("GUARD", c.guard)
         .constant("FOMAML", c.fomaml);
     let arguments = [
         Argument::Runs(runs),

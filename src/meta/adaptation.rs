@@ -58,6 +58,8 @@ pub struct StartingPoint {
     pub state: [Option<Vec<f32>>; 2],
     /// Inner Adam steps that the state has seen.
     pub adam_steps: u64,
+    /// The rates of a learned strategy, for [`InnerRule::Rates`]; else the setup's rate counts.
+    pub rates: Option<Vec<f32>>,
 }
 
 /// Loss and accuracy of one task's queries.
@@ -89,6 +91,8 @@ pub struct Adaptation {
     /// `[packed]`
     theta: wgpu::Buffer,
     state: [wgpu::Buffer; 2],
+    /// `[packed]`
+    rates: wgpu::Buffer,
     adam_steps: u64,
     /// For each mode; none without queries.
     predictions: Vec<Prediction>,
@@ -147,6 +151,7 @@ impl Adaptation {
             runs: RunSteps::new(gpu, 1, 1)?,
             theta: set("starting parameters")?,
             state: [set("starting second moments")?, set("starting first moments")?],
+            rates: set("learned rates")?,
             adam_steps: 0,
             predictions,
             recording: Recording::default(),
@@ -177,7 +182,9 @@ impl Adaptation {
                 before.record_loss(gpu, &mut out, model, y)?;
             }
         }
-        let start = Start { theta: &self.theta, state: Some([&self.state[0], &self.state[1]]) };
+        let state = Some([&self.state[0], &self.state[1]]);
+        let rates = matches!(self.setup.rule, InnerRule::Rates(_)).then_some(&self.rates);
+        let start = Start { theta: &self.theta, state, rates };
         self.inner.record(gpu, &mut out, runs, &self.tasks, start)?;
         for (Prediction { after, .. }, [x, y]) in self.predictions.iter().zip(&queries) {
             after.record_forward(gpu, &mut out, model, theta, x)?;
@@ -213,6 +220,9 @@ impl Adaptation {
             let set = set.unwrap_or(&zero);
             snapshot::upload(&self.gpu, model, buffer, std::slice::from_ref(set));
         }
+        let constant = || vec![self.setup.rate; model.parameter_count()];
+        let rates = start.rates.clone().unwrap_or_else(constant);
+        snapshot::upload(&self.gpu, model, &self.rates, &[rates]);
         self.adam_steps = start.adam_steps;
     }
 
@@ -245,6 +255,9 @@ impl Adaptation {
             encoder.copy_buffer_to_buffer(from, run as u64 * bytes, to, 0, Some(bytes));
         };
         copy(trainer.parameters(), &self.theta);
+        if let Some(rates) = trainer.rates() {
+            copy(rates, &self.rates);
+        }
         for ((_, from), to) in moments.iter().zip(state).filter(|(used, _)| **used).zip(&self.state)
         {
             copy(from, to);

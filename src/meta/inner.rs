@@ -51,11 +51,13 @@ pub struct Start<'a> {
     /// [R, packed]: second and first moment that every task starts from; none if the tasks' own
     /// state is used as it is.
     pub state: Option<[&'a wgpu::Buffer; 2]>,
+    /// [R, packed]: the rates of a learned strategy, for [`InnerRule::Rates`].
+    pub rates: Option<&'a wgpu::Buffer>,
 }
 
 impl InnerLoop {
     /// Chooses the plan and allocates its buffers. `split_last` keeps the parameters before the
-    /// last step (FOMAML); `work` is the number of task-steps that one run is expected to take.
+    /// last step (FOMAML, or a strategy's query); `work` is the number of task-steps that one run is expected to take.
     ///
     /// # Errors
     /// [`Error::Config`] if `fused` was asked for and does not fit, [`Error::Limit`] if the device
@@ -75,17 +77,15 @@ impl InnerLoop {
         let largest = largest_batch(&segments);
         let chunk = if kind == PlanKind::Layered { chunk(gpu, model, axis, largest)? } else { 0 };
         let floats = |name, count| gpu.storage(name, size_of_f32s(count));
-        let sets = |name, used: bool| {
-            floats(name, if used { axis.tasks() * model.packed_len() } else { 0 })
-        };
+        let sets = |name, count: usize| floats(name, count * axis.tasks() * model.packed_len());
         let [x, y] = batch_words(model, chunk * largest);
         Ok(Self {
             inner: InnerSteps::new(gpu, &inner_steps(&segments, axis.tasks(), chunk))?,
-            theta: sets("adapted parameters", true)?,
-            anchors: sets("parameters before the last step", segments.len() > 1)?,
+            theta: sets("adapted parameters", 1)?,
+            anchors: sets("parameters before the last step", usize::from(segments.len() > 1))?,
             state: InnerState {
-                second: sets("second moments", rule.has_second())?,
-                first: sets("first moments", rule.has_first())?,
+                second: sets("second moments", rule.planes())?,
+                first: sets("first moments", usize::from(rule.has_first()))?,
             },
             losses: floats("inner losses", axis.tasks() * tasks.batches().steps)?,
             hits: floats("inner accuracies", axis.tasks() * tasks.batches().steps)?,
@@ -129,23 +129,30 @@ impl InnerLoop {
                 broadcast(gpu, out, self.axis, stride, per_run, false, runs, shared, own)?;
             }
         }
+        let last = self.segments.len() - 1;
         for (index, segment) in self.segments.iter().enumerate() {
             let (from, sharers) =
                 if index == 0 { (start.theta, per_run) } else { (&self.anchors, 1) };
+            let query = self.rule.of_query().filter(|_| index == last);
+            let rule = query.unwrap_or(self.rule);
+            let first = if query.is_some() { Some(start.theta) } else { start.rates };
+            let first = first.unwrap_or(&self.state.first).clone();
+            let state = InnerState { first, second: self.state.second.clone() };
+            let step = Update { rule, axis: self.axis, runs, theta: &self.theta, state: &state };
             if index > 0 {
                 broadcast(gpu, out, self.axis, stride, 1, false, runs, &self.theta, from)?;
             }
             match self.kind {
                 PlanKind::Fused => {
-                    self.record_fused(gpu, out, runs, tasks, *segment, from, sharers)?;
+                    self.record_fused(gpu, out, &step, tasks, *segment, from, sharers)?;
                 }
                 _ => {
                     let theta = &self.theta;
                     broadcast(gpu, out, self.axis, stride, sharers, true, runs, from, theta)?;
                     for first_task in (0..self.axis.tasks()).step_by(self.chunk) {
-                        for step in segment.first_step..segment.first_step + segment.steps {
-                            let place = [first_task, step];
-                            self.record_step(gpu, out, runs, tasks, segment.batch, place)?;
+                        for index in segment.first_step..segment.first_step + segment.steps {
+                            let place = [first_task, index];
+                            self.record_step(gpu, out, &step, tasks, segment.batch, place)?;
                         }
                     }
                 }
@@ -159,7 +166,7 @@ impl InnerLoop {
         &self,
         gpu: &Gpu,
         out: &mut Recording,
-        runs: &RunSteps,
+        update: &Update<'_>,
         tasks: &TaskBuffers,
         segment: Segment,
         start: &wgpu::Buffer,
@@ -168,7 +175,7 @@ impl InnerLoop {
         let support = tasks.support_rows().expect("the plan was chosen for tasks of rows");
         let call = FusedLoop {
             model: &self.model,
-            rule: self.rule,
+            rule: update.rule,
             axis: self.axis,
             batches: tasks.batches(),
             segment,
@@ -178,10 +185,10 @@ impl InnerLoop {
             support,
             start,
             theta: &self.theta,
-            state: &self.state,
+            state: update.state,
             losses: &self.losses,
         };
-        fused(gpu, out, runs, &call)
+        fused(gpu, out, update.runs, &call)
     }
 
     /// One inner step of the chunk of tasks from `first_task` on, a dispatch a layer and direction.
@@ -189,7 +196,7 @@ impl InnerLoop {
         &self,
         gpu: &Gpu,
         out: &mut Recording,
-        runs: &RunSteps,
+        update: &Update<'_>,
         tasks: &TaskBuffers,
         examples: usize,
         [first_task, step]: [usize; 2],
@@ -199,8 +206,7 @@ impl InnerLoop {
         let inner = (&self.inner, first_task / self.chunk * steps + step);
         let count = self.chunk.min(axis.tasks() - first_task);
         let batch = Batch { count, sharers: 1, examples, stride: model.packed_len() / 4, inner };
-        let (rule, theta, state) = (self.rule, &self.theta, &self.state);
-        let update = Update { rule, axis, runs, theta, state };
+        let theta = &self.theta;
         let [x, y] = [&self.batch[0], &self.batch[1]];
         tasks.record_batch(gpu, out, model, [count, examples], inner, [x, y])?;
         let last = model.layers().len() - 1;
@@ -209,8 +215,8 @@ impl InnerLoop {
             let (below, dx) = (self.layers.below(last, x), self.layers.first_gradient());
             let onward = self.layers.first_trained() < last;
             let losses = (&self.losses, steps);
-            head(gpu, out, model, batch, &update, below, y, dx, onward, losses)?;
-            return self.layers.backward(gpu, out, batch, &update, x, last, dx);
+            head(gpu, out, model, batch, update, below, y, dx, onward, losses)?;
+            return self.layers.backward(gpu, out, batch, update, x, last, dx);
         }
         self.layers.forward(gpu, out, batch, theta, x, last + 1)?;
         let outputs = self.layers.outputs();
@@ -232,7 +238,7 @@ impl InnerLoop {
                 hits: &self.hits,
             },
         )?;
-        self.layers.backward(gpu, out, batch, &update, x, last + 1, outputs)
+        self.layers.backward(gpu, out, batch, update, x, last + 1, outputs)
     }
 }
 
@@ -331,12 +337,12 @@ pub(super) fn plan_sets(
 ) {
     let sets = size_of_f32s(axis.tasks() * model.packed_len());
     memory.add("adapted parameters", sets);
-    for (name, used) in [
-        ("parameters before the last step", segments.len() > 1),
-        ("second moments", rule.has_second()),
-        ("first moments", rule.has_first()),
+    for (name, count) in [
+        ("parameters before the last step", usize::from(segments.len() > 1)),
+        ("second moments", rule.planes()),
+        ("first moments", usize::from(rule.has_first())),
     ] {
-        memory.add(name, if used { sets } else { 0 });
+        memory.add(name, count as u64 * sets);
     }
     let steps: usize = segments.iter().map(|segment| segment.steps).sum();
     for name in ["inner losses", "inner accuracies"] {

@@ -12,6 +12,7 @@ mod setup;
 mod snapshot;
 mod source;
 mod spec;
+mod strategy;
 mod trainer;
 mod tuning;
 mod waves;
@@ -23,11 +24,12 @@ pub use inner::InnerLoop;
 pub use layer_alone::{Direction, LayerAlone};
 pub use schedule::Schedule;
 pub use setup::{RunSettings, TrainerSetup, inner_rule, memory};
-pub use snapshot::Snapshot;
+pub use snapshot::{Sets, Snapshot};
 pub use source::{Origin, TaskBuffers};
 pub use spec::{
     Algorithm, EvalSpec, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind,
     StatePolicy, StopSpec,
 };
-pub use trainer::{IterationLosses, Trainer};
+pub use strategy::{Granularity, StrategyKind, StrategySpec};
+pub use trainer::{IterationMetrics, Trainer};
 pub use tuning::{Trial, Tuning, tune};

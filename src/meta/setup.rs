@@ -5,8 +5,9 @@ use crate::gpu::{Gpu, Memory, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, OuterRule, RunSteps};
 use crate::meta::source::Origin;
 use crate::meta::spec::{
-    InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind, StatePolicy,
+    Algorithm, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind, StatePolicy,
 };
+use crate::meta::strategy::{Strategy, StrategySpec};
 use crate::meta::trainer::RING;
 use crate::meta::waves;
 use crate::model::Model;
@@ -28,7 +29,9 @@ pub struct TrainerSetup {
     pub plan: PlanKind,
     pub inner: InnerSpec,
     pub outer: OuterSpec,
-    /// Minibatches of a training task.
+    /// How inner rates and the outer direction are learned.
+    pub strategy: StrategySpec,
+    /// Minibatches of a training task; the last one is the query's, if the strategy has one.
     pub batches: Batches,
     pub origin: Origin,
 }
@@ -41,6 +44,8 @@ pub struct RunSettings {
     pub inner_rate: f32,
     /// Outer rate ε before its schedule.
     pub outer_rate: f32,
+    /// β of the strategy.
+    pub strategy_rate: f32,
 }
 
 impl TrainerSetup {
@@ -50,7 +55,40 @@ impl TrainerSetup {
             seed: self.seed.wrapping_add(run as u64),
             inner_rate: self.inner.rate,
             outer_rate: self.outer.rate,
+            strategy_rate: self.strategy.rate,
         })
+    }
+
+    /// The inner optimiser of training as kernels know it.
+    pub(super) fn rule(&self) -> InnerRule {
+        match self.strategy.step() {
+            Some(step) => InnerRule::Rates(Some(step.statistic())),
+            None => inner_rule(&self.inner),
+        }
+    }
+
+    /// The outer optimiser as kernels know it.
+    pub(super) fn outer_rule(&self) -> OuterRule {
+        let OuterSpec { momentum, beta1, beta2, epsilon, .. } = self.outer;
+        match self.outer.optimizer {
+            OuterOptimizer::Interpolation if self.strategy.momentum > 0.0 => {
+                OuterRule::Mean { decay: self.strategy.momentum }
+            }
+            OuterOptimizer::Interpolation => OuterRule::Interpolation,
+            OuterOptimizer::Momentum => OuterRule::Momentum { momentum },
+            OuterOptimizer::Adam => OuterRule::Adam { beta1, beta2, epsilon },
+        }
+    }
+
+    /// Whether the last minibatch is a segment of its own: FOMAML's, or the strategy's query.
+    pub(super) fn splits_last(&self) -> bool {
+        self.outer.algorithm == Algorithm::Fomaml || self.strategy.has_query()
+    }
+
+    /// Columns of a run's row of metrics: the losses, and all of them.
+    pub(super) fn columns(&self) -> [usize; 2] {
+        let rates = self.strategy.step().map_or(0, |_| self.model.layers_with_parameters().count());
+        [self.batches.steps, self.batches.steps + rates]
     }
 
     /// The same with the network as it reads the tasks.
@@ -65,17 +103,6 @@ pub fn inner_rule(spec: &InnerSpec) -> InnerRule {
         InnerOptimizer::Sgd => InnerRule::Sgd,
         InnerOptimizer::Adam => {
             InnerRule::Adam { beta1: spec.beta1, beta2: spec.beta2, epsilon: spec.epsilon }
-        }
-    }
-}
-
-/// The outer optimiser as kernels know it.
-pub(super) fn outer_rule(spec: &OuterSpec) -> OuterRule {
-    match spec.optimizer {
-        OuterOptimizer::Interpolation => OuterRule::Interpolation,
-        OuterOptimizer::Momentum => OuterRule::Momentum { momentum: spec.momentum },
-        OuterOptimizer::Adam => {
-            OuterRule::Adam { beta1: spec.beta1, beta2: spec.beta2, epsilon: spec.epsilon }
         }
     }
 }
@@ -109,8 +136,8 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     let mut memory = Memory::default();
     let setup = &setup.on_device();
     let model = &setup.model;
-    let rule = inner_rule(&setup.inner);
-    let outer = outer_rule(&setup.outer);
+    let rule = setup.rule();
+    let outer = setup.outer_rule();
     let sets = size_of_f32s(setup.runs * model.packed_len());
     for used in [
         true,
@@ -121,7 +148,8 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     ] {
         memory.add("parameters and moments", if used { sets } else { 0 });
     }
-    memory.add("metrics", size_of_f32s(RING * setup.runs * setup.batches.steps));
+    Strategy::plan(&mut memory, &setup.strategy, model, setup.runs);
+    memory.add("metrics", size_of_f32s(RING * setup.runs * setup.columns()[1]));
     let waves = waves::sizes(gpu, setup, usize::MAX)?;
     if waves.len() > 1 {
         let mean = setup.inner.state == StatePolicy::Mean;

@@ -4,8 +4,11 @@ use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::model::Model;
 
+/// Parameter sets of one kind, `[sets][P]`; none where there is no such state.
+pub type Sets = Vec<Vec<f32>>;
+
 /// Everything that training goes on from, in canonical layout.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// Meta-iterations done.
     pub iteration: u64,
@@ -14,63 +17,98 @@ pub struct Snapshot {
     /// Independent runs R.
     pub runs: usize,
     /// `[R][P]`
-    pub parameters: Vec<Vec<f32>>,
-    /// `[R][P]`, or `[R · M][P]` with the policy `slot`; empty where there is none.
-    pub inner_second: Vec<Vec<f32>>,
+    pub parameters: Sets,
+    /// `[R][P]`, or `[R · M][P]` with the policy `slot`.
+    pub inner_second: Sets,
     /// Likewise.
-    pub inner_first: Vec<Vec<f32>>,
-    /// `[R][P]` momentum or Adam's first moment; empty where there is none.
-    pub outer_first: Vec<Vec<f32>>,
-    /// `[R][P]` Adam's second moment; empty where there is none.
-    pub outer_second: Vec<Vec<f32>>,
+    pub inner_first: Sets,
+    /// `[R][P]` momentum, mean direction or Adam's first moment.
+    pub outer_first: Sets,
+    /// `[R][P]` Adam's second moment.
+    pub outer_second: Sets,
+    /// `[R][P]` rates σ of a learned strategy.
+    pub rates: Sets,
+    /// `[R][P]` b of ARUBA.
+    pub ways: Sets,
+    /// `[R][P]` g of ARUBA.
+    pub squares: Sets,
 }
 
 impl Snapshot {
+    /// Kinds of sets.
+    pub(super) const KINDS: usize = 8;
+
+    /// All sets by kind, each with its name.
+    pub(super) fn sets(&self) -> [(&'static str, &Sets); Self::KINDS] {
+        [
+            ("parameters", &self.parameters),
+            ("inner second moments", &self.inner_second),
+            ("inner first moments", &self.inner_first),
+            ("outer first moments", &self.outer_first),
+            ("outer second moments", &self.outer_second),
+            ("learned rates", &self.rates),
+            ("sums of ways", &self.ways),
+            ("sums of squares", &self.squares),
+        ]
+    }
+
+    /// The same with other sets, in the order of [`Snapshot::sets`].
+    pub(super) fn with_sets(self, sets: [Sets; Self::KINDS]) -> Self {
+        let [
+            parameters,
+            inner_second,
+            inner_first,
+            outer_first,
+            outer_second,
+            rates,
+            ways,
+            squares,
+        ] = sets;
+        Self {
+            parameters,
+            inner_second,
+            inner_first,
+            outer_first,
+            outer_second,
+            rates,
+            ways,
+            squares,
+            ..self
+        }
+    }
+
     /// The state of single runs of snapshots at one iteration, as the runs of one snapshot.
     ///
     /// # Panics
     /// If there is no run.
     pub fn of_runs(runs: &[(&Self, usize)]) -> Self {
-        let pick = |sets: fn(&Self) -> &Vec<Vec<f32>>| -> Vec<Vec<f32>> {
-            let of_run = |&(from, run): &(&Self, usize)| {
-                let per_run = sets(from).len() / from.runs;
-                sets(from)[run * per_run..][..per_run].to_vec()
-            };
+        let of_kind = |kind: usize| -> Sets {
+            let of_run = |&(from, run): &(&Self, usize)| from.of_run(from.sets()[kind].1, run).to_vec();
             runs.iter().flat_map(of_run).collect()
         };
-        Self {
-            iteration: runs[0].0.iteration,
-            adam_steps: runs[0].0.adam_steps,
-            runs: runs.len(),
-            parameters: pick(|from| &from.parameters),
-            inner_second: pick(|from| &from.inner_second),
-            inner_first: pick(|from| &from.inner_first),
-            outer_first: pick(|from| &from.outer_first),
-            outer_second: pick(|from| &from.outer_second),
-        }
+        let first = runs[0].0;
+        let head = Self { iteration: first.iteration, adam_steps: first.adam_steps, ..Self::default() };
+        Self { runs: runs.len(), ..head }.with_sets(std::array::from_fn(of_kind))
+    }
+
+    /// Those of `sets` that belong to `run`.
+    fn of_run<'a>(&self, sets: &'a Sets, run: usize) -> &'a [Vec<f32>] {
+        let per_run = sets.len() / self.runs;
+        &sets[run * per_run..][..per_run]
     }
 
     /// Whether everything of a run is finite.
     pub fn is_finite(&self, run: usize) -> bool {
-        let sets = [
-            &self.parameters,
-            &self.inner_second,
-            &self.inner_first,
-            &self.outer_first,
-            &self.outer_second,
-        ];
-        sets.into_iter().all(|sets| {
-            let per_run = sets.len() / self.runs;
-            sets[run * per_run..][..per_run].iter().flatten().all(|value| value.is_finite())
-        })
+        let finite = |sets| self.of_run(sets, run).iter().flatten().all(|value| value.is_finite());
+        self.sets().into_iter().all(|(_, sets)| finite(sets))
     }
 
     /// The inner optimiser state that a new task of `run` starts from: second and first moment,
     /// the mean over slots where each slot has its own; none if there is none.
     pub fn task_state(&self, run: usize) -> [Option<Vec<f32>>; 2] {
         [&self.inner_second, &self.inner_first].map(|sets| {
-            let per_run = sets.len() / self.runs;
-            (per_run > 0).then(|| mean(&sets[run * per_run..][..per_run]))
+            let own = self.of_run(sets, run);
+            (!own.is_empty()).then(|| mean(own))
         })
     }
 }
@@ -96,7 +134,7 @@ pub(crate) fn download(
     model: &Model,
     buffer: &wgpu::Buffer,
     count: usize,
-) -> Result<Vec<Vec<f32>>> {
+) -> Result<Sets> {
     let packed: Vec<f32> = gpu.read(buffer, 0, count * model.packed_len())?;
     Ok(packed.chunks_exact(model.packed_len()).map(|set| model.unpack(set)).collect())
 }

@@ -11,29 +11,81 @@ use crate::kernels::{
     mean_state, outer_sum, outer_update,
 };
 use crate::meta::inner::Start;
-use crate::meta::setup::{TrainerSetup, inner_rule, memory, outer_rule};
-use crate::meta::snapshot::{self, Snapshot};
+use crate::meta::setup::{TrainerSetup, memory};
+use crate::meta::snapshot::{self, Sets, Snapshot};
 use crate::meta::spec::{Algorithm, PlanKind, StatePolicy};
+use crate::meta::strategy::{Strategy, StrategyKind};
 use crate::meta::waves::{self, Wave};
 use crate::model::Model;
 use crate::rng::Phase;
 
 /// Meta-iterations whose settings and losses the device holds at once.
 pub(super) const RING: usize = 1024;
-/// The inner losses of one meta-iteration, averaged over its tasks.
+
+/// What the device says of one meta-iteration.
 #[derive(Clone, Debug, PartialEq)]
-pub struct IterationLosses {
+pub struct IterationMetrics {
     pub iteration: u64,
-    /// [R, K]: loss of each minibatch before its step.
+    /// [R, K]: loss of each minibatch before its step (and of the query, where a strategy has one), mean
+    /// over the tasks.
     pub losses: Vec<f32>,
+    /// [R, L]: mean learned rate of each layer that has parameters; empty without a strategy.
+    pub rates: Vec<f32>,
+    /// The runs that are lost: a loss is not finite (after the first step that may be, where a guard keeps the
+    /// tasks that it is of from the outer update), or a learned rate overflowed.
+    pub diverged: Vec<usize>,
 }
 
-impl IterationLosses {
+impl IterationMetrics {
+    /// From rows [R, columns], in which the losses come first.
+    fn new(iteration: u64, rows: &[f32], [losses, columns]: [usize; 2], guarded: bool) -> Self {
+        let rows: Vec<(&[f32], &[f32])> =
+            rows.chunks_exact(columns).map(|row| row.split_at(losses)).collect();
+        let checked = if guarded { 1 } else { losses };
+        let lost = |&run: &usize| {
+            let (losses, rates): (&[f32], &[f32]) = rows[run];
+            losses[..checked].iter().any(|loss| !loss.is_finite()) || rates.iter().any(overflowed)
+        };
+        Self {
+            iteration,
+            diverged: (0..rows.len()).filter(lost).collect(),
+            losses: rows.iter().flat_map(|row| row.0).copied().collect(),
+            rates: rows.iter().flat_map(|row| row.1).copied().collect(),
+        }
+    }
+
+    /// Says what is wrong with the first run that is lost.
+    fn check(&self, runs: usize) -> Result<()> {
+        let Some(&run) = self.diverged.first() else { return Ok(()) };
+        let iteration = self.iteration;
+        if self.rates_of(run, runs).iter().any(overflowed) {
+            let message = format!(
+                "a learned rate of run {run} overflowed at iteration {iteration}; lower it (or set \
+                 strategy.granularity = \"layer\"); checkpoints of earlier iterations stay"
+            );
+            return Err(Error::config("strategy.rate", message));
+        }
+        let losses = self.losses_of(run, runs);
+        let loss = losses.iter().copied().find(|loss| !loss.is_finite()).unwrap_or(f32::NAN);
+        Err(Error::Diverged { run, iteration, loss })
+    }
+
     /// The losses of one of `runs` runs, step by step.
-    pub fn of_run(&self, run: usize, runs: usize) -> &[f32] {
+    pub fn losses_of(&self, run: usize, runs: usize) -> &[f32] {
         let steps = self.losses.len() / runs;
         &self.losses[run * steps..][..steps]
     }
+
+    /// The learned rates of one of `runs` runs, layer by layer.
+    pub fn rates_of(&self, run: usize, runs: usize) -> &[f32] {
+        let layers = self.rates.len() / runs;
+        &self.rates[run * layers..][..layers]
+    }
+}
+
+/// What `shaders/strategy_update.wgsl` writes for a layer in which a rate is not finite.
+fn overflowed(rate: &f32) -> bool {
+    *rate < 0.0
 }
 
 /// R runs of Reptile (or FOMAML) on one device.
@@ -53,7 +105,8 @@ pub struct Trainer {
     shared: [wgpu::Buffer; 2],
     /// [R, packed]: outer momentum or first moment, and second moment.
     outer: [wgpu::Buffer; 2],
-    /// `[RING, R, K]`
+    strategy: Option<Strategy>,
+    /// `[RING, R, columns]`
     metrics: wgpu::Buffer,
     iteration: u64,
     adam_steps: u64,
@@ -83,8 +136,8 @@ impl Trainer {
                 waves => break waves?,
             }
         };
-        let (runs, steps, model) = (setup.runs, setup.batches.steps, &setup.model);
-        let rule = inner_rule(&setup.inner);
+        let (runs, model) = (setup.runs, &setup.model);
+        let rule = setup.rule();
         let sets = |name, used: bool| {
             gpu.storage(name, if used { size_of_f32s(runs * model.packed_len()) } else { 0 })
         };
@@ -95,7 +148,7 @@ impl Trainer {
             sets("sums of second moments", mean && rule.has_second())?,
             sets("sums of first moments", mean && rule.has_first())?,
         ];
-        let outer_rule = outer_rule(&setup.outer);
+        let outer_rule = setup.outer_rule();
         let theta = sets("parameters", true)?;
         let shared = [
             sets("shared second moments", rule.has_second())?,
@@ -105,7 +158,8 @@ impl Trainer {
             sets("outer first moments", outer_rule != OuterRule::Interpolation)?,
             sets("outer second moments", matches!(outer_rule, OuterRule::Adam { .. }))?,
         ];
-        let metrics = gpu.storage("metrics", size_of_f32s(RING * runs * steps))?;
+        let strategy = Strategy::new(gpu, &setup.strategy, model, runs)?;
+        let metrics = gpu.storage("metrics", size_of_f32s(RING * runs * setup.columns()[1]))?;
         let mut trainer = Self {
             runs: RunSteps::new(gpu, runs, RING * waves.len())?,
             gpu: gpu.clone(),
@@ -115,6 +169,7 @@ impl Trainer {
             theta,
             shared,
             outer,
+            strategy,
             metrics,
             iteration: 0,
             adam_steps: 0,
@@ -128,6 +183,12 @@ impl Trainer {
             .map(|run| trainer.setup.model.initial(trainer.setup.of_run(run).seed))
             .collect();
         snapshot::upload(gpu, &trainer.setup.model, &trainer.theta, &initial);
+        if let Some(strategy) = &trainer.strategy {
+            let count = trainer.setup.model.parameter_count();
+            let rate = |run| vec![trainer.setup.of_run(run).inner_rate; count];
+            let rates: Sets = (0..runs).map(rate).collect();
+            snapshot::upload(gpu, &trainer.setup.model, &strategy.rates, &rates);
+        }
         Ok(trainer)
     }
 
@@ -137,7 +198,9 @@ impl Trainer {
         let fomaml = self.setup.outer.algorithm == Algorithm::Fomaml && steps > 1;
         let policy = self.setup.inner.state;
         let state = (policy != StatePolicy::Slot).then_some([&self.shared[0], &self.shared[1]]);
-        let start = Start { theta: &self.theta, state };
+        let rates = self.strategy.as_ref().map(|strategy| &strategy.rates);
+        let start = Start { theta: &self.theta, state, rates };
+        let (columns, guard) = (self.setup.columns(), self.setup.strategy.guard());
         let [delta, second_sums, first_sums] = &self.sums;
         let (theta, metrics) = (&self.theta, &self.metrics);
         let last = self.waves.len() - 1;
@@ -158,12 +221,17 @@ impl Trainer {
                 let mean = MeanState { axis, tasks, begins, ends, vectors, state, sums, shared };
                 mean_state(gpu, &mut out, &mean)?;
             }
+            if let Some(strategy) = &self.strategy {
+                strategy.record_wave(gpu, &mut out, wave, begins, self.model(), theta)?;
+            }
             let (adapted, anchors, losses) = (&inner.theta, &inner.anchors, &inner.losses);
             if last > 0 {
                 let sum = OuterSum {
                     axis,
                     vectors,
                     steps,
+                    columns: columns[1],
+                    guard,
                     fomaml,
                     begins,
                     adapted,
@@ -181,6 +249,8 @@ impl Trainer {
                     axis,
                     vectors,
                     steps,
+                    columns: columns[1],
+                    guard,
                     fomaml,
                     summed: last > 0,
                     adapted: if last > 0 { delta } else { adapted },
@@ -192,6 +262,10 @@ impl Trainer {
                     metrics,
                 };
                 outer_update(gpu, &mut out, runs, &update)?;
+                if let Some(strategy) = &self.strategy {
+                    let model = (self.model(), axis.runs);
+                    strategy.record_step(gpu, &mut out, runs, model, (metrics, columns))?;
+                }
             }
         }
         Ok(out)
@@ -249,6 +323,7 @@ impl Trainer {
     pub fn empty_inner_loops(&mut self) -> Result<()> {
         let kept = |name: &str| {
             name.starts_with("sample_")
+                || name.starts_with("strategy_")
                 || ["outer_update", "outer_sum", "mean_state"].contains(&name)
         };
         let empty = empty(&self.gpu)?;
@@ -264,6 +339,11 @@ impl Trainer {
     /// The parameters on the device: `[R, packed]` floats in the layout of [`crate::model`].
     pub fn parameters(&self) -> &wgpu::Buffer {
         &self.theta
+    }
+
+    /// The rates of a learned strategy on the device, in the same layout.
+    pub fn rates(&self) -> Option<&wgpu::Buffer> {
+        self.strategy.as_ref().map(|strategy| &strategy.rates)
     }
 
     /// Independent runs R.
@@ -331,7 +411,7 @@ impl Trainer {
 
     fn count_iteration(&mut self) {
         self.iteration += 1;
-        let adam = inner_rule(&self.setup.inner).has_second();
+        let adam = self.setup.rule().has_second();
         if adam && self.setup.inner.state != StatePolicy::Reset {
             self.adam_steps += self.setup.batches.steps as u64;
         }
@@ -356,17 +436,18 @@ impl Trainer {
             slot: slot as u32,
             first_task: first_task as u32,
             inner_rate: inner.schedule.rate(own.inner_rate, self.iteration, self.setup.iterations),
+            strategy_rate: own.strategy_rate,
+            strategy_prior: self.setup.strategy.prior(self.iteration),
             outer_rate: outer.schedule.rate(own.outer_rate, self.iteration, self.setup.iterations),
             weight_decay: inner.weight_decay,
             ..RunStep::new(own.seed, Phase::Train, axis)
         })
     }
 
-    /// Everything that training goes on from, in the order of the snapshot's fields: a name, the
-    /// buffer, and the parameter sets in it (0 where there is no such state).
-    fn state(&self) -> [(&'static str, &wgpu::Buffer, usize); 5] {
-        let inner = inner_rule(&self.setup.inner);
-        let outer = outer_rule(&self.setup.outer);
+    /// Everything that training goes on from, in the order of [`Snapshot::sets`]: the buffer, and the
+    /// parameter sets in it (0 where there is no such state).
+    fn state(&self) -> [(&wgpu::Buffer, usize); Snapshot::KINDS] {
+        let (inner, outer) = (self.setup.rule(), self.setup.outer_rule());
         let (second, first, tasks) = match self.setup.inner.state {
             StatePolicy::Slot => {
                 // There is one wave: `waves::sizes` sees to it.
@@ -379,12 +460,20 @@ impl Trainer {
         let runs = self.setup.runs;
         let count = |sets: usize, used: bool| if used { sets } else { 0 };
         let moments = matches!(outer, OuterRule::Adam { .. });
+        let aruba = self.setup.strategy.kind == StrategyKind::Aruba;
+        let [rates, ways, squares] = match &self.strategy {
+            Some(Strategy { rates, history: [ways, squares], .. }) => [rates, ways, squares],
+            None => [&self.theta; 3],
+        };
         [
-            ("parameters", &self.theta, runs),
-            ("inner second moments", second, count(tasks, inner.has_second())),
-            ("inner first moments", first, count(tasks, inner.has_first())),
-            ("outer first moments", &self.outer[0], count(runs, outer != OuterRule::Interpolation)),
-            ("outer second moments", &self.outer[1], count(runs, moments)),
+            (&self.theta, runs),
+            (second, count(tasks, inner.has_second())),
+            (first, count(tasks, inner.has_first())),
+            (&self.outer[0], count(runs, outer != OuterRule::Interpolation)),
+            (&self.outer[1], count(runs, moments)),
+            (rates, count(runs, self.strategy.is_some())),
+            (ways, count(runs, aruba)),
+            (squares, count(runs, aruba)),
         ]
     }
 
@@ -393,21 +482,13 @@ impl Trainer {
     /// # Errors
     /// [`Error::DeviceLost`] if the device does not answer.
     pub fn snapshot(&self) -> Result<Snapshot> {
-        let read = |(_, buffer, sets): (_, &wgpu::Buffer, usize)| match sets {
-            0 => Ok(Vec::new()),
-            sets => snapshot::download(&self.gpu, &self.setup.model, buffer, sets),
-        };
-        let [parameters, inner_second, inner_first, outer_first, outer_second] = self.state();
-        Ok(Snapshot {
-            iteration: self.iteration,
-            adam_steps: self.adam_steps,
-            runs: self.setup.runs,
-            parameters: read(parameters)?,
-            inner_second: read(inner_second)?,
-            inner_first: read(inner_first)?,
-            outer_first: read(outer_first)?,
-            outer_second: read(outer_second)?,
-        })
+        let mut sets: [Sets; Snapshot::KINDS] = Default::default();
+        for (set, (buffer, count)) in sets.iter_mut().zip(self.state()).filter(|(_, of)| of.1 > 0) {
+            *set = snapshot::download(&self.gpu, &self.setup.model, buffer, count)?;
+        }
+        let (iteration, adam_steps) = (self.iteration, self.adam_steps);
+        let snapshot = Snapshot { iteration, adam_steps, runs: self.setup.runs, ..Snapshot::default() };
+        Ok(snapshot.with_sets(sets))
     }
 
     /// Goes on from `from`, exactly.
@@ -415,23 +496,17 @@ impl Trainer {
     /// # Errors
     /// [`Error::Config`] if it has another number of runs, or state of other optimisers.
     pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
-        let stored = [
-            &from.parameters,
-            &from.inner_second,
-            &from.inner_first,
-            &from.outer_first,
-            &from.outer_second,
-        ];
-        for ((name, _, expected), sets) in self.state().iter().zip(stored) {
+        let stored = from.sets();
+        for ((_, expected), (name, sets)) in self.state().iter().zip(stored) {
             if sets.len() != *expected {
                 let message = format!(
                     "the checkpoint holds {} sets of {name}, and {expected} are needed",
                     sets.len()
                 );
-                return Err(Error::config("inner, outer or runs", message));
+                return Err(Error::config("inner, outer, strategy or runs", message));
             }
         }
-        for ((_, buffer, _), sets) in self.state().into_iter().zip(stored) {
+        for ((buffer, _), (_, sets)) in self.state().into_iter().zip(stored) {
             snapshot::upload(&self.gpu, &self.setup.model, buffer, sets);
         }
         self.iteration = from.iteration;

@@ -14,8 +14,8 @@ use crate::kernels::{
 };
 use crate::meta::inner::choose;
 use crate::meta::layer_alone::{Direction, LayerAlone};
-use crate::meta::setup::{TrainerSetup, inner_rule};
-use crate::meta::spec::{Algorithm, PlanKind};
+use crate::meta::setup::TrainerSetup;
+use crate::meta::spec::PlanKind;
 use crate::meta::trainer::Trainer;
 
 /// Distance from float64 that a candidate may have, as a share of the largest number.
@@ -107,9 +107,8 @@ pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<
 /// The kernels with candidates, those with the most work first.
 fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
     let (model, batch, profile) = (&setup.model, setup.batches.batch, gpu.profile());
-    let (rule, rows) = (inner_rule(&setup.inner), setup.origin.has_rows());
-    let fomaml = setup.outer.algorithm == Algorithm::Fomaml;
-    if choose(gpu, model, rule, rows, setup.plan, &setup.batches, fomaml)?.0 == PlanKind::Fused {
+    let (rule, rows, split) = (setup.rule(), setup.origin.has_rows(), setup.splits_last());
+    if choose(gpu, model, rule, rows, setup.plan, &setup.batches, split)?.0 == PlanKind::Fused {
         return Ok(vec![(Subject::Fused, fused_candidates(profile, model, batch))]);
     }
     let last = model.layers().len() - 1;

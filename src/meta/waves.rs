@@ -7,9 +7,9 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, size_of_f32s};
 use crate::kernels::Axis;
 use crate::meta::inner::{InnerLoop, choose, plan_layers, plan_sets};
-use crate::meta::setup::{TrainerSetup, inner_rule, remedy};
+use crate::meta::setup::{TrainerSetup, remedy};
 use crate::meta::source::TaskBuffers;
-use crate::meta::spec::{Algorithm, StatePolicy};
+use crate::meta::spec::StatePolicy;
 
 /// Some tasks of every run.
 #[derive(Clone, Debug)]
@@ -44,8 +44,7 @@ pub(super) fn sizes(gpu: &Gpu, setup: &TrainerSetup, most: usize) -> Result<Vec<
         .max(1) as usize;
     let all = setup.outer.meta_batch;
     let waves = all.div_ceil(at_once).max(1);
-    if waves > 1 && setup.inner.state == StatePolicy::Slot && inner_rule(&setup.inner).has_second()
-    {
+    if waves > 1 && setup.inner.state == StatePolicy::Slot && setup.rule().has_second() {
         let set = size_of_f32s(setup.runs * all * setup.model.packed_len());
         return Err(Error::Limit {
             what: "the optimiser state of every task slot".into(),
@@ -75,9 +74,8 @@ fn plan_tasks(
     axis: Axis,
 ) -> Result<crate::meta::inner::Plan> {
     let (model, batches) = (&setup.model, &setup.batches);
-    let rule = inner_rule(&setup.inner);
-    let (rows, fomaml) = (setup.origin.has_rows(), setup.outer.algorithm == Algorithm::Fomaml);
-    let plan = choose(gpu, model, rule, rows, setup.plan, batches, fomaml)?;
+    let (rule, rows, split) = (setup.rule(), setup.origin.has_rows(), setup.splits_last());
+    let plan = choose(gpu, model, rule, rows, setup.plan, batches, split)?;
     plan_sets(memory, model, rule, axis, &plan.1);
     TaskBuffers::plan(memory, model, &setup.origin, axis, batches, &[]);
     Ok(plan)
@@ -88,8 +86,7 @@ fn plan_tasks(
 /// # Errors
 /// As [`InnerLoop::new`].
 pub(super) fn allocate(gpu: &Gpu, setup: &TrainerSetup, sizes: &[usize]) -> Result<Vec<Wave>> {
-    let (model, rule) = (&setup.model, inner_rule(&setup.inner));
-    let fomaml = setup.outer.algorithm == Algorithm::Fomaml;
+    let (model, rule, split) = (&setup.model, setup.rule(), setup.splits_last());
     let work = setup.iterations * (setup.outer.meta_batch * setup.batches.steps) as u64;
     let mut waves: Vec<Wave> = Vec::with_capacity(sizes.len());
     let mut first_task = 0;
@@ -100,7 +97,7 @@ pub(super) fn allocate(gpu: &Gpu, setup: &TrainerSetup, sizes: &[usize]) -> Resu
             None => {
                 let (origin, batches) = (setup.origin.clone(), setup.batches.clone());
                 let tasks = TaskBuffers::new(gpu, model, origin, axis, batches, false)?;
-                let inner = InnerLoop::new(gpu, model, rule, &tasks, setup.plan, fomaml, work)?;
+                let inner = InnerLoop::new(gpu, model, rule, &tasks, setup.plan, split, work)?;
                 Wave { first_task, axis, tasks: Arc::new(tasks), inner: Arc::new(inner) }
             }
         };

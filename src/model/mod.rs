@@ -83,6 +83,11 @@ impl Model {
         &self.layers
     }
 
+    /// The layers that have parameters.
+    pub fn layers_with_parameters(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().filter(|layer| layer.parameter_count() > 0)
+    }
+
     /// The named tensors in canonical order.
     pub fn tensors(&self) -> &[TensorInfo] {
         &self.tensors

@@ -20,6 +20,7 @@
 //! | `head` | a dense layer's forward, a loss, backward and update in one |
 //! | `fused_subgroup`, `fused_workgroup` | [`reptile::inner_loop`] |
 //! | `outer_update` | [`reptile::reduce_delta`], then [`optimizer::outer_update`] |
+//! | `strategy_sums`, `strategy_update`, and inner steps with learned rates | [`strategy::meta_iteration`] |
 //! | `mean_state` | [`optimizer::mean_state`] |
 //!
 //! [`layer`] picks the functions of a layer, [`network`] goes through all layers.
@@ -41,6 +42,7 @@ pub mod optimizer;
 pub mod pool;
 pub mod reptile;
 pub mod sampling;
+pub mod strategy;
 mod window;
 
 /// target += scale · values.

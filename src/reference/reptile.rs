@@ -25,7 +25,7 @@ pub struct Task<'a> {
 
 impl Task<'_> {
     /// The indices of each inner step's minibatch.
-    fn minibatches(&self) -> Vec<&[u32]> {
+    pub(super) fn minibatches(&self) -> Vec<&[u32]> {
         let (ordinary, tail) = self.order.split_at(self.order.len() - self.tail);
         assert_eq!(ordinary.len() % self.batch, 0, "whole minibatches of {}", self.batch);
         let tail = (self.tail > 0).then_some(tail);

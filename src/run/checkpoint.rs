@@ -8,8 +8,10 @@
 //! | `NAME` | [R, ...shape], with one run [...shape] | always |
 //! | `inner.v/NAME` | like `NAME`; with a state for each slot [R, M, ...shape] | inner Adam |
 //! | `inner.m/NAME` | like `inner.v/NAME` | inner Adam with β1 > 0 |
-//! | `outer.u/NAME` | like `NAME` | outer momentum |
+//! | `outer.u/NAME` | like `NAME` | outer momentum, or the mean direction of a strategy |
 //! | `outer.m/NAME`, `outer.v/NAME` | like `NAME` | outer Adam |
+//! | `strategy.rate/NAME` | like `NAME` | a learned strategy: σ |
+//! | `strategy.b/NAME`, `strategy.g/NAME` | like `NAME` | the strategy ARUBA |
 //!
 //! Metadata (strings): `format`, `iteration`, `adam_steps`, `seed`, `runs`, `config_hash`, `config`
 //! (TOML), `digests` (JSON: the SHA-256 of each of these fields as `metadata/FIELD` and of each
@@ -72,6 +74,15 @@ pub enum OuterState {
     },
 }
 
+/// State of a learned strategy, `[R][P]` in canonical layout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StrategyState {
+    /// The rates σ.
+    pub rates: Vec<Vec<f32>>,
+    /// b and g of ARUBA.
+    pub history: Option<[Vec<Vec<f32>>; 2]>,
+}
+
 /// What a checkpoint says of itself; readable without its model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -110,6 +121,8 @@ pub struct Checkpoint {
     pub inner: InnerState,
     /// State of the outer optimiser.
     pub outer: OuterState,
+    /// State of the learned strategy, where there is one.
+    pub strategy: Option<StrategyState>,
 }
 
 impl Checkpoint {

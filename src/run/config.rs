@@ -7,7 +7,9 @@ use sha2::{Digest, Sha256};
 use toml::Table;
 
 use crate::error::{Error, Result};
-use crate::meta::{EvalSpec, InnerSpec, Origin, OuterSpec, PlanKind, StopSpec, TrainerSetup};
+use crate::meta::{
+    EvalSpec, InnerSpec, Origin, OuterSpec, PlanKind, StopSpec, StrategySpec, TrainerSetup,
+};
 use crate::model::{Model, ModelSpec};
 use crate::run::overrides::Schema;
 use crate::tasks::{Batches, TaskSpec};
@@ -35,6 +37,9 @@ pub struct Config {
     pub inner: InnerSpec,
     /// The meta-learner.
     pub outer: OuterSpec,
+    /// How inner rates and the outer direction are learned. Default: not at all.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub strategy: StrategySpec,
     /// Adaptation to test and validation tasks.
     pub eval: EvalSpec,
     /// When to stop early. Default: never.
@@ -69,6 +74,10 @@ impl Default for LogSpec {
 
 fn one() -> usize {
     1
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Config {
@@ -162,6 +171,7 @@ impl Config {
     /// What a trainer of `model` on tasks of `origin` is made from.
     pub fn trainer_setup(&self, model: Model, origin: Origin) -> TrainerSetup {
         let [way, group, _] = self.tasks.groups();
+        let query = self.strategy.has_query();
         TrainerSetup {
             model,
             seed: self.seed,
@@ -171,11 +181,12 @@ impl Config {
             plan: self.plan,
             inner: self.inner.clone(),
             outer: self.outer.clone(),
+            strategy: self.strategy.clone(),
             batches: Batches {
                 way,
                 group,
-                tail: self.outer.tail_shots,
-                steps: self.inner_steps(),
+                tail: if query { self.strategy.query_shots } else { self.outer.tail_shots },
+                steps: self.inner_steps() + usize::from(query),
                 batch: self.inner.batch,
                 replacement: self.inner.replacement,
             },

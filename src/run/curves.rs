@@ -37,6 +37,19 @@ pub fn accuracies(records: &[Record]) -> Vec<Series> {
     curves
 }
 
+/// The mean learned rate of each layer and seed; nothing without a strategy.
+pub fn rates(records: &[Record]) -> Vec<Series> {
+    let mut curves = Vec::new();
+    for record in records {
+        if let Record::Train(line) = record {
+            for (layer, rate) in &line.rates {
+                add(&mut curves, format!("seed {}: {layer}", line.seed), line.iteration, *rate);
+            }
+        }
+    }
+    curves
+}
+
 fn add(curves: &mut Vec<Series>, label: String, iteration: u64, value: f64) {
     let point = (iteration as f64, value);
     match curves.iter_mut().find(|series| series.label == label) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::{AdaptationSetup, DeviceImages, Origin, Trainer, TrainerSetup, inner_rule};
+use crate::meta::{AdaptationSetup, DeviceImages, Origin, Trainer, TrainerSetup};
 use crate::model::Model;
 use crate::rng::Phase;
 use crate::run::config::Config;
@@ -115,7 +115,7 @@ impl Job {
         let [way, _, group] = config.tasks.groups();
         AdaptationSetup {
             model: self.model.clone(),
-            rule: inner_rule(&config.inner),
+            rule: config.strategy.adaptation_rule(&config.inner),
             rate: config.inner.rate,
             weight_decay: config.inner.weight_decay,
             plan: config.plan,

@@ -1,5 +1,6 @@
 //! `metrics.jsonl`: one JSON object a line, written as the run goes.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,9 @@ pub struct TrainRecord {
     pub outer_rate: f32,
     /// Scheduled inner rate of this iteration.
     pub inner_rate: f32,
+    /// Mean learned rate of each layer after this iteration; only with a strategy.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, f64>,
     /// Time spent in training so far, earlier sessions of a resumed run included.
     pub seconds: f64,
     /// Tasks of all runs per second since the session began.
@@ -223,6 +227,7 @@ mod tests {
             loss_last: 0.1,
             outer_rate: 0.1,
             inner_rate: 0.02,
+            rates: BTreeMap::new(),
             seconds: 1.25,
             tasks_per_second: 1e5,
         })

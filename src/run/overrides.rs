@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
-use crate::meta::{Schedule, StopSpec};
+use crate::meta::{Schedule, StopSpec, StrategyKind};
 use crate::model::{Activation, Extent, LayerSpec, Padding};
 use crate::run::{Config, presets};
 use crate::tasks::{EpisodeSpec, GlyphsSpec, ImagesSpec, TaskSpec, Variation};
@@ -216,6 +216,7 @@ fn example(preset: &str, schedule: Schedule) -> Config {
     (config.inner.steps, config.inner.epochs) = (Some(1), Some(1));
     (config.inner.schedule, config.outer.schedule) = (schedule, schedule);
     config.stop = StopSpec { seconds: Some(1.0), target: Some(1.0), patience: Some(1) };
+    config.strategy.kind = StrategyKind::Aruba;
     config.model.layers = every_layer();
     if let TaskSpec::Omniglot(spec) = &mut config.tasks {
         let path = Some(PathBuf::from("path"));

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
-use crate::meta::IterationLosses;
+use crate::meta::IterationMetrics;
+use crate::model::Model;
 use crate::run::config::Config;
 use crate::run::journal::Journal;
 use crate::run::metrics::{InnerRecord, Record, TrainRecord};
@@ -21,6 +22,8 @@ struct Window {
 #[derive(Debug)]
 pub(super) struct Recorder {
     journal: Journal,
+    /// Names of the layers that have parameters.
+    layers: Vec<String>,
     window: Vec<Window>,
     began: Instant,
     began_at: u64,
@@ -29,10 +32,11 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// For `runs` runs that go on at iteration `began_at`, after `earlier` seconds of training.
-    pub fn new(journal: Journal, runs: usize, began_at: u64, earlier: f64) -> Self {
+    /// For `runs` runs of `model` that go on at iteration `began_at`, after `earlier` seconds of training.
+    pub fn new(journal: Journal, model: &Model, runs: usize, began_at: u64, earlier: f64) -> Self {
+        let layers = model.layers_with_parameters().map(|layer| layer.name.clone()).collect();
         let window = vec![Window::default(); runs];
-        Self { journal, window, began: Instant::now(), began_at, earlier }
+        Self { journal, layers, window, began: Instant::now(), began_at, earlier }
     }
 
     /// Time since the session began.
@@ -54,19 +58,19 @@ impl Recorder {
     pub fn take(
         &mut self,
         config: &Config,
-        losses: &IterationLosses,
+        metrics: &IterationMetrics,
         [outer_rate, inner_rate]: [f32; 2],
         observe: &mut impl FnMut(Event<'_>) -> bool,
     ) -> Result<bool> {
         let runs = config.runs;
-        let done = losses.iteration + 1;
+        let done = metrics.iteration + 1;
         let seconds = self.elapsed().as_secs_f64();
         let tasks = (done - self.began_at) * (runs * config.outer.meta_batch) as u64;
         let tasks_per_second = tasks as f64 / seconds.max(1e-9);
         let mut loss = [0.0; 2];
         let mut going = true;
         for run in 0..runs {
-            let steps = losses.of_run(run, runs);
+            let steps = metrics.losses_of(run, runs);
             let ends = [f64::from(steps[0]), f64::from(steps[steps.len() - 1])];
             let window = &mut self.window[run];
             window.first += ends[0];
@@ -76,6 +80,7 @@ impl Recorder {
             loss[1] += ends[1] / runs as f64;
             if done.is_multiple_of(config.log.every) || done == config.iterations {
                 let sums = std::mem::take(window);
+                let rates = metrics.rates_of(run, runs).iter().map(|rate| f64::from(*rate));
                 let record = Record::Train(TrainRecord {
                     iteration: done,
                     run,
@@ -84,6 +89,7 @@ impl Recorder {
                     loss_last: sums.last / sums.count,
                     outer_rate,
                     inner_rate,
+                    rates: self.layers.iter().cloned().zip(rates).collect(),
                     seconds: self.earlier + seconds,
                     tasks_per_second,
                 });

@@ -110,7 +110,7 @@ impl Session {
         let earlier = metrics::seconds(&records);
         Ok(Self {
             gpu: gpu.clone(),
-            recorder: Recorder::new(journal, job.config().runs, iteration, earlier),
+            recorder: Recorder::new(journal, job.model(), job.config().runs, iteration, earlier),
             best,
             job,
             trainer,

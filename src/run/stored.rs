@@ -1,7 +1,7 @@
 //! Between what the trainer holds and what a checkpoint stores.
 
 use crate::meta::{Snapshot, StartingPoint};
-use crate::run::checkpoint::{Checkpoint, InnerState, OuterState};
+use crate::run::checkpoint::{Checkpoint, InnerState, OuterState, StrategyState};
 use crate::run::config::Config;
 
 /// The checkpoint of `snapshot`, made under `config`.
@@ -30,6 +30,10 @@ pub(crate) fn checkpoint_of(config: &Config, snapshot: Snapshot) -> Checkpoint {
         parameters: snapshot.parameters,
         inner,
         outer,
+        strategy: (!snapshot.rates.is_empty()).then_some(StrategyState {
+            rates: snapshot.rates,
+            history: (!snapshot.ways.is_empty()).then_some([snapshot.ways, snapshot.squares]),
+        }),
     }
 }
 
@@ -44,6 +48,11 @@ pub fn snapshot_of(checkpoint: Checkpoint) -> Snapshot {
         OuterState::Momentum(u) => (u, Vec::new()),
         OuterState::Adam { m, v } => (m, v),
     };
+    let (rates, history) = match checkpoint.strategy {
+        Some(StrategyState { rates, history }) => (rates, history),
+        None => (Vec::new(), None),
+    };
+    let [ways, squares] = history.unwrap_or_default();
     Snapshot {
         iteration: checkpoint.iteration,
         adam_steps: checkpoint.adam_steps,
@@ -53,10 +62,14 @@ pub fn snapshot_of(checkpoint: Checkpoint) -> Snapshot {
         inner_first: inner_first.unwrap_or_default(),
         outer_first,
         outer_second,
+        rates,
+        ways,
+        squares,
     }
 }
 
-/// What a task of `run` starts from: the parameters, and the optimiser state that tasks share.
+/// What a task of `run` starts from: the parameters, the optimiser state that tasks share, and the learned
+/// rates.
 pub fn starting_point(snapshot: &Snapshot, run: usize) -> StartingPoint {
     let state = snapshot.task_state(run);
     StartingPoint {
@@ -64,5 +77,6 @@ pub fn starting_point(snapshot: &Snapshot, run: usize) -> StartingPoint {
         // A state that starts from zero has seen no step.
         adam_steps: if state[0].is_some() { snapshot.adam_steps } else { 0 },
         state,
+        rates: snapshot.rates.get(run).cloned(),
     }
 }

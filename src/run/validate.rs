@@ -1,5 +1,6 @@
 //! Values that cannot be: each check names the key and the remedy.
 
+mod strategy;
 mod tasks;
 
 use crate::error::{Error, Result};
@@ -15,6 +16,7 @@ pub(super) fn validate(config: &Config) -> Result<()> {
     tasks::tasks(&config.tasks, &model)?;
     inner(config, &config.inner)?;
     outer(config, &config.outer)?;
+    strategy::strategy(config)?;
     evaluation(config)?;
     products(config)?;
     at_least("log.every", config.log.every, 1)?;

@@ -187,6 +187,7 @@ impl Search {
                 seed: self.seed(seed),
                 inner_rate: config.inner.rate,
                 outer_rate: config.outer.rate,
+                strategy_rate: config.strategy.rate,
             }
         };
         let config = self.trials[members[0][0]].config.clone();
@@ -259,14 +260,9 @@ impl Search {
             let next = (trainer.iteration() / every + 1) * every;
             let members = self.state.now[index].members.clone();
             let mut diverged = BTreeSet::new();
-            trainer.advance(next.min(end) - trainer.iteration(), |losses| {
-                for (run, member) in members.iter().enumerate() {
-                    let own = losses.of_run(run, members.len());
-                    if !own.iter().all(|loss| loss.is_finite()) {
-                        diverged.insert(*member);
-                    }
-                }
-                let iterations = [losses.iteration + 1, end];
+            trainer.advance(next.min(end) - trainer.iteration(), |metrics| {
+                diverged.extend(metrics.diverged.iter().map(|run| members[*run]));
+                let iterations = [metrics.iteration + 1, end];
                 going &= observe(Progress { rung, batch: place, iterations });
                 going && diverged.is_empty()
             })?;
@@ -336,5 +332,6 @@ fn shape(config: &Config) -> String {
     let mut same = config.clone();
     same.inner.rate = 1.0;
     same.outer.rate = 1.0;
+    same.strategy.rate = 1.0;
     same.to_toml()
 }

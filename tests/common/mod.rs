@@ -1,6 +1,8 @@
 //! What the device tests share: every adapter in every mode, running a recording, comparing.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod sines;
+
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use proptest::prelude::*;

@@ -60,6 +60,8 @@ fn sum_of_a_wave(gpu: &Gpu) {
         axis: Axis { runs: 1, per_run: 1 },
         vectors: 1,
         steps: 1,
+        columns: 1,
+        guard: 0.0,
         fomaml: false,
         begins: true,
         adapted: &reads,

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{IterationLosses, RING, Trainer, begin_pass};
-use crate::error::{Error, Result};
+use super::{IterationMetrics, RING, Trainer, begin_pass};
+use crate::error::Result;
 use crate::gpu::{Readback, size_of_f32s};
 
 /// How much work one submission should hold: short enough for drivers' watchdogs and for a host
@@ -17,17 +17,18 @@ const SUBMIT_WORK: u64 = 1 << 33;
 const IN_FLIGHT: usize = 2;
 
 impl Trainer {
-    /// Runs `iterations` meta-iterations, many to a submission, and hands the losses of each to
+    /// Runs `iterations` meta-iterations, many to a submission, and hands the metrics of each to
     /// `visit` in order. Returns early (with everything submitted done) once `visit` says false.
     ///
     /// # Errors
-    /// [`Error::Diverged`] at the first loss that is not finite (unless
-    /// [`Trainer::let_runs_diverge`]), [`Error::DeviceLost`] if the
-    /// device does not answer.
+    /// [`Error::Diverged`](crate::Error::Diverged) at the first loss that is not finite and
+    /// [`Error::Config`](crate::Error::Config) at the first learned rate that overflows (unless
+    /// [`Trainer::let_runs_diverge`]), [`Error::DeviceLost`](crate::Error::DeviceLost) if the device does not
+    /// answer.
     pub fn advance(
         &mut self,
         iterations: u64,
-        mut visit: impl FnMut(&IterationLosses) -> bool,
+        mut visit: impl FnMut(&IterationMetrics) -> bool,
     ) -> Result<()> {
         let end = self.iteration + iterations;
         let mut flights: VecDeque<Flight> = VecDeque::new();
@@ -45,12 +46,14 @@ impl Trainer {
             let values: Vec<f32> = flight.readback.wait(&self.gpu, Some(flight.submission))?;
             self.adjust(last.elapsed(), count);
             last = Instant::now();
-            for (index, losses) in values.chunks_exact(values.len() / count).enumerate() {
+            for (index, rows) in values.chunks_exact(values.len() / count).enumerate() {
                 let iteration = first + index as u64;
+                let guarded = self.setup.strategy.guard() > 0.0;
+                let metrics = IterationMetrics::new(iteration, rows, self.setup.columns(), guarded);
                 if self.strict {
-                    self.check_finite(iteration, losses)?;
+                    metrics.check(self.setup.runs)?;
                 }
-                going &= visit(&IterationLosses { iteration, losses: losses.to_vec() });
+                going &= visit(&metrics);
             }
         }
         Ok(())
@@ -83,7 +86,7 @@ impl Trainer {
             self.record(&mut encoder, count)?;
             count
         };
-        let row = size_of_f32s(self.setup.runs * self.setup.batches.steps);
+        let row = size_of_f32s(self.setup.runs * self.setup.columns()[1]);
         let (offset, bytes) = (slot as u64 * row, count as u64 * row);
         let readback = Readback::record(&self.gpu, &mut encoder, &self.metrics, offset, bytes)?;
         let submission = self.gpu.queue().submit([encoder.finish()]);
@@ -103,17 +106,6 @@ impl Trainer {
         let one = elapsed.as_secs_f64().max(1e-6) / count as f64;
         let wanted = (SUBMIT_TARGET.as_secs_f64() / one) as usize;
         self.per_submit = wanted.clamp(1, (2 * self.per_submit).min(RING / IN_FLIGHT));
-    }
-
-    fn check_finite(&self, iteration: u64, losses: &[f32]) -> Result<()> {
-        match losses.iter().position(|loss| !loss.is_finite()) {
-            None => Ok(()),
-            Some(place) => Err(Error::Diverged {
-                run: place / self.setup.batches.steps,
-                iteration,
-                loss: losses[place],
-            }),
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use super::{Checkpoint, Header, InnerState, OuterState};
+use super::{Checkpoint, Header, InnerState, OuterState, StrategyState};
 use crate::model::{Model, TensorInfo};
 use crate::tensor_file::{self, Floats, TensorFile};
 
@@ -65,6 +65,16 @@ impl Checkpoint {
             } else {
                 OuterState::None
             },
+            strategy: match has(file, "strategy.") {
+                false => None,
+                true => Some(StrategyState {
+                    rates: read("strategy.rate/")?,
+                    history: match has(file, "strategy.b/") || has(file, "strategy.g/") {
+                        true => Some([read("strategy.b/")?, read("strategy.g/")?]),
+                        false => None,
+                    },
+                }),
+            },
             iteration: header.iteration,
             adam_steps: header.adam_steps,
             seed: header.seed,
@@ -99,6 +109,12 @@ impl Checkpoint {
             OuterState::Momentum(u) => groups.push(group("outer.u/", u)),
             OuterState::Adam { m, v } => {
                 groups.extend([group("outer.m/", m), group("outer.v/", v)]);
+            }
+        }
+        if let Some(StrategyState { rates, history }) = &self.strategy {
+            groups.push(group("strategy.rate/", rates));
+            if let Some([b, g]) = history {
+                groups.extend([group("strategy.b/", b), group("strategy.g/", g)]);
             }
         }
         groups

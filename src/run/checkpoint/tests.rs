@@ -27,17 +27,20 @@ fn checkpoint(runs: usize, inner: InnerState, outer: OuterState) -> Checkpoint {
         parameters: sets(&model(), runs, -3.0),
         inner,
         outer,
+        strategy: None,
     }
 }
 
 /// One with every kind of tensor.
 fn full(runs: usize) -> Checkpoint {
     let set = |first| sets(&model(), runs, first);
-    checkpoint(
+    let strategy = StrategyState { rates: set(500.0), history: Some([set(600.0), set(700.0)]) };
+    let checkpoint = checkpoint(
         runs,
         InnerState::Shared { m: Some(set(100.0)), v: set(200.0) },
         OuterState::Adam { m: set(300.0), v: set(400.0) },
-    )
+    );
+    Checkpoint { strategy: Some(strategy), ..checkpoint }
 }
 
 fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
@@ -74,7 +77,9 @@ fn every_kind_of_state_round_trips() {
             OuterState::Adam { m: set(runs, 6.0), v: set(runs, 8.0) },
         ];
         for (inner, outer) in inner.iter().flat_map(|i| outer.iter().map(move |o| (i, o))) {
-            let written = checkpoint(runs, inner.clone(), outer.clone());
+            let mut written = checkpoint(runs, inner.clone(), outer.clone());
+            assert_eq!(parse(&written.to_bytes(&model).unwrap()).unwrap(), written);
+            written.strategy = Some(StrategyState { rates: set(runs, 4.0), history: None });
             assert_eq!(parse(&written.to_bytes(&model).unwrap()).unwrap(), written);
         }
         let written = full(runs);

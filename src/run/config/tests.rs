@@ -1,7 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::meta::{Algorithm, InnerOptimizer, OuterOptimizer, Schedule, StatePolicy};
+use crate::meta::{
+    Algorithm, Granularity, InnerOptimizer, OuterOptimizer, Schedule, StatePolicy, StrategyKind,
+};
 use crate::model::{Activation, Init, Loss};
 use crate::run::presets;
 use crate::tasks::{EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, Variation};
@@ -188,6 +190,34 @@ fn outer() -> impl Strategy<Value = OuterSpec> {
     )
 }
 
+fn strategy() -> impl Strategy<Value = StrategySpec> {
+    let kind = prop_oneof![
+        Just(StrategyKind::None),
+        Just(StrategyKind::MetaSgd),
+        Just(StrategyKind::Hypergradient),
+        Just(StrategyKind::Aruba)
+    ];
+    let granularity =
+        prop_oneof![Just(Granularity::Scalar), Just(Granularity::Layer), Just(Granularity::Parameter)];
+    let numbers = [number(), number(), number(), number(), number(), number(), number()];
+    (kind, granularity, numbers, count()).prop_map(
+        |(kind, granularity, [rate, momentum, min_rate, max_rate, guard, zeta, power], query_shots)| {
+            StrategySpec {
+                kind,
+                granularity,
+                rate,
+                momentum,
+                min_rate,
+                max_rate,
+                guard,
+                query_shots,
+                zeta,
+                power,
+            }
+        },
+    )
+}
+
 fn rest() -> impl Strategy<Value = (EvalSpec, StopSpec, LogSpec)> {
     let stop = proptest::option::of((any::<f64>(), any::<u32>()));
     (count(), count(), any::<bool>(), stop).prop_map(|(one, other, replacement, stop)| {
@@ -242,11 +272,13 @@ prop_compose! {
         (runs, iterations) in (count(), count()),
         plan in prop_oneof![Just(PlanKind::Auto), Just(PlanKind::Fused), Just(PlanKind::Layered)],
         (model, tasks) in (network(), tasks()),
-        (inner, outer) in (inner(), outer()),
+        (inner, outer, strategy) in (inner(), outer(), strategy()),
         (eval, stop, log) in rest(),
     ) -> Config {
         let iterations = iterations as u64;
-        Config { seed, runs, iterations, plan, model, tasks, inner, outer, eval, stop, log }
+        Config {
+            seed, runs, iterations, plan, model, tasks, inner, outer, strategy, eval, stop, log,
+        }
     }
 }
 

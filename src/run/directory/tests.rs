@@ -17,6 +17,7 @@ fn checkpoint(iteration: u64) -> Checkpoint {
         parameters: vec![vec![iteration as f32; 3]],
         inner: InnerState::None,
         outer: OuterState::None,
+        strategy: None,
     }
 }
 

@@ -1,0 +1,129 @@
+//! The `[strategy]` part, and whether the rest fits it.
+
+use super::{below_one, positive};
+use crate::error::{Error, Result};
+use crate::meta::{Algorithm, InnerOptimizer, OuterOptimizer, Schedule, StrategyKind};
+use crate::run::config::Config;
+
+/// The largest β: rates move by far less.
+const LARGEST_STEP: f32 = 1e6;
+
+/// Checks the strategy of `config`.
+pub(super) fn strategy(config: &Config) -> Result<()> {
+    let spec = &config.strategy;
+    below_one("strategy.momentum", spec.momentum)?;
+    if spec.momentum > 0.0 && config.outer.optimizer != OuterOptimizer::Interpolation {
+        let message = "the direction of a strategy takes the place of momentum and Adam; set \
+                       outer.optimizer = \"interpolation\"";
+        return Err(Error::config("strategy.momentum", message));
+    }
+    if !(0.0..=LARGEST_STEP).contains(&spec.rate) {
+        let message = format!(
+            "{} would make the rates overflow; give a number from 0 to {LARGEST_STEP}",
+            spec.rate
+        );
+        return Err(Error::config("strategy.rate", message));
+    }
+    positive("strategy.min_rate", spec.min_rate)?;
+    positive("strategy.max_rate", spec.max_rate)?;
+    positive("strategy.zeta", spec.zeta)?;
+    positive("strategy.power", spec.power)?;
+    if !(spec.guard == 0.0 || spec.guard >= 1.0 && spec.guard.is_finite()) {
+        let message =
+            format!("{} is not possible; give a factor of 1 or more, or 0 for none", spec.guard);
+        return Err(Error::config("strategy.guard", message));
+    }
+    if spec.kind == StrategyKind::None {
+        return Ok(());
+    }
+    let [low, high] = [spec.min_rate, spec.max_rate];
+    if !(low..=high).contains(&config.inner.rate) {
+        let message = format!(
+            "{} is where the learned rates start, which is not between strategy.min_rate = {low} and \
+             strategy.max_rate = {high}",
+            config.inner.rate
+        );
+        return Err(Error::config("inner.rate", message));
+    }
+    let (inner, outer) = (&config.inner, &config.outer);
+    for (fits, key, message) in [
+        (
+            inner.optimizer == InnerOptimizer::Sgd,
+            "inner.optimizer",
+            "a learned strategy sets the rates of SGD; set it to \"sgd\"",
+        ),
+        (
+            inner.schedule == Schedule::Constant,
+            "inner.schedule",
+            "a learned strategy changes the inner rates itself; leave the schedule constant",
+        ),
+        (
+            inner.weight_decay == 1.0,
+            "inner.weight_decay",
+            "a learned strategy wants to see the gradients alone; set it to 1",
+        ),
+        (
+            outer.algorithm == Algorithm::Reptile,
+            "outer.algorithm",
+            "a learned strategy goes with \"reptile\"",
+        ),
+    ] {
+        if !fits {
+            return Err(Error::config(key, message));
+        }
+    }
+    query(config)
+}
+
+/// The query of a training task.
+fn query(config: &Config) -> Result<()> {
+    let shots = config.strategy.query_shots;
+    if shots == 0 {
+        return Ok(());
+    }
+    let [_, group, _] = config.tasks.groups();
+    if !config.strategy.has_query() {
+        let message = "only \"meta-sgd\" has a query; leave it out";
+        return Err(Error::config("strategy.query_shots", message));
+    }
+    if shots >= group {
+        let message = format!("{shots} of the {group} examples of a class; leave some to train on");
+        return Err(Error::config("strategy.query_shots", message));
+    }
+    let pool = config.support_samples() / group * (group - shots);
+    if config.inner.replacement && config.inner.batch > pool {
+        let message = format!("{} examples cannot be drawn from the {pool} before the query", config.inner.batch);
+        return Err(Error::config("inner.batch", message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::run::{Config, presets};
+
+    #[test]
+    fn each_impossible_value_names_its_key() {
+        let kind = ("strategy.kind", "meta-sgd");
+        for (assignments, part) in [
+            (vec![("strategy.rate", "-1")], "strategy.rate"),
+            (vec![("strategy.rate", "1e30")], "overflow"),
+            (vec![("strategy.momentum", "1")], "strategy.momentum"),
+            (vec![("strategy.momentum", "0.5"), ("outer.optimizer", "adam")], "interpolation"),
+            (vec![("strategy.guard", "0.5")], "strategy.guard"),
+            (vec![("strategy.min_rate", "0")], "strategy.min_rate"),
+            (vec![kind, ("inner.rate", "2")], "strategy.max_rate"),
+            (vec![kind, ("inner.optimizer", "adam")], "inner.optimizer"),
+            (vec![kind, ("inner.weight_decay", "0.9")], "inner.weight_decay"),
+            (vec![kind, ("inner.schedule.kind", "linear")], "inner.schedule"),
+            (vec![kind, ("outer.algorithm", "fomaml")], "outer.algorithm"),
+            (vec![kind, ("strategy.query_shots", "50")], "leave some"),
+            (vec![("strategy.kind", "aruba"), ("strategy.query_shots", "5")], "meta-sgd"),
+        ] {
+            let list: Vec<_> = assignments.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            let config = Config::with_overrides(presets::get("sine").unwrap(), "sine", &list).unwrap();
+            let text = config.validate().expect_err("must be refused").to_string();
+            assert!(text.contains(part), "{assignments:?}: {text}");
+        }
+    }
+}

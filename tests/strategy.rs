@@ -1,0 +1,239 @@
+//! Learned strategies on the device: against float64, and what must hold exactly.
+
+mod common;
+
+use common::sines::{as_tasks, drawn};
+use common::{Device, assert_close, devices, network, own_adapters, widen, with_binding};
+use reptile::gpu::Gpu;
+use reptile::meta::{
+    Granularity, InnerSpec, Origin, OuterSpec, PlanKind, Snapshot, StrategyKind, StrategySpec,
+    Trainer, TrainerSetup,
+};
+use reptile::model::{Activation, Loss, Model};
+use reptile::reference::strategy::{Learner, Rule, Settings, meta_iteration};
+use reptile::tasks::{Batches, SineSpec};
+
+const RATE: f32 = 0.02;
+const KINDS: [StrategyKind; 3] =
+    [StrategyKind::MetaSgd, StrategyKind::Hypergradient, StrategyKind::Aruba];
+
+fn sine() -> SineSpec {
+    SineSpec { points: 20, shots: 5, ..SineSpec::default() }
+}
+
+/// Two runs of three tasks, four steps (and a query, where there is one).
+fn job(strategy: StrategySpec) -> TrainerSetup {
+    let steps = 4 + usize::from(strategy.has_query());
+    TrainerSetup {
+        model: network(1, &[(9, Activation::Tanh), (14, Activation::Tanh)], 1, Loss::Mse),
+        seed: 11,
+        runs: 2,
+        own: Vec::new(),
+        iterations: 10,
+        plan: PlanKind::Layered,
+        inner: InnerSpec::sgd(RATE, 6, 4),
+        outer: OuterSpec::interpolation(0.3, 3),
+        batches: Batches {
+            way: 1,
+            group: 20,
+            tail: strategy.query_shots,
+            steps,
+            batch: 6,
+            replacement: false,
+        },
+        origin: Origin::Sine(sine()),
+        strategy,
+    }
+}
+
+fn strategy(kind: StrategyKind, granularity: Granularity) -> StrategySpec {
+    // A step that moves the rates by tenths in an iteration.
+    let rate = match (kind, granularity) {
+        (StrategyKind::MetaSgd, Granularity::Parameter) => 30.0,
+        (StrategyKind::MetaSgd, _) => 0.3,
+        (_, Granularity::Parameter) => 0.03,
+        (_, Granularity::Layer) => 1e-4,
+        (_, Granularity::Scalar) => 3e-5,
+    };
+    StrategySpec { kind, granularity, rate, ..StrategySpec::default() }
+}
+
+fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> Snapshot {
+    let mut trainer = Trainer::new(gpu, setup.clone()).unwrap();
+    trainer.advance(iterations, |_| true).unwrap();
+    trainer.snapshot().unwrap()
+}
+
+/// The parameters that share a rate, by their places in a canonical set.
+fn groups(model: &Model, granularity: Granularity) -> Vec<Vec<usize>> {
+    let layers = model.layers_with_parameters().map(|layer| {
+        let first = layer.canonical_offset;
+        (first..first + layer.parameter_count()).collect()
+    });
+    match granularity {
+        Granularity::Parameter => (0..model.parameter_count()).map(|i| vec![i]).collect(),
+        Granularity::Layer => layers.collect(),
+        Granularity::Scalar => vec![(0..model.parameter_count()).collect()],
+    }
+}
+
+/// One run in float64.
+fn in_float64(setup: &TrainerSetup, run: usize, iterations: u64) -> Learner {
+    let (spec, model, batches) = (&setup.strategy, &setup.model, &setup.batches);
+    let as_written = |value: f32| value.to_string().parse::<f64>().unwrap();
+    let settings = Settings {
+        rule: match spec.kind {
+            StrategyKind::None => panic!("no strategy"),
+            StrategyKind::MetaSgd => Rule::MetaSgd,
+            StrategyKind::Hypergradient => Rule::Hypergradient,
+            StrategyKind::Aruba => Rule::Aruba {
+                zeta: spec.zeta.into(),
+                power: spec.power.into(),
+                start: RATE.into(),
+            },
+        },
+        step: spec.rate.into(),
+        bounds: [spec.min_rate, spec.max_rate].map(f64::from),
+        groups: groups(model, spec.granularity),
+        guard: spec.guard.into(),
+        momentum: as_written(spec.momentum),
+    };
+    let seed = setup.seed + run as u64;
+    let mut learner = Learner::new(widen(&model.initial(seed)), RATE.into());
+    for iteration in 0..iterations {
+        let drawn = drawn(&sine(), batches, seed, iteration, setup.outer.meta_batch);
+        let tasks = as_tasks(&drawn, batches);
+        let rate = f64::from(setup.outer.rate);
+        meta_iteration(model, &mut learner, &settings, iteration, rate, &tasks);
+    }
+    learner
+}
+
+/// Compares four iterations of every run with float64, on all devices or on those as they are; returns how
+/// far rates went from where they began.
+fn check(what: &str, setup: &TrainerSetup, plans: &[PlanKind], all_modes: bool) -> f64 {
+    let wanted: Vec<Learner> = (0..setup.runs).map(|run| in_float64(setup, run, 4)).collect();
+    for Device { name, gpu, mode } in devices().iter() {
+        for plan in plans.iter().filter(|_| all_modes || *mode == "plain") {
+            let got = trained(gpu, &TrainerSetup { plan: *plan, ..setup.clone() }, 4);
+            for (run, wanted) in wanted.iter().enumerate() {
+                let what = format!("{what}, {plan:?}, run {run}, {name}");
+                assert_close(&what, &got.parameters[run], &wanted.theta, 1e-4);
+                assert_close(&format!("rates of {what}"), &got.rates[run], &wanted.rates, 1e-3);
+            }
+        }
+    }
+    let factor = |rate: &f64| (rate / f64::from(RATE)).ln().abs().exp();
+    wanted.iter().flat_map(|of| &of.rates).map(factor).fold(1.0, f64::max)
+}
+
+#[test]
+fn every_strategy_agrees_with_float64_in_both_plans() {
+    for kind in KINDS {
+        for granularity in [Granularity::Scalar, Granularity::Layer, Granularity::Parameter] {
+            let setup = job(strategy(kind, granularity));
+            let what = format!("{kind:?} by {granularity:?}");
+            let plans = [PlanKind::Fused, PlanKind::Layered];
+            let factor = check(&what, &setup, &plans, false);
+            assert!(factor > 1.05, "{what}: the rates moved by a factor of {factor} alone");
+        }
+    }
+}
+
+#[test]
+fn a_held_out_query_and_a_direction_agree_with_float64() {
+    let spec = StrategySpec {
+        query_shots: 4,
+        momentum: 0.7,
+        ..strategy(StrategyKind::MetaSgd, Granularity::Parameter)
+    };
+    check("a held-out query", &job(spec), &[PlanKind::Fused, PlanKind::Layered], true);
+}
+
+#[test]
+fn tasks_whose_loss_grows_are_left_out_and_lower_the_rates() {
+    for kind in KINDS {
+        // At this rate some tasks end with more than 1.2 times their first loss, and others do not.
+        let mut setup = job(StrategySpec {
+            guard: 1.2,
+            rate: 0.0,
+            ..strategy(kind, Granularity::Layer)
+        });
+        setup.outer.meta_batch = 5;
+        let factor = check(&format!("{kind:?} with a guard"), &setup, &[PlanKind::Fused], false);
+        assert!(factor > 1.05, "{kind:?}: no task was left out ({factor})");
+    }
+}
+
+#[test]
+fn a_step_of_zero_is_bitwise_plain_reptile() {
+    for Device { name, gpu, .. } in devices().iter().filter(|device| device.mode == "plain") {
+        for kind in [StrategyKind::Hypergradient, StrategyKind::MetaSgd] {
+            let still = StrategySpec { kind, rate: 0.0, ..StrategySpec::default() };
+            let setup = job(still);
+            // A query is one more minibatch behind the same four.
+            let batches = Batches { steps: 4, ..setup.batches.clone() };
+            let plain =
+                TrainerSetup { strategy: StrategySpec::default(), batches, ..setup.clone() };
+            let (got, wanted) = (trained(gpu, &setup, 5), trained(gpu, &plain, 5));
+            assert_eq!(got.parameters, wanted.parameters, "{kind:?}, {name}");
+            assert!(got.rates.iter().flatten().all(|rate| *rate == RATE), "{kind:?}, {name}");
+        }
+    }
+}
+
+#[test]
+fn a_restored_strategy_goes_on_exactly_and_runs_do_not_see_each_other() {
+    for Device { name, gpu, .. } in devices().iter().filter(|device| device.mode == "plain") {
+        for kind in KINDS {
+            let spec = StrategySpec { momentum: 0.5, ..strategy(kind, Granularity::Layer) };
+            let setup = TrainerSetup { plan: PlanKind::Auto, ..job(spec) };
+            let straight = trained(gpu, &setup, 6);
+            let half = trained(gpu, &setup, 2);
+            let mut resumed = Trainer::new(gpu, setup.clone()).unwrap();
+            resumed.restore(&half).unwrap();
+            resumed.advance(4, |_| true).unwrap();
+            assert_eq!(straight, resumed.snapshot().unwrap(), "{kind:?}, {name}");
+            let alone = TrainerSetup { runs: 1, seed: setup.seed + 1, ..setup };
+            let alone = trained(gpu, &alone, 6);
+            assert_eq!(straight.parameters[1], alone.parameters[0], "{kind:?}, {name}");
+            assert_eq!(straight.rates[1], alone.rates[0], "{kind:?}, {name}");
+        }
+    }
+}
+
+#[test]
+fn tasks_in_waves_give_the_same_rates() {
+    for entry in own_adapters() {
+        for kind in KINDS {
+            let mut setup = job(strategy(kind, Granularity::Scalar));
+            setup.model =
+                network(1, &[(64, Activation::Tanh), (64, Activation::Tanh)], 1, Loss::Mse);
+            setup.outer.meta_batch = 5;
+            let planes = if kind == StrategyKind::Hypergradient { 2 } else { 1 };
+            // Of five tasks of each of two runs, two fit.
+            let binding = (2 * 2 * 4 * planes * setup.model.packed_len()) as u64 + 4000;
+            let trained = |binding| {
+                let mut trainer = Trainer::new(&with_binding(&entry, binding), setup.clone()).unwrap();
+                trainer.advance(3, |_| true).unwrap();
+                (trainer.waves(), trainer.snapshot().unwrap())
+            };
+            let ((one, whole), (three, parts)) = (trained(None), trained(Some(binding)));
+            assert_eq!((one, three), (1, 3), "waves");
+            assert_eq!(whole, parts, "{kind:?}, {}", entry.info.name);
+        }
+    }
+}
+
+#[test]
+fn a_rate_that_overflows_is_an_error_that_names_the_key() {
+    for Device { name, gpu, .. } in devices().iter().filter(|device| device.mode == "plain") {
+        let wild = StrategySpec {
+            rate: 1e6,
+            ..strategy(StrategyKind::MetaSgd, Granularity::Scalar)
+        };
+        let mut trainer = Trainer::new(gpu, job(wild)).unwrap();
+        let error = trainer.advance(20, |_| true).unwrap_err().to_string();
+        assert!(error.contains("strategy.rate") && error.contains("overflow"), "{error}, {name}");
+    }
+}
