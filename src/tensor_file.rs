@@ -16,8 +16,24 @@ pub(crate) struct TensorFile<'a> {
     pub tensors: BTreeMap<String, TensorView<'a>>,
 }
 
-/// A tensor to write: its shape and its values, row-major.
+/// A tensor of f32 to write: its shape and its values, row-major.
 pub(crate) type Floats = (Vec<usize>, Vec<f32>);
+
+/// A tensor of any type to write: its values as little-endian bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Data {
+    pub dtype: Dtype,
+    pub shape: Vec<usize>,
+    pub bytes: Vec<u8>,
+}
+
+impl Data {
+    /// Of f32 values.
+    pub fn floats(shape: Vec<usize>, values: &[f32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { dtype: Dtype::F32, shape, bytes }
+    }
+}
 
 impl<'a> TensorFile<'a> {
     /// Parses `bytes` and checks that the header covers them exactly.
@@ -56,6 +72,21 @@ impl<'a> TensorFile<'a> {
             ));
         }
         finite_floats(name, tensor)
+    }
+
+    /// The tensor `name` as u32 values of exactly `shape`.
+    ///
+    /// # Errors
+    /// A sentence that names the tensor and what is missing or different.
+    pub fn words(&self, name: &str, shape: &[usize]) -> Result<Vec<u32>, String> {
+        let tensor = self.tensors.get(name).ok_or_else(|| format!("tensor `{name}` is missing"))?;
+        if tensor.shape() != shape || tensor.dtype() != Dtype::U32 {
+            let (dtype, found) = (tensor.dtype(), tensor.shape());
+            return Err(format!(
+                "tensor `{name}` is {dtype} {found:?}, but U32 {shape:?} was expected"
+            ));
+        }
+        Ok(little_endian(tensor.data(), u32::from_le_bytes).collect())
     }
 }
 
@@ -101,24 +132,34 @@ pub(crate) fn position(shape: &[usize], mut flat: usize) -> Vec<usize> {
     indices
 }
 
-/// Writes f32 tensors as a safetensors file. Metadata and tensors lie in the order of their names
-/// (the library's own writer leaves the order of the metadata to chance).
+/// Writes f32 tensors as a safetensors file; as [`serialize_data`].
 pub(crate) fn serialize(
     metadata: &BTreeMap<String, String>,
     tensors: &BTreeMap<String, Floats>,
 ) -> Vec<u8> {
+    let data = |(name, (shape, values)): (&String, &Floats)| {
+        (name.clone(), Data::floats(shape.clone(), values))
+    };
+    serialize_data(metadata, &tensors.iter().map(data).collect())
+}
+
+/// Writes tensors as a safetensors file. Metadata and tensors lie in the order of their names (the library's
+/// own writer leaves the order of the metadata to chance).
+pub(crate) fn serialize_data(
+    metadata: &BTreeMap<String, String>,
+    tensors: &BTreeMap<String, Data>,
+) -> Vec<u8> {
     let mut end = 0;
-    let infos = tensors.iter().map(|(name, (shape, values))| {
+    let infos = tensors.iter().map(|(name, Data { dtype, shape, bytes })| {
         let start = end;
-        end += size_of_val(values.as_slice());
-        let info =
-            TensorInfo { dtype: Dtype::F32, shape: shape.clone(), data_offsets: (start, end) };
+        end += bytes.len();
+        let info = TensorInfo { dtype: *dtype, shape: shape.clone(), data_offsets: (start, end) };
         (name.as_str(), info)
     });
     let mut bytes = header(metadata, infos.collect());
     bytes.reserve_exact(end);
-    for (_, values) in tensors.values() {
-        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    for data in tensors.values() {
+        bytes.extend_from_slice(&data.bytes);
     }
     bytes
 }

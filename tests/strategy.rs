@@ -86,11 +86,9 @@ fn in_float64(setup: &TrainerSetup, run: usize, iterations: u64) -> Learner {
             StrategyKind::None => panic!("no strategy"),
             StrategyKind::MetaSgd => Rule::MetaSgd,
             StrategyKind::Hypergradient => Rule::Hypergradient,
-            StrategyKind::Aruba => Rule::Aruba {
-                zeta: spec.zeta.into(),
-                power: spec.power.into(),
-                start: RATE.into(),
-            },
+            StrategyKind::Aruba => {
+                Rule::Aruba { zeta: spec.zeta.into(), power: spec.power.into(), start: RATE.into() }
+            }
         },
         step: spec.rate.into(),
         bounds: [spec.min_rate, spec.max_rate].map(f64::from),
@@ -154,11 +152,8 @@ fn a_held_out_query_and_a_direction_agree_with_float64() {
 fn tasks_whose_loss_grows_are_left_out_and_lower_the_rates() {
     for kind in KINDS {
         // At this rate some tasks end with more than 1.2 times their first loss, and others do not.
-        let mut setup = job(StrategySpec {
-            guard: 1.2,
-            rate: 0.0,
-            ..strategy(kind, Granularity::Layer)
-        });
+        let mut setup =
+            job(StrategySpec { guard: 1.2, rate: 0.0, ..strategy(kind, Granularity::Layer) });
         setup.outer.meta_batch = 5;
         let factor = check(&format!("{kind:?} with a guard"), &setup, &[PlanKind::Fused], false);
         assert!(factor > 1.05, "{kind:?}: no task was left out ({factor})");
@@ -214,7 +209,8 @@ fn tasks_in_waves_give_the_same_rates() {
             // Of five tasks of each of two runs, two fit.
             let binding = (2 * 2 * 4 * planes * setup.model.packed_len()) as u64 + 4000;
             let trained = |binding| {
-                let mut trainer = Trainer::new(&with_binding(&entry, binding), setup.clone()).unwrap();
+                let mut trainer =
+                    Trainer::new(&with_binding(&entry, binding), setup.clone()).unwrap();
                 trainer.advance(3, |_| true).unwrap();
                 (trainer.waves(), trainer.snapshot().unwrap())
             };
@@ -228,10 +224,8 @@ fn tasks_in_waves_give_the_same_rates() {
 #[test]
 fn a_rate_that_overflows_is_an_error_that_names_the_key() {
     for Device { name, gpu, .. } in devices().iter().filter(|device| device.mode == "plain") {
-        let wild = StrategySpec {
-            rate: 1e6,
-            ..strategy(StrategyKind::MetaSgd, Granularity::Scalar)
-        };
+        let wild =
+            StrategySpec { rate: 1e6, ..strategy(StrategyKind::MetaSgd, Granularity::Scalar) };
         let mut trainer = Trainer::new(gpu, job(wild)).unwrap();
         let error = trainer.advance(20, |_| true).unwrap_err().to_string();
         assert!(error.contains("strategy.rate") && error.contains("overflow"), "{error}, {name}");

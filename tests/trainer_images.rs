@@ -7,8 +7,8 @@ use std::sync::Arc;
 use common::{Device, devices, integers, own_adapters, with_binding};
 use reptile::gpu::Gpu;
 use reptile::meta::{
-    Algorithm, DeviceImages, InnerOptimizer, InnerSpec, Origin, OuterSpec, PlanKind,
-    StrategySpec, Trainer, TrainerSetup, memory,
+    Algorithm, DeviceImages, InnerOptimizer, InnerSpec, Origin, OuterSpec, PlanKind, StrategySpec,
+    Trainer, TrainerSetup, memory,
 };
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};

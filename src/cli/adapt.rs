@@ -6,27 +6,27 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, Stored};
-use crate::gpu::Gpu;
-use crate::kernels::InnerRule;
-use crate::meta::{
-    Adaptation, AdaptationSetup, InnerOptimizer, Origin, PlanKind, StartingPoint, StrategySpec,
-};
-use crate::model::Model;
-use crate::rng::Phase;
-use crate::run::adapted::{Adapted, Settings, sha256_file};
-use crate::run::{Config, atomic, starting_point};
-use crate::tasks::Batches;
-use crate::tasks::arrays::{Targets, TaskArrays};
+use crate::cli::common::{DeviceArgs, Stored, load_job};
+use crate::meta::{InnerOptimizer, PlanKind};
+use crate::run::adapted::{Adapted, sha256_file};
+use crate::run::adapting::{Recipe, Tasks, adapt};
+use crate::run::{Config, atomic};
+use crate::tasks::arrays::TaskArrays;
 
-/// Adapt a checkpoint to tasks of your own.
+/// Adapt a checkpoint to tasks of your own, or to its test tasks.
 #[derive(Debug, Args)]
 pub struct Adapt {
     /// A checkpoint, or a run's folder.
     checkpoint: PathBuf,
     /// safetensors file with support_x, support_y and optionally query_x, query_y, order.
-    #[arg(long, value_name = "FILE")]
-    tasks: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "test_tasks")]
+    tasks: Option<PathBuf>,
+    /// Adapt to so many of the run's test tasks instead, the first ones that `reptile eval` takes.
+    #[arg(long, value_name = "T", conflicts_with = "tasks", value_parser = clap::value_parser!(u32).range(1..))]
+    test_tasks: Option<u32>,
+    /// Folder of the data set (otherwise REPTILE_DATA names the folder of all data sets).
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
     /// safetensors file to write: adapted parameters, support_loss, query_output.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -74,89 +74,55 @@ enum Plan {
 impl Adapt {
     pub(super) fn run(self) -> Result<ExitCode> {
         atomic::check_new(&self.out)?;
-        let stored = Stored::open(&self.checkpoint, None)?;
-        let mut config = stored.config.clone();
-        self.apply(&mut config)?;
+        let stored = Stored::open(&self.checkpoint, self.data.as_deref())?;
         let snapshot = stored.snapshot()?;
-        if self.run >= snapshot.runs {
-            bail!("--run {}: the checkpoint holds {} runs, from 0 on", self.run, snapshot.runs);
+        if let Some(rate) = self.rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
+            bail!("--rate {rate}: must be a number above 0");
         }
-        let model = config.validate()?;
-        let arrays = TaskArrays::load(&self.tasks, &model)?;
-        let batches = self.batches(&config, &arrays)?;
-        let mut start = starting_point(&snapshot, self.run);
-        if self.reset_optimizer {
-            start.state = [None, None];
-            start.adam_steps = 0;
-        }
-        let seed = self.seed.unwrap_or(config.seed.wrapping_add(self.run as u64));
-        let setup = AdaptationSetup {
-            model: model.clone(),
-            rule: config.strategy.adaptation_rule(&config.inner),
-            rate: config.inner.rate,
-            weight_decay: config.inner.weight_decay,
-            plan: config.plan,
-            origin: Origin::Rows {
-                queries: arrays.query.as_ref().map_or(0, |query| query.count),
-                ordered: arrays.order.is_some(),
-            },
-            phase: Phase::Adapt,
-            seed,
-            scored: false,
-            transductive: vec![config.eval.transductive],
-            batches,
+        let (base, digest) = (&stored.config, sha256_file(&stored.file)?);
+        let adapted = match &self.tasks {
+            Some(path) => {
+                let arrays = TaskArrays::load(path, &base.validate()?)?;
+                let recipe = self.recipe(base, Some((path, &arrays)))?;
+                let gpu = self.device.open()?;
+                adapt(&gpu, (base, digest), &snapshot, &recipe, Tasks::Arrays(&arrays))?
+            }
+            None => {
+                let recipe = self.recipe(base, None)?;
+                let gpu = self.device.open()?;
+                let job = load_job(&gpu, base.clone())?;
+                let tasks = Tasks::Test(&job, self.test_tasks.unwrap_or(1) as usize);
+                adapt(&gpu, (base, digest), &snapshot, &recipe, tasks)?
+            }
         };
-        let gpu = self.device.open()?;
-        let settings = Settings {
-            base: sha256_file(&stored.file)?,
-            steps: setup.batches.steps,
-            batch: setup.batches.batch,
-            rate: setup.rate,
-            optimizer: match setup.rule {
-                InnerRule::Sgd => "sgd".into(),
-                InnerRule::Adam { .. } => "adam".into(),
-                InnerRule::Rates(_) | InnerRule::Query => "learned rates".into(),
-            },
-            seed,
-        };
-        let adapted = adapt_all(&gpu, &setup, &start, &arrays, settings)?;
         warn_if_not_finite(&adapted);
-        adapted.write_new(&model, &self.out)?;
-        eprintln!("{} tasks adapted, written to {}", arrays.tasks, self.out.display());
+        adapted.write_new(&base.validate()?, &self.out)?;
+        eprintln!("{} tasks adapted, written to {}", adapted.parameters.len(), self.out.display());
         Ok(ExitCode::SUCCESS)
     }
 
-    fn apply(&self, config: &mut Config) -> Result<()> {
-        if self.rate.is_some() || self.optimizer.is_some() {
-            // In place of the rates that the run has learned.
-            config.strategy = StrategySpec::default();
-        }
-        if let Some(rate) = self.rate {
-            if !(rate.is_finite() && rate > 0.0) {
-                bail!("--rate {rate}: must be a number above 0");
-            }
-            config.inner.rate = rate;
-        }
-        if let Some(optimizer) = self.optimizer {
-            config.inner.optimizer = match optimizer {
+    /// From the flags, the arrays' `order` and the run's evaluation settings.
+    fn recipe(&self, base: &Config, arrays: Option<(&PathBuf, &TaskArrays)>) -> Result<Recipe> {
+        let mut recipe = Recipe {
+            run: self.run,
+            steps: self.steps.unwrap_or(base.eval.steps),
+            batch: self.batch.unwrap_or(base.eval.batch),
+            rate: self.rate,
+            optimizer: self.optimizer.map(|optimizer| match optimizer {
                 Optimizer::Sgd => InnerOptimizer::Sgd,
                 Optimizer::Adam => InnerOptimizer::Adam,
-            };
-        }
-        if let Some(plan) = self.plan {
-            config.plan = match plan {
+            }),
+            reset_optimizer: self.reset_optimizer,
+            seed: self.seed.unwrap_or(base.seed.wrapping_add(self.run as u64)),
+            plan: self.plan.map_or(base.plan, |plan| match plan {
                 Plan::Auto => PlanKind::Auto,
                 Plan::Fused => PlanKind::Fused,
                 Plan::Layered => PlanKind::Layered,
-            };
-        }
-        Ok(())
-    }
-
-    /// Minibatches from `order`, the flags and the run's evaluation settings.
-    fn batches(&self, config: &Config, arrays: &TaskArrays) -> Result<Batches> {
-        let (steps, batch) = match &arrays.order {
-            Some(order) => {
+            }),
+        };
+        if let Some((path, arrays)) = arrays {
+            recipe.batch = self.batch.unwrap_or(base.eval.batch.min(arrays.support));
+            if let Some(order) = &arrays.order {
                 let given =
                     [("--steps", self.steps, order.steps), ("--batch", self.batch, order.batch)];
                 for (flag, wanted, found) in given {
@@ -164,91 +130,17 @@ impl Adapt {
                         bail!(
                             "{flag} {}: the tensor `order` of {} has {found}; leave the flag out",
                             wanted.unwrap_or(0),
-                            self.tasks.display()
+                            path.display()
                         );
                     }
                 }
-                (order.steps, order.batch)
+                (recipe.steps, recipe.batch) = (order.steps, order.batch);
             }
-            None => (
-                self.steps.unwrap_or(config.eval.steps),
-                self.batch.unwrap_or(config.eval.batch.min(arrays.support)),
-            ),
-        };
-        if steps == 0 || batch == 0 {
+        }
+        if recipe.steps == 0 || recipe.batch == 0 {
             bail!("--steps and --batch must be at least 1");
         }
-        Ok(Batches {
-            way: 1,
-            group: arrays.support,
-            tail: 0,
-            steps,
-            batch,
-            replacement: config.inner.replacement
-                && arrays.order.is_none()
-                && batch <= arrays.support,
-        })
-    }
-}
-
-/// Adapts to all tasks, as many at once as the device allows.
-fn adapt_all(
-    gpu: &Gpu,
-    setup: &AdaptationSetup,
-    start: &StartingPoint,
-    arrays: &TaskArrays,
-    settings: Settings,
-) -> Result<Adapted> {
-    let size = Adaptation::batch_size(gpu, setup, arrays.tasks);
-    let mut adaptation = Adaptation::new(gpu, setup.clone(), size)?;
-    adaptation.start_from(start);
-    let mut parameters = Vec::new();
-    let mut support_loss = Vec::new();
-    let mut query_output = arrays.query.as_ref().map(|_| Vec::new());
-    for first in (0..arrays.tasks).step_by(size) {
-        let count = size.min(arrays.tasks - first);
-        upload(gpu, &setup.model, &adaptation, arrays, first, count);
-        adaptation.run(first)?;
-        parameters.extend(adaptation.adapted()?.into_iter().take(count));
-        support_loss
-            .extend(adaptation.support_losses()?.into_iter().take(count * setup.batches.steps));
-        if let (Some(all), Some(query)) = (&mut query_output, &arrays.query) {
-            let [_, outputs] = adaptation.query_outputs()?;
-            let wanted = count * query.count * setup.model.outputs();
-            all.extend(outputs.unwrap_or_default().into_iter().take(wanted));
-        }
-    }
-    Ok(Adapted { parameters, support_loss, query_output, settings })
-}
-
-/// Uploads tasks `first..first + count`.
-fn upload(
-    gpu: &Gpu,
-    model: &Model,
-    adaptation: &Adaptation,
-    arrays: &TaskArrays,
-    first: usize,
-    count: usize,
-) {
-    let tasks = adaptation.tasks();
-    let support = |width: usize| {
-        let one = arrays.support * width;
-        first * one..(first + count) * one
-    };
-    tasks.upload_support_x(gpu, model, &arrays.support_x[support(model.inputs())]);
-    match &arrays.support_y {
-        Targets::Values(values) => {
-            tasks.upload_support_values(gpu, model, &values[support(model.outputs())]);
-        }
-        Targets::Labels(labels) => tasks.upload_support_labels(gpu, &labels[support(1)]),
-    }
-    if let Some(query) = &arrays.query {
-        let one = query.count * model.inputs();
-        tasks.upload_query_x(gpu, model, &query.x[first * one..(first + count) * one]);
-    }
-    if let Some(order) = &arrays.order {
-        let one = order.steps * order.batch;
-        tasks.upload_order(gpu, &order.indices[first * one..(first + count) * one]);
+        Ok(recipe)
     }
 }
 

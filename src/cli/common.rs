@@ -13,6 +13,8 @@ use crate::bench::Device;
 use crate::cache::cache_folder;
 use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
 use crate::meta::{Snapshot, TrainerSetup, Trial, Tuning, tune};
+use crate::run::adapted::{Settings, sha256_file};
+use crate::run::adapting::Recipe;
 use crate::run::checkpoint::{Checkpoint, Header};
 use crate::run::{Config, Job, RunDirectory, directory, presets, snapshot_of};
 
@@ -272,6 +274,29 @@ impl Stored {
         if let (Some(data), Some(place)) = (data, self.config.tasks.data_mut()) {
             *place = Some(data.to_path_buf());
         }
+    }
+
+    /// Refuses models in the file `path` that were adapted from another checkpoint.
+    pub fn check_base(&self, path: &Path, settings: &Settings) -> Result<()> {
+        if sha256_file(&self.file)? == settings.base {
+            return Ok(());
+        }
+        bail!(
+            "{}: these models were adapted from another checkpoint than {} (SHA-256 {}…); give that one as \
+             --base",
+            path.display(),
+            self.file.display(),
+            settings.base.get(..12).unwrap_or(&settings.base)
+        );
+    }
+
+    /// The parameters that models were adapted from, `[P]`.
+    pub fn parameters(&self, settings: &Settings) -> Result<Vec<f32>> {
+        let recipe: Recipe = serde_json::from_str(&settings.recipe)
+            .context("the models' metadata field `recipe`")?;
+        let sets = self.snapshot()?.parameters;
+        let set = sets.into_iter().nth(recipe.run);
+        set.with_context(|| format!("{}: holds no run {}", self.file.display(), recipe.run))
     }
 
     /// Reads the whole checkpoint.

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::common::{DeviceArgs, Stored, load_job, say, working};
+use crate::cli::models::Models;
 use crate::meta::Mean;
 use crate::model::Loss;
 use crate::run::evaluation::{self, Evaluation, Origin, PerTask, Test};
@@ -16,8 +17,12 @@ use crate::tasks::EpisodeList;
 /// Adapt a trained network to test tasks.
 #[derive(Debug, Args)]
 pub struct Eval {
-    /// A run's folder, or a checkpoint.
+    /// A run's folder, a checkpoint, or a file of models that were adapted to its test tasks (compressed or
+    /// not), which are then tested as they are.
     run: PathBuf,
+    /// The checkpoint that models were adapted from, or its run's folder.
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["best", "on", "tasks", "episodes", "steps", "batch", "seed"])]
+    base: Option<PathBuf>,
     /// Take the state with the best validation (checkpoints/best.safetensors), not the newest one.
     #[arg(long)]
     best: bool,
@@ -65,16 +70,31 @@ impl Eval {
     pub(super) fn run(self) -> Result<ExitCode> {
         let per_task = self.per_task.as_deref().map(PerTask::check).transpose()?;
         let data = self.data.as_deref();
-        let mut stored = match self.best {
-            true => Stored::open_best(&self.run, data)?,
-            false => Stored::open(&self.run, data)?,
+        let path = match (Models::are_in(&self.run), &self.base) {
+            (true, Some(base)) => base,
+            (false, None) => &self.run,
+            (true, None) => bail!(
+                "{}: holds adapted models; name the checkpoint that they were adapted from as --base",
+                self.run.display()
+            ),
+            (false, Some(_)) => bail!(
+                "{}: --base goes with a file that `reptile adapt` or `reptile compress` wrote",
+                self.run.display()
+            ),
         };
+        let mut stored = match self.best {
+            true => Stored::open_best(path, data)?,
+            false => Stored::open(path, data)?,
+        };
+        let models = self.base.as_ref().map(|_| Models::of_test_tasks(&self.run, &stored));
+        let models = models.transpose()?;
         if let Some(other) = &self.on {
             stored.take_tasks(other, data)?;
         }
         let list = self.episodes.as_ref().map(EpisodeList::load).transpose()?;
         let config = &mut stored.config;
         let tasks = list.as_ref().map(EpisodeList::len).or(self.tasks);
+        let tasks = tasks.or(models.as_ref().map(Models::count));
         config.eval.tasks = tasks.unwrap_or(config.eval.tasks);
         config.eval.steps = self.steps.unwrap_or(config.eval.steps);
         config.eval.batch = self.batch.unwrap_or(config.eval.batch);
@@ -89,12 +109,18 @@ impl Eval {
         };
         let mut evaluations = Vec::new();
         let test = Test { transductive: &modes, seed: self.seed, episodes: episodes.as_ref() };
-        for run in 0..snapshot.runs {
+        if let Some(models) = &models {
+            let recipe = models.recipe()?;
+            let sets = models.restore(&gpu, &stored)?.parameters;
+            let test = Test { seed: Some(recipe.seed), ..test };
+            evaluations.extend(Evaluation::models(&gpu, &job, &snapshot, recipe.run, &sets, test)?);
+        }
+        for run in (0..snapshot.runs).filter(|_| models.is_none()) {
             let spinner = working(format!("run {run} on {} tasks", job.config().eval.tasks));
             evaluations.extend(Evaluation::trained(&gpu, &job, &snapshot, run, test)?);
             spinner.finish_and_clear();
         }
-        if !self.no_baseline {
+        if !self.no_baseline && models.is_none() {
             let spinner = working("the random initialisation".into());
             evaluations.extend(Evaluation::random(&gpu, &job, test)?);
             spinner.finish_and_clear();
@@ -139,6 +165,7 @@ impl Eval {
         let eval = &stored.config.eval;
         let mut value = json!({
             "checkpoint": stored.file,
+            "models": self.base.as_ref().map(|_| &self.run),
             "iteration": stored.header.iteration,
             "tasks": eval.tasks,
             "episodes": self.episodes.as_ref().map(|path| path.display().to_string()),

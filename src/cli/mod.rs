@@ -3,8 +3,10 @@
 mod adapt;
 mod bench;
 mod common;
+mod compress;
 mod devices;
 mod eval;
+mod models;
 mod plot;
 mod presets;
 mod reproduce;
@@ -32,10 +34,14 @@ enum Command {
     Presets(presets::Presets),
     /// Meta-train a network.
     Train(train::Train),
-    /// Adapt a trained network to test tasks and report loss and accuracy.
+    /// Adapt a trained network to test tasks (or take adapted models) and report loss and accuracy.
     Eval(eval::Eval),
-    /// Adapt a checkpoint to tasks of your own.
+    /// Adapt a checkpoint to tasks of your own, or to test tasks, and keep the models.
     Adapt(adapt::Adapt),
+    /// Compress adapted models, as differences from the checkpoint that they were adapted from.
+    Compress(compress::Compress),
+    /// Restore adapted models from compressed ones.
+    Decompress(compress::Decompress),
     /// Train and evaluate cells of the paper into one table; stops and resumes like any run.
     Reproduce(reproduce::Reproduce),
     /// Search for good settings: configurations and seeds train as one batch.
@@ -66,6 +72,8 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Adapt(command) => command.run(),
+            Command::Compress(command) => command.run(),
+            Command::Decompress(command) => command.run(),
             Command::Reproduce(command) => command.run(),
             Command::Sweep(command) => command.run(),
             Command::Bench(command) => command.run(),

@@ -97,6 +97,8 @@ pub struct Adaptation {
     /// For each mode; none without queries.
     predictions: Vec<Prediction>,
     recording: Recording,
+    /// The dispatches of the recording that are the inner loops.
+    inner_loops: Range<usize>,
 }
 
 impl Adaptation {
@@ -155,14 +157,15 @@ impl Adaptation {
             adam_steps: 0,
             predictions,
             recording: Recording::default(),
+            inner_loops: 0..0,
             tasks: buffers,
             setup,
         };
-        adaptation.recording = adaptation.record_all()?;
+        (adaptation.recording, adaptation.inner_loops) = adaptation.record_all()?;
         Ok(adaptation)
     }
 
-    fn record_all(&self) -> Result<Recording> {
+    fn record_all(&self) -> Result<(Recording, Range<usize>)> {
         let (gpu, model) = (&self.gpu, &self.setup.model);
         let mut out = Recording::default();
         self.tasks.record_sample(gpu, &mut out, &self.runs)?;
@@ -185,14 +188,16 @@ impl Adaptation {
         let state = Some([&self.state[0], &self.state[1]]);
         let rates = matches!(self.setup.rule, InnerRule::Rates(_)).then_some(&self.rates);
         let start = Start { theta: &self.theta, state, rates };
+        let first = out.len();
         self.inner.record(gpu, &mut out, runs, &self.tasks, start)?;
+        let inner_loops = first..out.len();
         for (Prediction { after, .. }, [x, y]) in self.predictions.iter().zip(&queries) {
             after.record_forward(gpu, &mut out, model, theta, x)?;
             if self.setup.scored {
                 after.record_loss(gpu, &mut out, model, y)?;
             }
         }
-        Ok(out)
+        Ok((out, inner_loops))
     }
 
     /// The tasks' buffers, for uploads.
@@ -300,11 +305,26 @@ impl Adaptation {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn run(&self, first_task: usize) -> Result<()> {
+        self.run_part(first_task, 0..self.recording.len())
+    }
+
+    /// The same with parameters `models` (at most T, `[P]` each) in place of an adaptation: what the queries of
+    /// the tasks say of them.
+    ///
+    /// # Errors
+    /// As [`Adaptation::run`].
+    pub fn run_models(&self, first_task: usize, models: &[Vec<f32>]) -> Result<()> {
+        self.run_part(first_task, 0..self.inner_loops.start)?;
+        snapshot::upload(&self.gpu, &self.setup.model, &self.inner.theta, models);
+        self.run_part(first_task, self.inner_loops.end..self.recording.len())
+    }
+
+    fn run_part(&self, first_task: usize, part: Range<usize>) -> Result<()> {
         const DISPATCHES: usize = 64;
-        let (offset, all) = (self.write_settings(first_task), self.recording.len());
-        for first in (0..all).step_by(DISPATCHES) {
+        let offset = self.write_settings(first_task);
+        for first in part.clone().step_by(DISPATCHES) {
             let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-            self.record_part(&mut encoder, offset, first..all.min(first + DISPATCHES));
+            self.record_part(&mut encoder, offset, first..part.end.min(first + DISPATCHES));
             self.gpu.queue().submit([encoder.finish()]);
             self.gpu.wait()?;
         }

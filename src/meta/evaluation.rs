@@ -61,7 +61,22 @@ pub fn evaluate(
     start: &StartingPoint,
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    in_batches(gpu, setup, start, tasks, |_, _| ())
+    in_batches(gpu, setup, start, tasks, |adaptation, tasks| adaptation.run(tasks.start))
+}
+
+/// As [`evaluate`], but with `models` (one for each task, `[P]`) in place of an adaptation.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_models(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    start: &StartingPoint,
+    models: &[Vec<f32>],
+) -> Result<Vec<Vec<[Score; 2]>>> {
+    in_batches(gpu, setup, start, models.len(), |adaptation, tasks| {
+        adaptation.run_models(tasks.start, &models[tasks])
+    })
 }
 
 /// As [`evaluate`], but on the tasks of `episodes`, whose sizes may differ from those of `setup`. The
@@ -108,6 +123,7 @@ pub fn evaluate_episodes(
         let own = |examples: usize| tasks.start * examples..tasks.end * examples;
         adaptation.tasks().upload_support_numbers(gpu, &support[own(per_task[0])]);
         adaptation.tasks().upload_query_numbers(gpu, &query[own(per_task[1])]);
+        adaptation.run(tasks.start)
     })
 }
 
@@ -131,14 +147,14 @@ fn check_sizes(setup: &AdaptationSetup, batches: &Batches) -> Result<(), String>
     Ok(())
 }
 
-/// The scores of `tasks` tasks in each mode, as many at once as the device allows; `upload` brings what is not
-/// drawn of a range of tasks.
+/// The scores of `tasks` tasks in each mode, as many at once as the device allows; `run` adapts to a range
+/// of tasks.
 fn in_batches(
     gpu: &Gpu,
     setup: &AdaptationSetup,
     start: &StartingPoint,
     tasks: usize,
-    upload: impl Fn(&Adaptation, Range<usize>),
+    run: impl Fn(&Adaptation, Range<usize>) -> Result<()>,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
     let mut batch = Adaptation::batch_size(gpu, setup, tasks);
     let mut adaptation = loop {
@@ -152,8 +168,7 @@ fn in_batches(
     let mut scores = vec![Vec::new(); setup.transductive.len()];
     for first in (0..tasks).step_by(batch) {
         let count = batch.min(tasks - first);
-        upload(&adaptation, first..first + count);
-        adaptation.run(first)?;
+        run(&adaptation, first..first + count)?;
         for (all, batch) in scores.iter_mut().zip(adaptation.scores()?) {
             all.extend(batch.into_iter().take(count));
         }

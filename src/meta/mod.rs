@@ -1,6 +1,7 @@
 //! Reptile: inner loops, outer update, schedules, the trainer, evaluation and adaptation.
 
 mod adaptation;
+mod codec;
 mod evaluation;
 mod images;
 mod inner;
@@ -18,7 +19,8 @@ mod tuning;
 mod waves;
 
 pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint};
-pub use evaluation::{Mean, Summary, evaluate, evaluate_episodes};
+pub use codec::{CodeLayout, Coded, largest_differences};
+pub use evaluation::{Mean, Summary, evaluate, evaluate_episodes, evaluate_models};
 pub use images::DeviceImages;
 pub use inner::InnerLoop;
 pub use layer_alone::{Direction, LayerAlone};

@@ -83,11 +83,13 @@ impl Snapshot {
     /// If there is no run.
     pub fn of_runs(runs: &[(&Self, usize)]) -> Self {
         let of_kind = |kind: usize| -> Sets {
-            let of_run = |&(from, run): &(&Self, usize)| from.of_run(from.sets()[kind].1, run).to_vec();
+            let of_run =
+                |&(from, run): &(&Self, usize)| from.of_run(from.sets()[kind].1, run).to_vec();
             runs.iter().flat_map(of_run).collect()
         };
         let first = runs[0].0;
-        let head = Self { iteration: first.iteration, adam_steps: first.adam_steps, ..Self::default() };
+        let head =
+            Self { iteration: first.iteration, adam_steps: first.adam_steps, ..Self::default() };
         Self { runs: runs.len(), ..head }.with_sets(std::array::from_fn(of_kind))
     }
 

@@ -167,8 +167,7 @@ impl Strategy {
     /// Allocates them; none if nothing is learned.
     pub fn new(gpu: &Gpu, spec: &StrategySpec, model: &Model, runs: usize) -> Result<Option<Self>> {
         let Some(step) = spec.step() else { return Ok(None) };
-        let sets =
-            |(name, sets)| gpu.storage(name, size_of_f32s(sets * runs * model.packed_len()));
+        let sets = |(name, sets)| gpu.storage(name, size_of_f32s(sets * runs * model.packed_len()));
         let [rates, ways, squares, sums] = sizes(step).map(sets);
         Ok(Some(Self {
             step,

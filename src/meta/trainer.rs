@@ -487,7 +487,8 @@ impl Trainer {
             *set = snapshot::download(&self.gpu, &self.setup.model, buffer, count)?;
         }
         let (iteration, adam_steps) = (self.iteration, self.adam_steps);
-        let snapshot = Snapshot { iteration, adam_steps, runs: self.setup.runs, ..Snapshot::default() };
+        let snapshot =
+            Snapshot { iteration, adam_steps, runs: self.setup.runs, ..Snapshot::default() };
         Ok(snapshot.with_sets(sets))
     }
 

@@ -1,9 +1,9 @@
 //! A learned strategy φ = [μ, σ]: inner loops with a rate for every parameter, and the steps on the rates.
 
+use super::add_scaled;
 use super::gather::gather_rows;
 use super::network::{Targets, loss_and_gradient};
 use super::reptile::Task;
-use super::add_scaled;
 use crate::model::Model;
 
 /// The rule that moves the rates.
@@ -84,7 +84,13 @@ pub struct Observed {
 
 /// Adapts `theta` with rates σ: θ ← θ − σ ⊙ g for each minibatch of `task`, the last of which is the
 /// query's and makes no step if `query`.
-pub fn inner_loop(model: &Model, theta: &[f64], rates: &[f64], task: &Task, query: bool) -> Observed {
+pub fn inner_loop(
+    model: &Model,
+    theta: &[f64],
+    rates: &[f64],
+    task: &Task,
+    query: bool,
+) -> Observed {
     let mut seen = Observed {
         parameters: theta.to_vec(),
         gradients: Vec::new(),
@@ -141,15 +147,19 @@ pub fn meta_iteration(
         .map(|task| inner_loop(model, &learner.theta, &learner.rates, task, query))
         .collect();
     let share = 1.0 / all.len() as f64;
-    let (mut delta, mut statistic, mut way) =
-        (vec![0.0; learner.theta.len()], vec![0.0; learner.theta.len()], vec![0.0; learner.theta.len()]);
+    let (mut delta, mut statistic, mut way) = (
+        vec![0.0; learner.theta.len()],
+        vec![0.0; learner.theta.len()],
+        vec![0.0; learner.theta.len()],
+    );
     let mut left_out = 0.0;
     for seen in &all {
         if seen.losses[seen.losses.len() - 1] > settings.guard * seen.losses[0] {
             left_out += share;
             continue;
         }
-        let ways: Vec<f64> = seen.parameters.iter().zip(&learner.theta).map(|(a, b)| a - b).collect();
+        let ways: Vec<f64> =
+            seen.parameters.iter().zip(&learner.theta).map(|(a, b)| a - b).collect();
         add_scaled(&mut delta, share, &ways);
         add_scaled(&mut way, share, &ways.iter().map(|w| 0.5 * w * w).collect::<Vec<_>>());
         add_scaled(&mut statistic, share, &statistic_of(settings.rule, &learner.rates, seen));

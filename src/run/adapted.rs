@@ -1,18 +1,20 @@
-//! What `adapt` writes: the parameters that T tasks were adapted to, in one safetensors file.
+//! What `adapt` writes: the parameters that a base was adapted to, for T tasks, in one safetensors file.
 //!
 //! Tensors, all f32: each parameter by its name [T, ...shape]; `support_loss` `[T, K]`; with
 //! queries `query_output` `[T, Q, outputs]`. Metadata (strings): `format`, `base` (SHA-256 of the
-//! checkpoint's file), `steps`, `batch`, `rate`, `optimizer`, `seed`.
+//! checkpoint's file), `steps`, `batch`, `rate`, `optimizer`, `seed`, `tasks` (`test`: the run's test tasks
+//! from the first one on; `arrays`: a file of the user's), `recipe` (JSON: how to adapt again).
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::str::FromStr;
 
 use super::atomic;
 use super::checkpoint::sha256;
 use crate::error::{Error, Result};
 use crate::model::{Model, TensorInfo};
-use crate::tensor_file::{self, Floats};
+use crate::tensor_file::{self, Floats, TensorFile};
 
 /// The format tag of the files.
 pub const FORMAT: &str = "reptile-adapted-1";
@@ -28,10 +30,54 @@ pub struct Settings {
     pub batch: usize,
     /// Inner rate of the first step.
     pub rate: f32,
-    /// `sgd` or `adam`.
+    /// `sgd`, `adam` or `learned rates`.
     pub optimizer: String,
     /// Seed of the minibatches' order.
     pub seed: u64,
+    /// `test` or `arrays`.
+    pub tasks: String,
+    /// A [`Recipe`](super::adapting::Recipe) as JSON.
+    pub recipe: String,
+}
+
+impl Settings {
+    /// As metadata of a file.
+    pub(crate) fn fields(&self) -> BTreeMap<String, String> {
+        let Self { base, steps, batch, rate, optimizer, seed, tasks, recipe } = self;
+        let fields = [
+            ("base", base.clone()),
+            ("steps", steps.to_string()),
+            ("batch", batch.to_string()),
+            ("rate", rate.to_string()),
+            ("optimizer", optimizer.clone()),
+            ("seed", seed.to_string()),
+            ("tasks", tasks.clone()),
+            ("recipe", recipe.clone()),
+        ];
+        fields.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// From the metadata of a file.
+    pub(crate) fn read(fields: &BTreeMap<String, String>) -> Result<Self, String> {
+        fn get<T: FromStr>(fields: &BTreeMap<String, String>, name: &str) -> Result<T, String> {
+            let text = fields.get(name).ok_or_else(|| {
+                format!(
+                    "metadata field `{name}` is missing; write the file anew with `reptile adapt`"
+                )
+            })?;
+            text.parse().map_err(|_| format!("metadata field `{name}` is `{text}`"))
+        }
+        Ok(Self {
+            base: get(fields, "base")?,
+            steps: get(fields, "steps")?,
+            batch: get(fields, "batch")?,
+            rate: get(fields, "rate")?,
+            optimizer: get(fields, "optimizer")?,
+            seed: get(fields, "seed")?,
+            tasks: get(fields, "tasks")?,
+            recipe: get(fields, "recipe")?,
+        })
+    }
 }
 
 /// T adapted tasks.
@@ -39,8 +85,8 @@ pub struct Settings {
 pub struct Adapted {
     /// `[T]` parameter sets in canonical layout.
     pub parameters: Vec<Vec<f32>>,
-    /// [T, K]: the loss of each minibatch before its step.
-    pub support_loss: Vec<f32>,
+    /// [T, K]: the loss of each minibatch before its step; none where the models were compressed.
+    pub support_loss: Option<Vec<f32>>,
     /// [T, Q, outputs]: predictions or logits of the queries, if there were any.
     pub query_output: Option<Vec<f32>>,
     /// Stored as metadata.
@@ -57,12 +103,19 @@ impl Adapted {
     /// # Panics
     /// If a parameter set is not the model's length or a tensor not T times its row.
     pub fn write_new(&self, model: &Model, path: impl AsRef<Path>) -> Result<()> {
+        atomic::write_new(path.as_ref(), &self.to_bytes(model))
+    }
+
+    /// The bytes of the file; as [`Adapted::write_new`].
+    pub(crate) fn to_bytes(&self, model: &Model) -> Vec<u8> {
         let tasks = self.parameters.len();
         let mut tensors: BTreeMap<String, Floats> =
             model.tensors().iter().map(|info| (info.name.clone(), self.stacked(info))).collect();
         let steps = self.settings.steps;
-        assert_eq!(self.support_loss.len(), tasks * steps, "support_loss is [T, K]");
-        tensors.insert("support_loss".into(), (vec![tasks, steps], self.support_loss.clone()));
+        if let Some(losses) = &self.support_loss {
+            assert_eq!(losses.len(), tasks * steps, "support_loss is [T, K]");
+            tensors.insert("support_loss".into(), (vec![tasks, steps], losses.clone()));
+        }
         if let Some(output) = &self.query_output {
             let queries = output.len() / (tasks * model.outputs()).max(1);
             let shape = vec![tasks, queries, model.outputs()];
@@ -73,7 +126,7 @@ impl Adapted {
             );
             tensors.insert("query_output".into(), (shape, output.clone()));
         }
-        atomic::write_new(path.as_ref(), &tensor_file::serialize(&self.metadata(), &tensors))
+        tensor_file::serialize(&self.metadata(), &tensors)
     }
 
     /// One tensor of all tasks, [T, ...shape].
@@ -84,17 +137,45 @@ impl Adapted {
     }
 
     fn metadata(&self) -> BTreeMap<String, String> {
-        let Settings { base, steps, batch, rate, optimizer, seed } = &self.settings;
-        let fields = [
-            ("format", FORMAT.to_owned()),
-            ("base", base.clone()),
-            ("steps", steps.to_string()),
-            ("batch", batch.to_string()),
-            ("rate", rate.to_string()),
-            ("optimizer", optimizer.clone()),
-            ("seed", seed.to_string()),
-        ];
-        fields.map(|(name, value)| (name.to_owned(), value)).into()
+        let mut fields = self.settings.fields();
+        fields.insert("format".into(), FORMAT.into());
+        fields
+    }
+
+    /// Reads the adapted models of `model` in the file at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] that names the tensor or field that is missing, of a wrong shape or not finite;
+    /// [`Error::Io`].
+    pub fn load(model: &Model, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = fs::read(path).map_err(Error::io(path))?;
+        Self::from_bytes(model, &bytes).map_err(|message| Error::data(path, message))
+    }
+
+    fn from_bytes(model: &Model, bytes: &[u8]) -> Result<Self, String> {
+        let file = TensorFile::parse(bytes)?;
+        if file.metadata.get("format").map(String::as_str) != Some(FORMAT) {
+            return Err(format!("not adapted models: its `format` is not `{FORMAT}`"));
+        }
+        let settings = Settings::read(&file.metadata)?;
+        let first = &model.tensors()[0].name;
+        let shape = file.tensors.get(first).map(|tensor| tensor.shape());
+        let Some(&[tasks, ..]) = shape else { return Err(format!("tensor `{first}` is missing")) };
+        let mut parameters = vec![vec![0.0; model.parameter_count()]; tasks];
+        for info in model.tensors() {
+            let shape = [&[tasks], info.shape.as_slice()].concat();
+            let values = file.floats(&info.name, &shape)?;
+            for (set, values) in parameters.iter_mut().zip(values.chunks_exact(info.elements())) {
+                set[info.offset..][..info.elements()].copy_from_slice(values);
+            }
+        }
+        let optional = |name: &str| {
+            let tensor = file.tensors.get(name);
+            tensor.map(|tensor| file.floats(name, tensor.shape())).transpose()
+        };
+        let (support_loss, query_output) = (optional("support_loss")?, optional("query_output")?);
+        Ok(Self { parameters, support_loss, query_output, settings })
     }
 }
 
@@ -111,7 +192,6 @@ pub fn sha256_file(path: impl AsRef<Path>) -> Result<String> {
 mod tests {
     use super::*;
     use crate::model::{Activation, ModelSpec};
-    use crate::tensor_file::TensorFile;
 
     fn model() -> Model {
         let spec = ModelSpec::builder(&[2]).dense(2, Activation::Tanh).dense(3, Activation::Linear);
@@ -124,7 +204,7 @@ mod tests {
         let set = |task: usize| (0..length).map(|i| (task * 100 + i) as f32).collect();
         Adapted {
             parameters: (0..2).map(set).collect(),
-            support_loss: (0..8).map(|i| i as f32).collect(),
+            support_loss: Some((0..8).map(|i| i as f32).collect()),
             query_output: Some((0..30).map(|i| i as f32).collect()),
             settings: Settings {
                 base: "ab".into(),
@@ -133,6 +213,8 @@ mod tests {
                 rate: 0.02,
                 optimizer: "sgd".into(),
                 seed: 7,
+                tasks: "arrays".into(),
+                recipe: "{}".into(),
             },
         }
     }
@@ -155,6 +237,7 @@ mod tests {
         assert_eq!((field("format"), field("base")), (FORMAT, "ab"));
         assert_eq!((field("steps"), field("batch"), field("rate")), ("4", "10", "0.02"));
         assert_eq!((field("optimizer"), field("seed")), ("sgd", "7"));
+        assert_eq!(Adapted::load(&model, &path).unwrap(), adapted(&model));
     }
 
     #[test]

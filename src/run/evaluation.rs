@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::{Score, Snapshot, StartingPoint, Summary, evaluate, evaluate_episodes};
+use crate::meta::{
+    Score, Snapshot, StartingPoint, Summary, evaluate, evaluate_episodes, evaluate_models,
+};
 use crate::model::Loss;
 use crate::rng::Phase;
 use crate::run::atomic;
@@ -73,7 +75,23 @@ impl Evaluation {
         run: usize,
         test: Test<'_>,
     ) -> Result<Vec<Self>> {
-        Self::of(gpu, job, Origin::Trained, &starting_point(snapshot, run), run, test)
+        Self::of(gpu, job, Origin::Trained, &starting_point(snapshot, run), run, test, None)
+    }
+
+    /// The same with `models` (one for each test task, `[P]`) in place of an adaptation of run `run`.
+    ///
+    /// # Errors
+    /// As [`evaluate_models`].
+    pub fn models(
+        gpu: &Gpu,
+        job: &Job,
+        snapshot: &Snapshot,
+        run: usize,
+        models: &[Vec<f32>],
+        test: Test<'_>,
+    ) -> Result<Vec<Self>> {
+        let start = starting_point(snapshot, run);
+        Self::of(gpu, job, Origin::Trained, &start, run, test, Some(models))
     }
 
     /// The same from the initial parameters of run 0.
@@ -83,7 +101,7 @@ impl Evaluation {
     pub fn random(gpu: &Gpu, job: &Job, test: Test<'_>) -> Result<Vec<Self>> {
         let parameters = job.model().initial(job.config().seed);
         let start = StartingPoint { parameters, state: [None, None], adam_steps: 0, rates: None };
-        Self::of(gpu, job, Origin::Random, &start, 0, test)
+        Self::of(gpu, job, Origin::Random, &start, 0, test, None)
     }
 
     fn of(
@@ -93,13 +111,15 @@ impl Evaluation {
         start: &StartingPoint,
         run: usize,
         test: Test<'_>,
+        models: Option<&[Vec<f32>]>,
     ) -> Result<Vec<Self>> {
         let mut setup = job.evaluation(run, Phase::Test);
         setup.transductive = test.transductive.to_vec();
         setup.seed = test.seed.unwrap_or(setup.seed);
-        let scores = match test.episodes {
-            Some(episodes) => evaluate_episodes(gpu, &setup, start, episodes)?,
-            None => evaluate(gpu, &setup, start, job.config().eval.tasks)?,
+        let scores = match (test.episodes, models) {
+            (_, Some(models)) => evaluate_models(gpu, &setup, start, models)?,
+            (Some(episodes), None) => evaluate_episodes(gpu, &setup, start, episodes)?,
+            (None, None) => evaluate(gpu, &setup, start, job.config().eval.tasks)?,
         };
         let seed = job.config().seed.wrapping_add(run as u64);
         let modes = test.transductive.iter().zip(scores);

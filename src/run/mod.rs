@@ -1,8 +1,10 @@
 //! A run on disk: its configuration, checkpoints and metrics, and the session that trains it.
 
 pub mod adapted;
+pub mod adapting;
 mod best;
 pub mod checkpoint;
+pub mod compressed;
 pub mod config;
 pub mod curves;
 pub mod directory;

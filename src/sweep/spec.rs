@@ -12,8 +12,7 @@ use crate::run::{Config, overrides, presets};
 use crate::sweep::values::Choice;
 
 /// Keys that may vary: none of them changes the shape of a network or of a task.
-const KEYS: [&str; 5] =
-    ["inner.rate", "inner.steps", "inner.batch", "outer.rate", "strategy.rate"];
+const KEYS: [&str; 5] = ["inner.rate", "inner.steps", "inner.batch", "outer.rate", "strategy.rate"];
 /// Runs of a sweep at most: configurations × seeds.
 const MOST_RUNS: usize = 4096;
 

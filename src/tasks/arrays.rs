@@ -81,7 +81,8 @@ impl TaskArrays {
         Self::from_bytes(&bytes, model).map_err(|message| Error::data(path, message))
     }
 
-    fn from_bytes(bytes: &[u8], model: &Model) -> Result<Self, String> {
+    /// The same of the bytes of a file.
+    pub(crate) fn from_bytes(bytes: &[u8], model: &Model) -> Result<Self, String> {
         let file = TensorFile::parse(bytes)?;
         check_names(&file)?;
         let get = |name: &str| file.tensors.get(name);

@@ -197,11 +197,19 @@ fn strategy() -> impl Strategy<Value = StrategySpec> {
         Just(StrategyKind::Hypergradient),
         Just(StrategyKind::Aruba)
     ];
-    let granularity =
-        prop_oneof![Just(Granularity::Scalar), Just(Granularity::Layer), Just(Granularity::Parameter)];
+    let granularity = prop_oneof![
+        Just(Granularity::Scalar),
+        Just(Granularity::Layer),
+        Just(Granularity::Parameter)
+    ];
     let numbers = [number(), number(), number(), number(), number(), number(), number()];
     (kind, granularity, numbers, count()).prop_map(
-        |(kind, granularity, [rate, momentum, min_rate, max_rate, guard, zeta, power], query_shots)| {
+        |(
+            kind,
+            granularity,
+            [rate, momentum, min_rate, max_rate, guard, zeta, power],
+            query_shots,
+        )| {
             StrategySpec {
                 kind,
                 granularity,

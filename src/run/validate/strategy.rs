@@ -92,7 +92,10 @@ fn query(config: &Config) -> Result<()> {
     }
     let pool = config.support_samples() / group * (group - shots);
     if config.inner.replacement && config.inner.batch > pool {
-        let message = format!("{} examples cannot be drawn from the {pool} before the query", config.inner.batch);
+        let message = format!(
+            "{} examples cannot be drawn from the {pool} before the query",
+            config.inner.batch
+        );
         return Err(Error::config("inner.batch", message));
     }
     Ok(())
@@ -120,8 +123,10 @@ mod tests {
             (vec![kind, ("strategy.query_shots", "50")], "leave some"),
             (vec![("strategy.kind", "aruba"), ("strategy.query_shots", "5")], "meta-sgd"),
         ] {
-            let list: Vec<_> = assignments.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
-            let config = Config::with_overrides(presets::get("sine").unwrap(), "sine", &list).unwrap();
+            let list: Vec<_> =
+                assignments.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            let config =
+                Config::with_overrides(presets::get("sine").unwrap(), "sine", &list).unwrap();
             let text = config.validate().expect_err("must be refused").to_string();
             assert!(text.contains(part), "{assignments:?}: {text}");
         }

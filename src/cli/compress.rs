@@ -1,0 +1,167 @@
+//! `reptile compress` and `reptile decompress`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::HumanBytes;
+
+use crate::atomic;
+use crate::cli::common::{DeviceArgs, Stored, device_name};
+use crate::cli::models::Models;
+use crate::model::Model;
+use crate::run::adapted::{Adapted, sha256_file};
+use crate::run::compressed::{Codec, Compressed, Payload};
+
+/// Compress adapted models: what they differ in from the checkpoint that they were adapted from.
+#[derive(Debug, Args)]
+pub struct Compress {
+    /// File that `reptile adapt` wrote.
+    adapted: PathBuf,
+    /// The checkpoint that it was adapted from, or its run's folder.
+    #[arg(long, value_name = "CHECKPOINT")]
+    base: PathBuf,
+    /// f16, int8, int4, 1bit, topk:F (the share F of the numbers that differ most) or replay (how to adapt
+    /// again).
+    #[arg(long)]
+    codec: Codec,
+    /// New file for the compressed models.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// replay: the tasks that were adapted to, if they were a file of yours.
+    #[arg(long, value_name = "FILE")]
+    tasks: Option<PathBuf>,
+    /// Error feedback: what an earlier compression left over (its --residual), which is added to the
+    /// differences.
+    #[arg(long, value_name = "FILE")]
+    feedback: Option<PathBuf>,
+    /// New file for what this compression leaves over.
+    #[arg(long, value_name = "FILE")]
+    residual: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+/// Restore the adapted models from compressed ones.
+#[derive(Debug, Args)]
+pub struct Decompress {
+    /// File that `reptile compress` wrote.
+    compressed: PathBuf,
+    /// The checkpoint that the models were adapted from, or its run's folder.
+    #[arg(long, value_name = "CHECKPOINT")]
+    base: PathBuf,
+    /// New file for the adapted models.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Folder of the data set, if the models are adapted again (otherwise REPTILE_DATA names the folder of
+    /// all data sets).
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+impl Compress {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        atomic::check_new(&self.out)?;
+        self.residual.as_deref().map(atomic::check_new).transpose()?;
+        let base = Stored::open(&self.base, None)?;
+        let model = base.config.validate()?;
+        let mut adapted = Adapted::load(&model, &self.adapted)?;
+        base.check_base(&self.adapted, &adapted.settings)?;
+        let start = base.parameters(&adapted.settings)?;
+        let floats = adapted.parameters.len() * model.parameter_count();
+        if self.codec == Codec::Replay {
+            let bytes = self.replay(&adapted)?.write_new(&self.out)?;
+            self.report(floats, bytes, "restored by adapting again");
+            return Ok(ExitCode::SUCCESS);
+        }
+        if let Some(path) = &self.feedback {
+            self.add_feedback(&model, path, &mut adapted)?;
+        }
+        let gpu = self.device.open()?;
+        let compressed = Compressed::new(&gpu, &model, &start, &adapted, self.codec)?;
+        let restored = compressed.parameters(&gpu, &model, &start)?;
+        let pairs = || adapted.parameters.iter().flatten().zip(restored.iter().flatten());
+        let error = pairs().fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        let bytes = compressed.write_new(&self.out)?;
+        if let Some(path) = &self.residual {
+            let left =
+                |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).map(|(a, b)| a - b).collect();
+            let parameters = adapted.parameters.iter().zip(&restored).map(left).collect();
+            let left = Adapted { parameters, support_loss: None, query_output: None, ..adapted };
+            left.write_new(&model, path)?;
+        }
+        self.report(floats, bytes, &format!("largest error of a number {error:.3e}"));
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn report(&self, floats: usize, bytes: u64, error: &str) {
+        let before = 4 * floats as u64;
+        eprintln!(
+            "{} of parameters in {} ({:.2} to 1), {error}; written to {}",
+            HumanBytes(before),
+            HumanBytes(bytes),
+            before as f64 / bytes as f64,
+            self.out.display()
+        );
+    }
+
+    /// Adds what an earlier compression left over.
+    fn add_feedback(&self, model: &Model, path: &PathBuf, adapted: &mut Adapted) -> Result<()> {
+        let feedback = Adapted::load(model, path)?;
+        if feedback.parameters.len() != adapted.parameters.len() {
+            bail!(
+                "{}: left over from {} models, and these are {}; give that of the same tasks",
+                path.display(),
+                feedback.parameters.len(),
+                adapted.parameters.len()
+            );
+        }
+        for (set, left) in adapted.parameters.iter_mut().zip(&feedback.parameters) {
+            set.iter_mut().zip(left).for_each(|(value, left)| *value += left);
+        }
+        Ok(())
+    }
+
+    /// How to make the adapted file again.
+    fn replay(&self, adapted: &Adapted) -> Result<Compressed> {
+        let tasks = match (adapted.settings.tasks.as_str(), &self.tasks) {
+            ("test", None) => None,
+            ("test", Some(path)) => bail!(
+                "{}: the models were adapted to test tasks of their run; leave --tasks out",
+                path.display()
+            ),
+            (_, Some(path)) => {
+                Some(std::fs::read(path).with_context(|| path.display().to_string())?)
+            }
+            (_, None) => bail!(
+                "{}: the models were adapted to a file of tasks; give it as --tasks",
+                self.adapted.display()
+            ),
+        };
+        let payload = Payload::Replay {
+            adapted: sha256_file(&self.adapted)?,
+            device: device_name(&self.device.open()?),
+            tasks,
+        };
+        let (models, settings) = (adapted.parameters.len(), adapted.settings.clone());
+        Ok(Compressed { codec: Codec::Replay, models, settings, payload })
+    }
+}
+
+impl Decompress {
+    pub(super) fn run(self) -> Result<ExitCode> {
+        atomic::check_new(&self.out)?;
+        let base = Stored::open(&self.base, self.data.as_deref())?;
+        let model = base.config.validate()?;
+        let compressed = Compressed::load(&model, &self.compressed)?;
+        base.check_base(&self.compressed, &compressed.settings)?;
+        let gpu = self.device.open()?;
+        let models = Models::Compressed(compressed);
+        models.restore(&gpu, &base)?.write_new(&model, &self.out)?;
+        eprintln!("{} models, written to {}", models.count(), self.out.display());
+        Ok(ExitCode::SUCCESS)
+    }
+}

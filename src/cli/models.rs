@@ -1,0 +1,128 @@
+//! Adapted models in a file, as `reptile adapt` or `reptile compress` wrote them.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cli::common::{Stored, device_name, load_job};
+use crate::gpu::Gpu;
+use crate::run::adapted::{self, Adapted, Settings};
+use crate::run::adapting::{Recipe, Tasks, adapt};
+use crate::run::checkpoint::sha256;
+use crate::run::compressed::{self, Codec, Compressed, Payload};
+use crate::tasks::arrays::TaskArrays;
+use crate::tensor_file::TensorFile;
+
+/// Models that were adapted from a checkpoint, as they are or compressed.
+pub enum Models {
+    Adapted(Adapted),
+    Compressed(Compressed),
+}
+
+impl Models {
+    /// Whether the file at `path` says that it is one of either kind.
+    pub fn are_in(path: &Path) -> bool {
+        let format = |bytes: Vec<u8>| {
+            let file = TensorFile::parse(&bytes).ok()?;
+            file.metadata.get("format").cloned()
+        };
+        let format = path.is_file().then(|| std::fs::read(path).ok().and_then(format)).flatten();
+        format
+            .is_some_and(|format| [adapted::FORMAT, compressed::FORMAT].contains(&format.as_str()))
+    }
+
+    /// Reads the models of the network of `base`, which they must have been adapted from.
+    pub fn open(path: &Path, base: &Stored) -> Result<Self> {
+        let model = base.config.validate()?;
+        let models = match Adapted::load(&model, path) {
+            Ok(adapted) => Self::Adapted(adapted),
+            Err(error) => match Compressed::load(&model, path) {
+                Ok(compressed) => Self::Compressed(compressed),
+                Err(other) if other.to_string().contains("not compressed models") => bail!(error),
+                Err(other) => bail!(other),
+            },
+        };
+        base.check_base(path, models.settings())?;
+        Ok(models)
+    }
+
+    /// The same, where they were adapted to test tasks.
+    pub fn of_test_tasks(path: &Path, base: &Stored) -> Result<Self> {
+        let models = Self::open(path, base)?;
+        if models.settings().tasks != "test" {
+            bail!(
+                "{}: these models were adapted to tasks of yours; `reptile eval` tests those of `reptile adapt \
+                 --test-tasks`",
+                path.display()
+            );
+        }
+        Ok(models)
+    }
+
+    /// How to adapt again.
+    pub fn recipe(&self) -> Result<Recipe> {
+        serde_json::from_str(&self.settings().recipe).context("the models' metadata field `recipe`")
+    }
+
+    /// How they were adapted.
+    pub fn settings(&self) -> &Settings {
+        match self {
+            Self::Adapted(adapted) => &adapted.settings,
+            Self::Compressed(compressed) => &compressed.settings,
+        }
+    }
+
+    /// Number of models T.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Adapted(adapted) => adapted.parameters.len(),
+            Self::Compressed(compressed) => compressed.models,
+        }
+    }
+
+    /// The adapted models, as far as they can be had again.
+    pub fn restore(&self, gpu: &Gpu, base: &Stored) -> Result<Adapted> {
+        let compressed = match self {
+            Self::Adapted(adapted) => return Ok(adapted.clone()),
+            Self::Compressed(compressed) if compressed.codec == Codec::Replay => {
+                return replay(gpu, base, compressed);
+            }
+            Self::Compressed(compressed) => compressed,
+        };
+        let start = base.parameters(&compressed.settings)?;
+        let parameters = compressed.parameters(gpu, &base.config.validate()?, &start)?;
+        let settings = compressed.settings.clone();
+        Ok(Adapted { parameters, support_loss: None, query_output: None, settings })
+    }
+}
+
+/// Adapts again, and says whether the bytes are those that were there before.
+fn replay(gpu: &Gpu, base: &Stored, compressed: &Compressed) -> Result<Adapted> {
+    let Payload::Replay { adapted: digest, device, tasks } = &compressed.payload else {
+        bail!("only a replay is adapted again");
+    };
+    let model = base.config.validate()?;
+    let recipe: Recipe = serde_json::from_str(&compressed.settings.recipe)
+        .context("the metadata field `recipe` of the compressed models")?;
+    let (config, snapshot) = ((&base.config, compressed.settings.base.clone()), base.snapshot()?);
+    let adapted = match tasks {
+        Some(bytes) => {
+            let arrays = TaskArrays::from_bytes(bytes, &model).map_err(anyhow::Error::msg)?;
+            adapt(gpu, config, &snapshot, &recipe, Tasks::Arrays(&arrays))?
+        }
+        None => {
+            let job = load_job(gpu, base.config.clone())?;
+            let tasks = Tasks::Test(&job, compressed.models);
+            adapt(gpu, config, &snapshot, &recipe, tasks)?
+        }
+    };
+    if sha256(&adapted.to_bytes(&model)) != *digest {
+        let here = device_name(gpu);
+        let cause = match *device == here {
+            true => "the data set or this program changed".to_string(),
+            false => format!("they were made on {device}, and this is {here}"),
+        };
+        eprintln!("warning: the models have other bytes than before: {cause}");
+    }
+    Ok(adapted)
+}

@@ -1,0 +1,182 @@
+//! Adapted parameters as differences from what they were adapted from, coded on the device for many models
+//! at once.
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Recording, size_of_f32s};
+use crate::kernels::{self, Coding};
+use crate::model::Model;
+
+/// Elements of a group with a scale of its own, where differences have 8 or 4 bits.
+const GROUP: usize = 128;
+
+/// Differences of T models in few bits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Coded {
+    /// `[T, words]`
+    pub codes: Vec<u32>,
+    /// `[T, groups]`: the largest difference of a group is scale · 127 (8 bits) or scale · 7 (4 bits); all of a
+    /// group are ± scale (1 bit); unused (16 bits).
+    pub scales: Vec<f32>,
+}
+
+/// Where the groups of a model's parameters lie: in canonical order, none across two tensors, each from a whole
+/// word on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CodeLayout {
+    bits: usize,
+    /// First element and first word of each group, and behind the last one.
+    table: Vec<[u32; 2]>,
+}
+
+impl CodeLayout {
+    /// Of codes with so many bits: 16, 8, 4 or 1.
+    pub fn new(model: &Model, bits: usize) -> Self {
+        let mut table = vec![[0, 0]];
+        let (mut element, mut word) = (0, 0);
+        for tensor in model.tensors() {
+            let size = if [8, 4].contains(&bits) { GROUP } else { tensor.elements() };
+            let end = element + tensor.elements();
+            while element < end {
+                let group = size.min(end - element);
+                element += group;
+                word += group.div_ceil(32 / bits);
+                table.push([element as u32, word as u32]);
+            }
+        }
+        Self { bits, table }
+    }
+
+    /// Groups of a model.
+    pub fn groups(&self) -> usize {
+        self.table.len() - 1
+    }
+
+    /// Words of the codes of a model.
+    pub fn words(&self) -> usize {
+        self.table[self.groups()][1] as usize
+    }
+
+    fn parameters(&self) -> usize {
+        self.table[self.groups()][0] as usize
+    }
+
+    fn largest(&self) -> usize {
+        self.table.windows(2).map(|pair| (pair[1][0] - pair[0][0]) as usize).max().unwrap_or(0)
+    }
+
+    /// Codes the differences of `sets` `[T][P]` from `base` `[P]`.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the device has no room for one model, [`Error::DeviceLost`].
+    pub fn encode(&self, gpu: &Gpu, base: &[f32], sets: &[Vec<f32>]) -> Result<Coded> {
+        let mut coded = Coded { codes: Vec::new(), scales: Vec::new() };
+        for sets in sets.chunks(at_once(gpu, self.parameters())?) {
+            let buffers = Buffers::new(gpu, self, base, sets.len())?;
+            gpu.queue().write_buffer(&buffers.values, 0, bytemuck::cast_slice(&sets.concat()));
+            let mut recording = Recording::default();
+            kernels::compress(gpu, &mut recording, &buffers.coding(self, sets.len()))?;
+            recording.run_times(gpu, 1)?;
+            coded.codes.extend(gpu.read::<u32>(&buffers.codes, 0, sets.len() * self.words())?);
+            coded.scales.extend(gpu.read::<f32>(&buffers.scales, 0, sets.len() * self.groups())?);
+        }
+        Ok(coded)
+    }
+
+    /// The sets `[T][P]` that `coded` stands for.
+    ///
+    /// # Errors
+    /// As [`CodeLayout::encode`].
+    pub fn decode(&self, gpu: &Gpu, base: &[f32], coded: &Coded) -> Result<Vec<Vec<f32>>> {
+        let (words, groups, parameters) = (self.words(), self.groups(), self.parameters());
+        let mut sets = Vec::new();
+        let at_once = at_once(gpu, parameters)?;
+        let scales = coded.scales.chunks(at_once * groups);
+        for (codes, scales) in coded.codes.chunks(at_once * words).zip(scales) {
+            let count = codes.len() / words;
+            let buffers = Buffers::new(gpu, self, base, count)?;
+            gpu.queue().write_buffer(&buffers.codes, 0, bytemuck::cast_slice(codes));
+            gpu.queue().write_buffer(&buffers.scales, 0, bytemuck::cast_slice(scales));
+            let mut recording = Recording::default();
+            kernels::decompress(gpu, &mut recording, &buffers.coding(self, count))?;
+            recording.run_times(gpu, 1)?;
+            let values = gpu.read::<f32>(&buffers.values, 0, count * parameters)?;
+            sets.extend(values.chunks_exact(parameters).map(<[f32]>::to_vec));
+        }
+        Ok(sets)
+    }
+}
+
+/// The size of the `kept`-th largest difference of each of `sets` `[T][P]` from `base` `[P]`.
+///
+/// # Errors
+/// As [`CodeLayout::encode`].
+pub fn largest_differences(
+    gpu: &Gpu,
+    base: &[f32],
+    sets: &[Vec<f32>],
+    kept: usize,
+) -> Result<Vec<f32>> {
+    let mut thresholds = Vec::new();
+    let base_buffer = gpu.storage_with("base", base)?;
+    for sets in sets.chunks(at_once(gpu, base.len())?) {
+        let values = gpu.storage_with("models", &sets.concat())?;
+        let found = gpu.storage("thresholds", size_of_f32s(sets.len()))?;
+        let mut recording = Recording::default();
+        let sizes = [sets.len(), base.len(), kept];
+        kernels::largest(gpu, &mut recording, sizes, &base_buffer, &values, &found)?;
+        recording.run_times(gpu, 1)?;
+        thresholds.extend(gpu.read::<f32>(&found, 0, sets.len())?);
+    }
+    Ok(thresholds)
+}
+
+/// Models that one dispatch takes.
+fn at_once(gpu: &Gpu, parameters: usize) -> Result<usize> {
+    let (one, most) = (size_of_f32s(parameters), gpu.profile().largest_binding);
+    if one > most {
+        return Err(Error::Limit {
+            what: "one model's parameters".into(),
+            needed: one,
+            available: most,
+            remedy: "use another device".into(),
+        });
+    }
+    Ok((most / one).min(u64::from(gpu.profile().largest_grid)) as usize)
+}
+
+struct Buffers {
+    base: wgpu::Buffer,
+    table: wgpu::Buffer,
+    codes: wgpu::Buffer,
+    scales: wgpu::Buffer,
+    values: wgpu::Buffer,
+}
+
+impl Buffers {
+    fn new(gpu: &Gpu, layout: &CodeLayout, base: &[f32], sets: usize) -> Result<Self> {
+        let words = |name, count| gpu.storage(name, size_of_f32s(count));
+        Ok(Self {
+            base: gpu.storage_with("base", base)?,
+            table: gpu.storage_with("groups", &layout.table)?,
+            codes: words("codes", sets * layout.words())?,
+            scales: words("scales", sets * layout.groups())?,
+            values: words("models", sets * layout.parameters())?,
+        })
+    }
+
+    fn coding(&self, layout: &CodeLayout, sets: usize) -> Coding<'_> {
+        Coding {
+            bits: layout.bits,
+            sets,
+            parameters: layout.parameters(),
+            groups: layout.groups(),
+            largest: layout.largest(),
+            words: layout.words(),
+            base: &self.base,
+            table: &self.table,
+            codes: &self.codes,
+            scales: &self.scales,
+            values: &self.values,
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Adapting a stored state to many tasks: the user's own arrays, or the run's test tasks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::kernels::InnerRule;
+use crate::meta::{
+    Adaptation, AdaptationSetup, InnerOptimizer, Origin, PlanKind, Snapshot, StartingPoint,
+    StrategySpec,
+};
+use crate::model::Model;
+use crate::rng::Phase;
+use crate::run::adapted::{Adapted, Settings};
+use crate::run::config::Config;
+use crate::run::job::Job;
+use crate::run::stored::starting_point;
+use crate::tasks::Batches;
+use crate::tasks::arrays::{Targets, TaskArrays};
+
+/// What is adapted to.
+#[derive(Clone, Copy, Debug)]
+pub enum Tasks<'a> {
+    /// Tasks of the user's own.
+    Arrays(&'a TaskArrays),
+    /// The first so many test tasks of a run.
+    Test(&'a Job, usize),
+}
+
+impl Tasks<'_> {
+    /// Number of tasks.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Arrays(arrays) => arrays.tasks,
+            Self::Test(_, count) => *count,
+        }
+    }
+}
+
+/// How a state is adapted: with the base, the tasks and the device, all that decides about the bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Which of the base's runs.
+    pub run: usize,
+    /// Inner steps K.
+    pub steps: usize,
+    /// Minibatch size B.
+    pub batch: usize,
+    /// Inner rate, in place of the run's own (and of rates that it has learned).
+    pub rate: Option<f32>,
+    /// Inner optimiser, in place of the run's own (and of rates that it has learned).
+    pub optimizer: Option<InnerOptimizer>,
+    /// Adam starts from zero.
+    pub reset_optimizer: bool,
+    /// Seed of the minibatches, and of test tasks.
+    pub seed: u64,
+    /// How the inner loops run.
+    pub plan: PlanKind,
+}
+
+impl Recipe {
+    /// The configuration of the base with what the recipe changes.
+    fn apply(&self, base: &Config) -> Config {
+        let mut config = base.clone();
+        if self.rate.is_some() || self.optimizer.is_some() {
+            config.strategy = StrategySpec::default();
+        }
+        config.inner.rate = self.rate.unwrap_or(config.inner.rate);
+        config.inner.optimizer = self.optimizer.unwrap_or(config.inner.optimizer);
+        config.plan = self.plan;
+        config
+    }
+
+    /// The setup of the device, the network with it.
+    fn setup(&self, base: &Config, model: &Model, tasks: Tasks<'_>) -> Result<AdaptationSetup> {
+        let mut config = self.apply(base);
+        config.validate()?;
+        let rule = config.strategy.adaptation_rule(&config.inner);
+        let (rate, plan) = (config.inner.rate, config.plan);
+        match tasks {
+            Tasks::Test(job, _) => {
+                (config.eval.steps, config.eval.batch) = (self.steps, self.batch);
+                let setup = job.with(config)?.evaluation(self.run, Phase::Test);
+                Ok(AdaptationSetup { seed: self.seed, scored: false, ..setup })
+            }
+            Tasks::Arrays(arrays) => Ok(AdaptationSetup {
+                model: model.clone(),
+                rule,
+                rate,
+                weight_decay: config.inner.weight_decay,
+                plan,
+                batches: Batches {
+                    way: 1,
+                    group: arrays.support,
+                    tail: 0,
+                    steps: self.steps,
+                    batch: self.batch,
+                    replacement: config.inner.replacement
+                        && arrays.order.is_none()
+                        && self.batch <= arrays.support,
+                },
+                origin: Origin::Rows {
+                    queries: arrays.query.as_ref().map_or(0, |query| query.count),
+                    ordered: arrays.order.is_some(),
+                },
+                phase: Phase::Adapt,
+                seed: self.seed,
+                scored: false,
+                transductive: vec![config.eval.transductive],
+            }),
+        }
+    }
+}
+
+/// Adapts run `recipe.run` of `snapshot`, a state of the run with the configuration `base`, to `tasks`, as
+/// many at once as the device allows. `digest` is the SHA-256 of the base's file.
+///
+/// # Errors
+/// [`Error::Config`] if there is no such run or a value of the recipe is impossible; as [`Adaptation::new`].
+pub fn adapt(
+    gpu: &Gpu,
+    (base, digest): (&Config, String),
+    snapshot: &Snapshot,
+    recipe: &Recipe,
+    tasks: Tasks<'_>,
+) -> Result<Adapted> {
+    if recipe.run >= snapshot.runs {
+        let message = format!(
+            "there is no run {}; the checkpoint holds {}, from 0 on",
+            recipe.run, snapshot.runs
+        );
+        return Err(Error::config("run", message));
+    }
+    let model = Model::new(base.model.clone())?;
+    let setup = recipe.setup(base, &model, tasks)?;
+    let mut start = starting_point(snapshot, recipe.run);
+    if recipe.reset_optimizer {
+        start.state = [None, None];
+        start.adam_steps = 0;
+    }
+    let settings = Settings {
+        base: digest,
+        steps: setup.batches.steps,
+        batch: setup.batches.batch,
+        rate: setup.rate,
+        optimizer: match setup.rule {
+            InnerRule::Sgd => "sgd".into(),
+            InnerRule::Adam { .. } => "adam".into(),
+            InnerRule::Rates(_) | InnerRule::Query => "learned rates".into(),
+        },
+        seed: setup.seed,
+        tasks: match tasks {
+            Tasks::Arrays(_) => "arrays".into(),
+            Tasks::Test(..) => "test".into(),
+        },
+        recipe: serde_json::to_string(recipe).expect("a recipe is plain data"),
+    };
+    in_batches(gpu, &setup, &start, tasks, settings)
+}
+
+fn in_batches(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    start: &StartingPoint,
+    tasks: Tasks<'_>,
+    settings: Settings,
+) -> Result<Adapted> {
+    let size = Adaptation::batch_size(gpu, setup, tasks.count());
+    let mut adaptation = Adaptation::new(gpu, setup.clone(), size)?;
+    adaptation.start_from(start);
+    let query = match tasks {
+        Tasks::Arrays(arrays) => arrays.query.as_ref(),
+        Tasks::Test(..) => None,
+    };
+    let (mut parameters, mut support_loss) = (Vec::new(), Vec::new());
+    let mut query_output = query.map(|_| Vec::new());
+    for first in (0..tasks.count()).step_by(size) {
+        let count = size.min(tasks.count() - first);
+        if let Tasks::Arrays(arrays) = tasks {
+            upload(gpu, &setup.model, &adaptation, arrays, first, count);
+        }
+        adaptation.run(first)?;
+        parameters.extend(adaptation.adapted()?.into_iter().take(count));
+        let losses = adaptation.support_losses()?;
+        support_loss.extend(losses.into_iter().take(count * setup.batches.steps));
+        if let (Some(all), Some(query)) = (&mut query_output, query) {
+            let [_, outputs] = adaptation.query_outputs()?;
+            let wanted = count * query.count * setup.model.outputs();
+            all.extend(outputs.unwrap_or_default().into_iter().take(wanted));
+        }
+    }
+    Ok(Adapted { parameters, support_loss: Some(support_loss), query_output, settings })
+}
+
+/// Uploads tasks `first..first + count`.
+fn upload(
+    gpu: &Gpu,
+    model: &Model,
+    adaptation: &Adaptation,
+    arrays: &TaskArrays,
+    first: usize,
+    count: usize,
+) {
+    let tasks = adaptation.tasks();
+    let support = |width: usize| {
+        let one = arrays.support * width;
+        first * one..(first + count) * one
+    };
+    tasks.upload_support_x(gpu, model, &arrays.support_x[support(model.inputs())]);
+    match &arrays.support_y {
+        Targets::Values(values) => {
+            tasks.upload_support_values(gpu, model, &values[support(model.outputs())]);
+        }
+        Targets::Labels(labels) => tasks.upload_support_labels(gpu, &labels[support(1)]),
+    }
+    if let Some(query) = &arrays.query {
+        let one = query.count * model.inputs();
+        tasks.upload_query_x(gpu, model, &query.x[first * one..(first + count) * one]);
+    }
+    if let Some(order) = &arrays.order {
+        let one = order.steps * order.batch;
+        tasks.upload_order(gpu, &order.indices[first * one..(first + count) * one]);
+    }
+}
