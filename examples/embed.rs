@@ -9,8 +9,8 @@
 
 use reptile::gpu::{Gpu, GpuOptions};
 use reptile::meta::{
-    Adaptation, AdaptationSetup, InnerSpec, Origin, OuterSpec, PlanKind, Schedule, StrategySpec,
-    Trainer, TrainerSetup, inner_rule,
+    Adaptation, AdaptationSetup, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, Schedule,
+    StrategySpec, Trainer, TrainerSetup, inner_rule,
 };
 use reptile::model::{Activation, Init, Layer, Model, ModelSpec};
 use reptile::rng::Phase;
@@ -88,6 +88,7 @@ fn training(model: &Model) -> TrainerSetup {
         runs: 1,
         own: Vec::new(),
         strategy: StrategySpec::default(),
+        memory: MemorySpec::default(),
         iterations: u64::from(FRAMES) * META_ITERATIONS_PER_FRAME as u64,
         plan: PlanKind::Auto,
         inner: InnerSpec::sgd(0.02, 10, 10),

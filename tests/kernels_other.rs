@@ -116,6 +116,7 @@ fn outer_updates_agree_with_float64_over_several_iterations() {
                     guard: 0.0,
                     fomaml,
                     summed: false,
+                    capacity: 0,
                     adapted: &buffers[1],
                     anchors: &buffers[2],
                     theta: &buffers[0],

@@ -101,7 +101,8 @@ fn host_structs_are_laid_out_as_in_wgsl() {
         };
     }
     check!(RunStep: seed, phase, iteration, adam_steps, outer_steps, first_task, slot, inner_rate,
-        outer_rate, weight_decay, tasks_inverse);
+        outer_rate, weight_decay, tasks_inverse, strategy_rate, strategy_prior, entries,
+        entries_inverse);
     check!(InnerStep: index, order_start, last, first_task);
 }
 

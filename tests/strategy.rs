@@ -6,8 +6,8 @@ use common::sines::{as_tasks, drawn};
 use common::{Device, assert_close, devices, network, own_adapters, widen, with_binding};
 use reptile::gpu::Gpu;
 use reptile::meta::{
-    Granularity, InnerSpec, Origin, OuterSpec, PlanKind, Snapshot, StrategyKind, StrategySpec,
-    Trainer, TrainerSetup,
+    Granularity, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, Snapshot, StrategyKind,
+    StrategySpec, Trainer, TrainerSetup,
 };
 use reptile::model::{Activation, Loss, Model};
 use reptile::reference::strategy::{Learner, Rule, Settings, meta_iteration};
@@ -42,6 +42,7 @@ fn job(strategy: StrategySpec) -> TrainerSetup {
             replacement: false,
         },
         origin: Origin::Sine(sine()),
+        memory: MemorySpec::default(),
         strategy,
     }
 }

@@ -6,8 +6,8 @@ use common::sines::{as_tasks, drawn};
 use common::{Device, assert_close, devices, network, own_adapters, widen, with_binding};
 use reptile::gpu::Gpu;
 use reptile::meta::{
-    Algorithm, InnerOptimizer, InnerSpec, Origin, OuterOptimizer, OuterSpec, PlanKind, Schedule,
-    StatePolicy, StrategySpec, Trainer, TrainerSetup,
+    Algorithm, InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterOptimizer, OuterSpec, PlanKind,
+    Schedule, StatePolicy, StrategySpec, Trainer, TrainerSetup,
 };
 use reptile::model::{Activation, Loss};
 use reptile::reference::network::{Targets, loss_and_gradient};
@@ -30,6 +30,7 @@ fn job() -> TrainerSetup {
         runs: 3,
         own: Vec::new(),
         strategy: StrategySpec::default(),
+        memory: MemorySpec::default(),
         iterations: 10,
         plan: PlanKind::Auto,
         inner: InnerSpec {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use common::{Device, devices, integers, own_adapters, with_binding};
 use reptile::gpu::Gpu;
 use reptile::meta::{
-    Algorithm, DeviceImages, InnerOptimizer, InnerSpec, Origin, OuterSpec, PlanKind, StrategySpec,
-    Trainer, TrainerSetup, memory,
+    Algorithm, DeviceImages, InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind,
+    StrategySpec, Trainer, TrainerSetup, memory,
 };
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
@@ -49,6 +49,7 @@ fn job(gpu: &Gpu, model: Model, meta_batch: usize) -> TrainerSetup {
         runs: 1,
         own: Vec::new(),
         strategy: StrategySpec::default(),
+        memory: MemorySpec::default(),
         iterations: 100,
         plan: PlanKind::Auto,
         inner: InnerSpec { optimizer: InnerOptimizer::Adam, ..InnerSpec::sgd(1e-3, 10, 5) },

@@ -13,4 +13,6 @@ struct RunStep {
     tasks_inverse: f32, // 1 / tasks per run
     strategy_rate: f32, // β: the step of a learned strategy
     strategy_prior: f32, // ARUBA: 1 / (iteration + 1)^p
+    entries: u32,       // entries of the memory that hold something after this iteration
+    entries_inverse: f32,
 }

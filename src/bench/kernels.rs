@@ -174,6 +174,7 @@ fn reduce(gpu: &Gpu, tasks: usize) -> Result<Alone> {
         guard: 0.0,
         fomaml: false,
         summed: false,
+        capacity: 0,
         adapted: &adapted,
         anchors: &none,
         theta: &theta,

@@ -11,7 +11,7 @@ use indicatif::{HumanBytes, ProgressBar};
 
 use crate::cli::common::{DeviceArgs, load_job, progress_bar, say};
 use crate::gpu::Gpu;
-use crate::meta::memory;
+use crate::meta::{memory, memory_bytes};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::directory::check_unused;
 use crate::run::metrics::Record;
@@ -69,6 +69,10 @@ fn tuned_job(device: &DeviceArgs, gpu: &Gpu, config: Config) -> Result<Job> {
     let job = load_job(gpu, config)?;
     let setup = job.trainer_setup();
     eprintln!("memory: {} on the device", HumanBytes(memory(gpu, &setup)?));
+    if setup.memory.capacity > 0 {
+        let entries = setup.runs * setup.memory.capacity;
+        eprintln!("of it {} for {entries} adapted models", HumanBytes(memory_bytes(&setup)));
+    }
     device.autotune(gpu, &setup)?;
     Ok(job)
 }

@@ -47,6 +47,10 @@ pub struct RunStep {
     pub strategy_rate: f32,
     /// ARUBA: 1 / (iteration + 1)^p.
     pub strategy_prior: f32,
+    /// Entries of the memory that hold something after this iteration.
+    pub entries: u32,
+    /// 1 / entries.
+    pub entries_inverse: f32,
 }
 
 impl RunStep {
@@ -66,6 +70,8 @@ impl RunStep {
             tasks_inverse: 1.0 / axis.per_run as f32,
             strategy_rate: 0.0,
             strategy_prior: 0.0,
+            entries: 0,
+            entries_inverse: 0.0,
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct OuterUpdate<'a> {
     /// Whether `adapted` holds the sums `[R, vectors]` of [`outer_sum`](crate::kernels::outer_sum()), and
     /// `metrics` those of the losses.
     pub summed: bool,
+    /// Entries of a run's memory, if `adapted` is that, `[R, capacity, vectors]`; else 0.
+    pub capacity: usize,
     /// [T, vectors]: θ after the inner loop.
     pub adapted: &'a wgpu::Buffer,
     /// [T, vectors]: θ before the last inner step, for FOMAML.
@@ -84,7 +86,7 @@ pub fn outer_update(
     c: &OuterUpdate<'_>,
 ) -> Result<()> {
     let tasks = if c.summed { 0 } else { c.axis.per_run };
-    let rounds = tasks * (1 + c.steps.div_ceil(BLOCK));
+    let rounds = tasks * (1 + c.steps.div_ceil(BLOCK)) + c.capacity;
     gpu.profile().check_rounds("outer_update", rounds, "outer.meta_batch")?;
     let source = Source::new("outer_update", include_str!("../../shaders/outer_update.wgsl"))
         .library(RUN_STEP)
@@ -95,6 +97,7 @@ pub fn outer_update(
         .constant("RUNS", c.axis.runs)
         .constant("TASKS", tasks)
         .constant("SUMMED", c.summed)
+        .constant("CAPACITY", c.capacity)
         .constant("STEPS", c.steps)
         .constant("COLUMNS", c.columns)
         .constant("GUARD", c.guard)

@@ -7,6 +7,7 @@ mod images;
 mod inner;
 mod layer_alone;
 mod layers;
+mod memory;
 mod query;
 mod schedule;
 mod setup;
@@ -24,8 +25,9 @@ pub use evaluation::{Mean, Summary, evaluate, evaluate_episodes, evaluate_models
 pub use images::DeviceImages;
 pub use inner::InnerLoop;
 pub use layer_alone::{Direction, LayerAlone};
+pub use memory::MemorySpec;
 pub use schedule::Schedule;
-pub use setup::{RunSettings, TrainerSetup, inner_rule, memory};
+pub use setup::{RunSettings, TrainerSetup, inner_rule, memory, memory_bytes};
 pub use snapshot::{Sets, Snapshot};
 pub use source::{Origin, TaskBuffers};
 pub use spec::{

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, OuterRule, RunSteps};
+use crate::meta::memory::{Entries, MemorySpec};
 use crate::meta::source::Origin;
 use crate::meta::spec::{
     Algorithm, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind, StatePolicy,
@@ -31,6 +32,8 @@ pub struct TrainerSetup {
     pub outer: OuterSpec,
     /// How inner rates and the outer direction are learned.
     pub strategy: StrategySpec,
+    /// The ring of adapted parameter sets.
+    pub memory: MemorySpec,
     /// Minibatches of a training task; the last one is the query's, if the strategy has one.
     pub batches: Batches,
     pub origin: Origin,
@@ -113,6 +116,7 @@ pub(super) fn remedy(buffer: &str) -> &'static str {
         "metrics" | "inner losses" | "inner accuracies" => {
             "lower inner.steps (or inner.epochs), or runs"
         }
+        "memory" => "lower memory.capacity, the layers' sizes, or runs",
         "minibatch order" => "lower inner.steps (or inner.epochs), inner.batch, or runs",
         "support and query sets" => {
             "lower the examples of a task (tasks.points, tasks.way, tasks.train_shots), or runs"
@@ -121,6 +125,11 @@ pub(super) fn remedy(buffer: &str) -> &'static str {
         | "batch statistics" | "gradients" => "lower inner.batch or the layers' sizes",
         _ => "lower the layers' sizes, or runs",
     }
+}
+
+/// Bytes of the ring of adapted parameter sets.
+pub fn memory_bytes(setup: &TrainerSetup) -> u64 {
+    Entries::bytes(setup)
 }
 
 /// Checks the buffers of a job before anything is made, and returns the bytes of all.
@@ -149,6 +158,7 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
         memory.add("parameters and moments", if used { sets } else { 0 });
     }
     Strategy::plan(&mut memory, &setup.strategy, model, setup.runs);
+    Entries::plan(&mut memory, setup);
     memory.add("metrics", size_of_f32s(RING * setup.runs * setup.columns()[1]));
     let waves = waves::sizes(gpu, setup, usize::MAX)?;
     if waves.len() > 1 {

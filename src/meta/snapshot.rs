@@ -32,11 +32,20 @@ pub struct Snapshot {
     pub ways: Sets,
     /// `[R][P]` g of ARUBA.
     pub squares: Sets,
+    /// `[R · n][P]` entries of the memory.
+    pub memory: Sets,
+    /// `[R · n][P]` their inner second and first moments.
+    pub memory_second: Sets,
+    pub memory_first: Sets,
+    /// `[R · n][P]` what their tasks told the strategy.
+    pub memory_statistics: Sets,
+    /// [R · n][1]: the losses of their last inner steps.
+    pub memory_losses: Sets,
 }
 
 impl Snapshot {
     /// Kinds of sets.
-    pub(super) const KINDS: usize = 8;
+    pub(super) const KINDS: usize = 13;
 
     /// All sets by kind, each with its name.
     pub(super) fn sets(&self) -> [(&'static str, &Sets); Self::KINDS] {
@@ -49,6 +58,11 @@ impl Snapshot {
             ("learned rates", &self.rates),
             ("sums of ways", &self.ways),
             ("sums of squares", &self.squares),
+            ("entries of the memory", &self.memory),
+            ("second moments of the memory", &self.memory_second),
+            ("first moments of the memory", &self.memory_first),
+            ("statistics of the memory", &self.memory_statistics),
+            ("losses of the memory", &self.memory_losses),
         ]
     }
 
@@ -63,6 +77,11 @@ impl Snapshot {
             rates,
             ways,
             squares,
+            memory,
+            memory_second,
+            memory_first,
+            memory_statistics,
+            memory_losses,
         ] = sets;
         Self {
             parameters,
@@ -73,6 +92,11 @@ impl Snapshot {
             rates,
             ways,
             squares,
+            memory,
+            memory_second,
+            memory_first,
+            memory_statistics,
+            memory_losses,
             ..self
         }
     }
@@ -99,10 +123,10 @@ impl Snapshot {
         &sets[run * per_run..][..per_run]
     }
 
-    /// Whether everything of a run is finite.
+    /// Whether everything of a run is finite but for losses, which nothing goes on from.
     pub fn is_finite(&self, run: usize) -> bool {
         let finite = |sets| self.of_run(sets, run).iter().flatten().all(|value| value.is_finite());
-        self.sets().into_iter().all(|(_, sets)| finite(sets))
+        self.sets()[..Self::KINDS - 1].iter().all(|(_, sets)| finite(sets))
     }
 
     /// The inner optimiser state that a new task of `run` starts from: second and first moment,

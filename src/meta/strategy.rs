@@ -206,6 +206,11 @@ impl Strategy {
         strategy_sums(gpu, out, &sums)
     }
 
+    /// [R, 2, packed]: what the step is taken from.
+    pub fn sums(&self) -> &wgpu::Buffer {
+        &self.sums
+    }
+
     /// Records the step on σ; the layers' mean rates go to `metrics` behind the first of `columns`.
     pub fn record_step(
         &self,

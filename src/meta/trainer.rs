@@ -11,6 +11,7 @@ use crate::kernels::{
     mean_state, outer_sum, outer_update,
 };
 use crate::meta::inner::Start;
+use crate::meta::memory::{self, Entries};
 use crate::meta::setup::{TrainerSetup, memory};
 use crate::meta::snapshot::{self, Sets, Snapshot};
 use crate::meta::spec::{Algorithm, PlanKind, StatePolicy};
@@ -106,6 +107,7 @@ pub struct Trainer {
     /// [R, packed]: outer momentum or first moment, and second moment.
     outer: [wgpu::Buffer; 2],
     strategy: Option<Strategy>,
+    entries: Option<Entries>,
     /// `[RING, R, columns]`
     metrics: wgpu::Buffer,
     iteration: u64,
@@ -159,6 +161,7 @@ impl Trainer {
             sets("outer second moments", matches!(outer_rule, OuterRule::Adam { .. }))?,
         ];
         let strategy = Strategy::new(gpu, &setup.strategy, model, runs)?;
+        let entries = Entries::new(gpu, &setup)?;
         let metrics = gpu.storage("metrics", size_of_f32s(RING * runs * setup.columns()[1]))?;
         let mut trainer = Self {
             runs: RunSteps::new(gpu, runs, RING * waves.len())?,
@@ -170,6 +173,7 @@ impl Trainer {
             shared,
             outer,
             strategy,
+            entries,
             metrics,
             iteration: 0,
             adam_steps: 0,
@@ -224,6 +228,9 @@ impl Trainer {
             if let Some(strategy) = &self.strategy {
                 strategy.record_wave(gpu, &mut out, wave, begins, self.model(), theta)?;
             }
+            if let Some(entries) = &self.entries {
+                entries.record_insert(gpu, &mut out, runs, &self.setup, wave, theta)?;
+            }
             let (adapted, anchors, losses) = (&inner.theta, &inner.anchors, &inner.losses);
             if last > 0 {
                 let sum = OuterSum {
@@ -253,7 +260,12 @@ impl Trainer {
                     guard,
                     fomaml,
                     summed: last > 0,
-                    adapted: if last > 0 { delta } else { adapted },
+                    capacity: self.setup.memory.capacity,
+                    adapted: match &self.entries {
+                        Some(entries) => &entries.parameters,
+                        None if last > 0 => delta,
+                        None => adapted,
+                    },
                     anchors,
                     theta,
                     first: &self.outer[0],
@@ -263,6 +275,9 @@ impl Trainer {
                 };
                 outer_update(gpu, &mut out, runs, &update)?;
                 if let Some(strategy) = &self.strategy {
+                    if let Some(entries) = &self.entries {
+                        entries.record_sums(gpu, &mut out, runs, &self.setup, strategy.sums())?;
+                    }
                     let model = (self.model(), axis.runs);
                     strategy.record_step(gpu, &mut out, runs, model, (metrics, columns))?;
                 }
@@ -324,6 +339,7 @@ impl Trainer {
         let kept = |name: &str| {
             name.starts_with("sample_")
                 || name.starts_with("strategy_")
+                || name.starts_with("memory_")
                 || ["outer_update", "outer_sum", "mean_state"].contains(&name)
         };
         let empty = empty(&self.gpu)?;
@@ -428,6 +444,7 @@ impl Trainer {
     fn run_steps(&self, slot: usize, first_task: usize) -> impl Iterator<Item = RunStep> {
         let (inner, outer) = (&self.setup.inner, &self.setup.outer);
         let axis = Axis { runs: self.setup.runs, per_run: outer.meta_batch };
+        let entries = self.setup.memory.filled(self.iteration + 1, outer.meta_batch);
         let settings = (0..axis.runs).map(|run| self.setup.of_run(run));
         settings.map(move |own| RunStep {
             iteration: self.iteration as u32,
@@ -438,6 +455,8 @@ impl Trainer {
             inner_rate: inner.schedule.rate(own.inner_rate, self.iteration, self.setup.iterations),
             strategy_rate: own.strategy_rate,
             strategy_prior: self.setup.strategy.prior(self.iteration),
+            entries: entries as u32,
+            entries_inverse: 1.0 / entries.max(1) as f32,
             outer_rate: outer.schedule.rate(own.outer_rate, self.iteration, self.setup.iterations),
             weight_decay: inner.weight_decay,
             ..RunStep::new(own.seed, Phase::Train, axis)
@@ -446,6 +465,7 @@ impl Trainer {
 
     /// Everything that training goes on from, in the order of [`Snapshot::sets`]: the buffer, and the
     /// parameter sets in it (0 where there is no such state).
+    /// All but the losses of the memory are packed parameter sets.
     fn state(&self) -> [(&wgpu::Buffer, usize); Snapshot::KINDS] {
         let (inner, outer) = (self.setup.rule(), self.setup.outer_rule());
         let (second, first, tasks) = match self.setup.inner.state {
@@ -465,6 +485,14 @@ impl Trainer {
             Some(Strategy { rates, history: [ways, squares], .. }) => [rates, ways, squares],
             None => [&self.theta; 3],
         };
+        let of_memory = memory::kinds(&self.setup);
+        let entry = |kind: usize| match &self.entries {
+            Some(Entries { parameters, state: [second, first], statistics, losses, .. }) => {
+                let buffer = [parameters, second, first, statistics, losses][kind];
+                (buffer, count(runs * self.setup.memory.capacity, of_memory[kind % 4]))
+            }
+            None => (&self.theta, 0),
+        };
         [
             (&self.theta, runs),
             (second, count(tasks, inner.has_second())),
@@ -474,6 +502,11 @@ impl Trainer {
             (rates, count(runs, self.strategy.is_some())),
             (ways, count(runs, aruba)),
             (squares, count(runs, aruba)),
+            entry(0),
+            entry(1),
+            entry(2),
+            entry(3),
+            entry(4),
         ]
     }
 
@@ -483,8 +516,14 @@ impl Trainer {
     /// [`Error::DeviceLost`] if the device does not answer.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let mut sets: [Sets; Snapshot::KINDS] = Default::default();
-        for (set, (buffer, count)) in sets.iter_mut().zip(self.state()).filter(|(_, of)| of.1 > 0) {
+        let packed = self.state().into_iter().take(Snapshot::KINDS - 1);
+        for (set, (buffer, count)) in sets.iter_mut().zip(packed).filter(|(_, of)| of.1 > 0) {
             *set = snapshot::download(&self.gpu, &self.setup.model, buffer, count)?;
+        }
+        if let Some(entries) = &self.entries {
+            let count = self.setup.runs * self.setup.memory.capacity;
+            let losses: Vec<f32> = self.gpu.read(&entries.losses, 0, count)?;
+            sets[Snapshot::KINDS - 1] = losses.into_iter().map(|loss| vec![loss]).collect();
         }
         let (iteration, adam_steps) = (self.iteration, self.adam_steps);
         let snapshot =
@@ -507,7 +546,12 @@ impl Trainer {
                 return Err(Error::config("inner, outer, strategy or runs", message));
             }
         }
-        for ((buffer, _), (_, sets)) in self.state().into_iter().zip(stored) {
+        if let Some(entries) = &self.entries {
+            let losses = from.memory_losses.concat();
+            self.gpu.queue().write_buffer(&entries.losses, 0, bytemuck::cast_slice(&losses));
+        }
+        let packed = self.state().into_iter().take(Snapshot::KINDS - 1);
+        for ((buffer, _), (_, sets)) in packed.zip(stored) {
             snapshot::upload(&self.gpu, &self.setup.model, buffer, sets);
         }
         self.iteration = from.iteration;

@@ -11,6 +11,9 @@
 //! | `outer.u/NAME` | like `NAME` | outer momentum, or the mean direction of a strategy |
 //! | `outer.m/NAME`, `outer.v/NAME` | like `NAME` | outer Adam |
 //! | `strategy.rate/NAME` | like `NAME` | a learned strategy: σ |
+//! | `memory/NAME` | [R, n, ...shape] | a memory of n entries |
+//! | `memory.v/NAME`, `memory.m/NAME`, `memory.h/NAME` | like `memory/NAME` | their inner moments; what they tell a strategy |
+//! | `memory.loss` | `[R, n]` | the losses of their last inner steps |
 //! | `strategy.b/NAME`, `strategy.g/NAME` | like `NAME` | the strategy ARUBA |
 //!
 //! Metadata (strings): `format`, `iteration`, `adam_steps`, `seed`, `runs`, `config_hash`, `config`
@@ -83,6 +86,17 @@ pub struct StrategyState {
     pub history: Option<[Vec<Vec<f32>>; 2]>,
 }
 
+/// Entries of a memory, `[R·n][P]` in canonical layout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemoryState {
+    /// The adapted parameters.
+    pub parameters: Vec<Vec<f32>>,
+    /// Their inner second and first moments, and what their tasks told the strategy, where there are such.
+    pub others: [Option<Vec<Vec<f32>>>; 3],
+    /// `[R·n]`: the losses of the last inner steps; what is not finite is stored as the largest number.
+    pub losses: Vec<f32>,
+}
+
 /// What a checkpoint says of itself; readable without its model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -123,6 +137,8 @@ pub struct Checkpoint {
     pub outer: OuterState,
     /// State of the learned strategy, where there is one.
     pub strategy: Option<StrategyState>,
+    /// The memory, where there is one.
+    pub memory: Option<MemoryState>,
 }
 
 impl Checkpoint {

@@ -8,7 +8,8 @@ use toml::Table;
 
 use crate::error::{Error, Result};
 use crate::meta::{
-    EvalSpec, InnerSpec, Origin, OuterSpec, PlanKind, StopSpec, StrategySpec, TrainerSetup,
+    EvalSpec, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, StopSpec, StrategySpec,
+    TrainerSetup,
 };
 use crate::model::{Model, ModelSpec};
 use crate::run::overrides::Schema;
@@ -40,6 +41,9 @@ pub struct Config {
     /// How inner rates and the outer direction are learned. Default: not at all.
     #[serde(default, skip_serializing_if = "is_default")]
     pub strategy: StrategySpec,
+    /// The ring of adapted parameter sets. Default: none.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub memory: MemorySpec,
     /// Adaptation to test and validation tasks.
     pub eval: EvalSpec,
     /// When to stop early. Default: never.
@@ -182,6 +186,7 @@ impl Config {
             inner: self.inner.clone(),
             outer: self.outer.clone(),
             strategy: self.strategy.clone(),
+            memory: self.memory.clone(),
             batches: Batches {
                 way,
                 group,

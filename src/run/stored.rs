@@ -1,7 +1,7 @@
 //! Between what the trainer holds and what a checkpoint stores.
 
 use crate::meta::{Snapshot, StartingPoint};
-use crate::run::checkpoint::{Checkpoint, InnerState, OuterState, StrategyState};
+use crate::run::checkpoint::{Checkpoint, InnerState, MemoryState, OuterState, StrategyState};
 use crate::run::config::Config;
 
 /// The checkpoint of `snapshot`, made under `config`.
@@ -30,11 +30,22 @@ pub(crate) fn checkpoint_of(config: &Config, snapshot: Snapshot) -> Checkpoint {
         parameters: snapshot.parameters,
         inner,
         outer,
+        memory: (!snapshot.memory.is_empty()).then_some(MemoryState {
+            parameters: snapshot.memory,
+            others: [snapshot.memory_second, snapshot.memory_first, snapshot.memory_statistics]
+                .map(|sets| (!sets.is_empty()).then_some(sets)),
+            losses: snapshot.memory_losses.concat().into_iter().map(finite).collect(),
+        }),
         strategy: (!snapshot.rates.is_empty()).then_some(StrategyState {
             rates: snapshot.rates,
             history: (!snapshot.ways.is_empty()).then_some([snapshot.ways, snapshot.squares]),
         }),
     }
+}
+
+/// A loss as a checkpoint can hold it.
+fn finite(loss: f32) -> f32 {
+    if loss.is_finite() { loss } else { f32::MAX }
 }
 
 /// What training goes on from, as a checkpoint stores it.
@@ -53,6 +64,11 @@ pub fn snapshot_of(checkpoint: Checkpoint) -> Snapshot {
         None => (Vec::new(), None),
     };
     let [ways, squares] = history.unwrap_or_default();
+    let (memory, others, losses) = match checkpoint.memory {
+        Some(MemoryState { parameters, others, losses }) => (parameters, others, losses),
+        None => Default::default(),
+    };
+    let [memory_second, memory_first, memory_statistics] = others.map(Option::unwrap_or_default);
     Snapshot {
         iteration: checkpoint.iteration,
         adam_steps: checkpoint.adam_steps,
@@ -65,6 +81,11 @@ pub fn snapshot_of(checkpoint: Checkpoint) -> Snapshot {
         rates,
         ways,
         squares,
+        memory,
+        memory_second,
+        memory_first,
+        memory_statistics,
+        memory_losses: losses.into_iter().map(|loss| vec![loss]).collect(),
     }
 }
 

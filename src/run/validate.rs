@@ -17,6 +17,7 @@ pub(super) fn validate(config: &Config) -> Result<()> {
     inner(config, &config.inner)?;
     outer(config, &config.outer)?;
     strategy::strategy(config)?;
+    strategy::memory(config)?;
     evaluation(config)?;
     products(config)?;
     at_least("log.every", config.log.every, 1)?;

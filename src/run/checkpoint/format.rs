@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use super::{Checkpoint, Header, InnerState, OuterState, StrategyState};
+use super::{Checkpoint, Header, InnerState, MemoryState, OuterState, StrategyState};
 use crate::model::{Model, TensorInfo};
 use crate::tensor_file::{self, Floats, TensorFile};
 
@@ -15,6 +15,11 @@ pub const FORMAT: &str = "reptile-checkpoint-1";
 
 /// What the names of metadata fields have in front among the digests.
 const FIELD: &str = "metadata/";
+
+/// The tensor of the losses of a memory's entries.
+const MEMORY_LOSSES: &str = "memory.loss";
+/// What the names of other tensors of a memory begin with: moments, and statistics of a strategy.
+const MEMORY_OTHERS: [&str; 3] = ["memory.v/", "memory.m/", "memory.h/"];
 
 /// Sets of one kind: the names of their tensors get `prefix` in front, their shapes `lead`.
 struct Group<'a> {
@@ -43,6 +48,10 @@ impl Checkpoint {
                 tensor_file::check_finite(&name, &shape, &values)?;
                 tensors.insert(name, (shape, values));
             }
+        }
+        if let Some(memory) = &self.memory {
+            let shape = vec![self.runs, memory.losses.len() / self.runs];
+            tensors.insert(MEMORY_LOSSES.into(), (shape, memory.losses.clone()));
         }
         Ok(tensor_file::serialize(&self.metadata(&tensors), &tensors))
     }
@@ -75,6 +84,7 @@ impl Checkpoint {
                     },
                 }),
             },
+            memory: read_memory(model, file, header.runs)?,
             iteration: header.iteration,
             adam_steps: header.adam_steps,
             seed: header.seed,
@@ -117,6 +127,14 @@ impl Checkpoint {
                 groups.extend([group("strategy.b/", b), group("strategy.g/", g)]);
             }
         }
+        if let Some(MemoryState { parameters, others, losses }) = &self.memory {
+            let lead = || vec![self.runs, losses.len() / self.runs];
+            groups.push(Group { prefix: "memory/", lead: lead(), sets: parameters });
+            let named = MEMORY_OTHERS.into_iter().zip(others);
+            groups.extend(named.filter_map(|(prefix, sets)| {
+                Some(Group { prefix, lead: lead(), sets: sets.as_deref()? })
+            }));
+        }
         groups
     }
 
@@ -146,7 +164,10 @@ impl Checkpoint {
     fn refuse_others(&self, model: &Model, file: &TensorFile<'_>) -> Result<(), String> {
         let groups = self.groups();
         let own = |name: &str| {
-            groups.iter().any(|group| model.tensors().iter().any(|info| group.name(info) == name))
+            self.memory.is_some() && name == MEMORY_LOSSES
+                || groups
+                    .iter()
+                    .any(|group| model.tensors().iter().any(|info| group.name(info) == name))
         };
         match file.tensors.keys().find(|name| !own(name)) {
             Some(name) => Err(format!("tensor `{name}` does not belong to this model")),
@@ -295,6 +316,31 @@ fn read_inner(model: &Model, file: &TensorFile<'_>, runs: usize) -> Result<Inner
         Some(slots) => InnerState::Slots { m, v, slots },
         None => InnerState::Shared { m, v },
     })
+}
+
+fn read_memory(
+    model: &Model,
+    file: &TensorFile<'_>,
+    runs: usize,
+) -> Result<Option<MemoryState>, String> {
+    let Some(tensor) = file.tensors.get(MEMORY_LOSSES) else { return Ok(None) };
+    let &[found, entries] = tensor.shape() else {
+        return Err(format!("tensor `{MEMORY_LOSSES}` is not [R, n]"));
+    };
+    if found != runs {
+        return Err(format!("tensor `{MEMORY_LOSSES}` is of {found} runs, not {runs}"));
+    }
+    let lead = [runs, entries];
+    let read = |prefix| match has(file, prefix) {
+        true => Group::read(model, file, prefix, &lead).map(Some),
+        false => Ok(None),
+    };
+    let [v, m, h] = MEMORY_OTHERS.map(read);
+    Ok(Some(MemoryState {
+        parameters: Group::read(model, file, "memory/", &lead)?,
+        others: [v?, m?, h?],
+        losses: file.floats(MEMORY_LOSSES, &lead)?,
+    }))
 }
 
 /// The axis of the runs in front of a tensor: none for a single run.

@@ -28,6 +28,7 @@ fn checkpoint(runs: usize, inner: InnerState, outer: OuterState) -> Checkpoint {
         inner,
         outer,
         strategy: None,
+        memory: None,
     }
 }
 
@@ -40,7 +41,13 @@ fn full(runs: usize) -> Checkpoint {
         InnerState::Shared { m: Some(set(100.0)), v: set(200.0) },
         OuterState::Adam { m: set(300.0), v: set(400.0) },
     );
-    Checkpoint { strategy: Some(strategy), ..checkpoint }
+    let entries = |first| sets(&model(), 2 * runs, first);
+    let memory = MemoryState {
+        parameters: entries(800.0),
+        others: [Some(entries(900.0)), None, Some(entries(1000.0))],
+        losses: vec![0.5; 2 * runs],
+    };
+    Checkpoint { strategy: Some(strategy), memory: Some(memory), ..checkpoint }
 }
 
 fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {

@@ -281,11 +281,13 @@ prop_compose! {
         plan in prop_oneof![Just(PlanKind::Auto), Just(PlanKind::Fused), Just(PlanKind::Layered)],
         (model, tasks) in (network(), tasks()),
         (inner, outer, strategy) in (inner(), outer(), strategy()),
+        (capacity, blend) in (count(), number()),
         (eval, stop, log) in rest(),
     ) -> Config {
         let iterations = iterations as u64;
+        let memory = MemorySpec { capacity, blend };
         Config {
-            seed, runs, iterations, plan, model, tasks, inner, outer, strategy, eval, stop, log,
+            seed, runs, iterations, plan, model, tasks, inner, outer, strategy, memory, eval, stop, log,
         }
     }
 }

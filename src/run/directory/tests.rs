@@ -18,6 +18,7 @@ fn checkpoint(iteration: u64) -> Checkpoint {
         inner: InnerState::None,
         outer: OuterState::None,
         strategy: None,
+        memory: None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! The `[strategy]` part, and whether the rest fits it.
+//! The `[strategy]` and `[memory]` parts, and whether the rest fits them.
 
 use super::{below_one, positive};
 use crate::error::{Error, Result};
@@ -7,6 +7,9 @@ use crate::run::config::Config;
 
 /// The largest β: rates move by far less.
 const LARGEST_STEP: f32 = 1e6;
+
+/// The most entries: the device counts slots of a product of two such numbers.
+const LARGEST_MEMORY: usize = 65_535;
 
 /// Checks the strategy of `config`.
 pub(super) fn strategy(config: &Config) -> Result<()> {
@@ -75,6 +78,30 @@ pub(super) fn strategy(config: &Config) -> Result<()> {
     query(config)
 }
 
+/// Checks the memory of `config`.
+pub(super) fn memory(config: &Config) -> Result<()> {
+    let (spec, outer) = (&config.memory, &config.outer);
+    if !(spec.blend > 0.0 && spec.blend <= 1.0) {
+        let message = format!("{} is not possible; give a share above 0 and up to 1", spec.blend);
+        return Err(Error::config("memory.blend", message));
+    }
+    if spec.capacity == 0 {
+        return Ok(());
+    }
+    if !(outer.meta_batch..=LARGEST_MEMORY).contains(&spec.capacity) {
+        let message = format!(
+            "{} entries; give {} (outer.meta_batch: every task of a meta-iteration has its entry) to \
+             {LARGEST_MEMORY}, or 0 for none",
+            spec.capacity, outer.meta_batch
+        );
+        return Err(Error::config("memory.capacity", message));
+    }
+    if outer.algorithm != Algorithm::Reptile {
+        return Err(Error::config("outer.algorithm", "a memory goes with \"reptile\""));
+    }
+    Ok(())
+}
+
 /// The query of a training task.
 fn query(config: &Config) -> Result<()> {
     let shots = config.strategy.query_shots;
@@ -121,6 +148,10 @@ mod tests {
             (vec![kind, ("inner.schedule.kind", "linear")], "inner.schedule"),
             (vec![kind, ("outer.algorithm", "fomaml")], "outer.algorithm"),
             (vec![kind, ("strategy.query_shots", "50")], "leave some"),
+            (vec![("memory.blend", "0")], "memory.blend"),
+            (vec![("memory.capacity", "2"), ("outer.meta_batch", "3")], "memory.capacity"),
+            (vec![("memory.capacity", "70000")], "65535"),
+            (vec![("memory.capacity", "3"), ("outer.algorithm", "fomaml")], "outer.algorithm"),
             (vec![("strategy.kind", "aruba"), ("strategy.query_shots", "5")], "meta-sgd"),
         ] {
             let list: Vec<_> =

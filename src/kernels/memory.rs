@@ -1,0 +1,93 @@
+//! `shaders/memory_insert.wgsl` and `shaders/memory_sums.wgsl`: the ring of adapted parameter sets.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, Source};
+use crate::kernels::{Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, call};
+
+/// Sizes and buffers of an insertion.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryInsert<'a> {
+    /// Runs, and tasks of a run in the wave.
+    pub axis: Axis,
+    /// Tasks of a run in all waves.
+    pub tasks: usize,
+    pub capacity: usize,
+    /// Vectors of a parameter set.
+    pub vectors: usize,
+    /// Sets of a task in `sets`, of which the first one is taken.
+    pub planes: usize,
+    /// Share of the new set where there was one.
+    pub blend: f32,
+    /// Whether these are the tasks' parameters, and not what belongs to them.
+    pub parameters: bool,
+    /// Columns of `losses`.
+    pub steps: usize,
+    /// As in [`StrategySums`](crate::kernels::StrategySums).
+    pub guard: f32,
+    /// [T, planes, vectors]
+    pub sets: &'a wgpu::Buffer,
+    /// [R, vectors]: what the tasks started from.
+    pub theta: &'a wgpu::Buffer,
+    /// `[T, steps]`
+    pub losses: &'a wgpu::Buffer,
+    /// [R, capacity, vectors]
+    pub entries: &'a wgpu::Buffer,
+    /// [R, capacity]: the losses of the last step.
+    pub entry_losses: &'a wgpu::Buffer,
+}
+
+/// Records an insertion.
+///
+/// # Errors
+/// See [`call`].
+pub fn memory_insert(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    runs: &RunSteps,
+    c: &MemoryInsert<'_>,
+) -> Result<()> {
+    let source = Source::new("memory_insert", include_str!("../../shaders/memory_insert.wgsl"))
+        .library(RUN_STEP)
+        .library(GUARD)
+        .constant("BLOCK", BLOCK)
+        .constant("VECTORS", c.vectors)
+        .constant("TASKS", c.axis.per_run)
+        .constant("TASKS_PER_RUN", c.tasks)
+        .constant("CAPACITY", c.capacity)
+        .constant("PLANES", c.planes)
+        .constant("BLEND", c.blend)
+        .constant("PARAMETERS", c.parameters)
+        .constant("STEPS", c.steps)
+        .constant("GUARD", c.guard);
+    let arguments = [
+        Argument::Runs(runs),
+        Argument::In(c.sets),
+        Argument::In(c.theta),
+        Argument::In(c.losses),
+        Argument::Out(c.entries),
+        Argument::Out(c.entry_losses),
+    ];
+    call(gpu, recording, &source, &arguments, [c.vectors.div_ceil(BLOCK), c.axis.tasks(), 1])
+}
+
+/// Records `sums` [R, 2, vectors] of a strategy over `entries` [R, capacity, vectors] of statistics.
+///
+/// # Errors
+/// See [`call`].
+pub fn memory_sums(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    runs: &RunSteps,
+    [count, capacity, vectors]: [usize; 3],
+    entries: &wgpu::Buffer,
+    sums: &wgpu::Buffer,
+) -> Result<()> {
+    gpu.profile().check_rounds("memory_sums", capacity, "memory.capacity")?;
+    let source = Source::new("memory_sums", include_str!("../../shaders/memory_sums.wgsl"))
+        .library(RUN_STEP)
+        .constant("BLOCK", BLOCK)
+        .constant("VECTORS", vectors)
+        .constant("CAPACITY", capacity);
+    let arguments = [Argument::Runs(runs), Argument::In(entries), Argument::Out(sums)];
+    call(gpu, recording, &source, &arguments, [vectors.div_ceil(BLOCK), count, 1])
+}
