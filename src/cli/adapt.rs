@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, Stored, load_job};
-use crate::meta::{InnerOptimizer, PlanKind};
-use crate::run::adapted::{Adapted, sha256_file};
+use crate::cli::common::{DeviceArgs, Stored, WarmStart, load_job};
+use crate::meta::{InnerOptimizer, PlanKind, Snapshot};
+use crate::run::adapted::{Adapted, Settings, sha256_file};
 use crate::run::adapting::{Recipe, Tasks, adapt};
-use crate::run::{Config, atomic};
+use crate::run::{Config, atomic, memory_points};
 use crate::tasks::arrays::TaskArrays;
 
 /// Adapt a checkpoint to tasks of your own, or to its test tasks.
@@ -19,7 +19,7 @@ pub struct Adapt {
     /// A checkpoint, or a run's folder.
     checkpoint: PathBuf,
     /// safetensors file with support_x, support_y and optionally query_x, query_y, order.
-    #[arg(long, value_name = "FILE", required_unless_present = "test_tasks")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["test_tasks", "memory"])]
     tasks: Option<PathBuf>,
     /// Adapt to so many of the run's test tasks instead, the first ones that `reptile eval` takes.
     #[arg(long, value_name = "T", conflicts_with = "tasks", value_parser = clap::value_parser!(u32).range(1..))]
@@ -45,6 +45,12 @@ pub struct Adapt {
     /// Start Adam from zero instead of from the checkpoint's state.
     #[arg(long)]
     reset_optimizer: bool,
+    /// Start each task from the entry of the run's memory that fits its support set best.
+    #[arg(long, value_name = "FROM")]
+    warm_start: Option<WarmStart>,
+    /// Write the models in the run's memory as they are, slot by slot.
+    #[arg(long, conflicts_with_all = ["tasks", "test_tasks", "steps", "batch", "rate", "optimizer", "seed", "warm_start"])]
+    memory: bool,
     /// Seed of the minibatches (the run's own by default).
     #[arg(long)]
     seed: Option<u64>,
@@ -80,6 +86,9 @@ impl Adapt {
             bail!("--rate {rate}: must be a number above 0");
         }
         let (base, digest) = (&stored.config, sha256_file(&stored.file)?);
+        if self.memory {
+            return self.export(base, digest, &snapshot);
+        }
         let adapted = match &self.tasks {
             Some(path) => {
                 let arrays = TaskArrays::load(path, &base.validate()?)?;
@@ -101,6 +110,33 @@ impl Adapt {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// Writes the entries of the memory.
+    fn export(&self, base: &Config, digest: String, snapshot: &Snapshot) -> Result<ExitCode> {
+        if self.run >= snapshot.runs {
+            bail!("--run {}: the checkpoint holds {} runs, from 0 on", self.run, snapshot.runs);
+        }
+        let entries = memory_points(base, snapshot, self.run);
+        if entries.is_empty() {
+            bail!("--memory: the run has none; train with memory.capacity");
+        }
+        let recipe = self.recipe(base, None)?;
+        let settings = Settings {
+            base: digest,
+            steps: base.inner_steps(),
+            batch: base.inner.batch,
+            rate: base.inner.rate,
+            optimizer: "training".into(),
+            seed: recipe.seed,
+            tasks: "memory".into(),
+            recipe: serde_json::to_string(&recipe)?,
+        };
+        let parameters: Vec<_> = entries.into_iter().map(|entry| entry.parameters).collect();
+        let adapted = Adapted { parameters, support_loss: None, query_output: None, settings };
+        adapted.write_new(&base.validate()?, &self.out)?;
+        eprintln!("{} entries, written to {}", adapted.parameters.len(), self.out.display());
+        Ok(ExitCode::SUCCESS)
+    }
+
     /// From the flags, the arrays' `order` and the run's evaluation settings.
     fn recipe(&self, base: &Config, arrays: Option<(&PathBuf, &TaskArrays)>) -> Result<Recipe> {
         let mut recipe = Recipe {
@@ -113,6 +149,7 @@ impl Adapt {
                 Optimizer::Adam => InnerOptimizer::Adam,
             }),
             reset_optimizer: self.reset_optimizer,
+            warm_start: self.warm_start.is_some(),
             seed: self.seed.unwrap_or(base.seed.wrapping_add(self.run as u64)),
             plan: self.plan.map_or(base.plan, |plan| match plan {
                 Plan::Auto => PlanKind::Auto,

@@ -152,6 +152,13 @@ impl DeviceArgs {
     }
 }
 
+/// What tasks may start from beside the run's parameters.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum WarmStart {
+    /// The entry of the run's memory that fits the support set best.
+    Memory,
+}
+
 /// Name, graphics API and driver.
 pub fn device_name(gpu: &Gpu) -> String {
     Device::of(gpu).describe()

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::common::{DeviceArgs, Stored, load_job, say, working};
+use crate::cli::common::{DeviceArgs, Stored, WarmStart, load_job, say, working};
 use crate::cli::models::Models;
 use crate::meta::Mean;
 use crate::model::Loss;
@@ -47,6 +47,9 @@ pub struct Eval {
     /// by default, where the network has them).
     #[arg(long, value_name = "true|false")]
     transductive: Option<bool>,
+    /// Start each task from the entry of the run's memory that fits its support set best.
+    #[arg(long, value_name = "FROM", conflicts_with_all = ["base", "episodes"])]
+    warm_start: Option<WarmStart>,
     /// Seed of the test tasks (the run's own by default).
     #[arg(long)]
     seed: Option<u64>,
@@ -117,7 +120,11 @@ impl Eval {
         }
         for run in (0..snapshot.runs).filter(|_| models.is_none()) {
             let spinner = working(format!("run {run} on {} tasks", job.config().eval.tasks));
-            evaluations.extend(Evaluation::trained(&gpu, &job, &snapshot, run, test)?);
+            let evaluate = match self.warm_start {
+                Some(WarmStart::Memory) => Evaluation::warm,
+                None => Evaluation::trained,
+            };
+            evaluations.extend(evaluate(&gpu, &job, &snapshot, run, test)?);
             spinner.finish_and_clear();
         }
         if !self.no_baseline && models.is_none() {

@@ -62,6 +62,17 @@ pub struct StartingPoint {
     pub rates: Option<Vec<f32>>,
 }
 
+/// What the T tasks of a batch start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Starts {
+    /// All from one starting point.
+    One,
+    /// Each from its own.
+    Each,
+    /// All of them from each of so many: the batch has T tasks for each.
+    All(usize),
+}
+
 /// Loss and accuracy of one task's queries.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
@@ -84,14 +95,15 @@ struct Prediction {
 pub struct Adaptation {
     gpu: Gpu,
     setup: AdaptationSetup,
+    starts: Starts,
+    /// Starting points, and tasks of each.
     axis: Axis,
     tasks: TaskBuffers,
     inner: InnerLoop,
     runs: RunSteps,
-    /// `[packed]`
+    /// `[starts, packed]` each.
     theta: wgpu::Buffer,
     state: [wgpu::Buffer; 2],
-    /// `[packed]`
     rates: wgpu::Buffer,
     adam_steps: u64,
     /// For each mode; none without queries.
@@ -132,25 +144,43 @@ impl Adaptation {
     /// # Errors
     /// As [`crate::meta::Trainer::new`].
     pub fn new(gpu: &Gpu, setup: AdaptationSetup, tasks: usize) -> Result<Self> {
-        let axis = Axis { runs: 1, per_run: tasks };
+        Self::with_starts(gpu, setup, tasks, Starts::One)
+    }
+
+    /// The same with other starting points than one for all.
+    ///
+    /// # Errors
+    /// As [`Adaptation::new`].
+    pub fn with_starts(
+        gpu: &Gpu,
+        setup: AdaptationSetup,
+        tasks: usize,
+        starts: Starts,
+    ) -> Result<Self> {
+        let axis = match starts {
+            Starts::One => Axis { runs: 1, per_run: tasks },
+            Starts::Each => Axis { runs: tasks, per_run: 1 },
+            Starts::All(count) => Axis { runs: count, per_run: tasks },
+        };
         let setup = AdaptationSetup { model: setup.origin.read_by(&setup.model), ..setup };
         let model = &setup.model;
         let (origin, batches) = (setup.origin.clone(), setup.batches.clone());
         let buffers = TaskBuffers::new(gpu, model, origin, axis, batches, true)?;
         let inner = InnerLoop::new(gpu, model, setup.rule, &buffers, setup.plan, false, 0)?;
-        let set = |name| gpu.storage(name, size_of_f32s(model.packed_len()));
+        let set = |name| gpu.storage(name, size_of_f32s(axis.runs * model.packed_len()));
         let prediction = |batches| -> Result<Prediction> {
             let pass = || QueryPass::new(gpu, model, batches);
             let before = setup.scored.then(pass).transpose()?;
             Ok(Prediction { batches, before, after: pass()? })
         };
-        let wanted = setup.query_batches(tasks).filter(|batches| batches.queries > 0);
+        let wanted = setup.query_batches(axis.tasks()).filter(|batches| batches.queries > 0);
         let predictions = wanted.map(prediction).collect::<Result<_>>()?;
         let mut adaptation = Self {
             gpu: gpu.clone(),
+            starts,
             axis,
             inner,
-            runs: RunSteps::new(gpu, 1, 1)?,
+            runs: RunSteps::new(gpu, axis.runs, 1)?,
             theta: set("starting parameters")?,
             state: [set("starting second moments")?, set("starting first moments")?],
             rates: set("learned rates")?,
@@ -217,18 +247,28 @@ impl Adaptation {
 
     /// Sets what every task starts from; seen by what is submitted afterwards.
     pub fn start_from(&mut self, start: &StartingPoint) {
+        self.start_from_all(&vec![start; self.axis.runs]);
+    }
+
+    /// Sets the starting points (at most as many as there are), which have seen equally many inner Adam steps.
+    pub fn start_from_each(&mut self, starts: &[StartingPoint]) {
+        self.start_from_all(&starts.iter().collect::<Vec<_>>());
+    }
+
+    fn start_from_all(&mut self, starts: &[&StartingPoint]) {
         let model = &self.setup.model;
         let zero = vec![0.0; model.parameter_count()];
-        let sets = [Some(&start.parameters), start.state[0].as_ref(), start.state[1].as_ref()];
-        let buffers = [&self.theta, &self.state[0], &self.state[1]];
-        for (set, buffer) in sets.into_iter().zip(buffers) {
-            let set = set.unwrap_or(&zero);
-            snapshot::upload(&self.gpu, model, buffer, std::slice::from_ref(set));
+        let constant = vec![self.setup.rate; model.parameter_count()];
+        let upload = |buffer: &wgpu::Buffer, set: &dyn Fn(&StartingPoint) -> Vec<f32>| {
+            let sets: Vec<Vec<f32>> = starts.iter().map(|start| set(start)).collect();
+            snapshot::upload(&self.gpu, model, buffer, &sets);
+        };
+        upload(&self.theta, &|start| start.parameters.clone());
+        for (index, buffer) in self.state.iter().enumerate() {
+            upload(buffer, &|start| start.state[index].clone().unwrap_or_else(|| zero.clone()));
         }
-        let constant = || vec![self.setup.rate; model.parameter_count()];
-        let rates = start.rates.clone().unwrap_or_else(constant);
-        snapshot::upload(&self.gpu, model, &self.rates, &[rates]);
-        self.adam_steps = start.adam_steps;
+        upload(&self.rates, &|start| start.rates.clone().unwrap_or_else(|| constant.clone()));
+        self.adam_steps = starts.first().map_or(0, |start| start.adam_steps);
     }
 
     /// Records that tasks start from what run `run` of `trainer` has learned by then, without a way
@@ -281,14 +321,18 @@ impl Adaptation {
 
     /// Tells the kernels what to start from; returns where the settings are.
     fn write_settings(&self, first_task: usize) -> u32 {
-        let step = RunStep {
-            first_task: first_task as u32,
+        let step = |start: usize| RunStep {
+            first_task: match self.starts {
+                Starts::Each => (first_task + start) as u32,
+                Starts::One | Starts::All(_) => first_task as u32,
+            },
             adam_steps: self.adam_steps.min(u64::from(u32::MAX / 2)) as u32,
             inner_rate: self.setup.rate,
             weight_decay: self.setup.weight_decay,
             ..RunStep::new(self.setup.seed, self.setup.phase, self.axis)
         };
-        self.runs.write(&self.gpu, 0, &[step])
+        let steps: Vec<RunStep> = (0..self.axis.runs).map(step).collect();
+        self.runs.write(&self.gpu, 0, &steps)
     }
 
     fn record_part(&self, encoder: &mut wgpu::CommandEncoder, offset: u32, part: Range<usize>) {
@@ -338,8 +382,8 @@ impl Adaptation {
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn scores(&self) -> Result<Vec<Vec<[Score; 2]>>> {
         let read = |pass: &QueryPass| -> Result<Vec<Score>> {
-            let losses: Vec<f32> = self.gpu.read(&pass.losses, 0, self.axis.per_run)?;
-            let hits: Vec<f32> = self.gpu.read(&pass.hits, 0, self.axis.per_run)?;
+            let losses: Vec<f32> = self.gpu.read(&pass.losses, 0, self.axis.tasks())?;
+            let hits: Vec<f32> = self.gpu.read(&pass.hits, 0, self.axis.tasks())?;
             let pairs = losses.into_iter().zip(hits);
             Ok(pairs.map(|(loss, accuracy)| Score { loss, accuracy }).collect())
         };
@@ -356,7 +400,7 @@ impl Adaptation {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn adapted(&self) -> Result<Vec<Vec<f32>>> {
-        snapshot::download(&self.gpu, &self.setup.model, &self.inner.theta, self.axis.per_run)
+        snapshot::download(&self.gpu, &self.setup.model, &self.inner.theta, self.axis.tasks())
     }
 
     /// The support losses [T, K]: of each minibatch, before its step.
@@ -364,7 +408,7 @@ impl Adaptation {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn support_losses(&self) -> Result<Vec<f32>> {
-        self.gpu.read(&self.inner.losses, 0, self.axis.per_run * self.setup.batches.steps)
+        self.gpu.read(&self.inner.losses, 0, self.axis.tasks() * self.setup.batches.steps)
     }
 
     /// Predictions or logits of the queries in the first mode, `[T, Q, out]`, before (only where scores

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint};
+use crate::meta::adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint, Starts};
 use crate::meta::source::Origin;
+use crate::meta::warm_start::best_entries;
 use crate::model::Loss;
 use crate::tasks::{Batches, Episodes};
 
@@ -61,7 +62,28 @@ pub fn evaluate(
     start: &StartingPoint,
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    in_batches(gpu, setup, start, tasks, |adaptation, tasks| adaptation.run(tasks.start))
+    in_batches(gpu, setup, Some(start), tasks, |adaptation, tasks| adaptation.run(tasks.start))
+}
+
+/// As [`evaluate`], but each task starts from the one of `entries` that fits its support set best.
+///
+/// # Errors
+/// As [`evaluate`].
+///
+/// # Panics
+/// If there is no entry.
+pub fn evaluate_warm(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    entries: &[StartingPoint],
+    tasks: usize,
+) -> Result<Vec<Vec<[Score; 2]>>> {
+    in_batches(gpu, setup, None, tasks, |adaptation, tasks| {
+        let best = best_entries(gpu, setup, entries, tasks.clone(), |_, _, _| ())?;
+        let starts: Vec<_> = best.into_iter().map(|entry| entries[entry].clone()).collect();
+        adaptation.start_from_each(&starts);
+        adaptation.run(tasks.start)
+    })
 }
 
 /// As [`evaluate`], but with `models` (one for each task, `[P]`) in place of an adaptation.
@@ -74,7 +96,7 @@ pub fn evaluate_models(
     start: &StartingPoint,
     models: &[Vec<f32>],
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    in_batches(gpu, setup, start, models.len(), |adaptation, tasks| {
+    in_batches(gpu, setup, Some(start), models.len(), |adaptation, tasks| {
         adaptation.run_models(tasks.start, &models[tasks])
     })
 }
@@ -119,7 +141,7 @@ pub fn evaluate_episodes(
     let per_task = [batches.support(), batches.way * queries];
     let origin = Origin::Listed { images, part, queries };
     let setup = AdaptationSetup { batches, origin, scored: true, ..setup.clone() };
-    in_batches(gpu, &setup, start, episodes.len(), |adaptation, tasks| {
+    in_batches(gpu, &setup, Some(start), episodes.len(), |adaptation, tasks| {
         let own = |examples: usize| tasks.start * examples..tasks.end * examples;
         adaptation.tasks().upload_support_numbers(gpu, &support[own(per_task[0])]);
         adaptation.tasks().upload_query_numbers(gpu, &query[own(per_task[1])]);
@@ -147,28 +169,31 @@ fn check_sizes(setup: &AdaptationSetup, batches: &Batches) -> Result<(), String>
     Ok(())
 }
 
-/// The scores of `tasks` tasks in each mode, as many at once as the device allows; `run` adapts to a range
-/// of tasks.
+/// The scores of `tasks` tasks in each mode, as many at once as the device allows, all from `start`
+/// or each from a start of its own; `run` adapts to a range of tasks.
 fn in_batches(
     gpu: &Gpu,
     setup: &AdaptationSetup,
-    start: &StartingPoint,
+    start: Option<&StartingPoint>,
     tasks: usize,
-    run: impl Fn(&Adaptation, Range<usize>) -> Result<()>,
+    run: impl Fn(&mut Adaptation, Range<usize>) -> Result<()>,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
     let mut batch = Adaptation::batch_size(gpu, setup, tasks);
     let mut adaptation = loop {
-        match Adaptation::new(gpu, setup.clone(), batch) {
+        let starts = if start.is_some() { Starts::One } else { Starts::Each };
+        match Adaptation::with_starts(gpu, setup.clone(), batch, starts) {
             // The device has no memory left: it may have enough for half of the tasks.
             Err(Error::Limit { available: 0, .. }) if batch > 1 => batch = batch.div_ceil(2),
             adaptation => break adaptation?,
         }
     };
-    adaptation.start_from(start);
+    if let Some(start) = start {
+        adaptation.start_from(start);
+    }
     let mut scores = vec![Vec::new(); setup.transductive.len()];
     for first in (0..tasks).step_by(batch) {
         let count = batch.min(tasks - first);
-        run(&adaptation, first..first + count)?;
+        run(&mut adaptation, first..first + count)?;
         for (all, batch) in scores.iter_mut().zip(adaptation.scores()?) {
             all.extend(batch.into_iter().take(count));
         }

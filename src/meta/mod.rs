@@ -17,11 +17,12 @@ mod spec;
 mod strategy;
 mod trainer;
 mod tuning;
+mod warm_start;
 mod waves;
 
-pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint};
+pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint, Starts};
 pub use codec::{CodeLayout, Coded, largest_differences};
-pub use evaluation::{Mean, Summary, evaluate, evaluate_episodes, evaluate_models};
+pub use evaluation::{Mean, Summary, evaluate, evaluate_episodes, evaluate_models, evaluate_warm};
 pub use images::DeviceImages;
 pub use inner::InnerLoop;
 pub use layer_alone::{Direction, LayerAlone};
@@ -37,3 +38,4 @@ pub use spec::{
 pub use strategy::{Granularity, StrategyKind, StrategySpec};
 pub use trainer::{IterationMetrics, Trainer};
 pub use tuning::{Trial, Tuning, tune};
+pub use warm_start::best_entries;

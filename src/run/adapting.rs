@@ -6,15 +6,16 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::InnerRule;
 use crate::meta::{
-    Adaptation, AdaptationSetup, InnerOptimizer, Origin, PlanKind, Snapshot, StartingPoint,
-    StrategySpec,
+    Adaptation, AdaptationSetup, InnerOptimizer, Origin, PlanKind, Snapshot, StartingPoint, Starts,
+    StrategySpec, best_entries,
 };
 use crate::model::Model;
 use crate::rng::Phase;
 use crate::run::adapted::{Adapted, Settings};
 use crate::run::config::Config;
+use crate::run::evaluation::NO_MEMORY;
 use crate::run::job::Job;
-use crate::run::stored::starting_point;
+use crate::run::stored::{memory_points, starting_point};
 use crate::tasks::Batches;
 use crate::tasks::arrays::{Targets, TaskArrays};
 
@@ -53,6 +54,9 @@ pub struct Recipe {
     pub optimizer: Option<InnerOptimizer>,
     /// Adam starts from zero.
     pub reset_optimizer: bool,
+    /// Each task starts from the entry of the run's memory that fits its support set best.
+    #[serde(default)]
+    pub warm_start: bool,
     /// Seed of the minibatches, and of test tasks.
     pub seed: u64,
     /// How the inner loops run.
@@ -134,8 +138,14 @@ pub fn adapt(
     }
     let model = Model::new(base.model.clone())?;
     let setup = recipe.setup(base, &model, tasks)?;
-    let mut start = starting_point(snapshot, recipe.run);
-    if recipe.reset_optimizer {
+    let mut points = match recipe.warm_start {
+        true => memory_points(base, snapshot, recipe.run),
+        false => vec![starting_point(snapshot, recipe.run)],
+    };
+    if points.is_empty() {
+        return Err(Error::config("memory.capacity", NO_MEMORY));
+    }
+    for start in points.iter_mut().filter(|_| recipe.reset_optimizer) {
         start.state = [None, None];
         start.adam_steps = 0;
     }
@@ -156,19 +166,20 @@ pub fn adapt(
         },
         recipe: serde_json::to_string(recipe).expect("a recipe is plain data"),
     };
-    in_batches(gpu, &setup, &start, tasks, settings)
+    in_batches(gpu, &setup, &points, tasks, settings)
 }
 
 fn in_batches(
     gpu: &Gpu,
     setup: &AdaptationSetup,
-    start: &StartingPoint,
+    points: &[StartingPoint],
     tasks: Tasks<'_>,
     settings: Settings,
 ) -> Result<Adapted> {
     let size = Adaptation::batch_size(gpu, setup, tasks.count());
-    let mut adaptation = Adaptation::new(gpu, setup.clone(), size)?;
-    adaptation.start_from(start);
+    let starts = if points.len() > 1 { Starts::Each } else { Starts::One };
+    let mut adaptation = Adaptation::with_starts(gpu, setup.clone(), size, starts)?;
+    adaptation.start_from(&points[0]);
     let query = match tasks {
         Tasks::Arrays(arrays) => arrays.query.as_ref(),
         Tasks::Test(..) => None,
@@ -177,8 +188,21 @@ fn in_batches(
     let mut query_output = query.map(|_| Vec::new());
     for first in (0..tasks.count()).step_by(size) {
         let count = size.min(tasks.count() - first);
+        if starts == Starts::Each {
+            let range = first..first + count;
+            let best = best_entries(gpu, setup, points, range, |scorer, range, times| {
+                if let Tasks::Arrays(arrays) = tasks {
+                    let all: Vec<usize> = (0..times).flat_map(|_| range.clone()).collect();
+                    upload_support(gpu, &setup.model, scorer, arrays, &all);
+                }
+            })?;
+            let best: Vec<_> = best.into_iter().map(|entry| points[entry].clone()).collect();
+            adaptation.start_from_each(&best);
+        }
         if let Tasks::Arrays(arrays) = tasks {
-            upload(gpu, &setup.model, &adaptation, arrays, first, count);
+            let own: Vec<usize> = (first..first + count).collect();
+            upload_support(gpu, &setup.model, &adaptation, arrays, &own);
+            upload_rest(gpu, &setup.model, &adaptation, arrays, first, count);
         }
         adaptation.run(first)?;
         parameters.extend(adaptation.adapted()?.into_iter().take(count));
@@ -193,8 +217,33 @@ fn in_batches(
     Ok(Adapted { parameters, support_loss: Some(support_loss), query_output, settings })
 }
 
-/// Uploads tasks `first..first + count`.
-fn upload(
+/// Uploads the support sets of the tasks `of`, one behind the other.
+fn upload_support(
+    gpu: &Gpu,
+    model: &Model,
+    adaptation: &Adaptation,
+    arrays: &TaskArrays,
+    of: &[usize],
+) {
+    fn picked<T: Copy>(all: &[T], one: usize, of: &[usize]) -> Vec<T> {
+        of.iter().flat_map(|task| &all[task * one..(task + 1) * one]).copied().collect()
+    }
+    let (tasks, support) = (adaptation.tasks(), arrays.support);
+    let x = picked(&arrays.support_x, support * model.inputs(), of);
+    tasks.upload_support_x(gpu, model, &x);
+    match &arrays.support_y {
+        Targets::Values(values) => {
+            let values = picked(values, support * model.outputs(), of);
+            tasks.upload_support_values(gpu, model, &values);
+        }
+        Targets::Labels(labels) => {
+            tasks.upload_support_labels(gpu, &picked(labels, support, of));
+        }
+    }
+}
+
+/// Uploads queries and minibatches of tasks `first..first + count`.
+fn upload_rest(
     gpu: &Gpu,
     model: &Model,
     adaptation: &Adaptation,
@@ -203,17 +252,6 @@ fn upload(
     count: usize,
 ) {
     let tasks = adaptation.tasks();
-    let support = |width: usize| {
-        let one = arrays.support * width;
-        first * one..(first + count) * one
-    };
-    tasks.upload_support_x(gpu, model, &arrays.support_x[support(model.inputs())]);
-    match &arrays.support_y {
-        Targets::Values(values) => {
-            tasks.upload_support_values(gpu, model, &values[support(model.outputs())]);
-        }
-        Targets::Labels(labels) => tasks.upload_support_labels(gpu, &labels[support(1)]),
-    }
     if let Some(query) = &arrays.query {
         let one = query.count * model.inputs();
         tasks.upload_query_x(gpu, model, &query.x[first * one..(first + count) * one]);

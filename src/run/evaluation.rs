@@ -7,15 +7,20 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meta::{
-    Score, Snapshot, StartingPoint, Summary, evaluate, evaluate_episodes, evaluate_models,
+    AdaptationSetup, Score, Snapshot, StartingPoint, Summary, evaluate, evaluate_episodes,
+    evaluate_models, evaluate_warm,
 };
 use crate::model::Loss;
 use crate::rng::Phase;
 use crate::run::atomic;
 use crate::run::job::Job;
 use crate::run::metrics::nan_if_null;
-use crate::run::stored::starting_point;
+use crate::run::stored::{memory_points, starting_point};
 use crate::tasks::Episodes;
+
+/// What is said where a memory is asked for and there is none.
+pub(crate) const NO_MEMORY: &str =
+    "the run has no memory to start from; train with memory.capacity, or leave --warm-start out";
 
 /// What the tasks of an evaluation start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -94,6 +99,30 @@ impl Evaluation {
         Self::of(gpu, job, Origin::Trained, &start, run, test, Some(models))
     }
 
+    /// The same, each task from the entry of the run's memory that fits its support set best.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is no memory, or for tasks from a list; as [`evaluate_warm`].
+    pub fn warm(
+        gpu: &Gpu,
+        job: &Job,
+        snapshot: &Snapshot,
+        run: usize,
+        test: Test<'_>,
+    ) -> Result<Vec<Self>> {
+        let entries = memory_points(job.config(), snapshot, run);
+        if entries.is_empty() {
+            return Err(Error::config("memory.capacity", NO_MEMORY));
+        }
+        if test.episodes.is_some() {
+            let message = "tasks from a list start from the run's parameters; leave --episodes out";
+            return Err(Error::config("--warm-start", message));
+        }
+        let setup = Self::setup(job, run, test);
+        let scores = evaluate_warm(gpu, &setup, &entries, job.config().eval.tasks)?;
+        Ok(Self::in_modes(job, Origin::Trained, run, test, scores))
+    }
+
     /// The same from the initial parameters of run 0.
     ///
     /// # Errors
@@ -113,17 +142,34 @@ impl Evaluation {
         test: Test<'_>,
         models: Option<&[Vec<f32>]>,
     ) -> Result<Vec<Self>> {
-        let mut setup = job.evaluation(run, Phase::Test);
-        setup.transductive = test.transductive.to_vec();
-        setup.seed = test.seed.unwrap_or(setup.seed);
+        let setup = Self::setup(job, run, test);
         let scores = match (test.episodes, models) {
             (_, Some(models)) => evaluate_models(gpu, &setup, start, models)?,
             (Some(episodes), None) => evaluate_episodes(gpu, &setup, start, episodes)?,
             (None, None) => evaluate(gpu, &setup, start, job.config().eval.tasks)?,
         };
+        Ok(Self::in_modes(job, origin, run, test, scores))
+    }
+
+    /// How run `run` is tested.
+    fn setup(job: &Job, run: usize, test: Test<'_>) -> AdaptationSetup {
+        let mut setup = job.evaluation(run, Phase::Test);
+        setup.transductive = test.transductive.to_vec();
+        setup.seed = test.seed.unwrap_or(setup.seed);
+        setup
+    }
+
+    /// Every mode with its scores.
+    fn in_modes(
+        job: &Job,
+        origin: Origin,
+        run: usize,
+        test: Test<'_>,
+        scores: Vec<Vec<[Score; 2]>>,
+    ) -> Vec<Self> {
         let seed = job.config().seed.wrapping_add(run as u64);
         let modes = test.transductive.iter().zip(scores);
-        Ok(modes
+        modes
             .map(|(transductive, scores)| Self {
                 origin,
                 run,
@@ -131,7 +177,7 @@ impl Evaluation {
                 transductive: *transductive,
                 scores,
             })
-            .collect())
+            .collect()
     }
 
     /// Means and intervals, before and after adaptation.

@@ -27,4 +27,4 @@ pub use directory::RunDirectory;
 pub use job::Job;
 pub use session::{Event, Outcome, Progress, Session};
 pub(crate) use stored::checkpoint_of;
-pub use stored::{snapshot_of, starting_point};
+pub use stored::{memory_points, snapshot_of, starting_point};

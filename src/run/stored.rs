@@ -89,6 +89,24 @@ pub fn snapshot_of(checkpoint: Checkpoint) -> Snapshot {
     }
 }
 
+/// What a task of `run` may start from instead: the entries of its memory that hold something.
+pub fn memory_points(config: &Config, snapshot: &Snapshot, run: usize) -> Vec<StartingPoint> {
+    let capacity = snapshot.memory.len() / snapshot.runs.max(1);
+    let filled = config.memory.filled(snapshot.iteration, config.outer.meta_batch).min(capacity);
+    let entry = |entry: usize| {
+        let at = run * capacity + entry;
+        let state = [&snapshot.memory_second, &snapshot.memory_first];
+        let state = state.map(|sets| sets.get(at).cloned());
+        StartingPoint {
+            parameters: snapshot.memory[at].clone(),
+            adam_steps: if state[0].is_some() { snapshot.adam_steps } else { 0 },
+            state,
+            rates: snapshot.rates.get(run).cloned(),
+        }
+    };
+    (0..filled).map(entry).collect()
+}
+
 /// What a task of `run` starts from: the parameters, the optimiser state that tasks share, and the learned
 /// rates.
 pub fn starting_point(snapshot: &Snapshot, run: usize) -> StartingPoint {

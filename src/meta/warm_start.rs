@@ -1,0 +1,64 @@
+//! Starting a task from the entry of a memory that fits its support set best.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::meta::adaptation::{Adaptation, AdaptationSetup, StartingPoint, Starts};
+use crate::meta::source::Origin;
+use crate::tasks::Batches;
+
+/// For each of `tasks` the place of the entry with the lowest loss on the whole support set: all entries and
+/// tasks are scored in one batch, as far as the device has room. `upload` brings what is not drawn of a range
+/// of tasks, for so many entries.
+///
+/// # Errors
+/// As [`crate::meta::Trainer::new`].
+///
+/// # Panics
+/// If there is no entry.
+pub fn best_entries(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    entries: &[StartingPoint],
+    tasks: Range<usize>,
+    upload: impl Fn(&Adaptation, Range<usize>, usize),
+) -> Result<Vec<usize>> {
+    let support = setup.batches.support();
+    let batches = Batches { steps: 1, batch: support, replacement: false, ..setup.batches.clone() };
+    let origin = match &setup.origin {
+        Origin::Rows { .. } => Origin::Rows { queries: 0, ordered: false },
+        origin => origin.clone(),
+    };
+    // Of its one step only the loss before it is looked at.
+    let setup = AdaptationSetup {
+        batches,
+        origin,
+        scored: false,
+        transductive: Vec::new(),
+        ..setup.clone()
+    };
+    let mut best = vec![(f32::INFINITY, 0); tasks.len()];
+    let at_once = Adaptation::batch_size(gpu, &setup, tasks.len() * entries.len());
+    let (count, of_entries) = (at_once.min(tasks.len()), (at_once / tasks.len()).max(1));
+    for (chunk, starts) in entries.chunks(of_entries).enumerate() {
+        let shape = Starts::All(starts.len());
+        let mut adaptation = Adaptation::with_starts(gpu, setup.clone(), count, shape)?;
+        adaptation.start_from_each(starts);
+        for first in (0..tasks.len()).step_by(count) {
+            let own = first..tasks.len().min(first + count);
+            let numbers = tasks.start + own.start..tasks.start + own.end;
+            upload(&adaptation, numbers.clone(), starts.len());
+            adaptation.run(numbers.start)?;
+            let losses = adaptation.support_losses()?;
+            for (entry, losses) in losses.chunks_exact(count).enumerate() {
+                for (best, loss) in best[own.clone()].iter_mut().zip(losses) {
+                    if *loss < best.0 {
+                        *best = (*loss, chunk * of_entries + entry);
+                    }
+                }
+            }
+        }
+    }
+    Ok(best.into_iter().map(|(_, entry)| entry).collect())
+}
