@@ -8,7 +8,8 @@ use reptile::bench::{Ceilings, Effort, Workload};
 use reptile::gpu::{Gpu, Recording};
 use reptile::kernels::{Axis, OuterSum, RunSteps, outer_sum};
 use reptile::meta::{
-    Algorithm, InnerOptimizer, OuterOptimizer, PlanKind, StatePolicy, Trainer, TrainerSetup,
+    Algorithm, CodeLayout, Granularity, InnerOptimizer, MemorySpec, OuterOptimizer, PlanKind,
+    StatePolicy, StrategyKind, StrategySpec, Trainer, TrainerSetup, largest_differences,
 };
 use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding};
 use reptile::run::{Config, Job, presets};
@@ -44,6 +45,8 @@ pub fn compile_everything(gpu: &Gpu) {
             Trainer::new(gpu, setup).unwrap().advance(1, |_| true).unwrap();
         }
     }
+    strategies(gpu, &setup);
+    codecs(gpu);
     other_kernels(gpu);
     sum_of_a_wave(gpu);
     Ceilings::measure(gpu, Effort::ONCE).unwrap();
@@ -51,6 +54,40 @@ pub fn compile_everything(gpu: &Gpu) {
     Trainer::new(gpu, Workload::Dense.training(gpu, 1).unwrap()).unwrap();
     let setup = Workload::Omniglot.training(gpu, 1).unwrap();
     Trainer::new(gpu, setup).unwrap().empty_inner_loops().unwrap();
+}
+
+/// Every strategy, with a memory.
+fn strategies(gpu: &Gpu, setup: &TrainerSetup) {
+    for (kind, granularity, plan) in [
+        (StrategyKind::MetaSgd, Granularity::Parameter, PlanKind::Fused),
+        (StrategyKind::MetaSgd, Granularity::Layer, PlanKind::Layered),
+        (StrategyKind::Hypergradient, Granularity::Scalar, PlanKind::Layered),
+        (StrategyKind::Aruba, Granularity::Layer, PlanKind::Fused),
+    ] {
+        let momentum = if plan == PlanKind::Fused { 0.5 } else { 0.0 };
+        let strategy = StrategySpec { kind, granularity, momentum, ..StrategySpec::default() };
+        let mut setup = TrainerSetup {
+            plan,
+            model: network(1, &[(5, Activation::Tanh), (6, Activation::Relu)], 1, Loss::Mse),
+            memory: MemorySpec { capacity: 3, blend: 0.5 },
+            strategy,
+            ..setup.clone()
+        };
+        setup.batches.steps += usize::from(setup.strategy.has_query());
+        Trainer::new(gpu, setup).unwrap().advance(1, |_| true).unwrap();
+    }
+}
+
+/// Compressed models.
+fn codecs(gpu: &Gpu) {
+    let model = network(3, &[(5, Activation::Tanh)], 2, Loss::Mse);
+    let (base, sets) = (model.initial(0), [model.initial(1)]);
+    for bits in [16, 8, 4, 1] {
+        let layout = CodeLayout::new(&model, bits);
+        let coded = layout.encode(gpu, &base, &sets).unwrap();
+        layout.decode(gpu, &base, &coded).unwrap();
+    }
+    largest_differences(gpu, &base, &sets, 3).unwrap();
 }
 
 /// What a trainer needs only for more tasks than a device binds at once.
@@ -168,22 +205,27 @@ pub fn texts() -> &'static Texts {
 }
 
 /// Every shader file of the crate.
-pub const FILES: [&str; 26] = [
+pub const FILES: [&str; 33] = [
     "broadcast",
     "ceiling_copy",
     "ceiling_multiply_add",
+    "compress",
+    "decompress",
     "empty",
     "fused_subgroup",
     "fused_workgroup",
     "gather_images",
     "gather_rows",
     "head",
+    "largest",
     "layer_backward",
     "layer_forward",
     "layer_update",
     "loss_cross_entropy",
     "loss_mse",
     "mean_state",
+    "memory_insert",
+    "memory_sums",
     "noise",
     "norm_backward",
     "norm_forward",
@@ -195,4 +237,6 @@ pub const FILES: [&str; 26] = [
     "sample_glyphs",
     "sample_order",
     "sample_sine",
+    "strategy_sums",
+    "strategy_update",
 ];
