@@ -39,6 +39,8 @@ pub enum Phase {
     Split = 5,
     /// The configurations of a sweep.
     Search = 6,
+    /// Which tasks of a stream are learned from again.
+    Replay = 7,
 }
 
 /// Which part of a task a number belongs to.

@@ -102,7 +102,7 @@ fn host_structs_are_laid_out_as_in_wgsl() {
     }
     check!(RunStep: seed, phase, iteration, adam_steps, outer_steps, first_task, slot, inner_rate,
         outer_rate, weight_decay, tasks_inverse, strategy_rate, strategy_prior, entries,
-        entries_inverse);
+        entries_inverse, visit, padding);
     check!(InnerStep: index, order_start, last, first_task);
 }
 

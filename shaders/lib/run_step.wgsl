@@ -15,4 +15,6 @@ struct RunStep {
     strategy_prior: f32, // ARUBA: 1 / (iteration + 1)^p
     entries: u32,       // entries of the memory that hold something after this iteration
     entries_inverse: f32,
+    visit: u32,         // times that its tasks were there before: each has an order of its own
+    padding: u32,
 }

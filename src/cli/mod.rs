@@ -7,6 +7,7 @@ mod compress;
 mod devices;
 mod eval;
 mod models;
+mod online;
 mod plot;
 mod presets;
 mod reproduce;
@@ -38,6 +39,8 @@ enum Command {
     Eval(eval::Eval),
     /// Adapt a checkpoint to tasks of your own, or to test tasks, and keep the models.
     Adapt(adapt::Adapt),
+    /// Learn from tasks as they arrive, beside joint training and learning from scratch.
+    Online(online::Online),
     /// Compress adapted models, as differences from the checkpoint that they were adapted from.
     Compress(compress::Compress),
     /// Restore adapted models from compressed ones.
@@ -72,6 +75,7 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Adapt(command) => command.run(),
+            Command::Online(command) => command.run(),
             Command::Compress(command) => command.run(),
             Command::Decompress(command) => command.run(),
             Command::Reproduce(command) => command.run(),

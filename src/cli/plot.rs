@@ -15,6 +15,8 @@ use crate::run::metrics::read;
 use crate::run::{RunDirectory, curves, directory, starting_point};
 use crate::tasks::TaskSpec;
 
+const ITERATION: &str = "meta-iteration";
+
 /// Draw a run.
 #[derive(Debug, Args)]
 pub struct Plot {
@@ -91,17 +93,17 @@ fn draw_curves(run: &RunDirectory, out: &Path) -> Result<()> {
         bail!("{}: the metrics are empty; train first", run.path().display());
     }
     let path = out.join("learning.svg");
-    learning_curves(&path, "Training", "loss", &losses, true)?;
+    learning_curves(&path, "Training", [ITERATION, "loss"], &losses, true)?;
     say(path.display());
     if !accuracies.is_empty() {
         let path = out.join("accuracy.svg");
-        learning_curves(&path, "Validation", "accuracy", &accuracies, false)?;
+        learning_curves(&path, "Validation", [ITERATION, "accuracy"], &accuracies, false)?;
         say(path.display());
     }
     let rates = curves::rates(&records);
     if !rates.is_empty() {
         let path = out.join("rates.svg");
-        learning_curves(&path, "Learned rates", "mean rate of a layer", &rates, true)?;
+        learning_curves(&path, "Learned rates", [ITERATION, "mean rate of a layer"], &rates, true)?;
         say(path.display());
     }
     Ok(())

@@ -51,6 +51,9 @@ pub struct RunStep {
     pub entries: u32,
     /// 1 / entries.
     pub entries_inverse: f32,
+    /// Times that its tasks were there before: each time their minibatches have an order of its own.
+    pub visit: u32,
+    pub padding: u32,
 }
 
 impl RunStep {
@@ -72,6 +75,8 @@ impl RunStep {
             strategy_prior: 0.0,
             entries: 0,
             entries_inverse: 0.0,
+            visit: 0,
+            padding: 0,
         }
     }
 }

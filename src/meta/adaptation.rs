@@ -319,13 +319,45 @@ impl Adaptation {
         self.record_part(encoder, offset, 0..self.recording.len());
     }
 
+    /// Records the adaptation to the tasks with the numbers `tasks`, one for each starting point, in the order of
+    /// minibatches of their `visit`; as [`Adaptation::record`].
+    ///
+    /// # Panics
+    /// If the batch was not made for [`Starts::Each`], or of another number of tasks.
+    pub fn record_tasks(&self, encoder: &mut wgpu::CommandEncoder, tasks: &[u32], visit: u32) {
+        assert_eq!((self.starts, tasks.len()), (Starts::Each, self.axis.runs), "a start for each");
+        let offset = self.write_numbers(|start| tasks[start], visit);
+        self.record_part(encoder, offset, 0..self.recording.len());
+    }
+
+    /// [T, K]: the support losses on the device.
+    pub(super) fn losses(&self) -> &wgpu::Buffer {
+        &self.inner.losses
+    }
+
+    /// Which stream tasks come from.
+    pub(super) fn phase(&self) -> Phase {
+        self.setup.phase
+    }
+
+    /// Where each of the tasks starts: `[starts, packed]`.
+    pub(super) fn starting_parameters(&self) -> &wgpu::Buffer {
+        &self.theta
+    }
+
     /// Tells the kernels what to start from; returns where the settings are.
     fn write_settings(&self, first_task: usize) -> u32 {
+        let number = |start: usize| match self.starts {
+            Starts::Each => first_task + start,
+            Starts::One | Starts::All(_) => first_task,
+        };
+        self.write_numbers(|start| number(start) as u32, 0)
+    }
+
+    fn write_numbers(&self, first_task: impl Fn(usize) -> u32, visit: u32) -> u32 {
         let step = |start: usize| RunStep {
-            first_task: match self.starts {
-                Starts::Each => (first_task + start) as u32,
-                Starts::One | Starts::All(_) => first_task as u32,
-            },
+            first_task: first_task(start),
+            visit,
             adam_steps: self.adam_steps.min(u64::from(u32::MAX / 2)) as u32,
             inner_rate: self.setup.rate,
             weight_decay: self.setup.weight_decay,

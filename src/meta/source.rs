@@ -318,6 +318,16 @@ impl TaskBuffers {
         upload_inputs(gpu, model, &self.query[0], x);
     }
 
+    /// Uploads query targets: values `[T, Q, out]`.
+    pub fn upload_query_values(&self, gpu: &Gpu, model: &Model, y: &[f32]) {
+        upload_rows(gpu, &self.query[1], y, model.outputs());
+    }
+
+    /// Uploads query labels `[T, Q]`.
+    pub fn upload_query_labels(&self, gpu: &Gpu, labels: &[u32]) {
+        gpu.queue().write_buffer(&self.query[1], 0, bytemuck::cast_slice(labels));
+    }
+
     /// Uploads the image numbers `[T, N]` of support sets that are [`Origin::Listed`], as
     /// [`DeviceImages::number`] gives them.
     pub fn upload_support_numbers(&self, gpu: &Gpu, numbers: &[u32]) {

@@ -100,7 +100,7 @@ fn panel(area: &Area, x: &Axis, y: &Axis, curve: &SineCurve) -> Drawn {
     Ok(())
 }
 
-/// Draws values over meta-iterations, one colour a series. A series of 120 points or more is drawn
+/// Draws values over meta-iterations (or tasks), one colour a series. A series of 120 points or more is drawn
 /// pale, and its centred moving median over 1/40 of the points on top of it.
 ///
 /// With `log_y` the value axis is logarithmic and values that are not above zero are left out;
@@ -111,7 +111,7 @@ fn panel(area: &Area, x: &Axis, y: &Axis, curve: &SineCurve) -> Drawn {
 pub fn learning_curves(
     path: &Path,
     title: &str,
-    y_label: &str,
+    [x_label, y_label]: [&str; 2],
     series: &[Series],
     log_y: bool,
 ) -> Result<()> {
@@ -131,7 +131,7 @@ pub fn learning_curves(
         let note = "(pale: every value; line: moving median)";
         entries.push(Entry::new(note, Mark::Nothing, FAINT));
     }
-    one_chart(path, title, entries, (&x, "meta-iteration"), (&y, y_label), |chart| {
+    one_chart(path, title, entries, (&x, x_label), (&y, y_label), |chart| {
         for (line, colour) in lines.iter().zip(colours()) {
             if is_long(line) {
                 chart.draw_series(LineSeries::new(thin(line), stroke(colour.mix(0.25), 1)))?;

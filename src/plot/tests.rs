@@ -74,7 +74,9 @@ fn a_long_series_is_drawn_with_its_median_and_a_short_one_alone() {
         Series { label: "seed 1".into(), points: wave(20) },
     ];
     for log_y in [false, true] {
-        let svg = drawn(|path| learning_curves(path, "The title", "the loss", &series, log_y));
+        let svg = drawn(|path| {
+            learning_curves(path, "The title", ["meta-iteration", "the loss"], &series, log_y)
+        });
         assert_well_formed(&svg);
         assert_eq!(lines_of(&svg, PALETTE[0]).len(), 3, "values, median, legend");
         assert_eq!(lines_of(&svg, PALETTE[1]).len(), 2, "values, legend");
@@ -89,7 +91,7 @@ fn values_that_cannot_be_drawn_are_left_out() {
     let points = vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 0.0), (3.0, f64::INFINITY), (4.0, 0.1)];
     let series = [Series { label: "run".into(), points }];
     let count = |log_y| {
-        let svg = drawn(|path| learning_curves(path, "", "loss", &series, log_y));
+        let svg = drawn(|path| learning_curves(path, "", ["x", "loss"], &series, log_y));
         let points = lines_of(&svg, PALETTE[0])[1].split("points=").nth(1).unwrap().to_owned();
         points.matches(',').count()
     };
@@ -114,7 +116,7 @@ fn a_path_that_cannot_be_written_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing").join("figure.svg");
     let series = [Series { label: "run".into(), points: vec![(0.0, 1.0)] }];
-    let error = learning_curves(&path, "", "", &series, false).unwrap_err();
+    let error = learning_curves(&path, "", ["", ""], &series, false).unwrap_err();
     assert!(matches!(&error, Error::Io { path: named, .. } if *named == path));
 }
 
@@ -123,7 +125,9 @@ fn nothing_to_draw_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("figure.svg");
     let negative = [Series { label: "run".into(), points: vec![(0.0, -1.0)] }];
-    for result in [sine_adaptation(&path, &[]), learning_curves(&path, "", "", &negative, true)] {
+    for result in
+        [sine_adaptation(&path, &[]), learning_curves(&path, "", ["", ""], &negative, true)]
+    {
         assert!(matches!(result.unwrap_err(), Error::Data { .. }));
     }
     assert!(!path.exists());

@@ -12,6 +12,7 @@ pub mod evaluation;
 mod job;
 mod journal;
 pub mod metrics;
+pub mod online;
 pub mod overrides;
 pub mod presets;
 mod recorder;

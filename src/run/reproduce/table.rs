@@ -92,7 +92,8 @@ pub fn write_table(folder: &Path, plan: &Plan, trainings: &[Training]) -> Result
         let drawable = |value: f64| value.is_finite() && (!log_y || value > 0.0);
         if series.iter().any(|one| one.points.iter().any(|point| drawable(point.1))) {
             let title = "Validation, mean over seeds";
-            learning_curves(&folder.join(name), title, label, series, log_y)?;
+            let labels = ["meta-iteration", label];
+            learning_curves(&folder.join(name), title, labels, series, log_y)?;
         }
     }
     let value = json!({ "plan": plan, "cells": rows });

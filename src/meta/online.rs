@@ -1,0 +1,122 @@
+//! Learning from a stream of tasks that have arrived, a few of them at a time.
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, size_of_f32s};
+use crate::kernels::{Axis, OuterRule, OuterUpdate, RunStep, RunSteps, broadcast, outer_update};
+use crate::meta::adaptation::{Adaptation, AdaptationSetup, Starts};
+use crate::meta::snapshot;
+use crate::model::Model;
+
+/// A learner that follows the meta-leader (Finn et al. 2019, arXiv 1902.08438): Reptile's meta-steps on tasks that
+/// are named by their numbers, all on the device. The inner optimiser starts from zero for every task.
+#[derive(Debug)]
+pub struct Leader {
+    gpu: Gpu,
+    model: Model,
+    adaptation: Adaptation,
+    /// `[packed]`
+    theta: wgpu::Buffer,
+    runs: RunSteps,
+    before: Recording,
+    after: Recording,
+    outer_rate: f32,
+    tasks: usize,
+    visits: u32,
+}
+
+impl Leader {
+    /// Learns from `tasks` tasks a meta-step, adapted to as `setup` says, with outer rate ε = `outer_rate`, from
+    /// `parameters` `[P]` on.
+    ///
+    /// # Errors
+    /// As [`Adaptation::new`].
+    pub fn new(
+        gpu: &Gpu,
+        setup: AdaptationSetup,
+        tasks: usize,
+        outer_rate: f32,
+        parameters: &[f32],
+    ) -> Result<Self> {
+        let steps = setup.batches.steps;
+        let setup = AdaptationSetup { scored: false, transductive: Vec::new(), ..setup };
+        let model = setup.origin.read_by(&setup.model);
+        let adaptation = Adaptation::with_starts(gpu, setup, tasks, Starts::Each)?;
+        let vectors = model.packed_len() / 4;
+        let theta = gpu.storage("parameters", size_of_f32s(model.packed_len()))?;
+        let [first, second] = [gpu.storage("outer moments", 0)?, gpu.storage("outer moments", 0)?];
+        let metrics = gpu.storage("metrics", size_of_f32s(steps))?;
+        let runs = RunSteps::new(gpu, 1, 1)?;
+        let axis = Axis { runs: 1, per_run: tasks };
+        let (mut before, mut after) = (Recording::default(), Recording::default());
+        let starts = adaptation.starting_parameters();
+        broadcast(gpu, &mut before, axis, vectors, tasks, false, &runs, &theta, starts)?;
+        let update = OuterUpdate {
+            rule: OuterRule::Interpolation,
+            axis,
+            vectors,
+            steps,
+            columns: steps,
+            guard: 0.0,
+            fomaml: false,
+            summed: false,
+            capacity: 0,
+            adapted: adaptation.parameters(),
+            anchors: &first,
+            theta: &theta,
+            first: &first,
+            second: &second,
+            losses: adaptation.losses(),
+            metrics: &metrics,
+        };
+        outer_update(gpu, &mut after, &runs, &update)?;
+        snapshot::upload(gpu, &model, &theta, &[parameters.to_vec()]);
+        let gpu = gpu.clone();
+        Ok(Self {
+            gpu,
+            model,
+            adaptation,
+            theta,
+            runs,
+            before,
+            after,
+            outer_rate,
+            tasks,
+            visits: 0,
+        })
+    }
+
+    /// The tasks' buffers, for uploads.
+    pub fn adaptation(&self) -> &Adaptation {
+        &self.adaptation
+    }
+
+    /// Takes a meta-step on the tasks with the numbers `tasks`.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device does not answer.
+    ///
+    /// # Panics
+    /// If they are not as many as [`Leader::new`] was told.
+    pub fn step(&mut self, tasks: &[u32]) -> Result<()> {
+        let axis = Axis { runs: 1, per_run: self.tasks };
+        let phase = self.adaptation.phase();
+        let step = RunStep { outer_rate: self.outer_rate, ..RunStep::new(0, phase, axis) };
+        let offset = self.runs.write(&self.gpu, 0, &[step]);
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        let pass = wgpu::ComputePassDescriptor { label: Some("reptile"), timestamp_writes: None };
+        self.before.replay(&mut encoder.begin_compute_pass(&pass), offset);
+        self.adaptation.record_tasks(&mut encoder, tasks, self.visits);
+        self.after.replay(&mut encoder.begin_compute_pass(&pass), offset);
+        self.gpu.queue().submit([encoder.finish()]);
+        self.visits += 1;
+        self.gpu.wait()
+    }
+
+    /// The parameters, `[P]`.
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device does not answer.
+    pub fn parameters(&self) -> Result<Vec<f32>> {
+        Ok(snapshot::download(&self.gpu, &self.model, &self.theta, 1)?.remove(0))
+    }
+}
