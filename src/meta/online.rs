@@ -43,7 +43,8 @@ impl Leader {
         let adaptation = Adaptation::with_starts(gpu, setup, tasks, Starts::Each)?;
         let vectors = model.packed_len() / 4;
         let theta = gpu.storage("parameters", size_of_f32s(model.packed_len()))?;
-        let [first, second] = [gpu.storage("outer moments", 0)?, gpu.storage("outer moments", 0)?];
+        let none = || gpu.storage("unused", 0);
+        let (anchors, first, second) = (none()?, none()?, none()?);
         let metrics = gpu.storage("metrics", size_of_f32s(steps))?;
         let runs = RunSteps::new(gpu, 1, 1)?;
         let axis = Axis { runs: 1, per_run: tasks };
@@ -61,7 +62,7 @@ impl Leader {
             summed: false,
             capacity: 0,
             adapted: adaptation.parameters(),
-            anchors: &first,
+            anchors: &anchors,
             theta: &theta,
             first: &first,
             second: &second,

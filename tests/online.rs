@@ -1,0 +1,152 @@
+//! `reptile online`: the device's meta-steps against plain training, and the protocol over files.
+
+mod cli_common;
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use cli_common::{SMALL, refusal, reptile, stdout};
+use common::{Device, assert_close, devices, network, widen};
+use reptile::kernels::InnerRule;
+use reptile::meta::{AdaptationSetup, Leader, Origin, PlanKind};
+use reptile::model::{Activation, Loss};
+use reptile::reference::network::Targets;
+use reptile::reference::optimizer::{InnerOptimizer, OptimizerState, OuterOptimizer, outer_update};
+use reptile::reference::reptile::{Algorithm, Inner, Task, inner_loop, reduce_delta};
+use reptile::reference::sampling::{Pool, SineFamily, order, sine_task};
+use reptile::rng::{Phase, Stream};
+use reptile::tasks::{Batches, SineSpec};
+use safetensors::tensor::{Dtype, TensorView, serialize};
+use serde_json::Value;
+
+#[test]
+fn meta_steps_on_named_tasks_agree_with_float64() {
+    let model = network(1, &[(9, Activation::Tanh)], 1, Loss::Mse);
+    let spec = SineSpec { points: 12, shots: 4, ..SineSpec::default() };
+    let batches = Batches { way: 1, group: 12, tail: 0, steps: 4, batch: 5, replacement: false };
+    let family = SineFamily {
+        amplitude: spec.amplitude,
+        phase: spec.phase,
+        range: spec.range,
+        points: spec.points,
+    };
+    let initial = model.initial(3);
+    // A task may come twice in a step, and again later with another order of its minibatches; the reference
+    // knows the order of the first time alone.
+    let tasks = [6_u32, 0, 6];
+    let drawn: Vec<_> = tasks
+        .iter()
+        .map(|task| {
+            let stream = Stream::new(7, Phase::Test, 0, *task);
+            let pool = Pool { way: 1, group: 12, tail: 0 };
+            (sine_task(&stream, &family, 12), order(&stream, pool, 4, 5, false))
+        })
+        .collect();
+    let inner = Inner { optimizer: InnerOptimizer::Sgd, rate: 0.02, weight_decay: 1.0 };
+    let mut theta = widen(&initial);
+    let zeros = OptimizerState::zeros(theta.len());
+    let adapted: Vec<_> = drawn
+        .iter()
+        .map(|(drawn, order)| {
+            let targets = Targets::Values(&drawn.support_y);
+            let task = Task { x: &drawn.support_x, targets, order, batch: 5, tail: 0 };
+            inner_loop(&model, &theta, zeros.clone(), inner, &task)
+        })
+        .collect();
+    let delta = reduce_delta(&theta, &adapted, Algorithm::Reptile);
+    let rule = OuterOptimizer::Interpolation;
+    outer_update(rule, 0.25, &mut theta, &delta, &mut zeros.clone());
+    for Device { name, gpu, .. } in devices().iter() {
+        let setup = AdaptationSetup {
+            model: model.clone(),
+            rule: InnerRule::Sgd,
+            rate: 0.02,
+            weight_decay: 1.0,
+            plan: PlanKind::Layered,
+            batches: batches.clone(),
+            origin: Origin::Sine(spec.clone()),
+            phase: Phase::Test,
+            seed: 7,
+            scored: true,
+            transductive: vec![false],
+        };
+        let mut leader = Leader::new(gpu, setup, 3, 0.25, &initial).unwrap();
+        leader.step(&tasks).unwrap();
+        let first = leader.parameters().unwrap();
+        assert_close(name, &first, &theta, 1e-5);
+        leader.step(&tasks).unwrap();
+        assert_ne!(leader.parameters().unwrap(), first, "{name}: it goes on");
+    }
+}
+
+fn arguments<'a>(folder: &'a Path, more: &[&'a str]) -> Vec<String> {
+    let out = folder.join("out").display().to_string();
+    let fixed = ["online", "--preset", "sine", "--set", "outer.meta_batch=2", "--json"];
+    let all = [&fixed[..], &SMALL[..], &["--meta-steps", "2", "--samples", "2", "4"], more];
+    all.concat().iter().map(|text| text.to_string()).chain(["--out".into(), out]).collect()
+}
+
+#[test]
+fn the_report_adds_up_and_is_the_same_each_time() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let reports = folders.each_ref().map(|folder| {
+        stdout(reptile().args(arguments(folder.path(), &["--tasks", "4", "--threshold", "3"])))
+    });
+    assert_eq!(reports[0], reports[1]);
+    let report: Value = serde_json::from_str(&reports[0]).unwrap();
+    let arrivals = report["arrivals"].as_array().unwrap();
+    assert_eq!(arrivals.len(), 4);
+    let errors =
+        |learner: usize| arrivals.iter().map(move |one| one["error"][learner].as_f64().unwrap());
+    for learner in 0..3 {
+        let regret: f64 = errors(0).zip(errors(learner)).map(|(own, other)| own - other).sum();
+        assert!((report["regret"][learner].as_f64().unwrap() - regret).abs() < 1e-9);
+    }
+    let first = &arrivals[0]["error"];
+    assert_eq!(first[0], first[1], "before the first task all learners are the initial parameters");
+    assert_eq!(first[0], first[2]);
+    assert_ne!(arrivals[1]["error"][0], arrivals[1]["error"][2], "then they are not");
+    let stored = std::fs::read_to_string(folders[0].path().join("out/online.json")).unwrap();
+    assert_eq!(stored.trim(), reports[0].trim());
+    assert!(folders[0].path().join("out/regret.svg").exists());
+    let again = refusal(reptile().args(arguments(folders[0].path(), &["--tasks", "4"])));
+    assert!(again.contains("already holds a report"), "{again}");
+}
+
+/// A task y = a x with six examples.
+fn write_task(path: &Path, a: f32, examples: usize) {
+    let x: Vec<f32> = (0..examples).map(|i| i as f32 / 3.0 - 1.0).collect();
+    let y: Vec<f32> = x.iter().map(|x| a * x).collect();
+    let view =
+        |values: &'static [u8], count| TensorView::new(Dtype::F32, vec![1, count, 1], values);
+    let bytes = |values: &[f32]| -> &'static [u8] {
+        Box::leak(bytemuck::cast_slice(values).to_vec().into_boxed_slice())
+    };
+    let tensors = BTreeMap::from([
+        ("support_x", view(bytes(&x), examples).unwrap()),
+        ("support_y", view(bytes(&y), examples).unwrap()),
+    ]);
+    std::fs::write(path, serialize(tensors, None).unwrap()).unwrap();
+}
+
+#[test]
+fn files_arrive_in_the_order_of_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = folder.path().join("files");
+    std::fs::create_dir(&files).unwrap();
+    for (index, a) in [1.0, -2.0, 0.5].into_iter().enumerate() {
+        write_task(&files.join(format!("{index}.safetensors")), a, 6);
+    }
+    let place = files.display().to_string();
+    let text = stdout(reptile().args(arguments(folder.path(), &["--arrivals", &place])));
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["arrivals"].as_array().unwrap().len(), 3);
+    assert_ne!(report["arrivals"][2]["error"][0], report["arrivals"][2]["error"][2]);
+    write_task(&files.join("9.safetensors"), 1.0, 5);
+    let out = folder.path().join("other");
+    let text = refusal(reptile().args(arguments(&out, &["--arrivals", &place])));
+    assert!(text.contains("equally many examples"), "{text}");
+    let text = refusal(reptile().args(arguments(&out, &["--tasks", "3", "--samples", "90"])));
+    assert!(text.contains("--samples"), "{text}");
+}
