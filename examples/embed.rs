@@ -89,6 +89,7 @@ fn training(model: &Model) -> TrainerSetup {
         own: Vec::new(),
         strategy: StrategySpec::default(),
         memory: MemorySpec::default(),
+        telemetry: false,
         iterations: u64::from(FRAMES) * META_ITERATIONS_PER_FRAME as u64,
         plan: PlanKind::Auto,
         inner: InnerSpec::sgd(0.02, 10, 10),

@@ -34,6 +34,7 @@ fn job(capacity: usize, blend: f32) -> TrainerSetup {
         outer: OuterSpec::interpolation(0.3, 3),
         strategy: StrategySpec::default(),
         memory: MemorySpec { capacity, blend },
+        telemetry: false,
         batches: Batches { way: 1, group: 20, tail: 0, steps: 3, batch: 5, replacement: false },
         origin: Origin::Sine(sine()),
     }

@@ -43,6 +43,7 @@ fn job(strategy: StrategySpec) -> TrainerSetup {
         },
         origin: Origin::Sine(sine()),
         memory: MemorySpec::default(),
+        telemetry: false,
         strategy,
     }
 }

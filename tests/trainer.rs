@@ -31,6 +31,7 @@ fn job() -> TrainerSetup {
         own: Vec::new(),
         strategy: StrategySpec::default(),
         memory: MemorySpec::default(),
+        telemetry: false,
         iterations: 10,
         plan: PlanKind::Auto,
         inner: InnerSpec {

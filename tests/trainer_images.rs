@@ -50,6 +50,7 @@ fn job(gpu: &Gpu, model: Model, meta_batch: usize) -> TrainerSetup {
         own: Vec::new(),
         strategy: StrategySpec::default(),
         memory: MemorySpec::default(),
+        telemetry: false,
         iterations: 100,
         plan: PlanKind::Auto,
         inner: InnerSpec { optimizer: InnerOptimizer::Adam, ..InnerSpec::sgd(1e-3, 10, 5) },

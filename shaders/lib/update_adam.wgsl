@@ -1,6 +1,6 @@
 // The inner optimiser Adam in TensorFlow's form (Kingma and Ba 2015, the text before §2.1):
 // rate_t = rate · √(1 − β2^t) / (1 − β1^t), θ ← θ − rate_t · m / (√v + ε). With β1 = 0, m = g and
-// no m is kept. BETA2_REST is 1 − β2. Needs lib/one_minus_exp.wgsl.
+// no m is kept. BETA2_REST is 1 − β2. Needs lib/one_minus_exp.wgsl and lib/see_*.wgsl.
 @group(0) @binding(5) var<storage, read_write> second: array<vec4<f32>>;   // v: [T, STRIDE]
 @group(0) @binding(6) var<storage, read_write> first: array<vec4<f32>>;    // m: [T, STRIDE]
 
@@ -20,6 +20,7 @@ fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
 }
 
 fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
+    see(index, gradient);
     let v = BETA2 * second[index] + BETA2_REST * gradient * gradient;
     second[index] = v;
     var m = gradient;

@@ -1,6 +1,6 @@
 // The inner optimiser of a learned strategy: θ ← θ − σ ⊙ g with a rate σ for every parameter of a run;
 // and what the strategy learns from (STATISTIC): Σ_k g_k ⊙ g_{k−1} (PRODUCTS; the second plane of a task
-// holds the gradient of the step before), Σ_k g_k² (SQUARES), or nothing.
+// holds the gradient of the step before), Σ_k g_k² (SQUARES), or nothing. Needs lib/see_*.wgsl.
 @group(0) @binding(5) var<storage, read_write> second: array<vec4<f32>>;   // [T, PLANES, STRIDE]
 @group(0) @binding(6) var<storage, read_write> first: array<vec4<f32>>;    // σ: [R, STRIDE]
 
@@ -18,6 +18,7 @@ fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
 }
 
 fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
+    see(index, gradient);
     let place = index - rates.task;
     if (STATISTIC == PRODUCTS) {
         let sum = 2u * rates.task + place;

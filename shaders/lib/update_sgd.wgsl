@@ -1,4 +1,5 @@
 // The inner optimiser SGD: θ ← θ − rate · g, then the weight decay of the step that follows.
+// Needs lib/see_*.wgsl.
 struct Rates {
     rate: f32,
     decay: f32,
@@ -9,5 +10,6 @@ fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
 }
 
 fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
+    see(index, gradient);
     theta[index] = rates.decay * fma(vec4<f32>(-rates.rate), gradient, theta[index]);
 }

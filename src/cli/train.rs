@@ -49,6 +49,9 @@ pub struct Train {
     /// Also write TensorBoard's event files (log.tensorboard).
     #[arg(long)]
     tensorboard: bool,
+    /// Also write norms and products of gradients and the spread of the tasks, by layer (log.telemetry).
+    #[arg(long)]
+    telemetry: bool,
     /// Folder of the run (runs/NAME by default, with a number if it exists).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -132,6 +135,7 @@ impl Train {
             ("tasks.test_classes", self.test_classes.as_ref().map(path)),
             ("log.inner", self.log_inner.map(|n| n.to_string())),
             ("log.tensorboard", self.tensorboard.then(|| true.to_string())),
+            ("log.telemetry", self.telemetry.then(|| true.to_string())),
         ];
         for (key, value) in flags {
             list.extend(value.map(|value| (key.to_string(), value)));

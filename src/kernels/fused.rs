@@ -313,7 +313,7 @@ fn workgroup(
     let text = include_str!("../../shaders/fused_workgroup.wgsl");
     let source = c
         .rule
-        .library(source("fused_workgroup", text, c))
+        .library(source("fused_workgroup", text, c), None)
         .variant(Tile::Invocations(invocations).to_string())
         .constant("BLOCK", invocations)
         .constant("LAYERS", layers.len())

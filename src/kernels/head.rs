@@ -59,7 +59,7 @@ pub fn head(
         .constant("ACTIVATION", activation_kind(below.activation))
         .constant("NEEDS_INPUT_GRADIENT", onward);
     let [theta, second, first] = update.arguments();
-    let arguments = [
+    let mut arguments = vec![
         Argument::Runs(update.runs),
         batch.argument(),
         Argument::In(below.h),
@@ -70,5 +70,6 @@ pub fn head(
         Argument::Out(dx),
         Argument::Out(losses),
     ];
-    call(gpu, recording, &update.library(source), &arguments, [batch.count, 1, 1])
+    let source = update.library(source, &mut arguments);
+    call(gpu, recording, &source, &arguments, [batch.count, 1, 1])
 }

@@ -44,8 +44,14 @@ impl InnerRule {
         (*self == Self::Rates(Some(Statistic::Query))).then_some(Self::Query)
     }
 
-    /// Adds the `update` function and its constants.
-    pub(super) fn library(&self, source: Source) -> Source {
+    /// Adds the `update` function and its constants, with gradients that are seen at the binding `seen`.
+    pub(super) fn library(&self, source: Source, seen: Option<usize>) -> Source {
+        let source = match seen {
+            None => source.library(include_str!("../../shaders/lib/see_nothing.wgsl")),
+            Some(binding) => source
+                .constant("SEEN", binding)
+                .library(include_str!("../../shaders/lib/see_gradients.wgsl")),
+        };
         match *self {
             Self::Sgd => source.library(include_str!("../../shaders/lib/update_sgd.wgsl")),
             Self::Adam { beta1, beta2, epsilon } => adam_constants(source, beta1, beta2, epsilon)
@@ -84,13 +90,18 @@ pub struct Update<'a> {
     /// `[T, packed]`: changed in place.
     pub theta: &'a wgpu::Buffer,
     pub state: &'a InnerState,
+    /// [T, 2, packed]: Σ g and Σ g², where telemetry wants them.
+    pub seen: Option<&'a wgpu::Buffer>,
 }
 
 impl<'a> Update<'a> {
-    /// Adds what the step needs to `source`.
-    pub(super) fn library(&self, source: Source) -> Source {
+    /// Adds what the step needs to `source`, and the gradients that are seen to its `arguments`.
+    pub(super) fn library(&self, source: Source, arguments: &mut Vec<Argument<'a>>) -> Source {
         let source = source.library(RUN_STEP).constant("TASKS_PER_RUN", self.axis.per_run);
-        self.rule.library(source)
+        let seen = self.seen.filter(|_| self.rule != InnerRule::Query);
+        let source = self.rule.library(source, seen.map(|_| arguments.len()));
+        arguments.extend(seen.map(Argument::Out));
+        source
     }
 
     /// Bindings 4 to 6.

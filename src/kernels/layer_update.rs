@@ -22,10 +22,8 @@ pub fn layer_update(
 ) -> Result<()> {
     let source = Source::new("layer_update", include_str!("../../shaders/layer_update.wgsl"))
         .library(INNER_STEP);
-    let source = update.library(product::constants(source, layer, batch));
-    let (source, [rows, columns]) = gradient_tiles(gpu, source, layer, batch.examples)?;
     let [theta, second, first] = update.arguments();
-    let arguments = [
+    let mut arguments = vec![
         Argument::Runs(update.runs),
         batch.argument(),
         Argument::In(x),
@@ -34,6 +32,8 @@ pub fn layer_update(
         second,
         first,
     ];
+    let source = update.library(product::constants(source, layer, batch), &mut arguments);
+    let (source, [rows, columns]) = gradient_tiles(gpu, source, layer, batch.examples)?;
     call(gpu, recording, &source, &arguments, [rows, columns, batch.count])
 }
 

@@ -26,6 +26,7 @@ mod product;
 mod sample;
 mod sample_glyphs;
 mod strategy;
+mod telemetry;
 mod tile;
 
 pub use batch_rows::BatchRows;
@@ -56,6 +57,7 @@ pub use strategy::{
     RateRule, RateStep, Sharing, Statistic, StrategySums, StrategyUpdate, strategy_sums,
     strategy_update,
 };
+pub use telemetry::{Telemetry, telemetry};
 pub use tile::{Tile, Tiles};
 
 use crate::gpu::Source;

@@ -102,9 +102,8 @@ pub fn norm_backward(
     let source = Source::new("norm_backward", include_str!("../../shaders/norm_backward.wgsl"))
         .constant("ACTIVATION", activation_kind(below.activation))
         .constant("NEEDS_INPUT_GRADIENT", onward);
-    let (source, blocks) = with_columns(gpu, update.library(source), layer, batch)?;
     let [theta, second, first] = update.arguments();
-    let arguments = [
+    let mut arguments = vec![
         Argument::Runs(update.runs),
         batch.argument(),
         Argument::In(below.h),
@@ -115,5 +114,7 @@ pub fn norm_backward(
         Argument::In(statistics),
         Argument::In(below.z),
     ];
+    let source = update.library(source, &mut arguments);
+    let (source, blocks) = with_columns(gpu, source, layer, batch)?;
     call(gpu, recording, &source, &arguments, [blocks, batch.count, 1])
 }

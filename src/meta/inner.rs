@@ -31,6 +31,8 @@ pub struct InnerLoop {
     pub anchors: wgpu::Buffer,
     /// `[T, packed]` each: the tasks' optimiser state.
     pub state: InnerState,
+    /// [T, 2, packed]: Σ g and Σ g² of the inner steps, for telemetry.
+    pub seen: Option<wgpu::Buffer>,
     /// [T, K]: the loss of each minibatch before its step.
     pub losses: wgpu::Buffer,
     hits: wgpu::Buffer,
@@ -56,6 +58,16 @@ pub struct Start<'a> {
 }
 
 impl InnerLoop {
+    /// The same, and keeps what telemetry wants to know of the gradients; for the layered plan alone.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the device has no room.
+    pub fn seeing(mut self, gpu: &Gpu) -> Result<Self> {
+        let count = 2 * self.axis.tasks() * self.model.packed_len();
+        self.seen = Some(gpu.storage("gradients seen", size_of_f32s(count))?);
+        Ok(self)
+    }
+
     /// Chooses the plan and allocates its buffers. `split_last` keeps the parameters before the
     /// last step (FOMAML, or a strategy's query); `work` is the number of task-steps that one run is expected to take.
     ///
@@ -87,6 +99,7 @@ impl InnerLoop {
                 second: sets("second moments", rule.planes())?,
                 first: sets("first moments", usize::from(rule.has_first()))?,
             },
+            seen: None,
             losses: floats("inner losses", axis.tasks() * tasks.batches().steps)?,
             hits: floats("inner accuracies", axis.tasks() * tasks.batches().steps)?,
             batch: [floats("minibatch inputs", x)?, floats("minibatch targets", y)?],
@@ -138,7 +151,8 @@ impl InnerLoop {
             let first = if query.is_some() { Some(start.theta) } else { start.rates };
             let first = first.unwrap_or(&self.state.first).clone();
             let state = InnerState { first, second: self.state.second.clone() };
-            let step = Update { rule, axis: self.axis, runs, theta: &self.theta, state: &state };
+            let (axis, theta, seen) = (self.axis, &self.theta, self.seen.as_ref());
+            let step = Update { rule, axis, runs, theta, state: &state, seen };
             if index > 0 {
                 broadcast(gpu, out, self.axis, stride, 1, false, runs, &self.theta, from)?;
             }

@@ -145,7 +145,7 @@ impl LayerAlone {
         let batch = Batch { count: self.tasks, sharers: 1, examples: self.examples, stride, inner };
         let axis = Axis { runs: 1, per_run: self.tasks };
         let (rule, theta, state) = (self.rule, &self.theta, &self.state);
-        let update = Update { rule, axis, runs: &self.runs, theta, state };
+        let update = Update { rule, axis, runs: &self.runs, theta, state, seen: None };
         let ([x, dx], [h, dz]) = (&self.inputs, &self.outputs);
         let made = Outputs { h, z: &self.statistics, keep_z: false };
         let below = Below { activation: Activation::Linear, h: x, z: &self.statistics };

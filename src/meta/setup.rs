@@ -9,7 +9,7 @@ use crate::meta::spec::{
     Algorithm, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind, StatePolicy,
 };
 use crate::meta::strategy::{Strategy, StrategySpec};
-use crate::meta::trainer::RING;
+use crate::meta::trainer::{RING, TELEMETRY};
 use crate::meta::waves;
 use crate::model::Model;
 use crate::tasks::Batches;
@@ -34,6 +34,8 @@ pub struct TrainerSetup {
     pub strategy: StrategySpec,
     /// The ring of adapted parameter sets.
     pub memory: MemorySpec,
+    /// Whether gradients are looked at; the plan is then layered.
+    pub telemetry: bool,
     /// Minibatches of a training task; the last one is the query's, if the strategy has one.
     pub batches: Batches,
     pub origin: Origin,
@@ -88,10 +90,17 @@ impl TrainerSetup {
         self.outer.algorithm == Algorithm::Fomaml || self.strategy.has_query()
     }
 
-    /// Columns of a run's row of metrics: the losses, and all of them.
-    pub(super) fn columns(&self) -> [usize; 2] {
-        let rates = self.strategy.step().map_or(0, |_| self.model.layers_with_parameters().count());
-        [self.batches.steps, self.batches.steps + rates]
+    /// The plan that is asked for.
+    pub(super) fn wanted_plan(&self) -> PlanKind {
+        if self.telemetry { PlanKind::Layered } else { self.plan }
+    }
+
+    /// Where the parts of a run's row of metrics end: losses, learned rates, telemetry.
+    pub(super) fn columns(&self) -> [usize; 3] {
+        let layers = self.model.layers_with_parameters().count();
+        let losses = self.batches.steps;
+        let rates = losses + self.strategy.step().map_or(0, |_| layers);
+        [losses, rates, rates + if self.telemetry { TELEMETRY * layers } else { 0 }]
     }
 
     /// The same with the network as it reads the tasks.
@@ -159,7 +168,7 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     }
     Strategy::plan(&mut memory, &setup.strategy, model, setup.runs);
     Entries::plan(&mut memory, setup);
-    memory.add("metrics", size_of_f32s(RING * setup.runs * setup.columns()[1]));
+    memory.add("metrics", size_of_f32s(RING * setup.runs * setup.columns()[2]));
     let waves = waves::sizes(gpu, setup, usize::MAX)?;
     if waves.len() > 1 {
         let mean = setup.inner.state == StatePolicy::Mean;

@@ -3,12 +3,13 @@
 mod advance;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recording, size_of_f32s};
 use crate::kernels::{
-    Axis, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunStep, RunSteps, empty,
-    mean_state, outer_sum, outer_update,
+    self, Axis, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunStep, RunSteps,
+    Telemetry, empty, mean_state, outer_sum, outer_update,
 };
 use crate::meta::inner::Start;
 use crate::meta::memory::{self, Entries};
@@ -23,6 +24,9 @@ use crate::rng::Phase;
 /// Meta-iterations whose settings and losses the device holds at once.
 pub(super) const RING: usize = 1024;
 
+/// Numbers of a layer that telemetry has.
+pub(super) const TELEMETRY: usize = 3;
+
 /// What the device says of one meta-iteration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IterationMetrics {
@@ -32,6 +36,9 @@ pub struct IterationMetrics {
     pub losses: Vec<f32>,
     /// [R, L]: mean learned rate of each layer that has parameters; empty without a strategy.
     pub rates: Vec<f32>,
+    /// [R, L, 3]: norm of the gradients, product of two steps' gradients, and spread of the tasks, of each layer
+    /// that has parameters; empty without telemetry.
+    pub telemetry: Vec<f32>,
     /// The runs that are lost: a loss is not finite (after the first step that may be, where a guard keeps the
     /// tasks that it is of from the outer update), or a learned rate overflowed.
     pub diverged: Vec<usize>,
@@ -39,19 +46,23 @@ pub struct IterationMetrics {
 
 impl IterationMetrics {
     /// From rows [R, columns], in which the losses come first.
-    fn new(iteration: u64, rows: &[f32], [losses, columns]: [usize; 2], guarded: bool) -> Self {
-        let rows: Vec<(&[f32], &[f32])> =
-            rows.chunks_exact(columns).map(|row| row.split_at(losses)).collect();
+    fn new(iteration: u64, rows: &[f32], columns: [usize; 3], guarded: bool) -> Self {
+        let [losses, rates, all] = columns;
+        let rows: Vec<&[f32]> = rows.chunks_exact(all).collect();
         let checked = if guarded { 1 } else { losses };
         let lost = |&run: &usize| {
-            let (losses, rates): (&[f32], &[f32]) = rows[run];
-            losses[..checked].iter().any(|loss| !loss.is_finite()) || rates.iter().any(overflowed)
+            rows[run][..checked].iter().any(|loss| !loss.is_finite())
+                || rows[run][losses..rates].iter().any(overflowed)
+        };
+        let part = |range: Range<usize>| {
+            rows.iter().flat_map(|row| &row[range.clone()]).copied().collect()
         };
         Self {
             iteration,
             diverged: (0..rows.len()).filter(lost).collect(),
-            losses: rows.iter().flat_map(|row| row.0).copied().collect(),
-            rates: rows.iter().flat_map(|row| row.1).copied().collect(),
+            losses: part(0..losses),
+            rates: part(losses..rates),
+            telemetry: part(rates..all),
         }
     }
 
@@ -75,6 +86,12 @@ impl IterationMetrics {
     pub fn losses_of(&self, run: usize, runs: usize) -> &[f32] {
         let steps = self.losses.len() / runs;
         &self.losses[run * steps..][..steps]
+    }
+
+    /// The telemetry of one of `runs` runs, three numbers a layer.
+    pub fn telemetry_of(&self, run: usize, runs: usize) -> &[f32] {
+        let columns = self.telemetry.len() / runs;
+        &self.telemetry[run * columns..][..columns]
     }
 
     /// The learned rates of one of `runs` runs, layer by layer.
@@ -162,7 +179,7 @@ impl Trainer {
         ];
         let strategy = Strategy::new(gpu, &setup.strategy, model, runs)?;
         let entries = Entries::new(gpu, &setup)?;
-        let metrics = gpu.storage("metrics", size_of_f32s(RING * runs * setup.columns()[1]))?;
+        let metrics = gpu.storage("metrics", size_of_f32s(RING * runs * setup.columns()[2]))?;
         let mut trainer = Self {
             runs: RunSteps::new(gpu, runs, RING * waves.len())?,
             gpu: gpu.clone(),
@@ -204,7 +221,7 @@ impl Trainer {
         let state = (policy != StatePolicy::Slot).then_some([&self.shared[0], &self.shared[1]]);
         let rates = self.strategy.as_ref().map(|strategy| &strategy.rates);
         let start = Start { theta: &self.theta, state, rates };
-        let (columns, guard) = (self.setup.columns(), self.setup.strategy.guard());
+        let ([first, behind, columns], guard) = (self.setup.columns(), self.setup.strategy.guard());
         let [delta, second_sums, first_sums] = &self.sums;
         let (theta, metrics) = (&self.theta, &self.metrics);
         let last = self.waves.len() - 1;
@@ -232,12 +249,27 @@ impl Trainer {
                 entries.record_insert(gpu, &mut out, runs, &self.setup, wave, theta)?;
             }
             let (adapted, anchors, losses) = (&inner.theta, &inner.anchors, &inner.losses);
+            if let Some(seen) = &inner.seen {
+                let telemetry = Telemetry {
+                    model: self.model(),
+                    axis,
+                    gradients: steps - usize::from(self.setup.strategy.has_query()),
+                    columns: [behind, columns],
+                    begins,
+                    ends,
+                    seen,
+                    adapted,
+                    theta,
+                    metrics,
+                };
+                kernels::telemetry(gpu, &mut out, runs, &telemetry)?;
+            }
             if last > 0 {
                 let sum = OuterSum {
                     axis,
                     vectors,
                     steps,
-                    columns: columns[1],
+                    columns,
                     guard,
                     fomaml,
                     begins,
@@ -256,7 +288,7 @@ impl Trainer {
                     axis,
                     vectors,
                     steps,
-                    columns: columns[1],
+                    columns,
                     guard,
                     fomaml,
                     summed: last > 0,
@@ -278,7 +310,7 @@ impl Trainer {
                     if let Some(entries) = &self.entries {
                         entries.record_sums(gpu, &mut out, runs, &self.setup, strategy.sums())?;
                     }
-                    let model = (self.model(), axis.runs);
+                    let (model, columns) = ((self.model(), axis.runs), [first, columns]);
                     strategy.record_step(gpu, &mut out, runs, model, (metrics, columns))?;
                 }
             }
@@ -340,7 +372,7 @@ impl Trainer {
             name.starts_with("sample_")
                 || name.starts_with("strategy_")
                 || name.starts_with("memory_")
-                || ["outer_update", "outer_sum", "mean_state"].contains(&name)
+                || ["telemetry", "outer_update", "outer_sum", "mean_state"].contains(&name)
         };
         let empty = empty(&self.gpu)?;
         self.recording = self.recording.with_replaced(&self.gpu, &empty, |name| !kept(name));

@@ -108,7 +108,9 @@ pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<
 fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
     let (model, batch, profile) = (&setup.model, setup.batches.batch, gpu.profile());
     let (rule, rows, split) = (setup.rule(), setup.origin.has_rows(), setup.splits_last());
-    if choose(gpu, model, rule, rows, setup.plan, &setup.batches, split)?.0 == PlanKind::Fused {
+    if choose(gpu, model, rule, rows, setup.wanted_plan(), &setup.batches, split)?.0
+        == PlanKind::Fused
+    {
         return Ok(vec![(Subject::Fused, fused_candidates(profile, model, batch))]);
     }
     let last = model.layers().len() - 1;

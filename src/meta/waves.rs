@@ -75,8 +75,11 @@ fn plan_tasks(
 ) -> Result<crate::meta::inner::Plan> {
     let (model, batches) = (&setup.model, &setup.batches);
     let (rule, rows, split) = (setup.rule(), setup.origin.has_rows(), setup.splits_last());
-    let plan = choose(gpu, model, rule, rows, setup.plan, batches, split)?;
+    let plan = choose(gpu, model, rule, rows, setup.wanted_plan(), batches, split)?;
     plan_sets(memory, model, rule, axis, &plan.1);
+    if setup.telemetry {
+        memory.add("gradients seen", size_of_f32s(2 * axis.tasks() * model.packed_len()));
+    }
     TaskBuffers::plan(memory, model, &setup.origin, axis, batches, &[]);
     Ok(plan)
 }
@@ -97,7 +100,11 @@ pub(super) fn allocate(gpu: &Gpu, setup: &TrainerSetup, sizes: &[usize]) -> Resu
             None => {
                 let (origin, batches) = (setup.origin.clone(), setup.batches.clone());
                 let tasks = TaskBuffers::new(gpu, model, origin, axis, batches, false)?;
-                let inner = InnerLoop::new(gpu, model, rule, &tasks, setup.plan, split, work)?;
+                let plan = setup.wanted_plan();
+                let mut inner = InnerLoop::new(gpu, model, rule, &tasks, plan, split, work)?;
+                if setup.telemetry {
+                    inner = inner.seeing(gpu)?;
+                }
                 Wave { first_task, axis, tasks: Arc::new(tasks), inner: Arc::new(inner) }
             }
         };

@@ -68,11 +68,22 @@ pub struct LogSpec {
     pub keep: usize,
     /// Also write TensorBoard's event files. Default false.
     pub tensorboard: bool,
+    /// In each line of metrics also norms and products of gradients and the spread of the tasks, by layer; the plan
+    /// is then layered. Default false.
+    #[serde(skip_serializing_if = "is_default")]
+    pub telemetry: bool,
 }
 
 impl Default for LogSpec {
     fn default() -> Self {
-        Self { every: 10, inner: 0, checkpoint_every: 1000, keep: 3, tensorboard: false }
+        Self {
+            every: 10,
+            inner: 0,
+            checkpoint_every: 1000,
+            keep: 3,
+            tensorboard: false,
+            telemetry: false,
+        }
     }
 }
 
@@ -187,6 +198,7 @@ impl Config {
             outer: self.outer.clone(),
             strategy: self.strategy.clone(),
             memory: self.memory.clone(),
+            telemetry: self.log.telemetry,
             batches: Batches {
                 way,
                 group,

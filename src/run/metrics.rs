@@ -44,10 +44,27 @@ pub struct TrainRecord {
     /// Mean learned rate of each layer after this iteration; only with a strategy.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rates: BTreeMap<String, f64>,
+    /// What telemetry says of each layer in this iteration; only with it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub telemetry: BTreeMap<String, LayerTelemetry>,
     /// Time spent in training so far, earlier sessions of a resumed run included.
     pub seconds: f64,
     /// Tasks of all runs per second since the session began.
     pub tasks_per_second: f64,
+}
+
+/// The inner loops of one iteration in one layer.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerTelemetry {
+    /// √ of the mean of ‖g_k‖² over steps and tasks.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub gradient_norm: f64,
+    /// Mean of g_i · g_j over pairs of steps of a task.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub gradient_product: f64,
+    /// √ of the mean of ‖θ_i − θ‖² over tasks.
+    #[serde(deserialize_with = "nan_if_null")]
+    pub spread: f64,
 }
 
 /// How one run does on its validation tasks.
@@ -228,6 +245,7 @@ mod tests {
             outer_rate: 0.1,
             inner_rate: 0.02,
             rates: BTreeMap::new(),
+            telemetry: BTreeMap::new(),
             seconds: 1.25,
             tasks_per_second: 1e5,
         })

@@ -218,6 +218,7 @@ fn example(preset: &str, schedule: Schedule) -> Config {
     config.stop = StopSpec { seconds: Some(1.0), target: Some(1.0), patience: Some(1) };
     config.strategy.kind = StrategyKind::Aruba;
     config.memory.capacity = 1;
+    config.log.telemetry = true;
     config.model.layers = every_layer();
     if let TaskSpec::Omniglot(spec) = &mut config.tasks {
         let path = Some(PathBuf::from("path"));

@@ -7,7 +7,7 @@ use crate::meta::IterationMetrics;
 use crate::model::Model;
 use crate::run::config::Config;
 use crate::run::journal::Journal;
-use crate::run::metrics::{InnerRecord, Record, TrainRecord};
+use crate::run::metrics::{InnerRecord, LayerTelemetry, Record, TrainRecord};
 use crate::run::session::{Event, Progress};
 
 /// Sums over the iterations since the last train record, for one run.
@@ -80,6 +80,11 @@ impl Recorder {
             loss[1] += ends[1] / runs as f64;
             if done.is_multiple_of(config.log.every) || done == config.iterations {
                 let sums = std::mem::take(window);
+                let numbers = metrics.telemetry_of(run, runs).as_chunks().0.iter();
+                let seen = numbers.map(|numbers: &[f32; 3]| {
+                    let [gradient_norm, gradient_product, spread] = numbers.map(f64::from);
+                    LayerTelemetry { gradient_norm, gradient_product, spread }
+                });
                 let rates = metrics.rates_of(run, runs).iter().map(|rate| f64::from(*rate));
                 let record = Record::Train(TrainRecord {
                     iteration: done,
@@ -90,6 +95,7 @@ impl Recorder {
                     outer_rate,
                     inner_rate,
                     rates: self.layers.iter().cloned().zip(rates).collect(),
+                    telemetry: self.layers.iter().cloned().zip(seen).collect(),
                     seconds: self.earlier + seconds,
                     tasks_per_second,
                 });

@@ -69,6 +69,7 @@ fn strategies(gpu: &Gpu, setup: &TrainerSetup) {
             plan,
             model: network(1, &[(5, Activation::Tanh)], 1, Loss::Mse),
             memory: MemorySpec { capacity: 3, blend: 0.5 },
+            telemetry: plan == PlanKind::Layered,
             strategy,
             ..setup.clone()
         };
@@ -204,7 +205,7 @@ pub fn texts() -> &'static Texts {
 }
 
 /// Every shader file of the crate.
-pub const FILES: [&str; 33] = [
+pub const FILES: [&str; 34] = [
     "broadcast",
     "ceiling_copy",
     "ceiling_multiply_add",
@@ -238,4 +239,5 @@ pub const FILES: [&str; 33] = [
     "sample_sine",
     "strategy_sums",
     "strategy_update",
+    "telemetry",
 ];

@@ -86,7 +86,7 @@ impl Trainer {
             self.record(&mut encoder, count)?;
             count
         };
-        let row = size_of_f32s(self.setup.runs * self.setup.columns()[1]);
+        let row = size_of_f32s(self.setup.runs * self.setup.columns()[2]);
         let (offset, bytes) = (slot as u64 * row, count as u64 * row);
         let readback = Readback::record(&self.gpu, &mut encoder, &self.metrics, offset, bytes)?;
         let submission = self.gpu.queue().submit([encoder.finish()]);

@@ -250,6 +250,7 @@ fn rest() -> impl Strategy<Value = (EvalSpec, StopSpec, LogSpec)> {
             checkpoint_every: every,
             keep: other,
             tensorboard: replacement,
+            telemetry: replacement,
         };
         (eval, stop, log)
     })
