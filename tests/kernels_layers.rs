@@ -145,7 +145,8 @@ fn on_device(gpu: &Gpu, case: &Case<'_>, x: &[f32], below_z: &[f32]) -> Made {
         stride: model.packed_len() / 4,
         inner: (&inner, 0),
     };
-    let update = Update { rule: case.rule, axis, runs: &runs, theta: &theta, state: &state };
+    let (rule, seen) = (case.rule, None);
+    let update = Update { rule, axis, runs: &runs, theta: &theta, state: &state, seen };
     let made = Outputs { h: &h, z: &z, keep_z: layer.activation == Activation::Gelu };
     let below = Below { activation: case.before, h: &x, z: &below_z };
     let mut out = Recording::default();

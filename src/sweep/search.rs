@@ -47,7 +47,7 @@ pub struct Search {
 /// What became of a batch.
 enum Trained {
     /// It is at the end of the rung.
-    Runs(Snapshot),
+    Runs(Box<Snapshot>),
     /// All its runs diverged.
     Nothing,
     /// The observer asked to stop.
@@ -277,7 +277,7 @@ impl Search {
                 trainer = self.trainer(left, Some(&snapshot))?;
             }
         }
-        if going { Ok(Trained::Runs(trainer.snapshot()?)) } else { Ok(Trained::Stopped) }
+        if going { Ok(Trained::Runs(Box::new(trainer.snapshot()?))) } else { Ok(Trained::Stopped) }
     }
 
     fn trainer(&self, members: &[Member], from: Option<&Snapshot>) -> Result<Trainer> {
