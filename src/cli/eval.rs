@@ -98,6 +98,10 @@ impl Eval {
         let config = &mut stored.config;
         let tasks = list.as_ref().map(EpisodeList::len).or(self.tasks);
         let tasks = tasks.or(models.as_ref().map(Models::count));
+        if let Some(models) = &models {
+            let recipe = models.recipe()?;
+            (config.eval.steps, config.eval.batch) = (recipe.steps, recipe.batch);
+        }
         config.eval.tasks = tasks.unwrap_or(config.eval.tasks);
         config.eval.steps = self.steps.unwrap_or(config.eval.steps);
         config.eval.batch = self.batch.unwrap_or(config.eval.batch);
