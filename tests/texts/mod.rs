@@ -14,7 +14,7 @@ use reptile::meta::{
 use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding};
 use reptile::run::{Config, Job, presets};
 
-use crate::common::{devices, network};
+use crate::common::{Device, devices, network};
 
 /// Trains an iteration of jobs that between them use every kernel in every variant.
 pub fn compile_everything(gpu: &Gpu) {
@@ -191,12 +191,16 @@ fn images_network() -> Model {
 /// Kernels' names by their texts.
 pub type Texts = BTreeMap<String, &'static str>;
 
-/// Every text of every device.
+/// Every text of every adapter as it is, and of the first one in its other modes (with checks the texts are the
+/// same).
 pub fn texts() -> &'static Texts {
     static TEXTS: OnceLock<Texts> = OnceLock::new();
     TEXTS.get_or_init(|| {
         let mut texts = BTreeMap::new();
-        for device in devices().iter() {
+        let devices = devices();
+        let first = devices[0].gpu.info().clone();
+        let others = |device: &Device| device.gpu.info() == &first && device.mode != "checked";
+        for device in devices.iter().filter(|device| device.mode == "plain" || others(device)) {
             compile_everything(&device.gpu);
             texts.extend(device.gpu.kernel_texts().into_iter().map(|(name, text)| (text, name)));
         }
