@@ -1,12 +1,12 @@
 // The end of a meta-iteration: Δ = mean over tasks of (θ_i − start_i) in a fixed order, the outer
-// step on θ, and the mean inner loss of every step for the metrics. With a memory (CAPACITY) Δ is the mean over
-// its entries u of u − θ, and `adapted` is the memory. Where tasks came in several waves
+// step on θ, and the mean inner loss of every step for the metrics. With a memory (CAPACITY) Δ is the mean
+// over its entries u of u − θ, and `adapted` is the memory. Where tasks came in several waves
 // (SUMMED), `adapted` is what outer_sum.wgsl made of them, and the metrics hold sums. The last
 // workgroup along x does the losses. Grid: (blocks of VECTORS + 1, runs). Needs lib/run_step.wgsl,
 // lib/guard.wgsl, lib/task_sums.wgsl and lib/outer_<optimiser>.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
-@group(0) @binding(1) var<storage, read> adapted: array<vec4<f32>>;         // [R, M, VECTORS], sums [R, VECTORS] or the memory [R, CAPACITY, VECTORS]
+@group(0) @binding(1) var<storage, read> adapted: array<vec4<f32>>;         // [R, M, VECTORS], sums [R, VECTORS], or memory
 @group(0) @binding(2) var<storage, read> anchors: array<vec4<f32>>;         // [R, M, VECTORS] for FOMAML
 @group(0) @binding(3) var<storage, read_write> theta: array<vec4<f32>>;     // [R, VECTORS]
 @group(0) @binding(4) var<storage, read_write> first: array<vec4<f32>>;     // [R, VECTORS]: momentum, m

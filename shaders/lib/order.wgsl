@@ -16,7 +16,8 @@ fn stream_of(run: RunStep, task: u32) -> vec2<u32> {
 fn write_order(stream: vec2<u32>, task: u32, layer: u32, block: u32, lane: u32) {
     let pass_index = layer * PASSES_AT_ONCE + lane / PASS_LANES;
     let element = block * PASS_LANES + lane % PASS_LANES;
-    let rank = rank_of(stream, PART_ORDER + 256u * runs[task / TASKS_PER_RUN].visit, pass_index * POOL, POOL, PASS_LANES, element, lane);
+    let part = PART_ORDER + 256u * runs[task / TASKS_PER_RUN].visit;
+    let rank = rank_of(stream, part, pass_index * POOL, POOL, PASS_LANES, element, lane);
     let place = pass_index * TAKE + rank;
     let used = GROUP - TAIL;
     let busy = lane < PASSES_AT_ONCE * PASS_LANES;

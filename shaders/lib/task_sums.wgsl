@@ -1,5 +1,5 @@
-// Sums over the tasks of a wave that count, in their order. Needs lib/guard.wgsl, the bindings `adapted`, `anchors` and `losses`
-// and the constants VECTORS, TASKS (of a run in the wave), STEPS and FOMAML.
+// Sums over the tasks of a wave that count, in their order. Needs lib/guard.wgsl, the bindings `adapted`,
+// `anchors` and `losses`, and the constants VECTORS, TASKS (of a run in the wave), STEPS and FOMAML.
 
 // `before` + Σ (θ_i − start_i): start_i is θ for Reptile and the parameters before the last inner step
 // for FOMAML.

@@ -186,6 +186,23 @@ pub fn working(text: String) -> ProgressBar {
     spinner
 }
 
+/// The text of a configuration file or a preset, and what messages call it; none without either.
+pub fn config_text(path: Option<&Path>, preset: Option<&str>) -> Result<Option<(String, String)>> {
+    match (path, preset) {
+        (Some(path), _) => {
+            let text = std::fs::read_to_string(path).with_context(|| {
+                let name = path.display();
+                let preset = presets::find(&name.to_string()).is_ok();
+                let remedy = if preset { "; the preset is --preset" } else { "" };
+                format!("{name}: cannot be read{remedy}")
+            })?;
+            Ok(Some((text, path.display().to_string())))
+        }
+        (None, Some(name)) => Ok(Some((presets::get(name)?.to_string(), format!("preset {name}")))),
+        (None, None) => Ok(None),
+    }
+}
+
 /// Checks a configuration and loads its data behind a progress bar.
 pub fn load_job(gpu: &Gpu, config: Config) -> Result<Job> {
     let bar = progress_bar(0, "reading images {bar:40} {pos}/{len} {eta}");

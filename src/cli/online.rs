@@ -7,12 +7,12 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::atomic;
-use crate::cli::common::{DeviceArgs, free_folder, load_job, progress_bar, say};
+use crate::cli::common::{DeviceArgs, config_text, free_folder, load_job, progress_bar, say};
 use crate::cli::training::Stop;
 use crate::model::Model;
 use crate::plot::{Series, learning_curves};
 use crate::run::online::{Arrivals, LEARNERS, Protocol, Report, learn};
-use crate::run::{Config, overrides, presets};
+use crate::run::{Config, overrides};
 use crate::tasks::arrays::TaskArrays;
 
 const BAR: &str = "{bar:30} {pos}/{len} [{elapsed}<{eta}] {msg}";
@@ -109,15 +109,8 @@ impl Online {
     }
 
     fn configuration(&self) -> Result<Config> {
-        let (text, origin) = match (&self.config, &self.preset) {
-            (Some(path), _) => {
-                let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("{}: cannot be read", path.display()))?;
-                (text, path.display().to_string())
-            }
-            (None, Some(name)) => (presets::get(name)?.to_string(), format!("preset {name}")),
-            (None, None) => bail!("give a configuration or --preset"),
-        };
+        let given = config_text(self.config.as_deref(), self.preset.as_deref())?;
+        let Some((text, origin)) = given else { bail!("give a configuration or --preset") };
         let set: Vec<_> = self
             .set
             .iter()

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, free_folder};
+use crate::cli::common::{DeviceArgs, config_text, free_folder};
 use crate::cli::training::{self, Stop};
-use crate::run::{Config, Outcome, RunDirectory, Session, overrides, presets};
+use crate::run::{Config, Outcome, RunDirectory, Session, overrides};
 
 /// Meta-train a network.
 #[derive(Debug, Args)]
@@ -96,18 +96,10 @@ impl Train {
 
     /// The configuration that file, preset, run folder and flags make together.
     fn configuration(&self) -> Result<Config> {
-        let (text, origin) = match (&self.config, &self.preset, &self.out) {
-            (Some(path), ..) => {
-                let text = std::fs::read_to_string(path).with_context(|| {
-                    let name = path.display();
-                    let preset = presets::find(&name.to_string()).is_ok();
-                    let remedy = if preset { "; the preset is --preset" } else { "" };
-                    format!("{name}: cannot be read{remedy}")
-                })?;
-                (text, path.display().to_string())
-            }
-            (None, Some(name), _) => (presets::get(name)?.to_string(), format!("preset {name}")),
-            (None, None, Some(out)) if self.resume => (
+        let given = config_text(self.config.as_deref(), self.preset.as_deref())?;
+        let (text, origin) = match (given, &self.out) {
+            (Some(given), _) => given,
+            (None, Some(out)) if self.resume => (
                 RunDirectory::open(out)?.config_text()?,
                 out.join("config.toml").display().to_string(),
             ),
