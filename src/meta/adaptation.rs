@@ -1,5 +1,7 @@
 //! Adapting to many tasks at once from given parameters: evaluation, and the user's own tasks.
 
+mod results;
+
 use std::ops::Range;
 
 use crate::error::{Error, Result};
@@ -405,71 +407,5 @@ impl Adaptation {
             self.gpu.wait()?;
         }
         Ok(())
-    }
-
-    /// The queries' scores before and after adaptation, for each mode a pair a task; nothing where they
-    /// are not wanted.
-    ///
-    /// # Errors
-    /// [`crate::Error::DeviceLost`] if the device does not answer.
-    pub fn scores(&self) -> Result<Vec<Vec<[Score; 2]>>> {
-        let read = |pass: &QueryPass| -> Result<Vec<Score>> {
-            let losses: Vec<f32> = self.gpu.read(&pass.losses, 0, self.axis.tasks())?;
-            let hits: Vec<f32> = self.gpu.read(&pass.hits, 0, self.axis.tasks())?;
-            let pairs = losses.into_iter().zip(hits);
-            Ok(pairs.map(|(loss, accuracy)| Score { loss, accuracy }).collect())
-        };
-        let scored =
-            self.predictions.iter().filter_map(|one| one.before.as_ref().zip(Some(&one.after)));
-        let pairs = scored.map(|(before, after)| {
-            Ok(read(before)?.into_iter().zip(read(after)?).map(|(a, b)| [a, b]).collect())
-        });
-        pairs.collect()
-    }
-
-    /// The adapted parameters, `[T][P]` canonical.
-    ///
-    /// # Errors
-    /// [`crate::Error::DeviceLost`] if the device does not answer.
-    pub fn adapted(&self) -> Result<Vec<Vec<f32>>> {
-        snapshot::download(&self.gpu, &self.setup.model, &self.inner.theta, self.axis.tasks())
-    }
-
-    /// The support losses [T, K]: of each minibatch, before its step.
-    ///
-    /// # Errors
-    /// [`crate::Error::DeviceLost`] if the device does not answer.
-    pub fn support_losses(&self) -> Result<Vec<f32>> {
-        self.gpu.read(&self.inner.losses, 0, self.axis.tasks() * self.setup.batches.steps)
-    }
-
-    /// Predictions or logits of the queries in the first mode, `[T, Q, out]`, before (only where scores
-    /// are wanted) and after adaptation.
-    ///
-    /// # Errors
-    /// [`crate::Error::DeviceLost`] if the device does not answer.
-    pub fn query_outputs(&self) -> Result<[Option<Vec<f32>>; 2]> {
-        let read = |pass: Option<&QueryPass>| -> Result<Option<Vec<f32>>> {
-            pass.map(|pass| pass.read_outputs(&self.gpu, &self.setup.model)).transpose()
-        };
-        let first = self.predictions.first();
-        let before = first.and_then(|one| one.before.as_ref());
-        Ok([read(before)?, read(first.map(|one| &one.after))?])
-    }
-
-    /// Inputs `[T, N, in]` and targets `[T, N, out]` of the support sets of a regression.
-    ///
-    /// # Errors
-    /// [`crate::Error::DeviceLost`] if the device does not answer.
-    pub fn support_rows(&self) -> Result<[Vec<f32>; 2]> {
-        self.tasks.read_support(&self.gpu, &self.setup.model)
-    }
-
-    /// Inputs `[T, Q, in]` and targets `[T, Q, out]` of the query sets of a regression.
-    ///
-    /// # Errors
-    /// [`crate::Error::DeviceLost`] if the device does not answer.
-    pub fn query_rows(&self) -> Result<[Vec<f32>; 2]> {
-        self.tasks.read_query(&self.gpu, &self.setup.model)
     }
 }

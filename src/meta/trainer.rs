@@ -1,9 +1,10 @@
 //! The meta-training loop: one recording of a meta-iteration, replayed with new settings.
 
 mod advance;
+mod metrics;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recording, size_of_f32s};
@@ -12,99 +13,20 @@ use crate::kernels::{
     Telemetry, empty, mean_state, outer_sum, outer_update,
 };
 use crate::meta::inner::Start;
-use crate::meta::memory::{self, Entries};
+use crate::meta::memory::Entries;
 use crate::meta::setup::{TrainerSetup, memory};
-use crate::meta::snapshot::{self, Sets, Snapshot};
+use crate::meta::snapshot::{self, Sets};
 use crate::meta::spec::{Algorithm, PlanKind, StatePolicy};
-use crate::meta::strategy::{Strategy, StrategyKind};
+use crate::meta::strategy::Strategy;
 use crate::meta::waves::{self, Wave};
 use crate::model::Model;
 use crate::rng::Phase;
 
+pub use metrics::IterationMetrics;
+pub(super) use metrics::TELEMETRY;
+
 /// Meta-iterations whose settings and losses the device holds at once.
 pub(super) const RING: usize = 1024;
-
-/// Numbers of a layer that telemetry has.
-pub(super) const TELEMETRY: usize = 3;
-
-/// What the device says of one meta-iteration.
-#[derive(Clone, Debug, PartialEq)]
-pub struct IterationMetrics {
-    pub iteration: u64,
-    /// [R, K]: loss of each minibatch before its step (and of the query, where a strategy has one), mean
-    /// over the tasks.
-    pub losses: Vec<f32>,
-    /// [R, L]: mean learned rate of each layer that has parameters; empty without a strategy.
-    pub rates: Vec<f32>,
-    /// [R, L, 3]: norm of the gradients, product of two steps' gradients, and spread of the tasks, of each layer
-    /// that has parameters; empty without telemetry.
-    pub telemetry: Vec<f32>,
-    /// The runs that are lost: a loss is not finite (after the first step that may be, where a guard keeps the
-    /// tasks that it is of from the outer update), or a learned rate overflowed.
-    pub diverged: Vec<usize>,
-}
-
-impl IterationMetrics {
-    /// From rows [R, columns], in which the losses come first.
-    fn new(iteration: u64, rows: &[f32], columns: [usize; 3], guarded: bool) -> Self {
-        let [losses, rates, all] = columns;
-        let rows: Vec<&[f32]> = rows.chunks_exact(all).collect();
-        let checked = if guarded { 1 } else { losses };
-        let lost = |&run: &usize| {
-            rows[run][..checked].iter().any(|loss| !loss.is_finite())
-                || rows[run][losses..rates].iter().any(overflowed)
-        };
-        let part = |range: Range<usize>| {
-            rows.iter().flat_map(|row| &row[range.clone()]).copied().collect()
-        };
-        Self {
-            iteration,
-            diverged: (0..rows.len()).filter(lost).collect(),
-            losses: part(0..losses),
-            rates: part(losses..rates),
-            telemetry: part(rates..all),
-        }
-    }
-
-    /// Says what is wrong with the first run that is lost.
-    fn check(&self, runs: usize) -> Result<()> {
-        let Some(&run) = self.diverged.first() else { return Ok(()) };
-        let iteration = self.iteration;
-        if self.rates_of(run, runs).iter().any(overflowed) {
-            let message = format!(
-                "a learned rate of run {run} overflowed at iteration {iteration}; lower it (or set \
-                 strategy.granularity = \"layer\"); checkpoints of earlier iterations stay"
-            );
-            return Err(Error::config("strategy.rate", message));
-        }
-        let losses = self.losses_of(run, runs);
-        let loss = losses.iter().copied().find(|loss| !loss.is_finite()).unwrap_or(f32::NAN);
-        Err(Error::Diverged { run, iteration, loss })
-    }
-
-    /// The losses of one of `runs` runs, step by step.
-    pub fn losses_of(&self, run: usize, runs: usize) -> &[f32] {
-        let steps = self.losses.len() / runs;
-        &self.losses[run * steps..][..steps]
-    }
-
-    /// The telemetry of one of `runs` runs, three numbers a layer.
-    pub fn telemetry_of(&self, run: usize, runs: usize) -> &[f32] {
-        let columns = self.telemetry.len() / runs;
-        &self.telemetry[run * columns..][..columns]
-    }
-
-    /// The learned rates of one of `runs` runs, layer by layer.
-    pub fn rates_of(&self, run: usize, runs: usize) -> &[f32] {
-        let layers = self.rates.len() / runs;
-        &self.rates[run * layers..][..layers]
-    }
-}
-
-/// What `shaders/strategy_update.wgsl` writes for a layer in which a rate is not finite.
-fn overflowed(rate: &f32) -> bool {
-    *rate < 0.0
-}
 
 /// R runs of Reptile (or FOMAML) on one device.
 #[derive(Debug)]
@@ -493,102 +415,6 @@ impl Trainer {
             weight_decay: inner.weight_decay,
             ..RunStep::new(own.seed, Phase::Train, axis)
         })
-    }
-
-    /// Everything that training goes on from, in the order of [`Snapshot::sets`]: the buffer, and the
-    /// parameter sets in it (0 where there is no such state).
-    /// All but the losses of the memory are packed parameter sets.
-    fn state(&self) -> [(&wgpu::Buffer, usize); Snapshot::KINDS] {
-        let (inner, outer) = (self.setup.rule(), self.setup.outer_rule());
-        let (second, first, tasks) = match self.setup.inner.state {
-            StatePolicy::Slot => {
-                // There is one wave: `waves::sizes` sees to it.
-                let state = &self.waves[0].inner.state;
-                (&state.second, &state.first, self.setup.runs * self.setup.outer.meta_batch)
-            }
-            StatePolicy::Mean => (&self.shared[0], &self.shared[1], self.setup.runs),
-            StatePolicy::Reset => (&self.shared[0], &self.shared[1], 0),
-        };
-        let runs = self.setup.runs;
-        let count = |sets: usize, used: bool| if used { sets } else { 0 };
-        let moments = matches!(outer, OuterRule::Adam { .. });
-        let aruba = self.setup.strategy.kind == StrategyKind::Aruba;
-        let [rates, ways, squares] = match &self.strategy {
-            Some(Strategy { rates, history: [ways, squares], .. }) => [rates, ways, squares],
-            None => [&self.theta; 3],
-        };
-        let of_memory = memory::kinds(&self.setup);
-        let entry = |kind: usize| match &self.entries {
-            Some(Entries { parameters, state: [second, first], statistics, losses, .. }) => {
-                let buffer = [parameters, second, first, statistics, losses][kind];
-                (buffer, count(runs * self.setup.memory.capacity, of_memory[kind % 4]))
-            }
-            None => (&self.theta, 0),
-        };
-        [
-            (&self.theta, runs),
-            (second, count(tasks, inner.has_second())),
-            (first, count(tasks, inner.has_first())),
-            (&self.outer[0], count(runs, outer != OuterRule::Interpolation)),
-            (&self.outer[1], count(runs, moments)),
-            (rates, count(runs, self.strategy.is_some())),
-            (ways, count(runs, aruba)),
-            (squares, count(runs, aruba)),
-            entry(0),
-            entry(1),
-            entry(2),
-            entry(3),
-            entry(4),
-        ]
-    }
-
-    /// Everything that training goes on from, brought to the host.
-    ///
-    /// # Errors
-    /// [`Error::DeviceLost`] if the device does not answer.
-    pub fn snapshot(&self) -> Result<Snapshot> {
-        let mut sets: [Sets; Snapshot::KINDS] = Default::default();
-        let packed = self.state().into_iter().take(Snapshot::KINDS - 1);
-        for (set, (buffer, count)) in sets.iter_mut().zip(packed).filter(|(_, of)| of.1 > 0) {
-            *set = snapshot::download(&self.gpu, &self.setup.model, buffer, count)?;
-        }
-        if let Some(entries) = &self.entries {
-            let count = self.setup.runs * self.setup.memory.capacity;
-            let losses: Vec<f32> = self.gpu.read(&entries.losses, 0, count)?;
-            sets[Snapshot::KINDS - 1] = losses.into_iter().map(|loss| vec![loss]).collect();
-        }
-        let (iteration, adam_steps) = (self.iteration, self.adam_steps);
-        let snapshot =
-            Snapshot { iteration, adam_steps, runs: self.setup.runs, ..Snapshot::default() };
-        Ok(snapshot.with_sets(sets))
-    }
-
-    /// Goes on from `from`, exactly.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if it has another number of runs, or state of other optimisers.
-    pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
-        let stored = from.sets();
-        for ((_, expected), (name, sets)) in self.state().iter().zip(stored) {
-            if sets.len() != *expected {
-                let message = format!(
-                    "the checkpoint holds {} sets of {name}, and {expected} are needed",
-                    sets.len()
-                );
-                return Err(Error::config("inner, outer, strategy or runs", message));
-            }
-        }
-        if let Some(entries) = &self.entries {
-            let losses = from.memory_losses.concat();
-            self.gpu.queue().write_buffer(&entries.losses, 0, bytemuck::cast_slice(&losses));
-        }
-        let packed = self.state().into_iter().take(Snapshot::KINDS - 1);
-        for ((buffer, _), (_, sets)) in packed.zip(stored) {
-            snapshot::upload(&self.gpu, &self.setup.model, buffer, sets);
-        }
-        self.iteration = from.iteration;
-        self.adam_steps = from.adam_steps;
-        Ok(())
     }
 }
 

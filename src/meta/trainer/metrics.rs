@@ -1,0 +1,87 @@
+//! What the device says of a meta-iteration, brought to the host.
+
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+
+/// Numbers of a layer that telemetry has.
+pub(in crate::meta) const TELEMETRY: usize = 3;
+
+/// What the device says of one meta-iteration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IterationMetrics {
+    pub iteration: u64,
+    /// [R, K]: loss of each minibatch before its step (and of the query, where a strategy has one), mean
+    /// over the tasks.
+    pub losses: Vec<f32>,
+    /// [R, L]: mean learned rate of each layer that has parameters; empty without a strategy.
+    pub rates: Vec<f32>,
+    /// [R, L, 3]: norm of the gradients, product of two steps' gradients, and spread of the tasks, of each layer
+    /// that has parameters; empty without telemetry.
+    pub telemetry: Vec<f32>,
+    /// The runs that are lost: a loss is not finite (after the first step that may be, where a guard keeps the
+    /// tasks that it is of from the outer update), or a learned rate overflowed.
+    pub diverged: Vec<usize>,
+}
+
+impl IterationMetrics {
+    /// From rows [R, columns], in which the losses come first.
+    pub(super) fn new(iteration: u64, rows: &[f32], columns: [usize; 3], guarded: bool) -> Self {
+        let [losses, rates, all] = columns;
+        let rows: Vec<&[f32]> = rows.chunks_exact(all).collect();
+        let checked = if guarded { 1 } else { losses };
+        let lost = |&run: &usize| {
+            rows[run][..checked].iter().any(|loss| !loss.is_finite())
+                || rows[run][losses..rates].iter().any(overflowed)
+        };
+        let part = |range: Range<usize>| {
+            rows.iter().flat_map(|row| &row[range.clone()]).copied().collect()
+        };
+        Self {
+            iteration,
+            diverged: (0..rows.len()).filter(lost).collect(),
+            losses: part(0..losses),
+            rates: part(losses..rates),
+            telemetry: part(rates..all),
+        }
+    }
+
+    /// Says what is wrong with the first run that is lost.
+    pub(super) fn check(&self, runs: usize) -> Result<()> {
+        let Some(&run) = self.diverged.first() else { return Ok(()) };
+        let iteration = self.iteration;
+        if self.rates_of(run, runs).iter().any(overflowed) {
+            let message = format!(
+                "a learned rate of run {run} overflowed at iteration {iteration}; lower it (or set \
+                 strategy.granularity = \"layer\"); checkpoints of earlier iterations stay"
+            );
+            return Err(Error::config("strategy.rate", message));
+        }
+        let losses = self.losses_of(run, runs);
+        let loss = losses.iter().copied().find(|loss| !loss.is_finite()).unwrap_or(f32::NAN);
+        Err(Error::Diverged { run, iteration, loss })
+    }
+
+    /// The losses of one of `runs` runs, step by step.
+    pub fn losses_of(&self, run: usize, runs: usize) -> &[f32] {
+        let steps = self.losses.len() / runs;
+        &self.losses[run * steps..][..steps]
+    }
+
+    /// The telemetry of one of `runs` runs, three numbers a layer.
+    pub fn telemetry_of(&self, run: usize, runs: usize) -> &[f32] {
+        let columns = self.telemetry.len() / runs;
+        &self.telemetry[run * columns..][..columns]
+    }
+
+    /// The learned rates of one of `runs` runs, layer by layer.
+    pub fn rates_of(&self, run: usize, runs: usize) -> &[f32] {
+        let layers = self.rates.len() / runs;
+        &self.rates[run * layers..][..layers]
+    }
+}
+
+/// What `shaders/strategy_update.wgsl` writes for a layer in which a rate is not finite.
+fn overflowed(rate: &f32) -> bool {
+    *rate < 0.0
+}

@@ -1,0 +1,107 @@
+//! What training goes on from: to the host and back.
+
+use super::Trainer;
+use crate::error::{Error, Result};
+use crate::kernels::OuterRule;
+use crate::meta::memory::{self, Entries};
+use crate::meta::snapshot::{self, Sets, Snapshot};
+use crate::meta::spec::StatePolicy;
+use crate::meta::strategy::{Strategy, StrategyKind};
+
+impl Trainer {
+    /// Everything that training goes on from, in the order of [`Snapshot::sets`]: the buffer, and the
+    /// parameter sets in it (0 where there is no such state).
+    /// All but the losses of the memory are packed parameter sets.
+    fn state(&self) -> [(&wgpu::Buffer, usize); Snapshot::KINDS] {
+        let (inner, outer) = (self.setup.rule(), self.setup.outer_rule());
+        let (second, first, tasks) = match self.setup.inner.state {
+            StatePolicy::Slot => {
+                // There is one wave: `waves::sizes` sees to it.
+                let state = &self.waves[0].inner.state;
+                (&state.second, &state.first, self.setup.runs * self.setup.outer.meta_batch)
+            }
+            StatePolicy::Mean => (&self.shared[0], &self.shared[1], self.setup.runs),
+            StatePolicy::Reset => (&self.shared[0], &self.shared[1], 0),
+        };
+        let runs = self.setup.runs;
+        let count = |sets: usize, used: bool| if used { sets } else { 0 };
+        let moments = matches!(outer, OuterRule::Adam { .. });
+        let aruba = self.setup.strategy.kind == StrategyKind::Aruba;
+        let [rates, ways, squares] = match &self.strategy {
+            Some(Strategy { rates, history: [ways, squares], .. }) => [rates, ways, squares],
+            None => [&self.theta; 3],
+        };
+        let of_memory = memory::kinds(&self.setup);
+        let entry = |kind: usize| match &self.entries {
+            Some(Entries { parameters, state: [second, first], statistics, losses, .. }) => {
+                let buffer = [parameters, second, first, statistics, losses][kind];
+                (buffer, count(runs * self.setup.memory.capacity, of_memory[kind % 4]))
+            }
+            None => (&self.theta, 0),
+        };
+        [
+            (&self.theta, runs),
+            (second, count(tasks, inner.has_second())),
+            (first, count(tasks, inner.has_first())),
+            (&self.outer[0], count(runs, outer != OuterRule::Interpolation)),
+            (&self.outer[1], count(runs, moments)),
+            (rates, count(runs, self.strategy.is_some())),
+            (ways, count(runs, aruba)),
+            (squares, count(runs, aruba)),
+            entry(0),
+            entry(1),
+            entry(2),
+            entry(3),
+            entry(4),
+        ]
+    }
+
+    /// Everything that training goes on from, brought to the host.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if the device does not answer.
+    pub fn snapshot(&self) -> Result<Snapshot> {
+        let mut sets: [Sets; Snapshot::KINDS] = Default::default();
+        let packed = self.state().into_iter().take(Snapshot::KINDS - 1);
+        for (set, (buffer, count)) in sets.iter_mut().zip(packed).filter(|(_, of)| of.1 > 0) {
+            *set = snapshot::download(&self.gpu, &self.setup.model, buffer, count)?;
+        }
+        if let Some(entries) = &self.entries {
+            let count = self.setup.runs * self.setup.memory.capacity;
+            let losses: Vec<f32> = self.gpu.read(&entries.losses, 0, count)?;
+            sets[Snapshot::KINDS - 1] = losses.into_iter().map(|loss| vec![loss]).collect();
+        }
+        let (iteration, adam_steps) = (self.iteration, self.adam_steps);
+        let snapshot =
+            Snapshot { iteration, adam_steps, runs: self.setup.runs, ..Snapshot::default() };
+        Ok(snapshot.with_sets(sets))
+    }
+
+    /// Goes on from `from`, exactly.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it has another number of runs, or state of other optimisers.
+    pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
+        let stored = from.sets();
+        for ((_, expected), (name, sets)) in self.state().iter().zip(stored) {
+            if sets.len() != *expected {
+                let message = format!(
+                    "the checkpoint holds {} sets of {name}, and {expected} are needed",
+                    sets.len()
+                );
+                return Err(Error::config("inner, outer, strategy or runs", message));
+            }
+        }
+        if let Some(entries) = &self.entries {
+            let losses = from.memory_losses.concat();
+            self.gpu.queue().write_buffer(&entries.losses, 0, bytemuck::cast_slice(&losses));
+        }
+        let packed = self.state().into_iter().take(Snapshot::KINDS - 1);
+        for ((buffer, _), (_, sets)) in packed.zip(stored) {
+            snapshot::upload(&self.gpu, &self.setup.model, buffer, sets);
+        }
+        self.iteration = from.iteration;
+        self.adam_steps = from.adam_steps;
+        Ok(())
+    }
+}
