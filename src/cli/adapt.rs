@@ -49,7 +49,7 @@ pub struct Adapt {
     #[arg(long, value_name = "FROM")]
     warm_start: Option<WarmStart>,
     /// Write the models in the run's memory as they are, slot by slot.
-    #[arg(long, conflicts_with_all = ["tasks", "test_tasks", "steps", "batch", "rate", "optimizer", "seed", "warm_start"])]
+    #[arg(long, conflicts_with_all = ["tasks", "test_tasks", "steps", "batch", "rate", "optimizer", "seed", "warm_start", "reset_optimizer", "plan", "data"])]
     memory: bool,
     /// Seed of the minibatches (the run's own by default).
     #[arg(long)]

@@ -306,8 +306,8 @@ impl Stored {
             return Ok(());
         }
         bail!(
-            "{}: these models were adapted from another checkpoint than {} (SHA-256 {}…); give that one as \
-             --base",
+            "{}: these models were adapted from another checkpoint than {}; give that one, whose SHA-256 is \
+             {}…, as --base",
             path.display(),
             self.file.display(),
             settings.base.get(..12).unwrap_or(&settings.base)

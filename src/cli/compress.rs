@@ -11,8 +11,9 @@ use crate::atomic;
 use crate::cli::common::{DeviceArgs, Stored, device_name};
 use crate::cli::models::Models;
 use crate::model::Model;
-use crate::run::adapted::{Adapted, sha256_file};
+use crate::run::adapted::{Adapted, RESIDUAL, Settings, sha256_file};
 use crate::run::compressed::{Codec, Compressed, Payload};
+use crate::tasks::arrays::TaskArrays;
 
 /// Compress adapted models: what they differ in from the checkpoint that they were adapted from.
 #[derive(Debug, Args)]
@@ -66,14 +67,21 @@ impl Compress {
     pub(super) fn run(self) -> Result<ExitCode> {
         atomic::check_new(&self.out)?;
         self.residual.as_deref().map(atomic::check_new).transpose()?;
+        self.check_flags()?;
         let base = Stored::open(&self.base, None)?;
         let model = base.config.validate()?;
         let mut adapted = Adapted::load(&model, &self.adapted)?;
         base.check_base(&self.adapted, &adapted.settings)?;
+        if adapted.settings.tasks == RESIDUAL {
+            bail!(
+                "{}: is what a compression left over, not models; give it as --feedback",
+                self.adapted.display()
+            );
+        }
         let start = base.parameters(&adapted.settings)?;
         let floats = adapted.parameters.len() * model.parameter_count();
         if self.codec == Codec::Replay {
-            let bytes = self.replay(&adapted)?.write_new(&self.out)?;
+            let bytes = self.replay(&model, &adapted)?.write_new(&self.out)?;
             self.report(floats, bytes, "restored by adapting again");
             return Ok(ExitCode::SUCCESS);
         }
@@ -85,16 +93,35 @@ impl Compress {
         let restored = compressed.parameters(&gpu, &model, &start)?;
         let pairs = || adapted.parameters.iter().flatten().zip(restored.iter().flatten());
         let error = pairs().fold(0.0_f32, |most, (a, b)| most.max((a - b).abs()));
+        if !error.is_finite() {
+            bail!("--codec {}: a difference is too large for it; take another codec", self.codec);
+        }
         let bytes = compressed.write_new(&self.out)?;
         if let Some(path) = &self.residual {
             let left =
                 |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).map(|(a, b)| a - b).collect();
             let parameters = adapted.parameters.iter().zip(&restored).map(left).collect();
-            let left = Adapted { parameters, support_loss: None, query_output: None, ..adapted };
+            let settings = Settings { tasks: RESIDUAL.into(), ..adapted.settings.clone() };
+            let left = Adapted { parameters, support_loss: None, query_output: None, settings };
             left.write_new(&model, path)?;
         }
         self.report(floats, bytes, &format!("largest error of a number {error:.3e}"));
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Refuses flags that would be without effect, or in each other's way.
+    fn check_flags(&self) -> Result<()> {
+        let replay = self.codec == Codec::Replay;
+        if replay && (self.feedback.is_some() || self.residual.is_some()) {
+            bail!("--codec replay leaves nothing over; leave --feedback and --residual out");
+        }
+        if !replay && self.tasks.is_some() {
+            bail!("--tasks goes with --codec replay");
+        }
+        if self.residual.as_ref() == Some(&self.out) {
+            bail!("--out and --residual are the same file; give two");
+        }
+        Ok(())
     }
 
     fn report(&self, floats: usize, bytes: u64, error: &str) {
@@ -111,6 +138,12 @@ impl Compress {
     /// Adds what an earlier compression left over.
     fn add_feedback(&self, model: &Model, path: &PathBuf, adapted: &mut Adapted) -> Result<()> {
         let feedback = Adapted::load(model, path)?;
+        if feedback.settings.tasks != RESIDUAL || feedback.settings.base != adapted.settings.base {
+            bail!(
+                "{}: is not what a compression of models of this base left over (its --residual)",
+                path.display()
+            );
+        }
         if feedback.parameters.len() != adapted.parameters.len() {
             bail!(
                 "{}: left over from {} models, and these are {}; give that of the same tasks",
@@ -126,14 +159,27 @@ impl Compress {
     }
 
     /// How to make the adapted file again.
-    fn replay(&self, adapted: &Adapted) -> Result<Compressed> {
+    fn replay(&self, model: &Model, adapted: &Adapted) -> Result<Compressed> {
         let tasks = match (adapted.settings.tasks.as_str(), &self.tasks) {
             ("test", None) => None,
             ("test", Some(path)) => bail!(
                 "{}: the models were adapted to test tasks of their run; leave --tasks out",
                 path.display()
             ),
+            ("memory", _) => bail!(
+                "{}: holds entries of a memory, which cannot be adapted again; take another codec",
+                self.adapted.display()
+            ),
             (_, Some(path)) => {
+                let arrays = TaskArrays::load(path, model)?;
+                if arrays.tasks != adapted.parameters.len() {
+                    bail!(
+                        "{}: holds {} tasks, and there are {} models",
+                        path.display(),
+                        arrays.tasks,
+                        adapted.parameters.len()
+                    );
+                }
                 Some(std::fs::read(path).with_context(|| path.display().to_string())?)
             }
             (_, None) => bail!(

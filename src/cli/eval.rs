@@ -80,6 +80,10 @@ impl Eval {
                 "{}: holds adapted models; name the checkpoint that they were adapted from as --base",
                 self.run.display()
             ),
+            (false, Some(base)) if self.run.is_file() => {
+                Models::open(&self.run, &Stored::open(base, data)?)?;
+                base
+            }
             (false, Some(_)) => bail!(
                 "{}: --base goes with a file that `reptile adapt` or `reptile compress` wrote",
                 self.run.display()

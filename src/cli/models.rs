@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::cli::common::{Stored, device_name, load_job};
 use crate::gpu::Gpu;
@@ -51,9 +51,9 @@ impl Models {
         let models = Self::open(path, base)?;
         if models.settings().tasks != "test" {
             bail!(
-                "{}: these models were adapted to tasks of yours; `reptile eval` tests those of `reptile adapt \
-                 --test-tasks`",
-                path.display()
+                "{}: these models are of `{}`; `reptile eval` tests those of `reptile adapt --test-tasks`",
+                path.display(),
+                models.settings().tasks
             );
         }
         Ok(models)
@@ -107,7 +107,8 @@ fn replay(gpu: &Gpu, base: &Stored, compressed: &Compressed) -> Result<Adapted> 
     let (config, snapshot) = ((&base.config, compressed.settings.base.clone()), base.snapshot()?);
     let adapted = match tasks {
         Some(bytes) => {
-            let arrays = TaskArrays::from_bytes(bytes, &model).map_err(anyhow::Error::msg)?;
+            let arrays = TaskArrays::from_bytes(bytes, &model)
+                .map_err(|error| anyhow!("the tasks in the compressed file: {error}"))?;
             adapt(gpu, config, &snapshot, &recipe, Tasks::Arrays(&arrays))?
         }
         None => {

@@ -87,7 +87,8 @@ pub fn outer_update(
 ) -> Result<()> {
     let tasks = if c.summed { 0 } else { c.axis.per_run };
     let rounds = tasks * (1 + c.steps.div_ceil(BLOCK)) + c.capacity;
-    gpu.profile().check_rounds("outer_update", rounds, "outer.meta_batch")?;
+    let key = if c.capacity > tasks { "memory.capacity" } else { "outer.meta_batch" };
+    gpu.profile().check_rounds("outer_update", rounds, key)?;
     let source = Source::new("outer_update", include_str!("../../shaders/outer_update.wgsl"))
         .library(RUN_STEP)
         .library(GUARD)

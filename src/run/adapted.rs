@@ -19,6 +19,9 @@ use crate::tensor_file::{self, Floats, TensorFile};
 /// The format tag of the files.
 pub const FORMAT: &str = "reptile-adapted-1";
 
+/// What [`Settings::tasks`] says of what a compression left over.
+pub const RESIDUAL: &str = "residual";
+
 /// How the tasks were adapted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -34,7 +37,7 @@ pub struct Settings {
     pub optimizer: String,
     /// Seed of the minibatches' order.
     pub seed: u64,
-    /// `test` or `arrays`.
+    /// `test`, `arrays`, `memory` (entries of a run's memory) or `residual` (what a compression left over).
     pub tasks: String,
     /// A [`Recipe`](super::adapting::Recipe) as JSON.
     pub recipe: String,
@@ -156,7 +159,10 @@ impl Adapted {
     fn from_bytes(model: &Model, bytes: &[u8]) -> Result<Self, String> {
         let file = TensorFile::parse(bytes)?;
         if file.metadata.get("format").map(String::as_str) != Some(FORMAT) {
-            return Err(format!("not adapted models: its `format` is not `{FORMAT}`"));
+            return Err(format!(
+                "not adapted models: its `format` is not `{FORMAT}`; `reptile adapt` writes those, and \
+                 `reptile decompress` restores them"
+            ));
         }
         let settings = Settings::read(&file.metadata)?;
         let first = &model.tensors()[0].name;

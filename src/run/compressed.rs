@@ -1,7 +1,7 @@
 //! Compressed adapted models: differences from the base that they were adapted from, in one safetensors file.
 //!
-//! Metadata (strings): `format`, `codec`, `models` (T), `digest` (SHA-256 of the tensors' bytes in the order of
-//! their names), and what [`Settings`] names, `base` (SHA-256 of the checkpoint's file) among it; for `replay`
+//! Metadata (strings): `format`, `codec`, `models` (T), `digest` (SHA-256 of the other fields as JSON and of the
+//! tensors' bytes, both in the order of their names), and what [`Settings`] names, `base` (SHA-256 of the checkpoint's file) among it; for `replay`
 //! also `adapted` (SHA-256 of the file that is made again) and `device`.
 //!
 //! | codec | tensors | error of a number |
@@ -219,8 +219,9 @@ impl Compressed {
                 }
             }
         }
-        let all: Vec<&[u8]> = tensors.values().map(|data| data.bytes.as_slice()).collect();
-        fields.insert("digest".into(), sha256(&all.concat()));
+        let all = tensors.values().map(|data| data.bytes.as_slice());
+        let digest = digest(&fields, all);
+        fields.insert("digest".into(), digest);
         tensor_file::serialize_data(&fields, &tensors)
     }
 
@@ -241,10 +242,13 @@ impl Compressed {
             field.ok_or_else(|| format!("metadata field `{name}` is missing"))
         };
         if file.metadata.get("format").map(String::as_str) != Some(FORMAT) {
-            return Err(format!("not compressed models: its `format` is not `{FORMAT}`"));
+            return Err(format!(
+                "not compressed models: its `format` is not `{FORMAT}`; `reptile compress` writes those"
+            ));
         }
-        let all: Vec<&[u8]> = file.tensors.values().map(|tensor| tensor.data()).collect();
-        if sha256(&all.concat()) != *field("digest")? {
+        let mut others = file.metadata.clone();
+        others.remove("digest");
+        if digest(&others, file.tensors.values().map(|tensor| tensor.data())) != *field("digest")? {
             return Err("was changed after it was written; compress the models anew".into());
         }
         let codec: Codec = field("codec")?.parse()?;
@@ -254,11 +258,12 @@ impl Compressed {
         let payload = match (codec, codec.bits()) {
             (_, Some(bits)) => {
                 let layout = CodeLayout::new(model, bits);
+                let codes = words("codes", &[models, layout.words()])?;
                 let scales = match codec {
                     Codec::F16 => vec![0.0; models * layout.groups()],
                     _ => file.floats("scales", &[models, layout.groups()])?,
                 };
-                Payload::Coded(Coded { codes: words("codes", &[models, layout.words()])?, scales })
+                Payload::Coded(Coded { codes, scales })
             }
             (Codec::TopK(_), None) => {
                 let counts = words("counts", &[models])?;
@@ -277,6 +282,16 @@ impl Compressed {
         };
         Ok(Self { codec, models, settings: Settings::read(&file.metadata)?, payload })
     }
+}
+
+/// The SHA-256 of `fields` and of tensors' bytes.
+fn digest<'a>(
+    fields: &BTreeMap<String, String>,
+    tensors: impl Iterator<Item = &'a [u8]>,
+) -> String {
+    let mut all = serde_json::to_vec(fields).expect("strings are valid JSON");
+    tensors.for_each(|bytes| all.extend_from_slice(bytes));
+    sha256(&all)
 }
 
 /// The differences of each set that are at least as large as its threshold, and not zero.
@@ -335,6 +350,10 @@ mod tests {
         }
         let mut changed = bytes.clone();
         *changed.last_mut().unwrap() ^= 1;
+        assert!(Compressed::from_bytes(&model(), &changed).unwrap_err().contains("changed"));
+        let seed = bytes.windows(10).position(|window| window == b"\"seed\":\"7\"").unwrap();
+        let mut changed = bytes.clone();
+        changed[seed + 8] = b'8';
         assert!(Compressed::from_bytes(&model(), &changed).unwrap_err().contains("changed"));
         let mut other = compressed();
         other.payload = Payload::Sparse { counts: vec![1, 0], places: vec![13], values: vec![1.0] };

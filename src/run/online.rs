@@ -8,7 +8,8 @@ use serde::Serialize;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meta::{
-    Adaptation, AdaptationSetup, Leader, Origin, Score, StartingPoint, Starts, inner_rule,
+    Adaptation, AdaptationSetup, Algorithm, Leader, Origin, OuterOptimizer, Score, StartingPoint,
+    Starts, inner_rule,
 };
 use crate::model::{Loss, Model};
 use crate::rng::{Part, Phase, Stream};
@@ -101,7 +102,7 @@ impl Report {
 /// Goes through the stream; `observe` is told each arrival and may stop it.
 ///
 /// # Errors
-/// [`Error::Config`] for impossible numbers, [`Error::Diverged`] if a learner's parameters are not finite; as
+/// [`Error::Config`] for impossible numbers, or if a learner diverges; as
 /// [`Adaptation::new`].
 pub fn learn(
     gpu: &Gpu,
@@ -125,7 +126,11 @@ pub fn learn(
         if let Some(run) =
             [&reptile, &joint].iter().position(|set| set.iter().any(|v| !v.is_finite()))
         {
-            return Err(Error::Diverged { run, iteration: task as u64, loss: f32::NAN });
+            let message = format!(
+                "the learner `{}` diverged before task {task}; lower it or outer.rate",
+                LEARNERS[run]
+            );
+            return Err(Error::config("inner.rate", message));
         }
         let starts = [reptile, joint, initial.clone()].map(|parameters| StartingPoint {
             parameters,
@@ -183,8 +188,21 @@ impl Stage<'_> {
         let ascending = protocol.samples.windows(2).all(|pair| pair[0] < pair[1]);
         let possible = protocol.samples.iter().all(|count| (1..=most).contains(count));
         if protocol.samples.is_empty() || !ascending || !possible {
-            let message = format!("give ascending numbers from 1 to {most}");
+            let message = format!(
+                "{:?}: give ascending numbers from 1 to {most}, what a task has",
+                protocol.samples
+            );
             return Err(Error::config("--samples", message));
+        }
+        let outer = &self.config.outer;
+        if outer.algorithm != Algorithm::Reptile || outer.optimizer != OuterOptimizer::Interpolation
+        {
+            let message = "online learning takes Reptile's steps; set outer.algorithm = \"reptile\" and \
+                           outer.optimizer = \"interpolation\"";
+            return Err(Error::config("outer", message));
+        }
+        if !protocol.threshold.is_finite() {
+            return Err(Error::config("--threshold", "give a number"));
         }
         if protocol.tasks == 0 || protocol.meta_steps == 0 {
             return Err(Error::config("--tasks and --meta-steps", "give 1 or more"));
@@ -246,7 +264,7 @@ impl Stage<'_> {
             tail: 0,
             steps,
             batch: inner.batch,
-            replacement: inner.replacement,
+            replacement: inner.replacement && inner.batch <= self.way() * self.available(),
         });
         Leader::new(self.gpu, setup, self.config.outer.meta_batch, outer_rate, initial)
     }

@@ -52,10 +52,10 @@ impl IterationMetrics {
         let iteration = self.iteration;
         if self.rates_of(run, runs).iter().any(overflowed) {
             let message = format!(
-                "a learned rate of run {run} overflowed at iteration {iteration}; lower it (or set \
-                 strategy.granularity = \"layer\"); checkpoints of earlier iterations stay"
+                "a learned rate of run {run} overflowed at iteration {iteration}; lower strategy.rate (for \
+                 aruba take a strategy.zeta nearer to 1); checkpoints of earlier iterations stay"
             );
-            return Err(Error::config("strategy.rate", message));
+            return Err(Error::config("strategy", message));
         }
         let losses = self.losses_of(run, runs);
         let loss = losses.iter().copied().find(|loss| !loss.is_finite()).unwrap_or(f32::NAN);

@@ -29,7 +29,10 @@ pub(super) fn strategy(config: &Config) -> Result<()> {
     }
     positive("strategy.min_rate", spec.min_rate)?;
     positive("strategy.max_rate", spec.max_rate)?;
-    positive("strategy.zeta", spec.zeta)?;
+    if !(1e-9..=1e9).contains(&spec.zeta) {
+        let message = format!("{} is not possible; give a number from 1e-9 to 1e9", spec.zeta);
+        return Err(Error::config("strategy.zeta", message));
+    }
     positive("strategy.power", spec.power)?;
     if !(spec.guard == 0.0 || spec.guard >= 1.0 && spec.guard.is_finite()) {
         let message =
