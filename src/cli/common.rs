@@ -14,7 +14,6 @@ use crate::cache::cache_folder;
 use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
 use crate::meta::{Snapshot, TrainerSetup, Trial, Tuning, tune};
 use crate::run::adapted::{Settings, sha256_file};
-use crate::run::adapting::Recipe;
 use crate::run::checkpoint::{Checkpoint, Header};
 use crate::run::{Config, Job, RunDirectory, directory, presets, snapshot_of};
 
@@ -316,11 +315,9 @@ impl Stored {
 
     /// The parameters that models were adapted from, `[P]`.
     pub fn parameters(&self, settings: &Settings) -> Result<Vec<f32>> {
-        let recipe: Recipe = serde_json::from_str(&settings.recipe)
-            .context("the models' metadata field `recipe`")?;
-        let sets = self.snapshot()?.parameters;
-        let set = sets.into_iter().nth(recipe.run);
-        set.with_context(|| format!("{}: holds no run {}", self.file.display(), recipe.run))
+        let (run, sets) = (settings.recipe()?.run, self.snapshot()?.parameters);
+        let set = sets.into_iter().nth(run);
+        set.with_context(|| format!("{}: holds no run {run}", self.file.display()))
     }
 
     /// Reads the whole checkpoint.

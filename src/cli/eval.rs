@@ -103,7 +103,7 @@ impl Eval {
         let tasks = list.as_ref().map(EpisodeList::len).or(self.tasks);
         let tasks = tasks.or(models.as_ref().map(Models::count));
         if let Some(models) = &models {
-            let recipe = models.recipe()?;
+            let recipe = models.settings().recipe()?;
             (config.eval.steps, config.eval.batch) = (recipe.steps, recipe.batch);
         }
         config.eval.tasks = tasks.unwrap_or(config.eval.tasks);
@@ -121,7 +121,7 @@ impl Eval {
         let mut evaluations = Vec::new();
         let test = Test { transductive: &modes, seed: self.seed, episodes: episodes.as_ref() };
         if let Some(models) = &models {
-            let recipe = models.recipe()?;
+            let recipe = models.settings().recipe()?;
             let sets = models.restore(&gpu, &stored)?.parameters;
             let test = Test { seed: Some(recipe.seed), ..test };
             evaluations.extend(Evaluation::models(&gpu, &job, &snapshot, recipe.run, &sets, test)?);

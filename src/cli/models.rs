@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use crate::cli::common::{Stored, device_name, load_job};
 use crate::gpu::Gpu;
 use crate::run::adapted::{self, Adapted, Settings};
-use crate::run::adapting::{Recipe, Tasks, adapt};
+use crate::run::adapting::{Tasks, adapt};
 use crate::run::checkpoint::sha256;
 use crate::run::compressed::{self, Codec, Compressed, Payload};
 use crate::tasks::arrays::TaskArrays;
@@ -22,25 +22,16 @@ pub enum Models {
 impl Models {
     /// Whether the file at `path` says that it is one of either kind.
     pub fn are_in(path: &Path) -> bool {
-        let format = |bytes: Vec<u8>| {
-            let file = TensorFile::parse(&bytes).ok()?;
-            file.metadata.get("format").cloned()
-        };
-        let format = path.is_file().then(|| std::fs::read(path).ok().and_then(format)).flatten();
-        format
-            .is_some_and(|format| [adapted::FORMAT, compressed::FORMAT].contains(&format.as_str()))
+        let format = format_of(path).unwrap_or_default();
+        [adapted::FORMAT, compressed::FORMAT].contains(&format.as_str())
     }
 
     /// Reads the models of the network of `base`, which they must have been adapted from.
     pub fn open(path: &Path, base: &Stored) -> Result<Self> {
         let model = base.config.validate()?;
-        let models = match Adapted::load(&model, path) {
-            Ok(adapted) => Self::Adapted(adapted),
-            Err(error) => match Compressed::load(&model, path) {
-                Ok(compressed) => Self::Compressed(compressed),
-                Err(other) if other.to_string().contains("not compressed models") => bail!(error),
-                Err(other) => bail!(other),
-            },
+        let models = match format_of(path)? == compressed::FORMAT {
+            true => Self::Compressed(Compressed::load(&model, path)?),
+            false => Self::Adapted(Adapted::load(&model, path)?),
         };
         base.check_base(path, models.settings())?;
         Ok(models)
@@ -57,11 +48,6 @@ impl Models {
             );
         }
         Ok(models)
-    }
-
-    /// How to adapt again.
-    pub fn recipe(&self) -> Result<Recipe> {
-        serde_json::from_str(&self.settings().recipe).context("the models' metadata field `recipe`")
     }
 
     /// How they were adapted.
@@ -96,14 +82,20 @@ impl Models {
     }
 }
 
+/// What the file at `path` says that it is; empty if it does not say.
+fn format_of(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let file = TensorFile::parse(&bytes).map_err(|error| anyhow!("{}: {error}", path.display()))?;
+    Ok(file.metadata.get("format").cloned().unwrap_or_default())
+}
+
 /// Adapts again, and says whether the bytes are those that were there before.
 fn replay(gpu: &Gpu, base: &Stored, compressed: &Compressed) -> Result<Adapted> {
     let Payload::Replay { adapted: digest, device, tasks } = &compressed.payload else {
         bail!("only a replay is adapted again");
     };
     let model = base.config.validate()?;
-    let recipe: Recipe = serde_json::from_str(&compressed.settings.recipe)
-        .context("the metadata field `recipe` of the compressed models")?;
+    let recipe = compressed.settings.recipe()?;
     let (config, snapshot) = ((&base.config, compressed.settings.base.clone()), base.snapshot()?);
     let adapted = match tasks {
         Some(bytes) => {

@@ -185,7 +185,10 @@ impl Adaptation {
             runs: RunSteps::new(gpu, axis.runs, 1)?,
             theta: set("starting parameters")?,
             state: [set("starting second moments")?, set("starting first moments")?],
-            rates: set("learned rates")?,
+            rates: match setup.rule {
+                InnerRule::Rates(_) => set("learned rates")?,
+                _ => gpu.storage("learned rates", 0)?,
+            },
             adam_steps: 0,
             predictions,
             recording: Recording::default(),
@@ -218,7 +221,7 @@ impl Adaptation {
             }
         }
         let state = Some([&self.state[0], &self.state[1]]);
-        let rates = matches!(self.setup.rule, InnerRule::Rates(_)).then_some(&self.rates);
+        let rates = self.has_rates().then_some(&self.rates);
         let start = Start { theta: &self.theta, state, rates };
         let first = out.len();
         self.inner.record(gpu, &mut out, runs, &self.tasks, start)?;
@@ -230,6 +233,11 @@ impl Adaptation {
             }
         }
         Ok((out, inner_loops))
+    }
+
+    /// Whether every parameter has a rate of its own.
+    fn has_rates(&self) -> bool {
+        matches!(self.setup.rule, InnerRule::Rates(_))
     }
 
     /// The tasks' buffers, for uploads.
@@ -269,7 +277,9 @@ impl Adaptation {
         for (index, buffer) in self.state.iter().enumerate() {
             upload(buffer, &|start| start.state[index].clone().unwrap_or_else(|| zero.clone()));
         }
-        upload(&self.rates, &|start| start.rates.clone().unwrap_or_else(|| constant.clone()));
+        if self.has_rates() {
+            upload(&self.rates, &|start| start.rates.clone().unwrap_or_else(|| constant.clone()));
+        }
         self.adam_steps = starts.first().map_or(0, |start| start.adam_steps);
     }
 
@@ -302,7 +312,7 @@ impl Adaptation {
             encoder.copy_buffer_to_buffer(from, run as u64 * bytes, to, 0, Some(bytes));
         };
         copy(trainer.parameters(), &self.theta);
-        if let Some(rates) = trainer.rates() {
+        if let Some(rates) = trainer.rates().filter(|_| self.has_rates()) {
             copy(rates, &self.rates);
         }
         for ((_, from), to) in moments.iter().zip(state).filter(|(used, _)| **used).zip(&self.state)

@@ -58,18 +58,9 @@ pub struct Start<'a> {
 }
 
 impl InnerLoop {
-    /// The same, and keeps what telemetry wants to know of the gradients; for the layered plan alone.
-    ///
-    /// # Errors
-    /// [`Error::Limit`] if the device has no room.
-    pub fn seeing(mut self, gpu: &Gpu) -> Result<Self> {
-        let count = 2 * self.axis.tasks() * self.model.packed_len();
-        self.seen = Some(gpu.storage("gradients seen", size_of_f32s(count))?);
-        Ok(self)
-    }
-
     /// Chooses the plan and allocates its buffers. `split_last` keeps the parameters before the
-    /// last step (FOMAML, or a strategy's query); `work` is the number of task-steps that one run is expected to take.
+    /// last step (FOMAML, or a strategy's query); `work` is the number of task-steps that one run is
+    /// expected to take.
     ///
     /// # Errors
     /// [`Error::Config`] if `fused` was asked for and does not fit, [`Error::Limit`] if the device
@@ -112,6 +103,16 @@ impl InnerLoop {
             chunk,
             work,
         })
+    }
+
+    /// The same, and keeps what telemetry wants to know of the gradients; for the layered plan alone.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the device has no room.
+    pub fn seeing(mut self, gpu: &Gpu) -> Result<Self> {
+        let count = 2 * self.axis.tasks() * self.model.packed_len();
+        self.seen = Some(gpu.storage("gradients seen", size_of_f32s(count))?);
+        Ok(self)
     }
 
     /// The plan that was chosen: `Fused` or `Layered`.

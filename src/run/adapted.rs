@@ -10,6 +10,7 @@ use std::fs;
 use std::path::Path;
 use std::str::FromStr;
 
+use super::adapting::Recipe;
 use super::atomic;
 use super::checkpoint::sha256;
 use crate::error::{Error, Result};
@@ -39,11 +40,24 @@ pub struct Settings {
     pub seed: u64,
     /// `test`, `arrays`, `memory` (entries of a run's memory) or `residual` (what a compression left over).
     pub tasks: String,
-    /// A [`Recipe`](super::adapting::Recipe) as JSON.
+    /// A [`Recipe`] as JSON.
     pub recipe: String,
 }
 
 impl Settings {
+    /// How to adapt again.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the field is none.
+    pub fn recipe(&self) -> Result<Recipe> {
+        serde_json::from_str(&self.recipe).map_err(|error| {
+            Error::config(
+                "recipe",
+                format!("this metadata field of the models is damaged: {error}"),
+            )
+        })
+    }
+
     /// As metadata of a file.
     pub(crate) fn fields(&self) -> BTreeMap<String, String> {
         let Self { base, steps, batch, rate, optimizer, seed, tasks, recipe } = self;
