@@ -1,0 +1,66 @@
+//! Jobs that train a network for images on random ones.
+
+use std::sync::Arc;
+
+use reptile::gpu::Gpu;
+use reptile::meta::{
+    DeviceImages, InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, StrategySpec,
+    TrainerSetup,
+};
+use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
+use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
+
+use super::integers;
+
+/// Twelve classes of twelve random images of `side` × `side` bits.
+fn images(gpu: &Gpu, side: usize) -> Arc<DeviceImages> {
+    let class = |n: u32| ImageClass { name: n.to_string(), first_image: 12 * n, images: 12 };
+    let mut images = ImageSet {
+        width: side,
+        height: side,
+        channels: 1,
+        bits: Bits::One,
+        words: Vec::new(),
+        classes: (0..12).map(class).collect(),
+        files: Vec::new(),
+    };
+    images.words = integers(1, 144 * images.words_per_image(), usize::MAX >> 32);
+    let classes: Vec<SplitClass> = (0..12).map(|class| SplitClass { class, rotation: 0 }).collect();
+    let split = Split { images, train: classes.clone(), val: Vec::new(), test: classes };
+    Arc::new(DeviceImages::new(gpu, &split).unwrap())
+}
+
+/// Blocks of convolution, batch-norm and ReLU, and a dense head.
+pub fn network(side: usize, filters: usize, blocks: usize) -> Model {
+    let spec = ModelSpec::builder(&[1, side, side]).loss(Loss::CrossEntropy);
+    let spec = (0..blocks).fold(spec, |spec, _| {
+        spec.conv2d(filters, 3, 2, Padding::SAME).batch_norm(Activation::Relu)
+    });
+    Model::new(spec.dense(5, Activation::Linear)).unwrap()
+}
+
+/// The paper's settings for Omniglot, 5-way.
+pub fn job(gpu: &Gpu, model: Model, meta_batch: usize) -> TrainerSetup {
+    let side = model.spec().input[1];
+    TrainerSetup {
+        model,
+        seed: 3,
+        runs: 1,
+        own: Vec::new(),
+        strategy: StrategySpec::default(),
+        memory: MemorySpec::default(),
+        telemetry: false,
+        iterations: 100,
+        plan: PlanKind::Auto,
+        inner: InnerSpec { optimizer: InnerOptimizer::Adam, ..InnerSpec::sgd(1e-3, 10, 5) },
+        outer: OuterSpec::interpolation(0.5, meta_batch),
+        batches: Batches { way: 5, group: 10, tail: 0, steps: 5, batch: 10, replacement: false },
+        origin: Origin::Episodes { images: images(gpu, side), part: SplitPart::Train, queries: 0 },
+    }
+}
+
+/// Bytes that the device has given away, where its driver says.
+pub fn allocated(gpu: &Gpu) -> Option<u64> {
+    gpu.wait().unwrap();
+    gpu.device().generate_allocator_report().map(|report| report.total_allocated_bytes)
+}

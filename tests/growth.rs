@@ -1,0 +1,67 @@
+//! Long training in constant memory. The one test has a process of its own: what other tests
+//! allocate does not count.
+
+mod common;
+
+use common::image_jobs::{allocated, job, network};
+use common::{own_adapters, with_binding};
+use reptile::gpu::Gpu;
+use reptile::meta::{
+    InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, StrategyKind, StrategySpec, Trainer,
+    TrainerSetup,
+};
+use reptile::model::{Activation, Loss};
+use reptile::tasks::{Batches, SineSpec};
+
+#[test]
+fn long_training_does_not_grow() {
+    let gpu = with_binding(&own_adapters()[0], None);
+    let images = TrainerSetup { iterations: 20_000, ..job(&gpu, network(4, 4, 1), 1) };
+    for (name, setup) in [("images", images), ("memory and strategy", remembering())] {
+        flat(&gpu, setup, name);
+    }
+}
+
+/// Everything that a trainer can carry from one meta-iteration to the next, on sines.
+fn remembering() -> TrainerSetup {
+    let strategy =
+        StrategySpec { kind: StrategyKind::Hypergradient, rate: 1e-4, ..Default::default() };
+    TrainerSetup {
+        model: common::network(1, &[(8, Activation::Tanh)], 1, Loss::Mse),
+        seed: 1,
+        runs: 1,
+        own: Vec::new(),
+        iterations: 20_000,
+        plan: PlanKind::Layered,
+        inner: InnerSpec::sgd(0.02, 5, 1),
+        outer: OuterSpec::interpolation(0.1, 1),
+        strategy,
+        memory: MemorySpec { capacity: 10, blend: 0.5 },
+        telemetry: true,
+        batches: Batches { way: 1, group: 10, tail: 0, steps: 1, batch: 5, replacement: false },
+        origin: Origin::Sine(SineSpec { points: 10, shots: 5, ..SineSpec::default() }),
+    }
+}
+
+/// Trains a fifth of `setup` to fill what is kept, and compares at the end of the rest.
+fn flat(gpu: &Gpu, setup: TrainerSetup, name: &str) {
+    let part = setup.iterations / 5;
+    let mut trainer = Trainer::new(gpu, setup).unwrap();
+    let mut used = || {
+        trainer.advance(part, |_| true).unwrap();
+        (resident(), allocated(gpu))
+    };
+    let (process, device) = used();
+    let (later, device_later) = (0..4).map(|_| used()).last().unwrap();
+    assert_eq!(device, device_later, "bytes on the device, {name}");
+    let (Some(before), Some(after)) = (process, later) else { return };
+    println!("{name}: {before} bytes after {part} meta-iterations, {after} after {}", 5 * part);
+    assert!(after < before + (4 << 20), "{name}: the process grew from {before} to {after} bytes");
+}
+
+/// Bytes of the process in memory, where the system says.
+fn resident() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| 1024 * kib)
+}
