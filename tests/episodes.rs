@@ -123,7 +123,13 @@ fn setup(gpu: &Gpu, split: &Split, model: Model, [way, group, queries]: Sizes) -
 }
 
 fn start(model: &Model) -> StartingPoint {
-    StartingPoint { parameters: model.initial(3), state: [None, None], adam_steps: 0, rates: None }
+    StartingPoint {
+        parameters: model.initial(3),
+        state: [None, None],
+        adam_steps: 0,
+        rates: None,
+        sums: None,
+    }
 }
 
 #[test]

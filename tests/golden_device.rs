@@ -46,6 +46,7 @@ fn adapted(gpu: &Gpu, golden: &Golden, rule: InnerRule, rate: f32, steps: usize)
         state: [None, None],
         adam_steps: 0,
         rates: None,
+        sums: None,
     });
     let tasks = adaptation.tasks();
     tasks.upload_support_x(gpu, model, &golden.x);

@@ -107,6 +107,7 @@ fn on_device(gpu: &Gpu, case: &Case, plan: PlanKind) -> Option<Results<f32>> {
         state: [None, None],
         adam_steps: 0,
         rates: None,
+        sums: None,
     });
     let tasks = adaptation.tasks();
     tasks.upload_support_x(gpu, model, &case.x());

@@ -156,6 +156,7 @@ fn the_entry_with_the_lowest_loss_on_the_support_set_is_found() {
         state: [None, None],
         adam_steps: 0,
         rates: None,
+        sums: None,
     };
     let entries: Vec<StartingPoint> = (0..5).map(point).collect();
     let spec = sine();

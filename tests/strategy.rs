@@ -3,14 +3,16 @@
 mod common;
 
 use common::sines::{as_tasks, drawn};
-use common::{Device, assert_close, devices, network, own_adapters, widen, with_binding};
+use common::{Device, assert_close, devices, network, numbers, own_adapters, widen, with_binding};
 use reptile::gpu::Gpu;
+use reptile::kernels::InnerRule;
 use reptile::meta::{
-    Granularity, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, Snapshot, StrategyKind,
-    StrategySpec, Trainer, TrainerSetup,
+    Adaptation, AdaptationSetup, Granularity, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind,
+    Snapshot, StartingPoint, StrategyKind, StrategySpec, Trainer, TrainerSetup,
 };
 use reptile::model::{Activation, Loss, Model};
-use reptile::reference::strategy::{Learner, Rule, Settings, meta_iteration};
+use reptile::reference::strategy::{Learner, Rule, Settings, inner_loop, meta_iteration, refined};
+use reptile::rng::Phase;
 use reptile::tasks::{Batches, SineSpec};
 
 const RATE: f32 = 0.02;
@@ -219,6 +221,67 @@ fn tasks_in_waves_give_the_same_rates() {
             let ((one, whole), (three, parts)) = (trained(None), trained(Some(binding)));
             assert_eq!((one, three), (1, 3), "waves");
             assert_eq!(whole, parts, "{kind:?}, {}", entry.info.name);
+        }
+    }
+}
+
+#[test]
+fn aruba_goes_on_at_test_time_as_float64_says() {
+    let (tasks, factor, bounds) = (3, 0.7_f32, [1e-3_f32, 0.05]);
+    let setup = job(strategy(StrategyKind::Aruba, Granularity::Parameter));
+    let (model, batches) = (&setup.model, &setup.batches);
+    let count = model.parameter_count();
+    let start = StartingPoint {
+        parameters: model.initial(3),
+        state: [None, None],
+        adam_steps: 0,
+        rates: None,
+        // Rates of about one: above the bound until gradients are large.
+        sums: Some([1, 2].map(|seed| {
+            numbers(seed, count).iter().map(|value| 1e-4 * (1.0 + value.abs())).collect()
+        })),
+    };
+    let [ways, squares] = start.sums.clone().unwrap();
+    let drawn = drawn(&sine(), batches, setup.seed, 0, tasks);
+    let wanted: Vec<f64> = as_tasks(&drawn, batches)
+        .iter()
+        .flat_map(|task| {
+            let sums = [widen(&ways), widen(&squares)];
+            let rates = refined(sums, factor.into(), bounds.map(f64::from));
+            inner_loop(model, &widen(&start.parameters), rates, task, false).parameters
+        })
+        .collect();
+    let adapted = |gpu: &Gpu, plan, start: &StartingPoint, factor| {
+        let setup = AdaptationSetup {
+            model: model.clone(),
+            rule: InnerRule::Refined { factor, bounds },
+            rate: RATE,
+            weight_decay: 1.0,
+            plan,
+            batches: batches.clone(),
+            origin: setup.origin.clone(),
+            phase: Phase::Train,
+            seed: setup.seed,
+            scored: false,
+            transductive: vec![true],
+        };
+        let mut adaptation = Adaptation::new(gpu, setup, tasks).unwrap();
+        adaptation.start_from(start);
+        adaptation.run(0).unwrap();
+        adaptation.adapted().unwrap().concat()
+    };
+    for Device { name, gpu, mode } in devices().iter() {
+        for plan in [PlanKind::Fused, PlanKind::Layered] {
+            let what = format!("ARUBA++, {plan:?}, {name}");
+            assert_close(&what, &adapted(gpu, plan, &start, factor), &wanted, 1e-4);
+            if *mode == "plain" {
+                // Without sums b = α² and g = 1.
+                let sums = [RATE * RATE, 1.0].map(|value| vec![value; count]);
+                let from_alpha = StartingPoint { sums: Some(sums), ..start.clone() };
+                let without = StartingPoint { sums: None, ..start.clone() };
+                let [a, b] = [from_alpha, without].map(|it| adapted(gpu, plan, &it, factor));
+                assert_eq!(a, b, "{what}");
+            }
         }
     }
 }

@@ -45,7 +45,7 @@ fn in_float64(setup: &TrainerSetup, run: usize) -> Vec<f64> {
     let rates = vec![f64::from(setup.inner.rate); theta.len()];
     let all: Vec<_> = as_tasks(&drawn, batches)
         .iter()
-        .map(|task| inner_loop(model, &theta, &rates, task, false))
+        .map(|task| inner_loop(model, &theta, |_| rates.clone(), task, false))
         .collect();
     let (tasks, steps) = (all.len() as f64, batches.steps as f64);
     let mut numbers = Vec::new();

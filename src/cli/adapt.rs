@@ -42,6 +42,9 @@ pub struct Adapt {
     /// Inner optimiser (the run's own by default).
     #[arg(long)]
     optimizer: Option<Optimizer>,
+    /// ARUBA++ with this c: a task's own rates √(b / g) go on, g += c g_k² (strategy.refine by default).
+    #[arg(long, value_name = "C", allow_negative_numbers = true, conflicts_with_all = ["rate", "optimizer"])]
+    refine: Option<f32>,
     /// Start Adam from zero instead of from the checkpoint's state.
     #[arg(long)]
     reset_optimizer: bool,
@@ -49,7 +52,7 @@ pub struct Adapt {
     #[arg(long, value_name = "FROM")]
     warm_start: Option<WarmStart>,
     /// Write the models in the run's memory as they are, slot by slot.
-    #[arg(long, conflicts_with_all = ["tasks", "test_tasks", "steps", "batch", "rate", "optimizer", "seed", "warm_start", "reset_optimizer", "plan", "data"])]
+    #[arg(long, conflicts_with_all = ["tasks", "test_tasks", "steps", "batch", "rate", "optimizer", "refine", "seed", "warm_start", "reset_optimizer", "plan", "data"])]
     memory: bool,
     /// Seed of the minibatches (the run's own by default).
     #[arg(long)]
@@ -148,6 +151,7 @@ impl Adapt {
                 Optimizer::Sgd => InnerOptimizer::Sgd,
                 Optimizer::Adam => InnerOptimizer::Adam,
             }),
+            refine: self.refine,
             reset_optimizer: self.reset_optimizer,
             warm_start: self.warm_start.is_some(),
             seed: self.seed.unwrap_or(base.seed.wrapping_add(self.run as u64)),

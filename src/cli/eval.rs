@@ -43,6 +43,9 @@ pub struct Eval {
     /// Minibatch size (eval.batch by default).
     #[arg(long)]
     batch: Option<usize>,
+    /// ARUBA++ with this c: a task's own rates √(b / g) go on, g += c g_k² (strategy.refine by default).
+    #[arg(long, value_name = "C", allow_negative_numbers = true, conflicts_with = "base")]
+    refine: Option<f32>,
     /// Whether the queries of a task share one batch, and with it the statistics of batch-norms (both
     /// by default, where the network has them).
     #[arg(long, value_name = "true|false")]
@@ -109,6 +112,7 @@ impl Eval {
         config.eval.tasks = tasks.unwrap_or(config.eval.tasks);
         config.eval.steps = self.steps.unwrap_or(config.eval.steps);
         config.eval.batch = self.batch.unwrap_or(config.eval.batch);
+        config.strategy.refine = self.refine.unwrap_or(config.strategy.refine);
         let snapshot = stored.snapshot()?;
         let gpu = self.device.open()?;
         let job = load_job(&gpu, stored.config.clone())?;

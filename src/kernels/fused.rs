@@ -103,11 +103,9 @@ fn fits_workgroup(profile: &Profile, model: &Model, batch: usize) -> bool {
 /// task.
 pub fn fused_candidates(profile: &Profile, model: &Model, batch: usize) -> Tiles {
     let mut candidates = vec![Tile::Invocations(INVOCATIONS)];
-    if !profile.software {
-        let most = profile.largest_workgroup as usize;
-        let sizes = [32, 128, 256].into_iter().filter(|size| *size <= most);
-        candidates.extend(sizes.map(Tile::Invocations));
-    }
+    let most = profile.largest_workgroup as usize;
+    let others = if profile.software { vec![8, 16] } else { vec![32, 128, 256] };
+    candidates.extend(others.into_iter().filter(|size| *size <= most).map(Tile::Invocations));
     let layers: Vec<String> = std::iter::once(model.inputs())
         .chain(model.layers().iter().map(Layer::outputs))
         .map(|units| units.to_string())

@@ -15,14 +15,19 @@ pub enum InnerRule {
     },
     /// SGD with a rate for every parameter, and what a learned strategy wants to know of the gradients.
     Rates(Option<Statistic>),
+    /// SGD with the rates √(b / g) of ARUBA within `bounds`, where g += `factor` g_k² (ARUBA++).
+    Refined {
+        factor: f32,
+        bounds: [f32; 2],
+    },
     /// No step, but [`Statistic::Query`].
     Query,
 }
 
 impl InnerRule {
-    /// Whether a second moment is kept from task to task.
+    /// Whether a task keeps a second moment (or the g of ARUBA++), which starts from that of its run.
     pub fn has_second(&self) -> bool {
-        matches!(self, Self::Adam { .. })
+        matches!(self, Self::Adam { .. } | Self::Refined { .. })
     }
 
     /// Whether a first moment is kept likewise.
@@ -34,7 +39,7 @@ impl InnerRule {
     pub fn planes(&self) -> usize {
         match self {
             Self::Sgd | Self::Rates(None) => 0,
-            Self::Adam { .. } | Self::Query => 1,
+            Self::Adam { .. } | Self::Refined { .. } | Self::Query => 1,
             Self::Rates(Some(statistic)) => statistic.planes(),
         }
     }
@@ -66,6 +71,11 @@ impl InnerRule {
                     .constant("STATISTIC", number)
                     .library(include_str!("../../shaders/lib/update_rates.wgsl"))
             }
+            Self::Refined { factor, bounds: [low, high] } => source
+                .constant("REFINE", factor)
+                .constant("MIN_RATE", low)
+                .constant("MAX_RATE", high)
+                .library(include_str!("../../shaders/lib/update_refined.wgsl")),
             Self::Query => source.library(include_str!("../../shaders/lib/update_query.wgsl")),
         }
     }
@@ -74,10 +84,10 @@ impl InnerRule {
 /// What a step reads and writes beside the parameters; buffers of their own even where they are not used.
 #[derive(Clone, Debug)]
 pub struct InnerState {
-    /// `[T, packed]`: Adam's second moment, or [T, planes, packed]: a [`Statistic`].
+    /// `[T, packed]`: Adam's second moment or the g of ARUBA++, or [T, planes, packed]: a [`Statistic`].
     pub second: wgpu::Buffer,
-    /// `[T, packed]`: Adam's first moment; or `[R, packed]`: the rates σ, and for [`InnerRule::Query`] the
-    /// parameters θ before the inner loop.
+    /// `[T, packed]`: Adam's first moment; or `[R, packed]`: the rates σ, for [`InnerRule::Refined`] b,
+    /// and for [`InnerRule::Query`] the parameters θ before the inner loop.
     pub first: wgpu::Buffer,
 }
 

@@ -153,7 +153,7 @@ impl Product {
                 let source = source.constant("ROWS", rows).library(PRODUCT_WORKGROUP);
                 (source, self.rows.div_ceil(8 * rows))
             }
-            Tile::Invocations(_) => unreachable!("no candidate of a product"),
+            Tile::Invocations(_) | Tile::Tasks(_) => unreachable!("no candidate of a product"),
         };
         Ok((source, [row_tiles, self.phases * column_tiles]))
     }
@@ -249,7 +249,7 @@ pub(super) fn gradient_tiles(
             let source = source.constant("ROWS", block).library(GRADIENT_WORKGROUP);
             Ok((source, [rows.div_ceil(8 * block), columns.div_ceil(8)]))
         }
-        Tile::Invocations(_) => unreachable!("no candidate of a gradient"),
+        Tile::Invocations(_) | Tile::Tasks(_) => unreachable!("no candidate of a gradient"),
     }
 }
 

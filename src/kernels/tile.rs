@@ -7,7 +7,7 @@ use std::str::FromStr;
 use crate::gpu::Gpu;
 
 /// Who owns a tile, and how many rows it has (of a product), row vectors (of a weights' gradient) or
-/// none (of a task's whole inner loop).
+/// none (of a task's whole inner loop); or how many tasks go through the layers at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tile {
     /// A subgroup of `lanes`, each with `width` vector columns: values go around by broadcasts.
@@ -16,6 +16,8 @@ pub enum Tile {
     Workgroup { rows: usize },
     /// A workgroup of so many invocations.
     Invocations(usize),
+    /// So many tasks at a time.
+    Tasks(usize),
 }
 
 impl Display for Tile {
@@ -24,6 +26,7 @@ impl Display for Tile {
             Self::Subgroup { lanes, rows, width } => write!(f, "subgroup{lanes}x{rows}x{width}"),
             Self::Workgroup { rows } => write!(f, "workgroup64x{rows}"),
             Self::Invocations(count) => write!(f, "workgroup{count}"),
+            Self::Tasks(count) => write!(f, "tasks{count}"),
         }
     }
 }
@@ -42,12 +45,13 @@ impl FromStr for Tile {
             }
             ("workgroup", Some(("64", rows))) => Ok(Self::Workgroup { rows: number(rows)? }),
             ("workgroup", None) => Ok(Self::Invocations(number(numbers)?)),
+            ("tasks", None) => Ok(Self::Tasks(number(numbers)?)),
             _ => Err(()),
         }
     }
 }
 
-/// The tiles that may run a kernel on one shape.
+/// The cuts that a kernel, or a chunk of tasks, of one shape may have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tiles {
     /// Kernel and shape: what the device's table of variants knows the choice by.
@@ -80,6 +84,7 @@ mod tests {
             Tile::Subgroup { lanes: 8, rows: 32, width: 2 },
             Tile::Workgroup { rows: 4 },
             Tile::Invocations(128),
+            Tile::Tasks(16),
         ] {
             assert_eq!(tile.to_string().parse(), Ok(tile));
         }

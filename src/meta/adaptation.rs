@@ -62,6 +62,8 @@ pub struct StartingPoint {
     pub adam_steps: u64,
     /// The rates of a learned strategy, for [`InnerRule::Rates`]; else the setup's rate counts.
     pub rates: Option<Vec<f32>>,
+    /// b and g of ARUBA, for [`InnerRule::Refined`]; else the setup's rate α counts, as α² and 1.
+    pub sums: Option<[Vec<f32>; 2]>,
 }
 
 /// What the T tasks of a batch start from.
@@ -186,7 +188,7 @@ impl Adaptation {
             theta: set("starting parameters")?,
             state: [set("starting second moments")?, set("starting first moments")?],
             rates: match setup.rule {
-                InnerRule::Rates(_) => set("learned rates")?,
+                InnerRule::Rates(_) | InnerRule::Refined { .. } => set("learned rates")?,
                 _ => gpu.storage("learned rates", 0)?,
             },
             adam_steps: 0,
@@ -237,7 +239,12 @@ impl Adaptation {
 
     /// Whether every parameter has a rate of its own.
     fn has_rates(&self) -> bool {
-        matches!(self.setup.rule, InnerRule::Rates(_))
+        matches!(self.setup.rule, InnerRule::Rates(_)) || self.refines()
+    }
+
+    /// Whether those rates go on from the sums of ARUBA.
+    fn refines(&self) -> bool {
+        matches!(self.setup.rule, InnerRule::Refined { .. })
     }
 
     /// The tasks' buffers, for uploads.
@@ -267,18 +274,26 @@ impl Adaptation {
 
     fn start_from_all(&mut self, starts: &[&StartingPoint]) {
         let model = &self.setup.model;
-        let zero = vec![0.0; model.parameter_count()];
-        let constant = vec![self.setup.rate; model.parameter_count()];
+        let constant = |value: f32| vec![value; model.parameter_count()];
+        let (rate, refines) = (self.setup.rate, self.refines());
         let upload = |buffer: &wgpu::Buffer, set: &dyn Fn(&StartingPoint) -> Vec<f32>| {
             let sets: Vec<Vec<f32>> = starts.iter().map(|start| set(start)).collect();
             snapshot::upload(&self.gpu, model, buffer, &sets);
         };
         upload(&self.theta, &|start| start.parameters.clone());
         for (index, buffer) in self.state.iter().enumerate() {
-            upload(buffer, &|start| start.state[index].clone().unwrap_or_else(|| zero.clone()));
+            upload(buffer, &|start| match &start.sums {
+                Some([_, squares]) if refines && index == 0 => squares.clone(),
+                None if refines && index == 0 => constant(1.0),
+                _ => start.state[index].clone().unwrap_or_else(|| constant(0.0)),
+            });
         }
         if self.has_rates() {
-            upload(&self.rates, &|start| start.rates.clone().unwrap_or_else(|| constant.clone()));
+            upload(&self.rates, &|start| match &start.sums {
+                Some([ways, _]) if refines => ways.clone(),
+                None if refines => constant(rate * rate),
+                _ => start.rates.clone().unwrap_or_else(|| constant(rate)),
+            });
         }
         self.adam_steps = starts.first().map_or(0, |start| start.adam_steps);
     }
@@ -312,6 +327,16 @@ impl Adaptation {
             encoder.copy_buffer_to_buffer(from, run as u64 * bytes, to, 0, Some(bytes));
         };
         copy(trainer.parameters(), &self.theta);
+        if self.refines() {
+            let sums = trainer.strategy_sums().filter(|_| trainer.iteration() > 0);
+            let Some([ways, squares]) = sums else {
+                let message = "the trainer has no sums of ARUBA yet to go on from";
+                return Err(Error::config("strategy.refine", message));
+            };
+            copy(ways, &self.rates);
+            copy(squares, &self.state[0]);
+            return Ok(());
+        }
         if let Some(rates) = trainer.rates().filter(|_| self.has_rates()) {
             copy(rates, &self.rates);
         }

@@ -5,8 +5,8 @@
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
-    Axis, Batch, FusedLoop, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, RunSteps,
-    Update, broadcast, fused, fused_pays, fused_steps, head, head_fits, loss,
+    Axis, Batch, FusedLoop, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, RunSteps, Tile,
+    Tiles, Update, broadcast, fused, fused_pays, fused_steps, head, head_fits, loss,
 };
 use crate::meta::layers::{Keep, Layers};
 use crate::meta::source::{TaskBuffers, target_floats};
@@ -282,8 +282,28 @@ fn batch_words(model: &Model, rows: usize) -> [usize; 2] {
     [rows * model.input_words(), rows * target_floats(model)]
 }
 
-/// Tasks whose values fit into the device's bindings and grid, in chunks of equal size.
+/// Tasks that go through the layers at a time.
+///
+/// # Errors
+/// As [`chunk_candidates`].
 fn chunk(gpu: &Gpu, model: &Model, axis: Axis, batch: usize) -> Result<usize> {
+    match chunk_candidates(gpu, model, axis, batch)?.choose(gpu) {
+        Tile::Tasks(count) => Ok(count),
+        tile => unreachable!("{tile} is no candidate of a chunk"),
+    }
+}
+
+/// The chunks of tasks of equal size that the layered plan may take at a time: as few as the device's
+/// bindings and grid allow, or twice and four times as many, whose values may fit into a cache.
+///
+/// # Errors
+/// [`Error::Limit`] if the values of one task do not fit.
+pub(super) fn chunk_candidates(
+    gpu: &Gpu,
+    model: &Model,
+    axis: Axis,
+    batch: usize,
+) -> Result<Tiles> {
     let [x, _] = batch_words(model, batch);
     let one = Layers::largest(model, Keep::All, batch).max(size_of_f32s(x));
     let profile = gpu.profile();
@@ -296,7 +316,12 @@ fn chunk(gpu: &Gpu, model: &Model, axis: Axis, batch: usize) -> Result<usize> {
             remedy: "lower inner.batch or the layers' sizes".into(),
         });
     }
-    Ok(axis.tasks().div_ceil(axis.tasks().div_ceil(most)))
+    let tasks = axis.tasks();
+    let fewest = tasks.div_ceil(most);
+    let mut sizes = [1, 2, 4].map(|times| tasks.div_ceil(times * fewest)).to_vec();
+    sizes.dedup();
+    let key = format!("chunk, {} parameters, {batch} examples, {tasks} tasks", model.packed_len());
+    Ok(Tiles { key, candidates: sizes.into_iter().map(Tile::Tasks).collect() })
 }
 
 /// The plan for tasks that are `rows` of numbers, or images, and the runs of steps that it takes.

@@ -70,6 +70,8 @@ pub struct StrategySpec {
     pub zeta: f32,
     /// aruba: p, how fast what is added to the start fades. Default 1.
     pub power: f32,
+    /// aruba: c of ARUBA++; in adaptations a task's own g goes on, by c g_k² with each gradient. Default 0: off.
+    pub refine: f32,
 }
 
 impl Default for StrategySpec {
@@ -85,6 +87,7 @@ impl Default for StrategySpec {
             query_shots: 0,
             zeta: 1.0,
             power: 1.0,
+            refine: 0.0,
         }
     }
 }
@@ -95,10 +98,14 @@ impl StrategySpec {
         self.kind == StrategyKind::MetaSgd
     }
 
-    /// The inner optimiser of an adaptation, which takes the learned rates as they are.
+    /// The inner optimiser of an adaptation, which takes the learned rates as they are, or as what ARUBA++ goes
+    /// on from.
     pub fn adaptation_rule(&self, inner: &InnerSpec) -> InnerRule {
         match self.kind {
             StrategyKind::None => inner_rule(inner),
+            StrategyKind::Aruba if self.refine > 0.0 => {
+                InnerRule::Refined { factor: self.refine, bounds: [self.min_rate, self.max_rate] }
+            }
             _ => InnerRule::Rates(None),
         }
     }

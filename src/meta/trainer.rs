@@ -17,7 +17,7 @@ use crate::meta::memory::Entries;
 use crate::meta::setup::{TrainerSetup, memory};
 use crate::meta::snapshot::{self, Sets};
 use crate::meta::spec::{Algorithm, PlanKind, StatePolicy};
-use crate::meta::strategy::Strategy;
+use crate::meta::strategy::{Strategy, StrategyKind};
 use crate::meta::waves::{self, Wave};
 use crate::model::Model;
 use crate::rng::Phase;
@@ -314,6 +314,12 @@ impl Trainer {
     /// The rates of a learned strategy on the device, in the same layout.
     pub fn rates(&self) -> Option<&wgpu::Buffer> {
         self.strategy.as_ref().map(|strategy| &strategy.rates)
+    }
+
+    /// b and g of ARUBA likewise.
+    pub(super) fn strategy_sums(&self) -> Option<&[wgpu::Buffer; 2]> {
+        let aruba = self.setup.strategy.kind == StrategyKind::Aruba;
+        self.strategy.as_ref().filter(|_| aruba).map(|strategy| &strategy.history)
     }
 
     /// Independent runs R.

@@ -10,13 +10,15 @@ use cpu_time::ProcessTime;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recording};
 use crate::kernels::{
-    InnerRule, Tiles, backward_tiles, forward_tiles, fused_candidates, head_fits, update_tiles,
+    Axis, InnerRule, Tiles, backward_tiles, forward_tiles, fused_candidates, head_fits,
+    update_tiles,
 };
-use crate::meta::inner::choose;
+use crate::meta::inner::{choose, chunk_candidates};
 use crate::meta::layer_alone::{Direction, LayerAlone};
 use crate::meta::setup::TrainerSetup;
 use crate::meta::spec::PlanKind;
 use crate::meta::trainer::Trainer;
+use crate::meta::waves;
 
 /// Distance from float64 that a candidate may have, as a share of the largest number.
 const TOLERANCE: f64 = 1e-3;
@@ -43,7 +45,7 @@ pub struct Trial {
     /// Kernel and shape.
     pub key: String,
     pub variant: String,
-    /// Of one dispatch (or, for a fused loop, of a meta-iteration), of processor time where the device is
+    /// Of one dispatch (or, for fused loops and chunks of tasks, of a meta-iteration), of processor time where the device is
     /// a CPU; none if it was dropped.
     pub seconds: Option<f64>,
     /// Whether it is the fastest.
@@ -52,8 +54,12 @@ pub struct Trial {
 
 /// What a candidate is tried on.
 enum Subject {
-    Layer { index: usize, direction: Direction },
-    Fused,
+    Layer {
+        index: usize,
+        direction: Direction,
+    },
+    /// A whole meta-iteration.
+    Whole,
 }
 
 /// Times the candidates of the kernels of `setup` and makes the fastest ones the device's choice
@@ -67,6 +73,10 @@ pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<
     let mut trials = Vec::new();
     let mut seen = BTreeSet::new();
     for (subject, tiles) in subjects(gpu, setup)? {
+        let left = tuning.budget.saturating_sub(start.elapsed());
+        if matches!(subject, Subject::Whole) && meta_iterations(gpu, setup) > left {
+            continue;
+        }
         let known = !tuning.again && tiles.is_known(gpu);
         if tiles.candidates.len() < 2 || known || !seen.insert(tiles.key.clone()) {
             continue;
@@ -80,7 +90,7 @@ pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<
             Subject::Layer { index, direction } => {
                 of_layer(gpu, setup, index, direction, &tiles, &late)
             }
-            Subject::Fused => of_fused(gpu, setup, &tiles, &late),
+            Subject::Whole => of_whole(gpu, setup, &tiles, &late),
         };
         let times = match times {
             // By itself a layer may take more room than in the job, which takes tasks in waves.
@@ -111,7 +121,7 @@ fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
     if choose(gpu, model, rule, rows, setup.wanted_plan(), &setup.batches, split)?.0
         == PlanKind::Fused
     {
-        return Ok(vec![(Subject::Fused, fused_candidates(profile, model, batch))]);
+        return Ok(vec![(Subject::Whole, fused_candidates(profile, model, batch))]);
     }
     let last = model.layers().len() - 1;
     let trained = model.layers().iter().position(|layer| layer.parameter_count() > 0);
@@ -136,7 +146,21 @@ fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
         }
         add(Direction::Update, update_tiles(profile, layer, batch));
     }
+    // With the other choices made.
+    let on_device = setup.on_device();
+    let per_run = waves::sizes(gpu, &on_device, usize::MAX)?[0];
+    let axis = Axis { runs: setup.runs, per_run };
+    subjects.push((Subject::Whole, chunk_candidates(gpu, &on_device.model, axis, batch)?));
     Ok(subjects)
+}
+
+/// What the repeats of a few candidates take at most, if they are whole meta-iterations and the device is
+/// a slow one of its kind.
+fn meta_iterations(gpu: &Gpu, setup: &TrainerSetup) -> Duration {
+    let task_steps = setup.runs * setup.outer.meta_batch * setup.batches.steps;
+    let flops = task_steps as f64 * setup.model.flops_per_step(setup.batches.batch) as f64;
+    let a_second = if gpu.profile().software { 3e8 } else { 5e11 };
+    Duration::from_secs_f64(12.0 * flops / a_second)
 }
 
 /// Seconds of each candidate for one way through a layer, of the first ones where it gets `late`.
@@ -163,8 +187,8 @@ fn of_layer(
     })
 }
 
-/// The same for a whole inner loop in one dispatch.
-fn of_fused(
+/// The same for what needs a whole meta-iteration.
+fn of_whole(
     gpu: &Gpu,
     setup: &TrainerSetup,
     tiles: &Tiles,

@@ -82,12 +82,26 @@ pub struct Observed {
     pub losses: Vec<f64>,
 }
 
-/// Adapts `theta` with rates σ: θ ← θ − σ ⊙ g for each minibatch of `task`, the last of which is the
-/// query's and makes no step if `query`.
+/// The rates of ARUBA++, for [`inner_loop`]: σ = √(b / g) within `bounds`, where g += `factor` g_k² before each step.
+pub fn refined(
+    [ways, mut squares]: [Vec<f64>; 2],
+    factor: f64,
+    [low, high]: [f64; 2],
+) -> impl FnMut(&[f64]) -> Vec<f64> {
+    move |gradient| {
+        for (sum, g) in squares.iter_mut().zip(gradient) {
+            *sum += factor * g * g;
+        }
+        ways.iter().zip(&squares).map(|(b, g)| (b / g).sqrt().clamp(low, high)).collect()
+    }
+}
+
+/// Adapts `theta` with the rates σ that `rates` says for a gradient: θ ← θ − σ ⊙ g for each minibatch of
+/// `task`, the last of which is the query's and makes no step if `query`.
 pub fn inner_loop(
     model: &Model,
     theta: &[f64],
-    rates: &[f64],
+    mut rates: impl FnMut(&[f64]) -> Vec<f64>,
     task: &Task,
     query: bool,
 ) -> Observed {
@@ -116,7 +130,7 @@ pub fn inner_loop(
         if query && index + 1 == minibatches.len() {
             seen.query = gradient;
         } else {
-            for ((p, rate), g) in seen.parameters.iter_mut().zip(rates).zip(&gradient) {
+            for ((p, rate), g) in seen.parameters.iter_mut().zip(rates(&gradient)).zip(&gradient) {
                 *p -= rate * g;
             }
             seen.gradients.push(gradient);
@@ -144,7 +158,7 @@ pub fn meta_iteration(
     let query = settings.rule == Rule::MetaSgd;
     let all: Vec<Observed> = tasks
         .iter()
-        .map(|task| inner_loop(model, &learner.theta, &learner.rates, task, query))
+        .map(|task| inner_loop(model, &learner.theta, |_| learner.rates.clone(), task, query))
         .collect();
     let share = 1.0 / all.len() as f64;
     let (mut delta, mut statistic, mut way) = (
@@ -233,7 +247,7 @@ mod tests {
         let logs: Vec<f64> = numbers(4, theta.len()).iter().map(|n| n - 2.0).collect();
         let adapt = |logs: &[f64]| {
             let rates: Vec<f64> = logs.iter().map(|s| s.exp()).collect();
-            (inner_loop(&model, &theta, &rates, &task, true), rates)
+            (inner_loop(&model, &theta, |_| rates.clone(), &task, true), rates)
         };
         let (seen, rates) = adapt(&logs);
         assert_eq!((seen.gradients.len(), seen.losses.len()), (1, 2));

@@ -52,6 +52,9 @@ pub struct Recipe {
     pub rate: Option<f32>,
     /// Inner optimiser, in place of the run's own (and of rates that it has learned).
     pub optimizer: Option<InnerOptimizer>,
+    /// c of ARUBA++, in place of the run's own.
+    #[serde(default)]
+    pub refine: Option<f32>,
     /// Adam starts from zero.
     pub reset_optimizer: bool,
     /// Each task starts from the entry of the run's memory that fits its support set best.
@@ -70,6 +73,7 @@ impl Recipe {
         if self.rate.is_some() || self.optimizer.is_some() {
             config.strategy = StrategySpec::default();
         }
+        config.strategy.refine = self.refine.unwrap_or(config.strategy.refine);
         config.inner.rate = self.rate.unwrap_or(config.inner.rate);
         config.inner.optimizer = self.optimizer.unwrap_or(config.inner.optimizer);
         config.plan = self.plan;
@@ -157,7 +161,9 @@ pub fn adapt(
         optimizer: match setup.rule {
             InnerRule::Sgd => "sgd".into(),
             InnerRule::Adam { .. } => "adam".into(),
-            InnerRule::Rates(_) | InnerRule::Query => "learned rates".into(),
+            InnerRule::Rates(_) | InnerRule::Refined { .. } | InnerRule::Query => {
+                "learned rates".into()
+            }
         },
         seed: setup.seed,
         tasks: match tasks {

@@ -137,6 +137,7 @@ pub fn learn(
             state: [None, None],
             adam_steps: 0,
             rates: None,
+            sums: None,
         });
         let mut needed = [None; 3];
         let mut error = [f64::NAN; 3];

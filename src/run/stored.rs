@@ -102,6 +102,7 @@ pub fn memory_points(config: &Config, snapshot: &Snapshot, run: usize) -> Vec<St
             adam_steps: if state[0].is_some() { snapshot.adam_steps } else { 0 },
             state,
             rates: snapshot.rates.get(run).cloned(),
+            sums: sums(snapshot, run),
         }
     };
     (0..filled).map(entry).collect()
@@ -117,5 +118,12 @@ pub fn starting_point(snapshot: &Snapshot, run: usize) -> StartingPoint {
         adam_steps: if state[0].is_some() { snapshot.adam_steps } else { 0 },
         state,
         rates: snapshot.rates.get(run).cloned(),
+        sums: sums(snapshot, run),
     }
+}
+
+/// b and g of ARUBA, once a meta-iteration has added to them.
+fn sums(snapshot: &Snapshot, run: usize) -> Option<[Vec<f32>; 2]> {
+    let [ways, squares] = [&snapshot.ways, &snapshot.squares].map(|sets| sets.get(run).cloned());
+    ways.zip(squares).filter(|_| snapshot.iteration > 0).map(<[_; 2]>::from)
 }

@@ -148,7 +148,12 @@ fn other_kernels(gpu: &Gpu) {
         (&dense, PlanKind::Fused, rows(), InnerRule::Sgd),
         (&dense, PlanKind::Layered, rows(), InnerRule::Sgd),
         (&dense, PlanKind::Layered, episodes(), InnerRule::Sgd),
-        (&curved, PlanKind::Layered, rows(), InnerRule::Sgd),
+        (
+            &curved,
+            PlanKind::Layered,
+            rows(),
+            InnerRule::Refined { factor: 0.5, bounds: [1e-6, 1.0] },
+        ),
         (&images_network(), PlanKind::Layered, rows(), adam),
         (&images_network(), PlanKind::Layered, episodes(), InnerRule::Sgd),
         (&dense, PlanKind::Layered, Origin::Glyphs(glyphs), InnerRule::Sgd),

@@ -202,12 +202,12 @@ fn strategy() -> impl Strategy<Value = StrategySpec> {
         Just(Granularity::Layer),
         Just(Granularity::Parameter)
     ];
-    let numbers = [number(), number(), number(), number(), number(), number(), number()];
+    let numbers: [_; 8] = std::array::from_fn(|_| number());
     (kind, granularity, numbers, count()).prop_map(
         |(
             kind,
             granularity,
-            [rate, momentum, min_rate, max_rate, guard, zeta, power],
+            [rate, momentum, min_rate, max_rate, guard, zeta, power, refine],
             query_shots,
         )| {
             StrategySpec {
@@ -221,6 +221,7 @@ fn strategy() -> impl Strategy<Value = StrategySpec> {
                 query_shots,
                 zeta,
                 power,
+                refine,
             }
         },
     )

@@ -2,7 +2,9 @@
 
 use super::{below_one, positive};
 use crate::error::{Error, Result};
-use crate::meta::{Algorithm, InnerOptimizer, OuterOptimizer, Schedule, StrategyKind};
+use crate::meta::{
+    Algorithm, Granularity, InnerOptimizer, OuterOptimizer, Schedule, StrategyKind, StrategySpec,
+};
 use crate::run::config::Config;
 
 /// The largest β: rates move by far less.
@@ -39,6 +41,7 @@ pub(super) fn strategy(config: &Config) -> Result<()> {
             format!("{} is not possible; give a factor of 1 or more, or 0 for none", spec.guard);
         return Err(Error::config("strategy.guard", message));
     }
+    refine(spec)?;
     if spec.kind == StrategyKind::None {
         return Ok(());
     }
@@ -79,6 +82,22 @@ pub(super) fn strategy(config: &Config) -> Result<()> {
         }
     }
     query(config)
+}
+
+/// The c of ARUBA++.
+fn refine(spec: &StrategySpec) -> Result<()> {
+    if !(0.0..=LARGEST_STEP).contains(&spec.refine) {
+        let message =
+            format!("{} is not possible; give a number from 0 to {LARGEST_STEP}", spec.refine);
+        return Err(Error::config("strategy.refine", message));
+    }
+    let own = spec.kind == StrategyKind::Aruba && spec.granularity == Granularity::Parameter;
+    if spec.refine > 0.0 && !own {
+        let message = "ARUBA++ goes on from sums of squares of every parameter, which \"aruba\" with \
+                       strategy.granularity = \"parameter\" learns; leave it 0";
+        return Err(Error::config("strategy.refine", message));
+    }
+    Ok(())
 }
 
 /// Checks the memory of `config`.
@@ -156,6 +175,16 @@ mod tests {
             (vec![("memory.capacity", "70000")], "65535"),
             (vec![("memory.capacity", "3"), ("outer.algorithm", "fomaml")], "outer.algorithm"),
             (vec![("strategy.kind", "aruba"), ("strategy.query_shots", "5")], "meta-sgd"),
+            (vec![("strategy.kind", "aruba"), ("strategy.refine", "-1")], "strategy.refine"),
+            (vec![("strategy.refine", "0.1")], "strategy.refine"),
+            (
+                vec![
+                    ("strategy.kind", "aruba"),
+                    ("strategy.granularity", "layer"),
+                    ("strategy.refine", "0.1"),
+                ],
+                "strategy.granularity",
+            ),
         ] {
             let list: Vec<_> =
                 assignments.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
