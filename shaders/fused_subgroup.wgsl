@@ -24,7 +24,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let run = runs[task / TASKS_PER_RUN];
     let base = task * STRIDE;
     let source = task / SHARERS * STRIDE;
-    for (var i = lane; i < STRIDE; i += LANES) {
+    // What does not go into registers.
+    for (var i = lane; i < select(STRIDE, INPUTS * COLUMNS[0], RESIDENT == 1u); i += LANES) {
         theta[base + i] = run.weight_decay * start[source + i];
     }
     workgroupBarrier();
@@ -32,7 +33,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var bias: array<vec4<f32>, B_TOTAL>;
     for (var l = 0u; l < HIDDEN; l++) { // unroll
         for (var s = 0u; s < SLOTS[l]; s++) { // unroll
-            bias[B_START[l] + s] = theta[base + BIASES[l] + min(s * LANES + lane, COLUMNS[l] - 1u)];
+            bias[B_START[l] + s] = run.weight_decay
+                * start[source + BIASES[l] + min(s * LANES + lane, COLUMNS[l] - 1u)];
         }
     }
     // w: [layer, slot of the row, column vector, component of the row].
@@ -43,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 for (var c = 0u; c < 4u * COLUMNS[l]; c++) { // unroll
                     let row = 4u * (s * LANES + lane) + c % 4u;
                     w[(W_START[l] + s * 4u * COLUMNS[l] + c) % W_TOTAL] =
-                        theta[base + OFFSETS[l] + row * COLUMNS[l] + c / 4u];
+                        run.weight_decay * start[source + OFFSETS[l] + row * COLUMNS[l] + c / 4u];
                 }
             }
         }
@@ -51,12 +53,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var head: array<vec4<f32>, OUTPUTS * SLOTS[LAST]>;
     var head_bias: array<f32, OUTPUTS>;
     for (var o = 0u; o < OUTPUTS; o++) { // unroll
-        head_bias[o] = theta[base + HEAD_BIAS + o / 4u][o % 4u];
+        head_bias[o] = run.weight_decay * start[source + HEAD_BIAS + o / 4u][o % 4u];
         for (var s = 0u; s < SLOTS[LAST]; s++) { // unroll
             let column = s * LANES + lane;
-            let place = base + HEAD + 4u * min(column, COLUMNS[LAST] - 1u) * OUT4 + o / 4u;
-            let row = vec4<f32>(theta[place][o % 4u], theta[place + OUT4][o % 4u],
-                theta[place + 2u * OUT4][o % 4u], theta[place + 3u * OUT4][o % 4u]);
+            let place = source + HEAD + 4u * min(column, COLUMNS[LAST] - 1u) * OUT4 + o / 4u;
+            let row = run.weight_decay * vec4<f32>(start[place][o % 4u], start[place + OUT4][o % 4u],
+                start[place + 2u * OUT4][o % 4u], start[place + 3u * OUT4][o % 4u]);
             head[o * SLOTS[LAST] + s] = select(vec4<f32>(0.0), row, column < COLUMNS[LAST]);
         }
     }

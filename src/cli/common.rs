@@ -204,13 +204,18 @@ pub fn config_text(path: Option<&Path>, preset: Option<&str>) -> Result<Option<(
 
 /// Checks a configuration and loads its data behind a progress bar.
 pub fn load_job(gpu: &Gpu, config: Config) -> Result<Job> {
+    Ok(reading_images(|progress| Job::new(gpu, config, progress))?)
+}
+
+/// Does `work` with a bar for the images that it reads.
+pub fn reading_images<T>(work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
     let bar = progress_bar(0, "reading images {bar:40} {pos}/{len} {eta}");
-    let job = Job::new(gpu, config, &mut |done, total| {
+    let result = work(&mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    Ok(job?)
+    result
 }
 
 /// The first folder below `runs` that is free: `name`, or that with a number.

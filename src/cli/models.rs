@@ -4,13 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::cli::common::{Stored, device_name, load_job};
+use crate::cli::common::{Stored, device_name, reading_images};
 use crate::gpu::Gpu;
 use crate::run::adapted::{self, Adapted, Settings};
-use crate::run::adapting::{Tasks, adapt};
-use crate::run::checkpoint::sha256;
-use crate::run::compressed::{self, Codec, Compressed, Payload};
-use crate::tasks::arrays::TaskArrays;
+use crate::run::compressed::{self, Codec, Compressed};
+use crate::run::replay::{Replayed, replay};
 use crate::tensor_file::TensorFile;
 
 /// Models that were adapted from a checkpoint, as they are or compressed.
@@ -71,7 +69,7 @@ impl Models {
         let compressed = match self {
             Self::Adapted(adapted) => return Ok(adapted.clone()),
             Self::Compressed(compressed) if compressed.codec == Codec::Replay => {
-                return replay(gpu, base, compressed);
+                return again(gpu, base, compressed);
             }
             Self::Compressed(compressed) => compressed,
         };
@@ -89,29 +87,14 @@ fn format_of(path: &Path) -> Result<String> {
     Ok(file.metadata.get("format").cloned().unwrap_or_default())
 }
 
-/// Adapts again, and says whether the bytes are those that were there before.
-fn replay(gpu: &Gpu, base: &Stored, compressed: &Compressed) -> Result<Adapted> {
-    let Payload::Replay { adapted: digest, device, tasks } = &compressed.payload else {
-        bail!("only a replay is adapted again");
-    };
-    let model = base.config.validate()?;
-    let recipe = compressed.settings.recipe()?;
-    let (config, snapshot) = ((&base.config, compressed.settings.base.clone()), base.snapshot()?);
-    let adapted = match tasks {
-        Some(bytes) => {
-            let arrays = TaskArrays::from_bytes(bytes, &model)
-                .map_err(|error| anyhow!("the tasks in the compressed file: {error}"))?;
-            adapt(gpu, config, &snapshot, &recipe, Tasks::Arrays(&arrays))?
-        }
-        None => {
-            let job = load_job(gpu, base.config.clone())?;
-            let tasks = Tasks::Test(&job, compressed.models);
-            adapt(gpu, config, &snapshot, &recipe, tasks)?
-        }
-    };
-    if sha256(&adapted.to_bytes(&model)) != *digest {
+/// Adapts again, and warns if the bytes are not those that were there before.
+fn again(gpu: &Gpu, base: &Stored, compressed: &Compressed) -> Result<Adapted> {
+    let (config, snapshot) = (&base.config, base.snapshot()?);
+    let Replayed { adapted, exact, device } =
+        reading_images(|progress| replay(gpu, config, &snapshot, compressed, progress))?;
+    if !exact {
         let here = device_name(gpu);
-        let cause = match *device == here {
+        let cause = match device == here {
             true => "the data set or this program changed".to_string(),
             false => format!("they were made on {device}, and this is {here}"),
         };

@@ -16,6 +16,7 @@ pub mod online;
 pub mod overrides;
 pub mod presets;
 mod recorder;
+pub mod replay;
 pub mod reproduce;
 mod session;
 mod stored;

@@ -1,0 +1,57 @@
+//! Models whose file says only how they were adapted ([`Codec::Replay`]): adapts again.
+//!
+//! [`Codec::Replay`]: crate::run::compressed::Codec::Replay
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::meta::Snapshot;
+use crate::run::adapted::Adapted;
+use crate::run::adapting::{Tasks, adapt};
+use crate::run::checkpoint::sha256;
+use crate::run::compressed::{Compressed, Payload};
+use crate::run::{Config, Job};
+use crate::tasks::arrays::TaskArrays;
+
+/// What came of adapting again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replayed {
+    pub adapted: Adapted,
+    /// Whether the file of it has the bytes of the one that was compressed.
+    pub exact: bool,
+    /// The device that the models were made on.
+    pub device: String,
+}
+
+/// Adapts `snapshot`, a state of the run with the configuration `base`, as the models in `compressed` were.
+/// `progress` is told the images read and their number, where the data set is needed.
+///
+/// # Errors
+/// [`Error::Config`] if the file holds models of another codec, or damaged tasks; as [`adapt`] and [`Job::new`].
+pub fn replay(
+    gpu: &Gpu,
+    base: &Config,
+    snapshot: &Snapshot,
+    compressed: &Compressed,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Replayed> {
+    let Payload::Replay { adapted: digest, device, tasks } = &compressed.payload else {
+        let message = format!("`{}` is decoded, only `replay` is adapted again", compressed.codec);
+        return Err(Error::config("codec", message));
+    };
+    let model = base.validate()?;
+    let recipe = compressed.settings.recipe()?;
+    let config = (base, compressed.settings.base.clone());
+    let adapted = match tasks {
+        Some(bytes) => {
+            let arrays = TaskArrays::from_bytes(bytes, &model)
+                .map_err(|error| Error::config("the tasks in the compressed file", error))?;
+            adapt(gpu, config, snapshot, &recipe, Tasks::Arrays(&arrays))?
+        }
+        None => {
+            let job = Job::new(gpu, base.clone(), progress)?;
+            adapt(gpu, config, snapshot, &recipe, Tasks::Test(&job, compressed.models))?
+        }
+    };
+    let exact = sha256(&adapted.to_bytes(&model)) == *digest;
+    Ok(Replayed { adapted, exact, device: device.clone() })
+}
