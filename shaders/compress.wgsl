@@ -1,6 +1,10 @@
 // Differences of T parameter sets from a base in few bits. Elements come in groups with a scale each: with
-// 8 or 4 bits the largest difference is the largest code (absmax), with 1 bit the sign of a difference stands
-// for the mean size (BitDelta, Liu et al. 2024, arXiv 2402.10193); 16 bits are halves and have no scale.
+// 8 or 4 bits the largest difference is the largest code (absmax), with 1 bit there are only signs (as in BitDelta,
+// Liu et al. 2024, arXiv 2402.10193); 16 bits are halves and have no scale.
+//
+// The mean size m as scale of the signs makes the least squared error, but what is decoded is then too short a way
+// along the difference δ. The scale Σ δ² / Σ |δ| makes it as long as δ along δ; it is at most FURTHEST m, so that the
+// error stays smaller than δ, which error feedback needs.
 // Grid: (groups, in rows of GROUPS_X, tasks).
 
 @group(0) @binding(0) var<storage, read> base: array<f32>;                 // [PARAMETERS]
@@ -12,7 +16,9 @@
 const PER_WORD = 32u / BITS;
 const LARGEST = f32((1u << ((BITS - 1u) % 16u)) - 1u);
 
-var<workgroup> shares: array<f32, BLOCK>;
+const FURTHEST = 1.75;
+
+var<workgroup> shares: array<vec2<f32>, BLOCK>;    // with 1 bit Σ |δ| and Σ δ², else max |δ|
 
 fn code(difference: f32, scale: f32) -> u32 {
     if (BITS == 1u) {
@@ -36,10 +42,11 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     let begin = groups[group].x;
     let end = groups[group + 1u].x;
     let own = task * PARAMETERS;
-    var share = 0.0;
+    var share = vec2<f32>(0.0);
     for (var i = begin + lane; i < end; i += BLOCK) {
         let size = abs(sets[own + i] - base[i]);
-        share = select(max(share, size), share + size, BITS == 1u);
+        let sums = share + vec2<f32>(size, size * size);
+        share = select(vec2<f32>(max(share.x, size), 0.0), sums, BITS == 1u);
     }
     shares[lane] = share;
     for (var half = BLOCK / 2u; half > 0u; half /= 2u) {
@@ -53,9 +60,10 @@ fn main(@builtin(workgroup_id) id: vec3<u32>, @builtin(local_invocation_index) l
     if (number >= GROUPS) {
         return;
     }
-    var scale = shares[0] / LARGEST;
+    var scale = shares[0].x / LARGEST;
     if (BITS == 1u) {
-        scale = shares[0] / f32(end - begin);
+        let furthest = FURTHEST * shares[0].x / f32(end - begin);
+        scale = select(0.0, min(shares[0].y / shares[0].x, furthest), shares[0].x > 0.0);
     }
     if (lane == 0u && BITS < 16u) {
         scales[task * GROUPS + group] = scale;

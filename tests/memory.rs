@@ -4,6 +4,7 @@ mod cli_common;
 mod common;
 
 use cli_common::{Run, SMALL, eval_json, refusal, reptile};
+use common::sines::family;
 use common::{Device, assert_close, devices, network, own_adapters, with_binding};
 use reptile::gpu::Gpu;
 use reptile::kernels::InnerRule;
@@ -13,7 +14,7 @@ use reptile::meta::{
 };
 use reptile::model::{Activation, Loss};
 use reptile::reference::network::{Targets, loss_and_gradient};
-use reptile::reference::sampling::{SineFamily, sine_task};
+use reptile::reference::sampling::sine_task;
 use reptile::rng::{Phase, Stream};
 use reptile::tasks::{Batches, SineSpec};
 
@@ -160,12 +161,7 @@ fn the_entry_with_the_lowest_loss_on_the_support_set_is_found() {
     };
     let entries: Vec<StartingPoint> = (0..5).map(point).collect();
     let spec = sine();
-    let family = SineFamily {
-        amplitude: spec.amplitude,
-        phase: spec.phase,
-        range: spec.range,
-        points: spec.points,
-    };
+    let family = family(&spec);
     let wanted: Vec<usize> = (2..9)
         .map(|task| {
             let drawn = sine_task(&Stream::new(5, Phase::Test, 0, task), &family, spec.shots);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use cli_common::{SMALL, refusal, reptile, stdout};
+use common::sines::family;
 use common::{Device, assert_close, devices, network, widen};
 use reptile::kernels::InnerRule;
 use reptile::meta::{AdaptationSetup, Leader, Origin, PlanKind};
@@ -14,7 +15,7 @@ use reptile::model::{Activation, Loss};
 use reptile::reference::network::Targets;
 use reptile::reference::optimizer::{InnerOptimizer, OptimizerState, OuterOptimizer, outer_update};
 use reptile::reference::reptile::{Algorithm, Inner, Task, inner_loop, reduce_delta};
-use reptile::reference::sampling::{Pool, SineFamily, order, sine_task};
+use reptile::reference::sampling::{Pool, order, sine_task};
 use reptile::rng::{Phase, Stream};
 use reptile::tasks::{Batches, SineSpec};
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -25,12 +26,7 @@ fn meta_steps_on_named_tasks_agree_with_float64() {
     let model = network(1, &[(9, Activation::Tanh)], 1, Loss::Mse);
     let spec = SineSpec { points: 12, shots: 4, ..SineSpec::default() };
     let batches = Batches { way: 1, group: 12, tail: 0, steps: 4, batch: 5, replacement: false };
-    let family = SineFamily {
-        amplitude: spec.amplitude,
-        phase: spec.phase,
-        range: spec.range,
-        points: spec.points,
-    };
+    let family = family(&spec);
     let initial = model.initial(3);
     // A task may come twice in a step, and again later with another order of its minibatches; the reference
     // knows the order of the first time alone.

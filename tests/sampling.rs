@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::sines::family;
 use common::{Device, assert_close, devices, network, play, room, run_steps, without_padding};
 use reptile::gpu::{Gpu, Recording};
 use reptile::kernels::{
@@ -9,7 +10,7 @@ use reptile::kernels::{
 };
 use reptile::model::{Activation, InputLayout, Loss, Model, ModelSpec, Padding};
 use reptile::reference::glyphs::{GlyphFamily, glyph};
-use reptile::reference::sampling::{Pool, SineFamily, episode, order, sine_task};
+use reptile::reference::sampling::{Pool, episode, order, sine_task};
 use reptile::rng::{Phase, Stream};
 use reptile::tasks::{Batches, EpisodeSpec, GlyphsSpec, SineSpec, Variation};
 use reptile::wgpu::Buffer;
@@ -75,12 +76,7 @@ fn minibatch_orders_are_bit_equal() {
 #[test]
 fn sine_tasks_agree_with_the_reference() {
     let spec = SineSpec::default();
-    let family = SineFamily {
-        amplitude: spec.amplitude,
-        phase: spec.phase,
-        range: spec.range,
-        points: spec.points,
-    };
+    let family = family(&spec);
     let batches =
         |group, tail| Batches { way: 1, group, tail, steps: 6, batch: 8, replacement: false };
     for Device { name, gpu, .. } in devices().iter() {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, Stored, WarmStart, load_job};
+use crate::cli::common::{DeviceArgs, Stored, WarmStart, counting, load_job};
 use crate::meta::{InnerOptimizer, PlanKind, Snapshot};
 use crate::run::adapted::{Adapted, Settings, sha256_file};
 use crate::run::adapting::{Recipe, Tasks, adapt};
@@ -97,14 +97,19 @@ impl Adapt {
                 let arrays = TaskArrays::load(path, &base.validate()?)?;
                 let recipe = self.recipe(base, Some((path, &arrays)))?;
                 let gpu = self.device.open()?;
-                adapt(&gpu, (base, digest), &snapshot, &recipe, Tasks::Arrays(&arrays))?
+                let tasks = Tasks::Arrays(&arrays);
+                counting("adapting", |progress| {
+                    adapt(&gpu, (base, digest), &snapshot, &recipe, tasks, progress)
+                })?
             }
             None => {
                 let recipe = self.recipe(base, None)?;
                 let gpu = self.device.open()?;
                 let job = load_job(&gpu, base.clone())?;
                 let tasks = Tasks::Test(&job, self.test_tasks.unwrap_or(1) as usize);
-                adapt(&gpu, (base, digest), &snapshot, &recipe, tasks)?
+                counting("adapting", |progress| {
+                    adapt(&gpu, (base, digest), &snapshot, &recipe, tasks, progress)
+                })?
             }
         };
         warn_if_not_finite(&adapted);

@@ -204,15 +204,18 @@ pub fn config_text(path: Option<&Path>, preset: Option<&str>) -> Result<Option<(
 
 /// Checks a configuration and loads its data behind a progress bar.
 pub fn load_job(gpu: &Gpu, config: Config) -> Result<Job> {
-    Ok(reading_images(|progress| Job::new(gpu, config, progress))?)
+    Ok(counting("reading images", |progress| Job::new(gpu, config, progress))?)
 }
 
-/// Does `work` with a bar for the images that it reads.
-pub fn reading_images<T>(work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
-    let bar = progress_bar(0, "reading images {bar:40} {pos}/{len} {eta}");
+/// Does `work` with a bar for what it tells: how much is done, and how much there is.
+pub fn counting<T>(what: &str, work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T) -> T {
+    let bar = progress_bar(0, &format!("{what} {{bar:40}} {{pos}}/{{len}} {{eta}}"));
     let result = work(&mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
+        if done == total {
+            bar.finish_and_clear();
+        }
     });
     bar.finish_and_clear();
     result

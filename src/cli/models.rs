@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::cli::common::{Stored, device_name, reading_images};
+use crate::cli::common::{Stored, counting, device_name};
 use crate::gpu::Gpu;
 use crate::run::adapted::{self, Adapted, Settings};
 use crate::run::compressed::{self, Codec, Compressed};
@@ -90,8 +90,11 @@ fn format_of(path: &Path) -> Result<String> {
 /// Adapts again, and warns if the bytes are not those that were there before.
 fn again(gpu: &Gpu, base: &Stored, compressed: &Compressed) -> Result<Adapted> {
     let (config, snapshot) = (&base.config, base.snapshot()?);
-    let Replayed { adapted, exact, device } =
-        reading_images(|progress| replay(gpu, config, &snapshot, compressed, progress))?;
+    let Replayed { adapted, exact, device } = counting("reading images", |reading| {
+        counting("adapting", |adapting| {
+            replay(gpu, config, &snapshot, compressed, reading, adapting)
+        })
+    })?;
     if !exact {
         let here = device_name(gpu);
         let cause = match device == here {

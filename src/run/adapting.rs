@@ -122,7 +122,8 @@ impl Recipe {
 }
 
 /// Adapts run `recipe.run` of `snapshot`, a state of the run with the configuration `base`, to `tasks`, as
-/// many at once as the device allows. `digest` is the SHA-256 of the base's file.
+/// many at once as the device allows. `digest` is the SHA-256 of the base's file; `progress` is told the tasks that
+/// are done and their number.
 ///
 /// # Errors
 /// [`Error::Config`] if there is no such run or a value of the recipe is impossible; as [`Adaptation::new`].
@@ -132,6 +133,7 @@ pub fn adapt(
     snapshot: &Snapshot,
     recipe: &Recipe,
     tasks: Tasks<'_>,
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Adapted> {
     if recipe.run >= snapshot.runs {
         let message = format!(
@@ -172,7 +174,7 @@ pub fn adapt(
         },
         recipe: serde_json::to_string(recipe).expect("a recipe is plain data"),
     };
-    in_batches(gpu, &setup, &points, tasks, settings)
+    in_batches(gpu, &setup, &points, tasks, settings, progress)
 }
 
 fn in_batches(
@@ -181,6 +183,7 @@ fn in_batches(
     points: &[StartingPoint],
     tasks: Tasks<'_>,
     settings: Settings,
+    progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Adapted> {
     let size = Adaptation::batch_size(gpu, setup, tasks.count());
     let starts = if points.len() > 1 { Starts::Each } else { Starts::One };
@@ -219,6 +222,7 @@ fn in_batches(
             let wanted = count * query.count * setup.model.outputs();
             all.extend(outputs.unwrap_or_default().into_iter().take(wanted));
         }
+        progress((first + count) as u64, tasks.count() as u64);
     }
     Ok(Adapted { parameters, support_loss: Some(support_loss), query_output, settings })
 }

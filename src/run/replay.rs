@@ -23,7 +23,8 @@ pub struct Replayed {
 }
 
 /// Adapts `snapshot`, a state of the run with the configuration `base`, as the models in `compressed` were.
-/// `progress` is told the images read and their number, where the data set is needed.
+/// `reading` is told the images read and their number, where the data set is needed, and then `adapting` the tasks
+/// that are done and theirs.
 ///
 /// # Errors
 /// [`Error::Config`] if the file holds models of another codec, or damaged tasks; as [`adapt`] and [`Job::new`].
@@ -32,7 +33,8 @@ pub fn replay(
     base: &Config,
     snapshot: &Snapshot,
     compressed: &Compressed,
-    progress: &mut dyn FnMut(u64, u64),
+    reading: &mut dyn FnMut(u64, u64),
+    adapting: &mut dyn FnMut(u64, u64),
 ) -> Result<Replayed> {
     let Payload::Replay { adapted: digest, device, tasks } = &compressed.payload else {
         let message = format!("`{}` is decoded, only `replay` is adapted again", compressed.codec);
@@ -45,11 +47,12 @@ pub fn replay(
         Some(bytes) => {
             let arrays = TaskArrays::from_bytes(bytes, &model)
                 .map_err(|error| Error::config("the tasks in the compressed file", error))?;
-            adapt(gpu, config, snapshot, &recipe, Tasks::Arrays(&arrays))?
+            adapt(gpu, config, snapshot, &recipe, Tasks::Arrays(&arrays), adapting)?
         }
         None => {
-            let job = Job::new(gpu, base.clone(), progress)?;
-            adapt(gpu, config, snapshot, &recipe, Tasks::Test(&job, compressed.models))?
+            let job = Job::new(gpu, base.clone(), reading)?;
+            let tasks = Tasks::Test(&job, compressed.models);
+            adapt(gpu, config, snapshot, &recipe, tasks, adapting)?
         }
     };
     let exact = sha256(&adapted.to_bytes(&model)) == *digest;

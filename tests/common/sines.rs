@@ -6,6 +6,16 @@ use reptile::reference::sampling::{Pool, SineFamily, SineTask, order, sine_task}
 use reptile::rng::{Phase, Stream};
 use reptile::tasks::{Batches, SineSpec};
 
+/// The family of tasks of `spec`.
+pub fn family(spec: &SineSpec) -> SineFamily {
+    SineFamily {
+        amplitude: spec.amplitude,
+        phase: spec.phase,
+        range: spec.range,
+        points: spec.points,
+    }
+}
+
 /// The `count` training tasks of an iteration, and the order of their minibatches.
 pub fn drawn(
     spec: &SineSpec,
@@ -14,12 +24,7 @@ pub fn drawn(
     iteration: u64,
     count: usize,
 ) -> Vec<(SineTask, Vec<u32>)> {
-    let family = SineFamily {
-        amplitude: spec.amplitude,
-        phase: spec.phase,
-        range: spec.range,
-        points: spec.points,
-    };
+    let family = family(spec);
     let pool = Pool { way: 1, group: batches.group, tail: batches.tail };
     let task = |task| {
         let stream = Stream::new(seed, Phase::Train, iteration as u32, task);
