@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use cli_common::{Run, SMALL, eval_json, refusal, reptile, stderr};
+use cli_common::{Run, SMALL, eval_json, refusal, reptile, stderr, write_task};
 use common::{Device, devices, numbers};
 use reptile::meta::{CodeLayout, largest_differences};
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
@@ -175,6 +175,66 @@ fn models_are_tested_as_they_were_adapted_and_replays_have_their_bytes() {
     let again = run.path().join("again.safetensors");
     compress(&run, &coarse, "int8", &again);
     assert!(loss_after(&eval_json(&again, &["--base", &base])).is_finite());
+}
+
+/// The file without its recipe's `refine`, as before there was one.
+fn without_refine(path: &Path) {
+    let bytes = std::fs::read(path).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = std::str::from_utf8(&bytes[8..8 + length]).unwrap();
+    let older = header.replace("\\\"refine\\\":null,", "");
+    assert!(older.len() < header.len(), "{header}");
+    let older = older.trim_end();
+    let padded = older.len().next_multiple_of(8);
+    let older = format!("{older:padded$}");
+    let parts = [&(padded as u64).to_le_bytes(), older.as_bytes(), &bytes[8 + length..]];
+    std::fs::write(path, parts.concat()).unwrap();
+}
+
+#[test]
+fn models_with_refined_rates_are_made_again_and_from_their_own_tasks_alone() {
+    let aruba =
+        ["--iterations", "20", "--set", "strategy.kind=aruba", "--set", "strategy.zeta=0.03"];
+    let run = Run::train(&[&aruba[..], &SMALL[..]].concat());
+    let name = |name: &str| run.path().join(name);
+    write_task(&name("mine"), 2.0, 6);
+    write_task(&name("other"), -1.0, 6);
+    let adapt = |arguments: &[&str], out: &str| {
+        let mut command = reptile();
+        command.arg("adapt").arg(run.path()).arg("--tasks").arg(name("mine"));
+        command.args(arguments).arg("--out").arg(name(out)).assert().success();
+        std::fs::read(name(out)).unwrap()
+    };
+    let (plain, refined) = (adapt(&[], "plain"), adapt(&["--refine", "1000"], "refined"));
+    assert_ne!(plain, refined);
+    without_refine(&name("plain"));
+    for file in ["plain", "refined"] {
+        let replay = |tasks: &str, out: &str| {
+            let mut command = reptile();
+            command.arg("compress").arg(name(file)).arg("--base").arg(run.path());
+            command.args(["--codec", "replay", "--tasks"]).arg(name(tasks));
+            command.arg("--out").arg(name(out));
+            command
+        };
+        let (small, back) = (format!("{file}-small"), format!("{file}-back"));
+        let text = refusal(&mut replay("other", &small));
+        assert!(text.contains("--tasks") && !name(&small).exists(), "{text}");
+        replay("mine", &small).assert().success();
+        let mut command = reptile();
+        command.arg("decompress").arg(name(&small)).arg("--base").arg(run.path());
+        let text = stderr(command.arg("--out").arg(name(&back)).assert().success());
+        assert!(!text.contains("warning"), "{text}");
+        assert_eq!(std::fs::read(name(&back)).unwrap(), std::fs::read(name(file)).unwrap());
+    }
+    let eval = |arguments: &[&str]| {
+        eval_json(run.path(), &[&["--tasks", "10", "--no-baseline"], arguments].concat())
+    };
+    let (plain, refined) = (eval(&[]), eval(&["--refine", "1000"]));
+    assert_eq!((&plain["refine"], &refined["refine"]), (&0.0.into(), &1000.0.into()));
+    assert_ne!(loss_after(&plain), loss_after(&refined));
+    let (bare, _) = adapted();
+    let text = refusal(reptile().arg("eval").arg(bare.path()).args(["--refine", "1"]));
+    assert!(text.contains("strategy.refine") && text.contains("aruba"), "{text}");
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::image_jobs::{allocated, job, network};
-use common::{own_adapters, with_binding};
+use common::image_jobs::{job, network};
+use common::{allocated, own_adapters, with_binding};
 use reptile::gpu::Gpu;
 use reptile::meta::{
     InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, StrategyKind, StrategySpec, Trainer,
@@ -53,6 +53,7 @@ fn flat(gpu: &Gpu, setup: TrainerSetup, name: &str) {
     };
     let (process, device) = used();
     let (later, device_later) = (0..4).map(|_| used()).last().unwrap();
+    assert!(device.is_some(), "own adapters say what they allocate");
     assert_eq!(device, device_later, "bytes on the device, {name}");
     let (Some(before), Some(after)) = (process, later) else { return };
     println!("{name}: {before} bytes after {part} meta-iterations, {after} after {}", 5 * part);

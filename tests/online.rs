@@ -3,10 +3,9 @@
 mod cli_common;
 mod common;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use cli_common::{SMALL, refusal, reptile, stdout};
+use cli_common::{SMALL, refusal, reptile, stdout, write_task};
 use common::sines::family;
 use common::{Device, assert_close, devices, network, widen};
 use reptile::kernels::InnerRule;
@@ -18,7 +17,6 @@ use reptile::reference::reptile::{Algorithm, Inner, Task, inner_loop, reduce_del
 use reptile::reference::sampling::{Pool, order, sine_task};
 use reptile::rng::{Phase, Stream};
 use reptile::tasks::{Batches, SineSpec};
-use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::Value;
 
 #[test]
@@ -108,22 +106,6 @@ fn the_report_adds_up_and_is_the_same_each_time() {
     assert!(folders[0].path().join("out/regret.svg").exists());
     let again = refusal(reptile().args(arguments(folders[0].path(), &["--tasks", "4"])));
     assert!(again.contains("already holds a report"), "{again}");
-}
-
-/// A task y = a x with six examples.
-fn write_task(path: &Path, a: f32, examples: usize) {
-    let x: Vec<f32> = (0..examples).map(|i| i as f32 / 3.0 - 1.0).collect();
-    let y: Vec<f32> = x.iter().map(|x| a * x).collect();
-    let view =
-        |values: &'static [u8], count| TensorView::new(Dtype::F32, vec![1, count, 1], values);
-    let bytes = |values: &[f32]| -> &'static [u8] {
-        Box::leak(bytemuck::cast_slice(values).to_vec().into_boxed_slice())
-    };
-    let tensors = BTreeMap::from([
-        ("support_x", view(bytes(&x), examples).unwrap()),
-        ("support_y", view(bytes(&y), examples).unwrap()),
-    ]);
-    std::fs::write(path, serialize(tensors, None).unwrap()).unwrap();
 }
 
 #[test]

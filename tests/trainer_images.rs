@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::image_jobs::{allocated, job, network};
-use common::{Device, devices, own_adapters, with_binding};
+use common::image_jobs::{job, network};
+use common::{Device, allocated, devices, own_adapters, with_binding};
 use reptile::meta::{Algorithm, Trainer, memory};
 
 #[test]

@@ -1,7 +1,7 @@
 // SGD with the rates of ARUBA++: σ = √(b / g), where a task's g goes on from what was learned,
 // g += REFINE g_k² with each gradient g_k. Needs lib/see_*.wgsl.
 @group(0) @binding(5) var<storage, read_write> second: array<vec4<f32>>;   // g: [T, STRIDE]
-@group(0) @binding(6) var<storage, read_write> first: array<vec4<f32>>;    // b: [R, STRIDE], 0 for padding
+@group(0) @binding(6) var<storage, read_write> first: array<vec4<f32>>;    // b: [R, STRIDE]
 
 struct Rates {
     task: u32,      // where the task's sets begin in [T, STRIDE]
@@ -18,6 +18,7 @@ fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
     second[index] = squares;
     let way = first[rates.run + index - rates.task];
     let bounded = clamp(sqrt(way / squares), vec4<f32>(MIN_RATE), vec4<f32>(MAX_RATE));
+    // Padding has no gradient; without b and g its rate would be no number.
     let rate = select(bounded, vec4<f32>(0.0), way == vec4<f32>(0.0));
     theta[index] = fma(-rate, gradient, theta[index]);
 }

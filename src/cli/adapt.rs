@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use crate::cli::common::{DeviceArgs, Stored, WarmStart, counting, load_job};
 use crate::meta::{InnerOptimizer, PlanKind, Snapshot};
@@ -15,14 +15,15 @@ use crate::tasks::arrays::TaskArrays;
 
 /// Adapt a checkpoint to tasks of your own, or to its test tasks.
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("source").required(true)))]
 pub struct Adapt {
     /// A checkpoint, or a run's folder.
     checkpoint: PathBuf,
     /// safetensors file with support_x, support_y and optionally query_x, query_y, order.
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["test_tasks", "memory"])]
+    #[arg(long, value_name = "FILE", group = "source")]
     tasks: Option<PathBuf>,
     /// Adapt to so many of the run's test tasks instead, the first ones that `reptile eval` takes.
-    #[arg(long, value_name = "T", conflicts_with = "tasks", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "T", group = "source", value_parser = clap::value_parser!(u32).range(1..))]
     test_tasks: Option<u32>,
     /// Folder of the data set (otherwise REPTILE_DATA names the folder of all data sets).
     #[arg(long, value_name = "DIR")]
@@ -36,10 +37,10 @@ pub struct Adapt {
     /// Minibatch size B (eval.batch by default, or what `order` has).
     #[arg(long)]
     batch: Option<usize>,
-    /// Inner rate α (the run's own by default).
+    /// Inner rate α (the run's own, or the rates that it has learned, by default).
     #[arg(long, allow_negative_numbers = true)]
     rate: Option<f32>,
-    /// Inner optimiser (the run's own by default).
+    /// Inner optimiser (the run's own by default; with one named, learned rates are not used).
     #[arg(long)]
     optimizer: Option<Optimizer>,
     /// ARUBA++ with this c: a task's own rates √(b / g) go on, g += c g_k² (strategy.refine by default).
@@ -52,7 +53,7 @@ pub struct Adapt {
     #[arg(long, value_name = "FROM")]
     warm_start: Option<WarmStart>,
     /// Write the models in the run's memory as they are, slot by slot.
-    #[arg(long, conflicts_with_all = ["tasks", "test_tasks", "steps", "batch", "rate", "optimizer", "refine", "seed", "warm_start", "reset_optimizer", "plan", "data"])]
+    #[arg(long, group = "source", conflicts_with_all = ["steps", "batch", "rate", "optimizer", "refine", "seed", "warm_start", "reset_optimizer", "plan", "data"])]
     memory: bool,
     /// Seed of the minibatches (the run's own by default).
     #[arg(long)]
@@ -190,15 +191,32 @@ impl Adapt {
     }
 }
 
+/// Warns of models that no command reads back.
 fn warn_if_not_finite(adapted: &Adapted) {
-    let broken = |set: &Vec<f32>| set.iter().any(|value| !value.is_finite());
-    let tasks: Vec<usize> =
-        (0..adapted.parameters.len()).filter(|task| broken(&adapted.parameters[*task])).collect();
+    let count = adapted.parameters.len();
+    let broken = |values: &[f32]| values.iter().any(|value| !value.is_finite());
+    let own = |values: &Option<Vec<f32>>, task: usize| {
+        values.as_ref().is_some_and(|all| {
+            let one = all.len() / count.max(1);
+            broken(&all[task * one..][..one])
+        })
+    };
+    let diverged = |task: &usize| {
+        broken(&adapted.parameters[*task])
+            || own(&adapted.support_loss, *task)
+            || own(&adapted.query_output, *task)
+    };
+    let tasks: Vec<usize> = (0..count).filter(diverged).collect();
     if let Some(first) = tasks.first() {
+        let remedy = match adapted.settings.optimizer.as_str() {
+            "learned rates" => {
+                "its learned rates are too large for it: give a lower --rate instead"
+            }
+            _ => "lower --rate",
+        };
         eprintln!(
-            "warning: {} of {} tasks diverged (the first is task {first}); lower --rate",
+            "warning: {} of {count} tasks diverged (the first is task {first}); {remedy}",
             tasks.len(),
-            adapted.parameters.len()
         );
     }
 }

@@ -8,11 +8,13 @@ use clap::Args;
 use indicatif::HumanBytes;
 
 use crate::atomic;
-use crate::cli::common::{DeviceArgs, Stored, device_name};
+use crate::cli::common::{DeviceArgs, Stored, counting, device_name};
 use crate::cli::models::Models;
+use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::run::adapted::{Adapted, RESIDUAL, Settings, sha256_file};
 use crate::run::compressed::{Codec, Compressed, Payload};
+use crate::run::replay::replay;
 use crate::tasks::arrays::TaskArrays;
 
 /// Compress adapted models: what they differ in from the checkpoint that they were adapted from.
@@ -81,7 +83,12 @@ impl Compress {
         let start = base.parameters(&adapted.settings)?;
         let floats = adapted.parameters.len() * model.parameter_count();
         if self.codec == Codec::Replay {
-            let bytes = self.replay(&model, &adapted)?.write_new(&self.out)?;
+            let gpu = self.device.open()?;
+            let compressed = self.replay(&gpu, &model, &adapted)?;
+            if self.tasks.is_some() {
+                self.check_replay(&gpu, &base, &compressed)?;
+            }
+            let bytes = compressed.write_new(&self.out)?;
             self.report(floats, bytes, "restored by adapting again");
             return Ok(ExitCode::SUCCESS);
         }
@@ -159,7 +166,7 @@ impl Compress {
     }
 
     /// How to make the adapted file again.
-    fn replay(&self, model: &Model, adapted: &Adapted) -> Result<Compressed> {
+    fn replay(&self, gpu: &Gpu, model: &Model, adapted: &Adapted) -> Result<Compressed> {
         let tasks = match (adapted.settings.tasks.as_str(), &self.tasks) {
             ("test", None) => None,
             ("test", Some(path)) => bail!(
@@ -189,11 +196,27 @@ impl Compress {
         };
         let payload = Payload::Replay {
             adapted: sha256_file(&self.adapted)?,
-            device: device_name(&self.device.open()?),
+            device: device_name(gpu),
             tasks,
         };
         let (models, settings) = (adapted.parameters.len(), adapted.settings.clone());
         Ok(Compressed { codec: Codec::Replay, models, settings, payload })
+    }
+
+    /// Adapts to the tasks of a file again: the models are still there if it is the wrong one.
+    fn check_replay(&self, gpu: &Gpu, base: &Stored, compressed: &Compressed) -> Result<()> {
+        let (config, snapshot) = (&base.config, base.snapshot()?);
+        let replayed = counting("adapting", |progress| {
+            replay(gpu, config, &snapshot, compressed, &mut |_, _| (), progress)
+        })?;
+        if !replayed.exact {
+            bail!(
+                "--codec replay: adapting again gives other bytes than those of {}; give the file of tasks that \
+                 it was made from as --tasks, and the device that it was made on",
+                self.adapted.display()
+            );
+        }
+        Ok(())
     }
 }
 

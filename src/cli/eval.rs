@@ -87,6 +87,7 @@ impl Eval {
                 Models::open(&self.run, &Stored::open(base, data)?)?;
                 base
             }
+            (false, Some(_)) if !self.run.exists() => bail!("{}: no such file", self.run.display()),
             (false, Some(_)) => bail!(
                 "{}: --base goes with a file that `reptile adapt` or `reptile compress` wrote",
                 self.run.display()
@@ -154,8 +155,13 @@ impl Eval {
             say(serde_json::to_string_pretty(&value)?);
         } else {
             let eval = &stored.config.eval;
+            let warm = self.warm_start.map_or("", |_| " from the best entry of the memory");
+            let how = match stored.config.strategy.refine {
+                0.0 => warm.to_string(),
+                c => format!("{warm}, ARUBA++ with c = {c}"),
+            };
             say(format_args!(
-                "{}: iteration {}, {} test tasks, {} steps of batch {}, ± = 95 % over tasks",
+                "{}: iteration {}, {} test tasks, {} steps of batch {}{how}, ± = 95 % over tasks",
                 stored.file.display(),
                 stored.header.iteration,
                 eval.tasks,
@@ -190,6 +196,8 @@ impl Eval {
             "episodes": self.episodes.as_ref().map(|path| path.display().to_string()),
             "steps": eval.steps,
             "batch": eval.batch,
+            "warm_start": self.warm_start.is_some(),
+            "refine": stored.config.strategy.refine,
             "transductive": modes[0],
             "runs": of(modes[0], Origin::Trained),
             "random_initialisation": of(modes[0], Origin::Random).first(),

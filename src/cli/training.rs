@@ -68,12 +68,12 @@ pub fn resume(
 fn tuned_job(device: &DeviceArgs, gpu: &Gpu, config: Config) -> Result<Job> {
     let job = load_job(gpu, config)?;
     let setup = job.trainer_setup();
+    device.autotune(gpu, &setup)?;
     eprintln!("memory: {} on the device", HumanBytes(memory(gpu, &setup)?));
     if setup.memory.capacity > 0 {
         let entries = setup.runs * setup.memory.capacity;
         eprintln!("of it {} for {entries} adapted models", HumanBytes(memory_bytes(&setup)));
     }
-    device.autotune(gpu, &setup)?;
     Ok(job)
 }
 
@@ -126,8 +126,8 @@ fn check_same(config: &Config, checkpoint: &Checkpoint, out: &Path) -> Result<()
     if same_length.hash() != checkpoint.config_hash {
         bail!(
             "{}: the run was trained under another configuration ({}); resume without changes \
-             (only iterations, plan, stop.*, log.*, tasks.data and what evaluation does may change), or train \
-             into another --out",
+             (only iterations, plan, stop.*, log.*, tasks.data, eval.tasks, eval.every, eval.validation_tasks and \
+             strategy.refine may change), or train into another --out",
             out.display(),
             differences(&stored, &same_length),
         );

@@ -85,7 +85,7 @@ fn variant(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> Option<Va
     if !fits_workgroup(profile, model, batch) {
         return None;
     }
-    match fused_candidates(profile, model, batch).choose(gpu) {
+    match candidates(profile, model, batch).choose(gpu) {
         Tile::Invocations(count) => Some(Variant::Workgroup(count)),
         _ => Some(Variant::Workgroup(INVOCATIONS)),
     }
@@ -99,13 +99,20 @@ fn fits_workgroup(profile: &Profile, model: &Model, batch: usize) -> bool {
     bytes <= profile.workgroup_memory as usize
 }
 
-/// The sizes of workgroups that may run `model` on minibatches of `batch`, where a workgroup owns a
-/// task.
-pub fn fused_candidates(profile: &Profile, model: &Model, batch: usize) -> Tiles {
+/// The sizes of workgroups that may run `model` on minibatches of `batch`; none where a subgroup owns a task.
+pub fn fused_candidates(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> Option<Tiles> {
+    let owned = matches!(variant(gpu, model, rule, batch), Some(Variant::Workgroup(_)));
+    owned.then(|| candidates(gpu.profile(), model, batch))
+}
+
+fn candidates(profile: &Profile, model: &Model, batch: usize) -> Tiles {
     let mut candidates = vec![Tile::Invocations(INVOCATIONS)];
-    let most = profile.largest_workgroup as usize;
-    let others = if profile.software { vec![8, 16] } else { vec![32, 128, 256] };
-    candidates.extend(others.into_iter().filter(|size| *size <= most).map(Tile::Invocations));
+    // Where the driver ends loops the size decides how many steps a dispatch may have: a rule must.
+    if profile.loop_rounds.is_none() {
+        let most = profile.largest_workgroup as usize;
+        let others = [32, 128, 256].into_iter().filter(|size| *size <= most);
+        candidates.extend(others.map(Tile::Invocations));
+    }
     let layers: Vec<String> = std::iter::once(model.inputs())
         .chain(model.layers().iter().map(Layer::outputs))
         .map(|units| units.to_string())

@@ -105,7 +105,7 @@ pub struct Adaptation {
     tasks: TaskBuffers,
     inner: InnerLoop,
     runs: RunSteps,
-    /// `[starts, packed]` each.
+    /// `[starts, packed]` each; the first state is g and the rates are b where ARUBA++ goes on from them.
     theta: wgpu::Buffer,
     state: [wgpu::Buffer; 2],
     rates: wgpu::Buffer,
@@ -302,8 +302,8 @@ impl Adaptation {
     /// over the host.
     ///
     /// # Errors
-    /// [`Error::Config`] if the trainer has another network, no such run, or an optimiser state for
-    /// each slot (a new task has no slot to take it from).
+    /// [`Error::Config`] if the trainer has another network, no such run, an optimiser state for
+    /// each slot (a new task has no slot to take it from), or no sums yet for [`InnerRule::Refined`].
     pub fn record_start(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
@@ -321,18 +321,18 @@ impl Adaptation {
             let message = "`slot` has no state for a new task; use `mean` or `reset`";
             return Err(Error::config("inner.state", message));
         };
+        let sums = trainer.strategy_sums().filter(|_| self.refines() && trainer.iteration() > 0);
+        if self.refines() && sums.is_none() {
+            let message = "the trainer has no sums of ARUBA yet to go on from";
+            return Err(Error::config("strategy.refine", message));
+        }
         let bytes = size_of_f32s(self.setup.model.packed_len());
         let moments = [self.setup.rule.has_second(), self.setup.rule.has_first()];
         let mut copy = |from: &wgpu::Buffer, to: &wgpu::Buffer| {
             encoder.copy_buffer_to_buffer(from, run as u64 * bytes, to, 0, Some(bytes));
         };
         copy(trainer.parameters(), &self.theta);
-        if self.refines() {
-            let sums = trainer.strategy_sums().filter(|_| trainer.iteration() > 0);
-            let Some([ways, squares]) = sums else {
-                let message = "the trainer has no sums of ARUBA yet to go on from";
-                return Err(Error::config("strategy.refine", message));
-            };
+        if let Some([ways, squares]) = sums {
             copy(ways, &self.rates);
             copy(squares, &self.state[0]);
             return Ok(());

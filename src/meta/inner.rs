@@ -53,7 +53,7 @@ pub struct Start<'a> {
     /// [R, packed]: second and first moment that every task starts from; none if the tasks' own
     /// state is used as it is.
     pub state: Option<[&'a wgpu::Buffer; 2]>,
-    /// [R, packed]: the rates of a learned strategy, for [`InnerRule::Rates`].
+    /// [R, packed]: the rates of a learned strategy, for [`InnerRule::Rates`], or b for [`InnerRule::Refined`].
     pub rates: Option<&'a wgpu::Buffer>,
 }
 
@@ -262,7 +262,7 @@ fn largest_batch(segments: &[Segment]) -> usize {
     segments.iter().map(|segment| segment.batch).max().unwrap_or(0)
 }
 
-/// The settings of every inner step, one chunk of tasks after another.
+/// The settings of every inner step, one chunk of tasks after another; none without chunks.
 fn inner_steps(segments: &[Segment], tasks: usize, chunk: usize) -> Vec<InnerStep> {
     let steps = |first_task: usize| {
         segments.iter().flat_map(move |segment| {
@@ -274,7 +274,10 @@ fn inner_steps(segments: &[Segment], tasks: usize, chunk: usize) -> Vec<InnerSte
             })
         })
     };
-    (0..tasks).step_by(chunk.max(1)).flat_map(steps).collect()
+    if chunk == 0 {
+        return Vec::new();
+    }
+    (0..tasks).step_by(chunk).flat_map(steps).collect()
 }
 
 /// Words of the inputs and the targets of `rows` examples.
@@ -293,7 +296,7 @@ fn chunk(gpu: &Gpu, model: &Model, axis: Axis, batch: usize) -> Result<usize> {
     }
 }
 
-/// The chunks of tasks of equal size that the layered plan may take at a time: as few as the device's
+/// The chunks of tasks that the layered plan may take at a time, all of one size but for the last: as few as the device's
 /// bindings and grid allow, or twice and four times as many, whose values may fit into a cache.
 ///
 /// # Errors
@@ -320,7 +323,9 @@ pub(super) fn chunk_candidates(
     let fewest = tasks.div_ceil(most);
     let mut sizes = [1, 2, 4].map(|times| tasks.div_ceil(times * fewest)).to_vec();
     sizes.dedup();
-    let key = format!("chunk, {} parameters, {batch} examples, {tasks} tasks", model.packed_len());
+    let parameters = model.packed_len();
+    let key =
+        format!("chunk, {one} bytes, {parameters} parameters, {batch} examples, {tasks} tasks");
     Ok(Tiles { key, candidates: sizes.into_iter().map(Tile::Tasks).collect() })
 }
 

@@ -17,7 +17,7 @@ use crate::meta::memory::Entries;
 use crate::meta::setup::{TrainerSetup, memory};
 use crate::meta::snapshot::{self, Sets};
 use crate::meta::spec::{Algorithm, PlanKind, StatePolicy};
-use crate::meta::strategy::{Strategy, StrategyKind};
+use crate::meta::strategy::{Granularity, Strategy, StrategyKind};
 use crate::meta::waves::{self, Wave};
 use crate::model::Model;
 use crate::rng::Phase;
@@ -316,9 +316,10 @@ impl Trainer {
         self.strategy.as_ref().map(|strategy| &strategy.rates)
     }
 
-    /// b and g of ARUBA likewise.
+    /// b and g of ARUBA likewise, of every parameter.
     pub(super) fn strategy_sums(&self) -> Option<&[wgpu::Buffer; 2]> {
-        let aruba = self.setup.strategy.kind == StrategyKind::Aruba;
+        let spec = &self.setup.strategy;
+        let aruba = spec.kind == StrategyKind::Aruba && spec.granularity == Granularity::Parameter;
         self.strategy.as_ref().filter(|_| aruba).map(|strategy| &strategy.history)
     }
 

@@ -26,6 +26,8 @@ const TOLERANCE: f64 = 1e-3;
 const CLEARLY: f64 = 0.97;
 /// Tasks that candidates are timed on at most.
 const MOST_TASKS: usize = 32;
+/// Repeats of one candidate at least, the first of which compiles it.
+const REPEATS: u32 = 4;
 /// Time for the repeats of one candidate.
 const SLICE: Duration = Duration::from_millis(25);
 
@@ -74,7 +76,8 @@ pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<
     let mut seen = BTreeSet::new();
     for (subject, tiles) in subjects(gpu, setup)? {
         let left = tuning.budget.saturating_sub(start.elapsed());
-        if matches!(subject, Subject::Whole) && meta_iterations(gpu, setup) > left {
+        let repeats = REPEATS as usize * tiles.candidates.len();
+        if matches!(subject, Subject::Whole) && meta_iterations(gpu, setup, repeats) > left {
             continue;
         }
         let known = !tuning.again && tiles.is_known(gpu);
@@ -94,10 +97,7 @@ pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<
         };
         let times = match times {
             // By itself a layer may take more room than in the job, which takes tasks in waves.
-            Err(Error::Limit { .. }) => {
-                gpu.forget_variant(&tiles.key);
-                continue;
-            }
+            Err(Error::Limit { .. }) => continue,
             times => times?,
         };
         let fastest = choice(&times);
@@ -114,14 +114,15 @@ pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<
     Ok(trials)
 }
 
-/// The kernels with candidates, those with the most work first.
+/// The kernels with candidates, those with the most work first, and chunks of tasks.
 fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
     let (model, batch, profile) = (&setup.model, setup.batches.batch, gpu.profile());
     let (rule, rows, split) = (setup.rule(), setup.origin.has_rows(), setup.splits_last());
     if choose(gpu, model, rule, rows, setup.wanted_plan(), &setup.batches, split)?.0
         == PlanKind::Fused
     {
-        return Ok(vec![(Subject::Whole, fused_candidates(profile, model, batch))]);
+        let tiles = fused_candidates(gpu, model, rule, batch);
+        return Ok(tiles.into_iter().map(|tiles| (Subject::Whole, tiles)).collect());
     }
     let last = model.layers().len() - 1;
     let trained = model.layers().iter().position(|layer| layer.parameter_count() > 0);
@@ -154,13 +155,12 @@ fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
     Ok(subjects)
 }
 
-/// What the repeats of a few candidates take at most, if they are whole meta-iterations and the device is
-/// a slow one of its kind.
-fn meta_iterations(gpu: &Gpu, setup: &TrainerSetup) -> Duration {
+/// What so many meta-iterations take at most, if the device is a slow one of its kind.
+fn meta_iterations(gpu: &Gpu, setup: &TrainerSetup, count: usize) -> Duration {
     let task_steps = setup.runs * setup.outer.meta_batch * setup.batches.steps;
     let flops = task_steps as f64 * setup.model.flops_per_step(setup.batches.batch) as f64;
     let a_second = if gpu.profile().software { 3e8 } else { 5e11 };
-    Duration::from_secs_f64(12.0 * flops / a_second)
+    Duration::from_secs_f64(count as f64 * flops / a_second)
 }
 
 /// Seconds of each candidate for one way through a layer, of the first ones where it gets `late`.
@@ -216,7 +216,7 @@ fn each_candidate(
             break;
         }
         gpu.set_variants([(tiles.key.clone(), tile.to_string())]);
-        let seconds = measure(&mut first)?;
+        let seconds = measure(&mut first).inspect_err(|_| gpu.forget_variant(&tiles.key))?;
         if seconds.is_none() {
             let key = &tiles.key;
             tracing::warn!("{key}: the variant {tile} computes other numbers here and is left out");
@@ -255,7 +255,7 @@ fn fastest(gpu: &Gpu, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
     let start = Instant::now();
     let mut best = f64::INFINITY;
     let mut repeats = 0;
-    while repeats < 3 || (start.elapsed() < SLICE && repeats < 100) {
+    while repeats + 1 < REPEATS || (start.elapsed() < SLICE && repeats < 100) {
         let (one, processor) = (Instant::now(), ProcessTime::now());
         work()?;
         let seconds =

@@ -150,8 +150,8 @@ impl Config {
     }
 
     /// A SHA-256 (hex) of everything that must not change when a run is resumed: all but `stop`,
-    /// `log`, `plan`, the number of test and validation tasks, the validation schedule and the place
-    /// of the data.
+    /// `log`, `plan`, the number of test and validation tasks, the validation schedule, the c of ARUBA++ and the
+    /// place of the data.
     pub fn hash(&self) -> String {
         let mut fixed = self.clone();
         fixed.stop = StopSpec::default();
@@ -160,6 +160,7 @@ impl Config {
         fixed.eval.tasks = 0;
         fixed.eval.every = 0;
         fixed.eval.validation_tasks = 0;
+        fixed.strategy.refine = 0.0;
         if let Some(data) = fixed.tasks.data_mut() {
             *data = None;
         }

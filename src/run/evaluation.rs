@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::kernels::InnerRule;
 use crate::meta::{
     AdaptationSetup, Score, Snapshot, StartingPoint, Summary, evaluate, evaluate_episodes,
     evaluate_models, evaluate_warm,
@@ -123,7 +124,7 @@ impl Evaluation {
         Ok(Self::in_modes(job, Origin::Trained, run, test, scores))
     }
 
-    /// The same from the initial parameters of run 0.
+    /// The same from the initial parameters of run 0, with the rates that the training starts from.
     ///
     /// # Errors
     /// As [`Evaluation::trained`].
@@ -148,7 +149,11 @@ impl Evaluation {
         test: Test<'_>,
         models: Option<&[Vec<f32>]>,
     ) -> Result<Vec<Self>> {
-        let setup = Self::setup(job, run, test);
+        let mut setup = Self::setup(job, run, test);
+        if origin == Origin::Random && matches!(setup.rule, InnerRule::Refined { .. }) {
+            // There are no sums that its rates could go on from.
+            setup.rule = InnerRule::Rates(None);
+        }
         let scores = match (test.episodes, models) {
             (_, Some(models)) => evaluate_models(gpu, &setup, start, models)?,
             (Some(episodes), None) => evaluate_episodes(gpu, &setup, start, episodes)?,

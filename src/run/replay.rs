@@ -43,7 +43,7 @@ pub fn replay(
     let model = base.validate()?;
     let recipe = compressed.settings.recipe()?;
     let config = (base, compressed.settings.base.clone());
-    let adapted = match tasks {
+    let mut adapted = match tasks {
         Some(bytes) => {
             let arrays = TaskArrays::from_bytes(bytes, &model)
                 .map_err(|error| Error::config("the tasks in the compressed file", error))?;
@@ -55,6 +55,8 @@ pub fn replay(
             adapt(gpu, config, snapshot, &recipe, tasks, adapting)?
         }
     };
+    // As it was written, even by a version that knew fewer fields.
+    adapted.settings.recipe.clone_from(&compressed.settings.recipe);
     let exact = sha256(&adapted.to_bytes(&model)) == *digest;
     Ok(Replayed { adapted, exact, device: device.clone() })
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -43,6 +44,22 @@ pub fn refusal(command: &mut Command) -> String {
 
 pub fn lines_of(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Writes a file with a task y = a x.
+pub fn write_task(path: &Path, a: f32, examples: usize) {
+    let x: Vec<f32> = (0..examples).map(|i| i as f32 / 3.0 - 1.0).collect();
+    let y: Vec<f32> = x.iter().map(|x| a * x).collect();
+    let view =
+        |values: &'static [u8], count| TensorView::new(Dtype::F32, vec![1, count, 1], values);
+    let bytes = |values: &[f32]| -> &'static [u8] {
+        Box::leak(bytemuck::cast_slice(values).to_vec().into_boxed_slice())
+    };
+    let tensors = BTreeMap::from([
+        ("support_x", view(bytes(&x), examples).unwrap()),
+        ("support_y", view(bytes(&y), examples).unwrap()),
+    ]);
+    std::fs::write(path, serialize(tensors, None).unwrap()).unwrap();
 }
 
 /// A run in a temporary folder.

@@ -58,9 +58,3 @@ pub fn job(gpu: &Gpu, model: Model, meta_batch: usize) -> TrainerSetup {
         origin: Origin::Episodes { images: images(gpu, side), part: SplitPart::Train, queries: 0 },
     }
 }
-
-/// Bytes that the device has given away, where its driver says.
-pub fn allocated(gpu: &Gpu) -> Option<u64> {
-    gpu.wait().unwrap();
-    gpu.device().generate_allocator_report().map(|report| report.total_allocated_bytes)
-}

@@ -77,6 +77,12 @@ pub fn with_binding(entry: &AdapterEntry, binding: Option<u64>) -> Gpu {
     Gpu::from_existing(device, queue, GpuOptions::default())
 }
 
+/// Bytes that the device has given away, where its driver says.
+pub fn allocated(gpu: &Gpu) -> Option<u64> {
+    gpu.wait().unwrap();
+    gpu.device().generate_allocator_report().map(|report| report.total_allocated_bytes)
+}
+
 /// Numbers in ±1 that depend on `seed` alone.
 pub fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let stream = Stream::new(seed, Phase::Adapt, 7, 7);

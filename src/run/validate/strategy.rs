@@ -10,6 +10,9 @@ use crate::run::config::Config;
 /// The largest β: rates move by far less.
 const LARGEST_STEP: f32 = 1e6;
 
+/// The largest c: it counts beside the squares of all meta-iterations.
+const LARGEST_REFINE: f32 = 1e9;
+
 /// The most entries: the device counts slots of a product of two such numbers.
 const LARGEST_MEMORY: usize = 65_535;
 
@@ -86,15 +89,15 @@ pub(super) fn strategy(config: &Config) -> Result<()> {
 
 /// The c of ARUBA++.
 fn refine(spec: &StrategySpec) -> Result<()> {
-    if !(0.0..=LARGEST_STEP).contains(&spec.refine) {
+    if !(0.0..=LARGEST_REFINE).contains(&spec.refine) {
         let message =
-            format!("{} is not possible; give a number from 0 to {LARGEST_STEP}", spec.refine);
+            format!("{} is not possible; give a number from 0 to {LARGEST_REFINE}", spec.refine);
         return Err(Error::config("strategy.refine", message));
     }
     let own = spec.kind == StrategyKind::Aruba && spec.granularity == Granularity::Parameter;
     if spec.refine > 0.0 && !own {
         let message = "ARUBA++ goes on from sums of squares of every parameter, which \"aruba\" with \
-                       strategy.granularity = \"parameter\" learns; leave it 0";
+                       strategy.granularity = \"parameter\" learns; leave it out (0)";
         return Err(Error::config("strategy.refine", message));
     }
     Ok(())
