@@ -13,6 +13,7 @@ use reptile::meta::{
 use reptile::model::{Activation, Loss, Model};
 use reptile::reference::strategy::{Learner, Rule, Settings, inner_loop, meta_iteration, refined};
 use reptile::rng::Phase;
+use reptile::run::starting_point;
 use reptile::tasks::{Batches, SineSpec};
 
 const RATE: f32 = 0.02;
@@ -225,6 +226,48 @@ fn tasks_in_waves_give_the_same_rates() {
     }
 }
 
+/// Adapting to the tasks of `setup` with `rule`.
+fn refining(setup: &TrainerSetup, plan: PlanKind, rule: InnerRule) -> AdaptationSetup {
+    AdaptationSetup {
+        model: setup.model.clone(),
+        rule,
+        rate: RATE,
+        weight_decay: 1.0,
+        plan,
+        batches: setup.batches.clone(),
+        origin: setup.origin.clone(),
+        phase: Phase::Train,
+        seed: setup.seed,
+        scored: false,
+        transductive: vec![true],
+    }
+}
+
+#[test]
+fn aruba_goes_on_from_a_trainer_as_from_its_snapshot() {
+    for Device { name, gpu, .. } in devices().iter().filter(|device| device.mode == "plain") {
+        let setup = job(strategy(StrategyKind::Aruba, Granularity::Parameter));
+        let rule = InnerRule::Refined { factor: 2.0, bounds: [1e-6, 1.0] };
+        let mut adaptation =
+            Adaptation::new(gpu, refining(&setup, PlanKind::Auto, rule), 2).unwrap();
+        let mut trainer = Trainer::new(gpu, setup).unwrap();
+        let mut from = |trainer: &Trainer| {
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            adaptation.record_start(&mut encoder, trainer, 1)?;
+            gpu.queue().submit([encoder.finish()]);
+            adaptation.run(0)?;
+            adaptation.adapted()
+        };
+        let error = from(&trainer).unwrap_err().to_string();
+        assert!(error.contains("strategy.refine"), "{error}, {name}");
+        trainer.advance(3, |_| true).unwrap();
+        let on_device = from(&trainer).unwrap();
+        adaptation.start_from(&starting_point(&trainer.snapshot().unwrap(), 1));
+        adaptation.run(0).unwrap();
+        assert_eq!(adaptation.adapted().unwrap(), on_device, "{name}");
+    }
+}
+
 #[test]
 fn aruba_goes_on_at_test_time_as_float64_says() {
     let (tasks, factor, bounds) = (3, 0.7_f32, [1e-3_f32, 0.05]);
@@ -251,21 +294,9 @@ fn aruba_goes_on_at_test_time_as_float64_says() {
             inner_loop(model, &widen(&start.parameters), rates, task, false).parameters
         })
         .collect();
-    let adapted = |gpu: &Gpu, plan, start: &StartingPoint, factor| {
-        let setup = AdaptationSetup {
-            model: model.clone(),
-            rule: InnerRule::Refined { factor, bounds },
-            rate: RATE,
-            weight_decay: 1.0,
-            plan,
-            batches: batches.clone(),
-            origin: setup.origin.clone(),
-            phase: Phase::Train,
-            seed: setup.seed,
-            scored: false,
-            transductive: vec![true],
-        };
-        let mut adaptation = Adaptation::new(gpu, setup, tasks).unwrap();
+    let adapted = |gpu: &Gpu, plan, start: &StartingPoint| {
+        let adapting = refining(&setup, plan, InnerRule::Refined { factor, bounds });
+        let mut adaptation = Adaptation::new(gpu, adapting, tasks).unwrap();
         adaptation.start_from(start);
         adaptation.run(0).unwrap();
         adaptation.adapted().unwrap().concat()
@@ -273,13 +304,13 @@ fn aruba_goes_on_at_test_time_as_float64_says() {
     for Device { name, gpu, mode } in devices().iter() {
         for plan in [PlanKind::Fused, PlanKind::Layered] {
             let what = format!("ARUBA++, {plan:?}, {name}");
-            assert_close(&what, &adapted(gpu, plan, &start, factor), &wanted, 1e-4);
+            assert_close(&what, &adapted(gpu, plan, &start), &wanted, 1e-4);
             if *mode == "plain" {
                 // Without sums b = α² and g = 1.
                 let sums = [RATE * RATE, 1.0].map(|value| vec![value; count]);
                 let from_alpha = StartingPoint { sums: Some(sums), ..start.clone() };
                 let without = StartingPoint { sums: None, ..start.clone() };
-                let [a, b] = [from_alpha, without].map(|it| adapted(gpu, plan, &it, factor));
+                let [a, b] = [from_alpha, without].map(|it| adapted(gpu, plan, &it));
                 assert_eq!(a, b, "{what}");
             }
         }
