@@ -12,7 +12,7 @@ setup: ## find a Vulkan driver, or install one (Debian, Ubuntu)
 build: setup ## build the program: target/release/reptile
 	cargo build --release
 
-demo: build ## train on sine waves and on glyphs, evaluate, draw (about two minutes on 2 cores)
+demo: build ## train on sine waves and on glyphs, evaluate, draw (2 cores: two minutes with AVX-512, six with AVX2)
 	@scripts/demo.sh $(TARGET_DIR)/release/reptile
 
 # The tests see every Vulkan driver at once. Data sets, where there are any: REPTILE_DATA.
