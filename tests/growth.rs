@@ -53,7 +53,8 @@ fn flat(gpu: &Gpu, setup: TrainerSetup, name: &str) {
     };
     let (process, device) = used();
     let (later, device_later) = (0..4).map(|_| used()).last().unwrap();
-    assert!(device.is_some(), "own adapters say what they allocate");
+    let vulkan = gpu.info().backend == reptile::wgpu::Backend::Vulkan;
+    assert!(device.is_some() || !vulkan, "a Vulkan adapter says what it allocates");
     assert_eq!(device, device_later, "bytes on the device, {name}");
     let (Some(before), Some(after)) = (process, later) else { return };
     println!("{name}: {before} bytes after {part} meta-iterations, {after} after {}", 5 * part);

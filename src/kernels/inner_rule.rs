@@ -35,6 +35,11 @@ impl InnerRule {
         matches!(self, Self::Adam { beta1, .. } if *beta1 > 0.0)
     }
 
+    /// Whether every parameter has a rate of its own, from what its run has learned.
+    pub fn has_rates(&self) -> bool {
+        matches!(self, Self::Rates(_) | Self::Refined { .. })
+    }
+
     /// Sets that each task keeps in [`InnerState::second`].
     pub fn planes(&self) -> usize {
         match self {

@@ -187,9 +187,9 @@ impl Adaptation {
             runs: RunSteps::new(gpu, axis.runs, 1)?,
             theta: set("starting parameters")?,
             state: [set("starting second moments")?, set("starting first moments")?],
-            rates: match setup.rule {
-                InnerRule::Rates(_) | InnerRule::Refined { .. } => set("learned rates")?,
-                _ => gpu.storage("learned rates", 0)?,
+            rates: match setup.rule.has_rates() {
+                true => set("learned rates")?,
+                false => gpu.storage("learned rates", 0)?,
             },
             adam_steps: 0,
             predictions,
@@ -223,7 +223,7 @@ impl Adaptation {
             }
         }
         let state = Some([&self.state[0], &self.state[1]]);
-        let rates = self.has_rates().then_some(&self.rates);
+        let rates = self.setup.rule.has_rates().then_some(&self.rates);
         let start = Start { theta: &self.theta, state, rates };
         let first = out.len();
         self.inner.record(gpu, &mut out, runs, &self.tasks, start)?;
@@ -237,12 +237,7 @@ impl Adaptation {
         Ok((out, inner_loops))
     }
 
-    /// Whether every parameter has a rate of its own.
-    fn has_rates(&self) -> bool {
-        matches!(self.setup.rule, InnerRule::Rates(_)) || self.refines()
-    }
-
-    /// Whether those rates go on from the sums of ARUBA.
+    /// Whether learned rates go on from the sums of ARUBA.
     fn refines(&self) -> bool {
         matches!(self.setup.rule, InnerRule::Refined { .. })
     }
@@ -288,7 +283,7 @@ impl Adaptation {
                 _ => start.state[index].clone().unwrap_or_else(|| constant(0.0)),
             });
         }
-        if self.has_rates() {
+        if self.setup.rule.has_rates() {
             upload(&self.rates, &|start| match &start.sums {
                 Some([ways, _]) if refines => ways.clone(),
                 None if refines => constant(rate * rate),
@@ -337,7 +332,7 @@ impl Adaptation {
             copy(squares, &self.state[0]);
             return Ok(());
         }
-        if let Some(rates) = trainer.rates().filter(|_| self.has_rates()) {
+        if let Some(rates) = trainer.rates().filter(|_| self.setup.rule.has_rates()) {
             copy(rates, &self.rates);
         }
         for ((_, from), to) in moments.iter().zip(state).filter(|(used, _)| **used).zip(&self.state)

@@ -47,8 +47,8 @@ pub struct Trial {
     /// Kernel and shape.
     pub key: String,
     pub variant: String,
-    /// Of one dispatch (or, for fused loops and chunks of tasks, of a meta-iteration), of processor time where the device is
-    /// a CPU; none if it was dropped.
+    /// Of one dispatch (or, for fused loops and chunks of tasks, of a meta-iteration), of processor time
+    /// where the device is a CPU; none if it was dropped.
     pub seconds: Option<f64>,
     /// Whether it is the fastest.
     pub chosen: bool,
