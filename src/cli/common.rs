@@ -27,7 +27,7 @@ const LONG_JOB: u64 = 600_000_000_000_000;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Device")]
 pub struct DeviceArgs {
-    /// Adapter to use: its index in `reptile devices`, or a part of its name.
+    /// Adapter to use: its index in `reptile devices` (whatever the backend), or a part of its name.
     #[arg(long, value_name = "INDEX|NAME")]
     device: Option<String>,
     /// Graphics API to use.
@@ -64,8 +64,9 @@ impl DeviceArgs {
                 Api::Gl => wgpu::Backend::Gl,
             }),
             device: self.device.clone(),
-            validation: false,
+            ..AdapterChoice::default()
         }
+        .or_environment()
     }
 
     /// How kernels are to be made.
@@ -137,13 +138,15 @@ impl DeviceArgs {
 
     /// Opens the device and says on stderr which one it is.
     pub fn open(&self) -> Result<Gpu> {
-        let gpu = Gpu::request(&self.choice(), self.options())?;
+        let choice = self.choice();
+        let gpu = Gpu::request(&choice, self.options())?;
         if let Some(cache) = self.cache() {
             gpu.load_variants(&cache);
         }
         eprintln!("device: {}", device_name(&gpu));
         if gpu.profile().software {
-            let asked = self.device.is_some() || self.backend.is_some();
+            let asked =
+                choice.device.is_some() || choice.name.is_some() || choice.backend.is_some();
             let why = if asked { "" } else { "; no GPU was found" };
             eprintln!("device: this is a CPU that plays GPU{why}");
         }

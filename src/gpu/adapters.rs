@@ -14,16 +14,38 @@ const NO_ADAPTER: &str = "no GPU adapter was found; install your GPU's driver, o
 pub struct AdapterChoice {
     /// Only this backend.
     pub backend: Option<wgpu::Backend>,
-    /// An index of [`list_adapters`], or a part of the name (case does not matter).
+    /// An index of [`list_adapters`], or a part of the name (case does not matter). A number that is no
+    /// index is looked for in the names.
     pub device: Option<String>,
+    /// A part of the name alone, where `device` is none.
+    pub name: Option<String>,
+    /// What to prefer where neither names one; [`wgpu::PowerPreference::None`] takes the fastest kind.
+    pub power: wgpu::PowerPreference,
     /// Turns the API's validation layers on, where they are installed.
     pub validation: bool,
 }
 
+impl AdapterChoice {
+    /// Fills in what is not chosen from `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF`, as other
+    /// programs on wgpu read them. `WGPU_BACKEND` may list several backends: then it limits
+    /// [`list_adapters`] alone.
+    pub fn or_environment(mut self) -> Self {
+        let named = || std::env::var(ADAPTER_NAME).ok().filter(|name| !name.is_empty());
+        self.name = self.name.or_else(named);
+        if self.power == wgpu::PowerPreference::None {
+            self.power = wgpu::PowerPreference::from_env().unwrap_or_default();
+        }
+        self
+    }
+}
+
+/// The variable of other programs on wgpu that holds a part of an adapter's name.
+const ADAPTER_NAME: &str = "WGPU_ADAPTER_NAME";
+
 /// One adapter that this machine offers.
 #[derive(Clone, Debug)]
 pub struct AdapterEntry {
-    /// Its place in the list, which `--device` takes.
+    /// Its place in the list of all backends, which `--device` takes.
     pub index: usize,
     pub adapter: wgpu::Adapter,
     pub info: wgpu::AdapterInfo,
@@ -37,11 +59,12 @@ impl AdapterEntry {
     }
 }
 
-/// Every adapter of the chosen backend (of all, without a choice), in a stable order.
+/// Every adapter of the chosen backend (of all, without a choice) that runs compute shaders, in a stable order
+/// and with its index among those of all backends. `WGPU_BACKEND` limits what counts as all.
 pub fn list_adapters(choice: &AdapterChoice) -> Vec<AdapterEntry> {
-    let backends = choice.backend.map_or(wgpu::Backends::PRIMARY | wgpu::Backends::GL, |backend| {
-        wgpu::Backends::from(backend)
-    });
+    let all = wgpu::Backends::PRIMARY | wgpu::Backends::GL;
+    let backends = wgpu::Backends::from_env().unwrap_or(all)
+        | choice.backend.map_or(wgpu::Backends::empty(), wgpu::Backends::from);
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     descriptor.flags = if choice.validation {
@@ -50,22 +73,49 @@ pub fn list_adapters(choice: &AdapterChoice) -> Vec<AdapterEntry> {
         wgpu::InstanceFlags::empty()
     };
     let instance = wgpu::Instance::new(descriptor);
-    pollster::block_on(instance.enumerate_adapters(backends))
+    let mut entries: Vec<AdapterEntry> = pollster::block_on(instance.enumerate_adapters(backends))
         .into_iter()
         .filter(|adapter| {
             let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
             adapter.get_downlevel_capabilities().flags.contains(compute)
+                && gl_has_compute(&adapter.get_info())
         })
         .enumerate()
         .map(|(index, adapter)| AdapterEntry { index, info: adapter.get_info(), adapter })
-        .collect()
+        .collect();
+    entries.retain(|entry| choice.backend.is_none_or(|backend| entry.info.backend == backend));
+    entries
+}
+
+/// Whether the shading language of an adapter's context has compute shaders: GL 4.3 or GLES 3.1. A context of an
+/// older version can offer them as an extension, which wgpu reports, but cannot compile them (NVIDIA's driver without
+/// a display gives a context of 3.3).
+fn gl_has_compute(info: &wgpu::AdapterInfo) -> bool {
+    if info.backend != wgpu::Backend::Gl {
+        return true;
+    }
+    let version = info.driver_info.trim_start();
+    let embedded = version.starts_with(|first: char| !first.is_ascii_digit());
+    let numbers = version.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let mut parts = numbers.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (parts.next(), parts.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => {
+            (major, minor) >= if embedded { (3, 1) } else { (4, 3) }
+        }
+        // Unknown: wgpu's word for it.
+        _ => true,
+    }
 }
 
 /// The error of a machine without any adapter for `choice`, with what to install.
 pub fn no_adapter(choice: &AdapterChoice) -> Error {
-    Error::Adapter(match choice.backend {
-        Some(backend) => format!("the backend {backend} has no adapter here; {NO_ADAPTER}"),
-        None => NO_ADAPTER.to_string(),
+    let limited = std::env::var("WGPU_BACKEND")
+        .ok()
+        .map(|backends| format!("WGPU_BACKEND=`{backends}` has no adapter here; unset it, or: "));
+    Error::Adapter(match (choice.backend, limited) {
+        (Some(backend), _) => format!("the backend {backend} has no adapter here; {NO_ADAPTER}"),
+        (None, Some(limited)) => format!("{limited}{NO_ADAPTER}"),
+        (None, None) => NO_ADAPTER.to_string(),
     })
 }
 
@@ -75,39 +125,105 @@ pub(super) fn choose(choice: &AdapterChoice) -> Result<AdapterEntry> {
     if entries.is_empty() {
         return Err(no_adapter(choice));
     }
-    let position = match &choice.device {
-        Some(wanted) => find(&entries, wanted).ok_or_else(|| unknown(&entries, wanted))?,
-        None => (0..entries.len())
-            .min_by_key(|index| preference(&entries[*index].info))
+    let listed: Vec<Listed<'_>> =
+        entries.iter().map(|entry| (entry.index, entry.info.name.as_str())).collect();
+    let position = match (&choice.device, &choice.name) {
+        (Some(wanted), _) => find(&listed, wanted)
+            .ok_or_else(|| unknown(choice, &entries, &format!("`{wanted}`")))?,
+        (None, Some(name)) => {
+            let wanted = || unknown(choice, &entries, &format!("`{name}` ({ADAPTER_NAME})"));
+            named(&listed, name).ok_or_else(wanted)?
+        }
+        (None, None) => (0..entries.len())
+            .min_by_key(|index| preference(&entries[*index].info, choice.power))
             .expect("the list is not empty"),
     };
     Ok(entries.swap_remove(position))
 }
 
-fn find(entries: &[AdapterEntry], wanted: &str) -> Option<usize> {
-    if let Ok(index) = wanted.parse::<usize>() {
-        return entries.iter().position(|entry| entry.index == index);
-    }
-    let wanted = wanted.to_lowercase();
-    entries.iter().position(|entry| entry.info.name.to_lowercase().contains(&wanted))
+/// Index and name of an adapter.
+type Listed<'a> = (usize, &'a str);
+
+/// The place of the adapter that `wanted` names: by its index or else by a part of its name.
+fn find(entries: &[Listed<'_>], wanted: &str) -> Option<usize> {
+    let index: Option<usize> = wanted.parse().ok();
+    entries.iter().position(|(own, _)| Some(*own) == index).or_else(|| named(entries, wanted))
 }
 
-fn unknown(entries: &[AdapterEntry], wanted: &str) -> Error {
+/// The place of the first adapter with `part` in its name.
+fn named(entries: &[Listed<'_>], part: &str) -> Option<usize> {
+    let part = part.to_lowercase();
+    entries.iter().position(|(_, name)| name.to_lowercase().contains(&part))
+}
+
+fn unknown(choice: &AdapterChoice, entries: &[AdapterEntry], wanted: &str) -> Error {
     let names: Vec<String> = entries
         .iter()
         .map(|entry| format!("{}: {} ({})", entry.index, entry.info.name, entry.info.backend))
         .collect();
-    Error::Adapter(format!("no adapter matches `{wanted}`; there are: {}", names.join(", ")))
+    let of = choice.backend.map_or(String::new(), |backend| format!(" of the backend {backend}"));
+    Error::Adapter(format!("no adapter{of} matches {wanted}; there are: {}", names.join(", ")))
 }
 
 /// Smaller is better.
-fn preference(info: &wgpu::AdapterInfo) -> (u8, u8) {
+fn preference(info: &wgpu::AdapterInfo, power: wgpu::PowerPreference) -> (u8, u8) {
+    let saving = power == wgpu::PowerPreference::LowPower;
     let kind = match info.device_type {
-        wgpu::DeviceType::DiscreteGpu => 0,
-        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::DiscreteGpu => u8::from(saving),
+        wgpu::DeviceType::IntegratedGpu => u8::from(!saving),
         wgpu::DeviceType::VirtualGpu => 2,
         wgpu::DeviceType::Other => 3,
         wgpu::DeviceType::Cpu => 4,
     };
     (kind, u8::from(info.backend == wgpu::Backend::Gl))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(backend: wgpu::Backend, driver_info: &str) -> wgpu::AdapterInfo {
+        let driver_info = driver_info.into();
+        wgpu::AdapterInfo {
+            driver_info,
+            ..wgpu::AdapterInfo::new(wgpu::DeviceType::Other, backend)
+        }
+    }
+
+    #[test]
+    fn old_gl_contexts_are_left_out() {
+        let gl = |version| gl_has_compute(&info(wgpu::Backend::Gl, version));
+        assert!(!gl("3.3.0 NVIDIA 580.159.04"), "what an H200 without a display gives");
+        assert!(gl("4.6.0 NVIDIA 580.159.04") && gl(" 4.5 (Core Profile) Mesa 22.3.6"));
+        assert!(gl("OpenGL ES 3.2 Mesa 22.3.6") && !gl("OpenGL ES 3.0 (ANGLE 2.1)"));
+        assert!(gl("unheard of"));
+        assert!(gl_has_compute(&info(wgpu::Backend::Vulkan, "1.0")));
+    }
+
+    #[test]
+    fn a_device_is_an_index_or_a_part_of_a_name() {
+        // Of a list that a backend cut: the indices are those of the whole list.
+        let entries = [(1, "NVIDIA GeForce RTX 4090"), (2, "llvmpipe (LLVM 15.0.6, 256 bits)")];
+        assert_eq!(find(&entries, "2"), Some(1), "an index goes before a name with that number");
+        assert_eq!(find(&entries, "4090"), Some(0));
+        assert_eq!(find(&entries, "256"), Some(1));
+        assert_eq!(find(&entries, "LLVM"), Some(1));
+        assert_eq!(find(&entries, "7"), None);
+        assert_eq!(named(&entries, "2"), Some(1), "WGPU_ADAPTER_NAME is no index");
+        assert_eq!(find(&entries, "radeon"), None);
+    }
+
+    #[test]
+    fn power_decides_between_a_discrete_and_an_integrated_gpu() {
+        let of =
+            |kind, power| preference(&wgpu::AdapterInfo::new(kind, wgpu::Backend::Vulkan), power);
+        let [discrete, integrated] =
+            [wgpu::DeviceType::DiscreteGpu, wgpu::DeviceType::IntegratedGpu];
+        for power in [wgpu::PowerPreference::None, wgpu::PowerPreference::HighPerformance] {
+            assert!(of(discrete, power) < of(integrated, power));
+        }
+        let low = wgpu::PowerPreference::LowPower;
+        assert!(of(integrated, low) < of(discrete, low));
+        assert!(of(discrete, low) < of(wgpu::DeviceType::Cpu, low));
+    }
 }
