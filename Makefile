@@ -1,10 +1,10 @@
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test bench fmt lint clean
+.PHONY: help setup build demo test test-all bench fmt lint clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## find a Vulkan driver, or install one (Debian, Ubuntu)
 	@scripts/setup.sh
@@ -22,6 +22,9 @@ test: ## check format and lints, run all tests on every driver that is found
 	cargo clippy --all-targets -- -D warnings
 	scripts/all-drivers.sh cargo test --all-targets
 	scripts/all-drivers.sh cargo test --doc
+
+test-all: test ## also the long runs: for whoever changed a kernel, and before a release
+	scripts/all-drivers.sh cargo test --tests -- --ignored
 
 bench: setup ## measure the speed (criterion)
 	cargo bench

@@ -2,9 +2,10 @@
 
 mod common;
 
+use common::forms::any_network;
 use common::{
-    Device, activation, assert_close, devices, for_random, image_network, integers, layer_shape,
-    network, numbers, one_step, play, room, run_steps, upload, widen,
+    Device, activation, assert_close, devices, for_random, integers, layer_shape, network, numbers,
+    one_step, play, room, run_steps, upload, widen,
 };
 use reptile::gpu::{Gpu, Recording};
 use reptile::kernels::{
@@ -190,7 +191,7 @@ fn rules() -> [(InnerRule, InnerOptimizer); 3] {
 
 /// Checks every layer of random networks on the devices in `modes`.
 fn check_networks(cases: u32, modes: &[&str]) {
-    let strategy = (image_network(), activation(), 0..3_usize, 1..4_usize, 1..6_usize);
+    let strategy = (any_network(), activation(), 0..3_usize, 1..4_usize, 1..6_usize);
     for_random(cases, strategy, |(model, before, rule, tasks, examples)| {
         let (rule, optimizer) = rules()[*rule];
         let (before, tasks, examples) = (*before, *tasks, *examples);

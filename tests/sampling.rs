@@ -8,7 +8,7 @@ use reptile::gpu::{Gpu, Recording};
 use reptile::kernels::{
     Axis, GlyphRows, RunStep, sample_episode, sample_glyphs, sample_order, sample_sine,
 };
-use reptile::model::{Activation, InputLayout, Loss, Model, ModelSpec, Padding};
+use reptile::model::{Activation, Layout, Loss, Model, ModelSpec, Padding};
 use reptile::reference::glyphs::{GlyphFamily, glyph};
 use reptile::reference::sampling::{Pool, episode, order, sine_task};
 use reptile::rng::{Phase, Stream};
@@ -233,8 +233,8 @@ fn draw_glyphs(
         }
         let floats: Vec<f32> = gpu.read(buffer, 0, count * model.inputs_padded()).unwrap();
         match model.input_layout() {
-            InputLayout::Row => without_padding(&floats, model.inputs()),
-            InputLayout::Image => without_padding(&floats, 1),
+            Layout::Row => without_padding(&floats, model.inputs()),
+            Layout::Image => without_padding(&floats, 1),
         }
     };
     let labels = |buffer: &Buffer, count: usize| -> Vec<u32> {

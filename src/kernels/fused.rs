@@ -66,7 +66,7 @@ pub struct FusedLoop<'a> {
 
 fn variant(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> Option<Variant> {
     let profile = gpu.profile();
-    if !model.is_dense() || model.outputs() > LARGEST_OUTPUTS {
+    if !model.is_mlp() || model.outputs() > LARGEST_OUTPUTS {
         return None;
     }
     if let (Some(lanes), InnerRule::Sgd) = (profile.broadcast_lanes(), rule) {
@@ -169,7 +169,7 @@ fn rounds(model: &Model, batch: usize, variant: Variant) -> (usize, usize) {
             let groups = batch.div_ceil(ROWS.min(batch));
             let per_lane = |items: usize| items.div_ceil(lanes);
             let layer = |layer: &Layer| {
-                let [ins, outs] = [vectors(layer.inputs()), vectors(layer.outputs())];
+                let [ins, outs] = [layer.inputs_padded() / 4, vectors(layer.outputs())];
                 per_lane(outs * groups) * (ins + 1)
                     + per_lane(ins * groups) * (outs + 1)
                     + per_lane((ins + 1) * outs) * (batch + 1)
@@ -216,7 +216,7 @@ fn source(name: &'static str, text: &'static str, c: &FusedLoop<'_>) -> Source {
         .constant("ORDER_START", c.segment.order_start)
         .constant("ORDER_STRIDE", c.batches.order_len())
         .constant("SUPPORT", c.batches.support())
-        .constant("IN4", vectors(c.model.inputs()))
+        .constant("IN4", c.model.inputs_padded() / 4)
         .constant("OUTPUTS", c.model.outputs())
         .constant("OUT4", vectors(c.model.outputs()))
 }
@@ -323,7 +323,7 @@ fn workgroup(
         .constant("BLOCK", invocations)
         .constant("LAYERS", layers.len())
         .constant("UNITS", per_layer(layers, |layer| layer.outputs()))
-        .constant("INS", per_layer(layers, |layer| vectors(layer.inputs())))
+        .constant("INS", per_layer(layers, |layer| layer.inputs_padded() / 4))
         .constant("OUTS", per_layer(layers, |layer| vectors(layer.outputs())))
         .constant("ACTIVATIONS", per_layer(layers, |layer| activation_kind(layer.activation)))
         .constant("OFFSETS", per_layer(layers, |layer| layer.packed_offset / 4))

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source};
 use crate::kernels::{Argument, BLOCK, BatchRows, InnerSteps, call};
-use crate::model::{InputLayout, Model};
+use crate::model::{Layout, Model};
 
 /// Sizes of an image set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub fn gather_images(
     let columns = model.inputs_padded() / 4;
     let source = Source::new("gather_images", include_str!("../../shaders/gather_images.wgsl"))
         .constant("BLOCK", BLOCK)
-        .constant("IMAGE_ROWS", model.input_layout() == InputLayout::Image)
+        .constant("IMAGE_ROWS", model.input_layout() == Layout::Image)
         .constant("IN4", columns)
         .constant("CHANNELS", shape.channels)
         .constant("HEIGHT", shape.height)

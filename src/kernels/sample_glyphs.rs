@@ -5,7 +5,7 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source};
 use crate::kernels::sample::{ordered_elements, with_order};
 use crate::kernels::{Argument, Axis, PRECISE_SIN, RunSteps, call};
-use crate::model::{InputLayout, Model};
+use crate::model::{Layout, Model};
 use crate::tasks::{Batches, GlyphsSpec};
 
 /// How a kernel lays out the one-channel images of a network.
@@ -23,8 +23,8 @@ impl GlyphRows {
         Self {
             columns: model.inputs_padded() / 4,
             per_vector: match model.input_layout() {
-                InputLayout::Row => 4,
-                InputLayout::Image => 1,
+                Layout::Row => 4,
+                Layout::Image => 1,
             },
         }
     }

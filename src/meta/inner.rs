@@ -357,8 +357,9 @@ pub(super) fn choose(
         }
         (PlanKind::Auto | PlanKind::Layered, _) => Ok((PlanKind::Layered, segments)),
         (PlanKind::Fused, _) => {
-            let reason = if !model.is_dense() {
-                "it is for networks of dense layers alone".to_string()
+            let reason = if !model.is_mlp() {
+                "it is for networks of dense layers alone (with `flatten` before the first at most)"
+                    .to_string()
             } else if rows {
                 format!(
                     "this network with minibatches of {} does not fit into one workgroup's memory",

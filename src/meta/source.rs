@@ -10,7 +10,7 @@ use crate::kernels::{
 };
 use crate::meta::images::DeviceImages;
 use crate::meta::query::QueryBatches;
-use crate::model::{InputLayout, Loss, Model, padded};
+use crate::model::{Layout, Loss, Model, padded};
 use crate::tasks::{Batches, GlyphsSpec, SineSpec, SplitPart};
 
 /// Where a batch of tasks comes from.
@@ -158,6 +158,11 @@ impl TaskBuffers {
     /// Support rows (inputs, targets), where tasks are rows of numbers.
     pub fn support_rows(&self) -> Option<[&wgpu::Buffer; 2]> {
         self.origin.has_rows().then(|| [&self.support[0], &self.support[1]])
+    }
+
+    /// Query rows (inputs, targets), where tasks are rows of numbers.
+    pub fn query_rows(&self) -> Option<[&wgpu::Buffer; 2]> {
+        self.origin.has_rows().then(|| [&self.query[0], &self.query[1]])
     }
 
     /// Records the drawing of all tasks (or of what the caller did not upload).
@@ -377,7 +382,7 @@ fn example_floats(model: &Model, origin: &Origin) -> [usize; 2] {
 
 /// Writes examples `[…, in]` as kernels hold them.
 fn upload_inputs(gpu: &Gpu, model: &Model, buffer: &wgpu::Buffer, x: &[f32]) {
-    if model.inputs_padded() == model.inputs() && model.input_layout() == InputLayout::Row {
+    if model.inputs_padded() == model.inputs() && model.input_layout() == Layout::Row {
         gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(x));
     } else {
         gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&model.pack_inputs(x)));

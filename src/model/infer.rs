@@ -30,7 +30,9 @@ pub(super) fn layers(spec: &ModelSpec) -> Result<Vec<Layer>> {
     if input > LARGEST / 4 {
         return Err(too_large(input));
     }
-    let starts_dense = matches!(spec.layers.first(), Some(LayerSpec::Dense { .. }));
+    // `flatten` is no layer: what follows it decides how the input is held.
+    let first = spec.layers.iter().find(|layer| !matches!(layer, LayerSpec::Flatten));
+    let starts_dense = matches!(first, Some(LayerSpec::Dense { .. }));
     let mut before = Before {
         shape: match spec.input[..] {
             [channels, height, width] if !starts_dense => Shape { channels, height, width },

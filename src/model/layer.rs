@@ -3,6 +3,16 @@
 use crate::model::spec::Activation;
 use crate::model::{TensorInfo, padded};
 
+/// How kernels hold one example between two layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// All numbers in their own order, then zeros up to a multiple of four: what a network that starts with
+    /// a dense layer takes, and what every dense layer makes.
+    Row,
+    /// `[H, W, C]` with C padded to a multiple of four.
+    Image,
+}
+
 /// Shape of one example between two layers; a row of n features is `[n, 1, 1]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
@@ -25,6 +35,11 @@ impl Shape {
     /// Numbers.
     pub const fn elements(self) -> usize {
         self.channels * self.pixels()
+    }
+
+    /// How kernels hold it: the one place where that is decided. An image of a single pixel is a row.
+    pub const fn layout(self) -> Layout {
+        if self.pixels() == 1 { Layout::Row } else { Layout::Image }
     }
 
     /// Floats that kernels hold for it: `[H, W, C]` with C rounded up to whole vectors.

@@ -9,13 +9,13 @@
 //! [`Model::pack`] and [`Model::unpack`] convert.
 //!
 //! Examples are `[C, H, W]` outside and, between the layers of a network that takes images,
-//! `[H, W, C]` on the device, with C padded likewise ([`InputLayout`]).
+//! `[H, W, C]` on the device, with C padded likewise ([`Layout`]).
 
 mod infer;
 mod layer;
 mod spec;
 
-pub use layer::{Layer, Op, Shape, Weights, Window};
+pub use layer::{Layer, Layout, Op, Shape, Weights, Window};
 pub use spec::{Activation, Extent, Init, LayerSpec, Loss, ModelSpec, Padding, PaddingName};
 
 use crate::error::Result;
@@ -40,16 +40,6 @@ impl TensorInfo {
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
-}
-
-/// How kernels hold an example.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InputLayout {
-    /// All numbers in their own order, then zeros up to a multiple of four: for a network that
-    /// starts with a dense layer.
-    Row,
-    /// `[H, W, C]` with C padded to a multiple of four.
-    Image,
 }
 
 /// A checked network.
@@ -98,9 +88,9 @@ impl Model {
         self.spec.loss
     }
 
-    /// Whether there are dense layers alone.
-    pub fn is_dense(&self) -> bool {
-        self.layers.iter().all(|layer| layer.op == Op::Dense)
+    /// Whether it is a multilayer perceptron: dense layers alone, each of which reads a row.
+    pub fn is_mlp(&self) -> bool {
+        self.layers.iter().all(|layer| layer.op == Op::Dense && layer.input.layout() == Layout::Row)
     }
 
     /// Whether a prediction depends on the other examples of its batch.
@@ -114,11 +104,8 @@ impl Model {
     }
 
     /// How kernels hold an example.
-    pub fn input_layout(&self) -> InputLayout {
-        match self.layers[0].input.pixels() {
-            1 => InputLayout::Row,
-            _ => InputLayout::Image,
-        }
+    pub fn input_layout(&self) -> Layout {
+        self.layers[0].input.layout()
     }
 
     /// Floats of an example as kernels hold it.
@@ -311,7 +298,7 @@ mod tests {
     fn images_are_packed_channels_last() {
         let spec = ModelSpec::builder(&[2, 1, 2]).conv2d(1, 1, 1, Padding::SAME);
         let model = Model::new(spec.dense(1, Activation::Linear)).unwrap();
-        assert_eq!(model.input_layout(), InputLayout::Image);
+        assert_eq!(model.input_layout(), Layout::Image);
         assert_eq!(
             model.pack_inputs(&[1.0, 2.0, 3.0, 4.0]),
             [1.0, 3.0, 0.0, 0.0, 2.0, 4.0, 0.0, 0.0]

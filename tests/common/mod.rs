@@ -1,6 +1,7 @@
 //! What the device tests share: every adapter in every mode, running a recording, comparing.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod forms;
 pub mod image_jobs;
 pub mod sines;
 
@@ -10,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use reptile::gpu::{AdapterChoice, AdapterEntry, Gpu, GpuOptions, Recording, list_adapters};
 use reptile::kernels::{Axis, InnerStep, InnerSteps, RunStep, RunSteps};
-use reptile::model::{Activation, Extent, LayerSpec, Loss, Model, ModelSpec, Padding};
+use reptile::model::{Activation, Loss, Model, ModelSpec};
 use reptile::rng::{Part, Phase, Stream, unit};
 
 /// A device and what it is opened as.
@@ -184,59 +185,6 @@ where
 /// Tasks, batch, inputs, outputs of a layer, often not multiples of anything.
 pub fn layer_shape() -> impl Strategy<Value = [usize; 4]> {
     (1..4_usize, 1..40_usize, 1..140_usize, 1..80_usize).prop_map(|(t, b, i, o)| [t, b, i, o])
-}
-
-/// Height and width of a window or a stride.
-fn extent(most: usize) -> impl Strategy<Value = Extent> {
-    prop_oneof![
-        (1..=most).prop_map(Extent::Square),
-        (1..=most, 1..=most).prop_map(|(height, width)| Extent::Sides([height, width])),
-    ]
-}
-
-fn padding() -> impl Strategy<Value = Padding> {
-    prop_oneof![
-        3 => Just(Padding::SAME),
-        1 => Just(Padding::VALID),
-        1 => (0..3_usize).prop_map(Padding::All),
-        1 => [0..3_usize, 0..3, 0..3, 0..3].prop_map(Padding::Sides),
-    ]
-}
-
-/// A layer for images.
-fn image_layer() -> impl Strategy<Value = LayerSpec> {
-    let conv =
-        (prop_oneof![1..8_usize, 30..40_usize], extent(4), extent(3), padding(), activation());
-    let pool = (extent(3), extent(3), padding(), any::<bool>());
-    prop_oneof![
-        3 => conv.prop_map(|(filters, kernel, stride, padding, activation)| LayerSpec::Conv2d {
-            filters, kernel, stride, padding, activation
-        }),
-        2 => activation()
-            .prop_map(|activation| LayerSpec::BatchNorm { epsilon: 1e-3, activation }),
-        2 => pool.prop_map(|(size, stride, padding, max)| match max {
-            true => LayerSpec::MaxPool { size, stride: Some(stride), padding },
-            false => LayerSpec::AveragePool { size, stride: Some(stride), padding },
-        }),
-        1 => activation().prop_map(|function| LayerSpec::Activation { function }),
-    ]
-}
-
-/// A network for images with any layers that fit, a dense head and cross-entropy.
-pub fn image_network() -> impl Strategy<Value = Model> {
-    let input = [1..6_usize, 2..10, 2..10];
-    let layers = proptest::collection::vec(image_layer(), 1..6);
-    (input, layers, any::<bool>(), 2..7_usize).prop_filter_map(
-        "impossible network",
-        |(input, layers, global, outputs)| {
-            let spec = ModelSpec::builder(&input).loss(Loss::CrossEntropy);
-            let mut spec = layers.into_iter().fold(spec, ModelSpec::layer);
-            if global {
-                spec = spec.layer(LayerSpec::GlobalPool);
-            }
-            Model::new(spec.dense(outputs, Activation::Linear)).ok()
-        },
-    )
 }
 
 /// Any activation.

@@ -4,7 +4,7 @@ use std::path::{Component, Path};
 
 use super::{at_least, count, in_toml, ordered};
 use crate::error::{Error, Result};
-use crate::model::{InputLayout, Loss, Model};
+use crate::model::{Layout, Loss, Model};
 use crate::tasks::{
     EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation,
 };
@@ -135,7 +135,7 @@ fn episodes(spec: &EpisodeSpec, [channels, size]: [usize; 2], model: &Model) -> 
     let (input, numbers) =
         (&model.spec().input, channels.saturating_mul(size).saturating_mul(size));
     // To a dense layer, an image is a row of numbers.
-    let row = model.input_layout() == InputLayout::Row && model.inputs() == numbers;
+    let row = model.input_layout() == Layout::Row && model.inputs() == numbers;
     if !row && *input != [channels, size, size] {
         let message = format!(
             "{input:?} has {} numbers, but images of size {size} have {numbers}; give input = \
