@@ -40,6 +40,7 @@ pub mod run;
 pub mod sweep;
 pub mod tasks;
 mod tensor_file;
+mod text_file;
 
 pub use error::{Error, Result};
 pub use wgpu;

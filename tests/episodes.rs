@@ -22,8 +22,8 @@ use reptile::reference::sampling::episode;
 use reptile::rng::{Phase, Stream};
 use reptile::run::Config;
 use reptile::tasks::{
-    Batches, Bits, EpisodeList, Episodes, ImageClass, ImageSet, Split, SplitClass, SplitPart,
-    TaskSpec, omniglot,
+    Batches, Bits, EpisodeList, Episodes, ImageClass, ImageSet, Reading, Split, SplitClass,
+    SplitPart, TaskSpec, omniglot,
 };
 use serde_json::{Value, json};
 
@@ -307,7 +307,7 @@ fn the_real_data_set_is_listed() {
     let TaskSpec::Omniglot(spec) = Config::from_toml(&text, "config.toml").unwrap().tasks else {
         unreachable!("an Omniglot preset");
     };
-    let split = omniglot::load(&spec, &mut |_, _| ()).unwrap();
+    let split = omniglot::read(&spec, Reading::ALL, &mut |_, _| ()).unwrap().split;
     let sizes = [spec.episodes.way, spec.episodes.shots, spec.episodes.queries];
     let list = written(folder.path(), "list.json", &sampled(&split, 30, sizes));
     let seed = SEED.to_string();

@@ -5,7 +5,9 @@ mod common;
 use std::sync::Arc;
 
 use common::forms::{any_classifier, any_network};
-use common::{assert_close, devices, for_random, integers, network, numbers, widen};
+use common::{
+    assert_close, assert_close_from, devices, for_random, integers, network, numbers, widen,
+};
 use proptest::prelude::*;
 use reptile::gpu::Gpu;
 use reptile::kernels::InnerRule;
@@ -372,10 +374,14 @@ fn check(case: &Case, modes: &[&str], fused_fits: bool) {
             let wanted = in_float64(case, &data);
             let what = |part: &str| format!("{part}, {plan:?}, {}, {case:?}", device.name);
             assert_close(&what("parameters"), &got.parameters, &wanted.parameters, 3e-5);
-            assert_close(&what("support losses"), &got.losses, &wanted.losses, 3e-5);
-            assert_close(&what("query outputs"), &got.outputs, &wanted.outputs, 3e-5);
+            // Logits near zero are differences of larger numbers.
+            let close = |part, got: &[f32], wanted: &[f64]| {
+                assert_close_from(&what(part), got, wanted, 3e-5, 0.1);
+            };
+            close("support losses", &got.losses, &wanted.losses);
+            close("query outputs", &got.outputs, &wanted.outputs);
             let first = layered.get_or_insert_with(|| widen(&got.outputs));
-            assert_close(&what("query outputs of both plans"), &got.outputs, first, 3e-5);
+            close("query outputs of both plans", &got.outputs, first);
         }
     }
 }

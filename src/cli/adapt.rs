@@ -1,6 +1,6 @@
 //! `reptile adapt`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -96,6 +96,7 @@ impl Adapt {
         let adapted = match &self.tasks {
             Some(path) => {
                 let arrays = TaskArrays::load(path, &base.validate()?)?;
+                note_bytes(&arrays, path);
                 let recipe = self.recipe(base, Some((path, &arrays)))?;
                 let gpu = self.device.open()?;
                 let tasks = Tasks::Arrays(&arrays);
@@ -106,7 +107,7 @@ impl Adapt {
             None => {
                 let recipe = self.recipe(base, None)?;
                 let gpu = self.device.open()?;
-                let job = load_job(&gpu, base.clone())?;
+                let job = load_job(&gpu, base.clone(), stored.data(false))?;
                 let tasks = Tasks::Test(&job, self.test_tasks.unwrap_or(1) as usize);
                 counting("adapting", |progress| {
                     adapt(&gpu, (base, digest), &snapshot, &recipe, tasks, progress)
@@ -218,5 +219,12 @@ fn warn_if_not_finite(adapted: &Adapted) {
             "warning: {} of {count} tasks diverged (the first is task {first}); {remedy}",
             tasks.len(),
         );
+    }
+}
+
+/// Says what bytes were taken for.
+pub fn note_bytes(arrays: &TaskArrays, path: &Path) {
+    if arrays.from_bytes {
+        eprintln!("{}: inputs are bytes, taken as 0..255 and divided by 255", path.display());
     }
 }

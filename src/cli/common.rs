@@ -15,7 +15,9 @@ use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
 use crate::meta::{Snapshot, TrainerSetup, Trial, Tuning, tune};
 use crate::run::adapted::{Settings, sha256_file};
 use crate::run::checkpoint::{Checkpoint, Header};
-use crate::run::{Config, Job, RunDirectory, directory, presets, snapshot_of};
+use crate::run::{Config, Data, Job, Purpose, RunDirectory, directory, presets, snapshot_of};
+use crate::tasks::StoredSplit;
+use crate::text_file;
 
 /// How long a job may time variants before it begins.
 const AUTOTUNE: Duration = Duration::from_secs(4);
@@ -192,12 +194,10 @@ pub fn working(text: String) -> ProgressBar {
 pub fn config_text(path: Option<&Path>, preset: Option<&str>) -> Result<Option<(String, String)>> {
     match (path, preset) {
         (Some(path), _) => {
-            let text = std::fs::read_to_string(path).with_context(|| {
-                let name = path.display();
-                let preset = presets::find(&name.to_string()).is_ok();
-                let remedy = if preset { "; the preset is --preset" } else { "" };
-                format!("{name}: cannot be read{remedy}")
-            })?;
+            if !path.is_file() && presets::find(&path.display().to_string()).is_ok() {
+                bail!("{}: no such file; the preset is --preset", path.display());
+            }
+            let text = text_file::read(path)?;
             Ok(Some((text, path.display().to_string())))
         }
         (None, Some(name)) => Ok(Some((presets::get(name)?.to_string(), format!("preset {name}")))),
@@ -205,9 +205,14 @@ pub fn config_text(path: Option<&Path>, preset: Option<&str>) -> Result<Option<(
     }
 }
 
-/// Checks a configuration and loads its data behind a progress bar.
-pub fn load_job(gpu: &Gpu, config: Config) -> Result<Job> {
-    Ok(counting("reading images", |progress| Job::new(gpu, config, progress))?)
+/// Checks a configuration and loads its data behind a progress bar; says what was read and what was left out.
+pub fn load_job(gpu: &Gpu, config: Config, data: Data<'_>) -> Result<Job> {
+    let job = counting("reading images", |progress| Job::read(gpu, config, data, progress))?;
+    job.notes().iter().for_each(|note| eprintln!("data: {note}"));
+    if let changed @ [_, ..] = job.changed_data() {
+        eprintln!("data: not what the run was trained on (--changed-data): {}", changed.join(", "));
+    }
+    Ok(job)
 }
 
 /// Does `work` with a bar for what it tells: how much is done, and how much there is.
@@ -224,14 +229,51 @@ pub fn counting<T>(what: &str, work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T)
     result
 }
 
-/// The first folder below `runs` that is free: `name`, or that with a number.
-pub fn free_folder(name: &str) -> PathBuf {
-    let numbered = (2..).map(|number| format!("{name}-{number}"));
-    std::iter::once(name.to_string())
-        .chain(numbered)
-        .map(|name| Path::new("runs").join(name))
-        .find(|path| !path.exists())
-        .expect("there is always another number")
+/// The folder that a command writes to: what the user named, or one of its own below `runs`, which goes again if
+/// nothing was put there.
+#[derive(Debug)]
+pub struct OutFolder {
+    path: PathBuf,
+    own: bool,
+}
+
+impl OutFolder {
+    /// `given`, or a new folder below `runs`: `name`, or that with a number. Commands that are started at the same
+    /// moment get different ones.
+    pub fn new(given: Option<&Path>, name: &str) -> Result<Self> {
+        if let Some(path) = given {
+            return Ok(Self { path: path.into(), own: false });
+        }
+        let runs = Path::new("runs");
+        std::fs::create_dir_all(runs).context("the folder `runs` cannot be made; give --out")?;
+        let numbered = (2..).map(|number| format!("{name}-{number}"));
+        for name in std::iter::once(name.to_string()).chain(numbered) {
+            let path = runs.join(name);
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path, own: true }),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(crate::Error::io(&path)(error).into()),
+            }
+        }
+        unreachable!("there is always another number")
+    }
+}
+
+impl std::ops::Deref for OutFolder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for OutFolder {
+    fn drop(&mut self) {
+        if self.own {
+            // Fails, as it should, if there is anything in it.
+            let _ = std::fs::remove_dir(&self.path);
+        }
+    }
 }
 
 /// A stored state, its configuration, and the file it came from.
@@ -239,6 +281,8 @@ pub struct Stored {
     pub file: PathBuf,
     pub config: Config,
     pub header: Header,
+    /// The split of its data set; none without one, and for other tasks than the run's own.
+    pub split: Option<StoredSplit>,
 }
 
 impl Stored {
@@ -282,7 +326,9 @@ impl Stored {
         let header = Checkpoint::load_header(&file)?;
         let origin = file.display().to_string();
         let config = Config::from_toml(&header.config, &origin)?;
-        let mut stored = Self { file, config, header };
+        let split = header.split.as_deref().map(StoredSplit::from_json).transpose();
+        let split = split.map_err(|message| crate::Error::checkpoint(&file, message))?;
+        let mut stored = Self { file, config, header, split };
         stored.find_data(data);
         Ok(stored)
     }
@@ -299,6 +345,7 @@ impl Stored {
             }
         };
         self.config.tasks = config.tasks;
+        self.split = None;
         self.find_data(data);
         Ok(())
     }
@@ -308,6 +355,11 @@ impl Stored {
         if let (Some(data), Some(place)) = (data, self.config.tasks.data_mut()) {
             *place = Some(data.to_path_buf());
         }
+    }
+
+    /// How its data set is read to test on it.
+    pub fn data(&self, changed: bool) -> Data<'_> {
+        Data { split: self.split.as_ref(), changed, purpose: Purpose::Test }
     }
 
     /// Refuses models in the file `path` that were adapted from another checkpoint.

@@ -207,7 +207,15 @@ impl Compress {
     fn check_replay(&self, gpu: &Gpu, base: &Stored, compressed: &Compressed) -> Result<()> {
         let (config, snapshot) = (&base.config, base.snapshot()?);
         let replayed = counting("adapting", |progress| {
-            replay(gpu, config, &snapshot, compressed, &mut |_, _| (), progress)
+            replay(
+                gpu,
+                config,
+                &snapshot,
+                compressed,
+                base.split.as_ref(),
+                &mut |_, _| (),
+                progress,
+            )
         })?;
         if !replayed.exact {
             bail!(

@@ -59,6 +59,9 @@ pub struct Eval {
     /// Folder of the data set (otherwise REPTILE_DATA names the folder of all data sets).
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Test although classes of the run are missing or their images changed; the results say which.
+    #[arg(long)]
+    changed_data: bool,
     /// Leave out the same steps from the random initialisation, which take as long as the rest.
     #[arg(long)]
     no_baseline: bool,
@@ -116,7 +119,7 @@ impl Eval {
         config.strategy.refine = self.refine.unwrap_or(config.strategy.refine);
         let snapshot = stored.snapshot()?;
         let gpu = self.device.open()?;
-        let job = load_job(&gpu, stored.config.clone())?;
+        let job = load_job(&gpu, stored.config.clone(), stored.data(self.changed_data))?;
         let episodes = list.map(|list| job.episodes(&list)).transpose()?;
         let loss = job.model().loss();
         let modes = match self.transductive {
@@ -151,7 +154,7 @@ impl Eval {
             eprintln!("the scores of every task are in {}", path.display());
         }
         if self.json {
-            let value = self.to_json(&stored, &modes, &evaluations, loss);
+            let value = self.to_json(&stored, &modes, &evaluations, loss, job.changed_data());
             say(serde_json::to_string_pretty(&value)?);
         } else {
             let eval = &stored.config.eval;
@@ -170,6 +173,9 @@ impl Eval {
             ));
             let name_modes = job.model().has_batch_statistics();
             evaluations.iter().for_each(|one| print(one, loss, name_modes));
+            if let changed @ [_, ..] = job.changed_data() {
+                say(format_args!("  not on the data it was trained on: {}", changed.join(", ")));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -181,6 +187,7 @@ impl Eval {
         modes: &[bool],
         evaluations: &[Evaluation],
         loss: Loss,
+        changed: &[String],
     ) -> Value {
         let of = |mode: bool, origin: Origin| -> Vec<Value> {
             let chosen =
@@ -192,6 +199,7 @@ impl Eval {
             "checkpoint": stored.file,
             "models": self.base.as_ref().map(|_| &self.run),
             "iteration": stored.header.iteration,
+            "changed_data": changed,
             "tasks": eval.tasks,
             "episodes": self.episodes.as_ref().map(|path| path.display().to_string()),
             "steps": eval.steps,

@@ -7,12 +7,13 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::atomic;
-use crate::cli::common::{DeviceArgs, config_text, free_folder, load_job, progress_bar, say};
+use crate::cli::adapt::note_bytes;
+use crate::cli::common::{DeviceArgs, OutFolder, config_text, load_job, progress_bar, say};
 use crate::cli::training::Stop;
 use crate::model::Model;
 use crate::plot::{Series, learning_curves};
 use crate::run::online::{Arrivals, LEARNERS, Protocol, Report, learn};
-use crate::run::{Config, overrides};
+use crate::run::{Config, Data, Purpose, overrides};
 use crate::tasks::arrays::TaskArrays;
 
 const BAR: &str = "{bar:30} {pos}/{len} [{elapsed}<{eta}] {msg}";
@@ -60,7 +61,7 @@ pub struct Online {
 
 impl Online {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let out = self.out.clone().unwrap_or_else(|| free_folder("online"));
+        let out = OutFolder::new(self.out.as_deref(), "online")?;
         for name in ["online.json", "regret.svg"] {
             if out.join(name).exists() {
                 bail!("{}: already holds a report; give another --out", out.display());
@@ -78,7 +79,10 @@ impl Online {
         };
         let gpu = self.device.open()?;
         let job = match files {
-            None => Some(load_job(&gpu, config.clone())?),
+            None => {
+                let data = Data { purpose: Purpose::Test, ..Data::default() };
+                Some(load_job(&gpu, config.clone(), data)?)
+            }
             Some(_) => None,
         };
         let arrivals = match (&job, &files) {
@@ -94,7 +98,7 @@ impl Online {
         });
         bar.finish_and_clear();
         let report = report?;
-        std::fs::create_dir_all(&out)
+        std::fs::create_dir_all(&*out)
             .with_context(|| format!("--out {}: cannot be made a folder", out.display()))?;
         let json = serde_json::to_string_pretty(&report)?;
         atomic::write_new(&out.join("online.json"), json.as_bytes())?;
@@ -138,7 +142,12 @@ fn read_files(folder: &Path, model: &Model) -> Result<Vec<TaskArrays>> {
     if paths.is_empty() {
         bail!("--arrivals {}: holds no *.safetensors; a file is a task", folder.display());
     }
-    Ok(paths.iter().map(|path| TaskArrays::load(path, model)).collect::<Result<_, _>>()?)
+    let tasks = paths.iter().map(|path| TaskArrays::load(path, model));
+    let tasks: Vec<TaskArrays> = tasks.collect::<Result<_, _>>()?;
+    if let Some((path, arrays)) = paths.iter().zip(&tasks).find(|(_, arrays)| arrays.from_bytes) {
+        note_bytes(arrays, path);
+    }
+    Ok(tasks)
 }
 
 fn print(report: &Report) {

@@ -7,14 +7,14 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, device_name, free_folder, load_job, say, working};
+use crate::cli::common::{DeviceArgs, OutFolder, device_name, load_job, say, working};
 use crate::cli::training::{self, Stop};
 use crate::error::Error;
 use crate::gpu::Gpu;
 use crate::run::evaluation::{Evaluation, Test};
 use crate::run::presets;
 use crate::run::reproduce::{Plan, Results, Stored, Training, missing_data, write_table};
-use crate::run::{Outcome, RunDirectory, Session, overrides, snapshot_of};
+use crate::run::{Data, Outcome, Purpose, RunDirectory, Session, overrides, snapshot_of};
 
 /// Train and evaluate cells of the paper, and compare.
 #[derive(Debug, Args)]
@@ -44,21 +44,25 @@ pub struct Reproduce {
     /// goes on from its checkpoint, cells that are named now are added.
     #[arg(long, requires = "out")]
     resume: bool,
+    /// With --resume: go on although classes of the trained runs are missing or their images changed.
+    #[arg(long, requires = "resume")]
+    changed_data: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
 impl Reproduce {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let out = self.out.clone().unwrap_or_else(|| free_folder("reproduce"));
+        let out = OutFolder::new(self.out.as_deref(), "reproduce")?;
         let plan = if self.resume { self.stored_plan(&out)? } else { self.new_plan(&out)? };
         let trainings = plan.trainings()?;
         check_data(&trainings)?;
         let gpu = self.device.open()?;
-        std::fs::create_dir_all(&out).map_err(Error::io(&out))?;
+        std::fs::create_dir_all(&*out).map_err(Error::io(&*out))?;
         plan.save(&out)?;
         let (device, stop) = (device_name(&gpu), Stop::on_interrupt()?);
-        let work = Work { gpu, flags: &self.device, device, stop, out: &out };
+        let changed_data = self.changed_data;
+        let work = Work { gpu, flags: &self.device, device, stop, out: &out, changed_data };
         let mut table = write_table(&out, &plan, &trainings)?;
         let (mut finished, mut failed) = (true, false);
         for (index, training) in trainings.iter().enumerate() {
@@ -113,7 +117,7 @@ impl Reproduce {
             seeds: self.seeds.unwrap_or(1),
             tasks: self.tasks,
             set: self.settings()?,
-            data: self.data.clone(),
+            data: self.data.as_ref().map(std::path::absolute).transpose()?,
         };
         if plan.cells.is_empty() {
             let cells = presets::all().iter().map(|preset| preset.name());
@@ -142,7 +146,7 @@ impl Reproduce {
             }
         }
         plan.tasks = self.tasks.or(plan.tasks);
-        plan.data = self.data.clone().or(plan.data);
+        plan.data = self.data.as_ref().map(std::path::absolute).transpose()?.or(plan.data);
         plan.add(&self.cells);
         Ok(plan)
     }
@@ -187,6 +191,7 @@ struct Work<'a> {
     device: String,
     stop: Stop,
     out: &'a Path,
+    changed_data: bool,
 }
 
 impl Work<'_> {
@@ -226,7 +231,7 @@ impl Work<'_> {
             return training::start(self.flags, &self.gpu, config, path);
         }
         let run = training::reopen(&config, path, None)?;
-        training::resume(self.flags, &self.gpu, config, run)
+        training::resume(self.flags, &self.gpu, config, run, self.changed_data)
     }
 
     /// Evaluates the last state in the modes of the cells, seed by seed; each seed is kept at once.
@@ -246,9 +251,12 @@ impl Work<'_> {
         }
         let iteration = results.finished.context("an evaluation follows a training")?;
         let file = RunDirectory::open(path)?.checkpoint_path(iteration);
-        let (_directory, checkpoint) = training::reopen(config, path, Some(&file))?;
+        let (directory, checkpoint) = training::reopen(config, path, Some(&file))?;
+        let split = training::stored_split(&directory, checkpoint.as_ref())?;
         let snapshot = snapshot_of(checkpoint.context("the trained state is gone")?);
-        let job = load_job(&self.gpu, config.clone())?;
+        let data =
+            Data { split: split.as_ref(), changed: self.changed_data, purpose: Purpose::Test };
+        let job = load_job(&self.gpu, config.clone(), data)?;
         for run in 0..config.runs {
             if self.stop.asked() {
                 return Ok(Done::Stopped);

@@ -8,9 +8,10 @@ use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::HumanBytes;
 
-use crate::cli::common::{DeviceArgs, free_folder, load_job, progress_bar, say};
+use crate::cli::common::{DeviceArgs, OutFolder, load_job, progress_bar, say};
 use crate::cli::training::Stop;
 use crate::meta::memory;
+use crate::run::{Data, Purpose};
 use crate::sweep::{Prepared, Search};
 
 const BAR: &str = "{bar:30} [{elapsed}<{eta}] {msg}";
@@ -29,6 +30,9 @@ pub struct Sweep {
     /// Folder of the data set (otherwise REPTILE_DATA names the folder of all data sets).
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// With --resume: go on although classes of the sweep are missing or their images changed.
+    #[arg(long, requires = "resume")]
+    changed_data: bool,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -38,14 +42,20 @@ pub struct Sweep {
 
 impl Sweep {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let out = self.folder();
+        let out = self.folder()?;
         let mut prepared = self.prepare(&out)?;
         if let Some(data) = &self.data {
             prepared.set_data(data);
         }
         let [trials, seeds] = prepared.size();
         let gpu = self.device.open()?;
-        let job = load_job(&gpu, prepared.base().clone())?;
+        // Trials are compared on validation tasks.
+        let mut base = prepared.base().clone();
+        base.eval.every = base.eval.every.max(1);
+        let split = if self.resume { Prepared::split(&out)? } else { None };
+        let data =
+            Data { split: split.as_ref(), changed: self.changed_data, purpose: Purpose::Train };
+        let job = load_job(&gpu, base, data)?.with(prepared.base().clone())?;
         let mut search = match self.resume {
             true => Search::resume(&gpu, prepared, job, &out)?,
             false => Search::start(&gpu, prepared, job, &out)?,
@@ -83,11 +93,11 @@ impl Sweep {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// --out, or the first free folder below `runs`.
-    fn folder(&self) -> PathBuf {
+    /// --out, or a new folder below `runs`.
+    fn folder(&self) -> Result<OutFolder> {
         let stem = self.sweep.as_ref().and_then(|path| path.file_stem());
         let name = stem.map_or("sweep".into(), |stem| stem.to_string_lossy().into_owned());
-        self.out.clone().unwrap_or_else(|| free_folder(&name))
+        OutFolder::new(self.out.as_deref(), &name)
     }
 
     fn prepare(&self, out: &std::path::Path) -> Result<Prepared> {

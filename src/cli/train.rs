@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, config_text, free_folder};
+use crate::cli::common::{DeviceArgs, OutFolder, config_text};
 use crate::cli::training::{self, Stop};
 use crate::run::{Config, Outcome, RunDirectory, Session, overrides};
 
@@ -61,6 +61,9 @@ pub struct Train {
     /// With --resume: go on from this checkpoint instead of the last one.
     #[arg(long, value_name = "FILE", requires = "resume")]
     checkpoint: Option<PathBuf>,
+    /// With --resume: go on although classes of the run are missing or their images changed.
+    #[arg(long, requires = "resume")]
+    changed_data: bool,
     /// Print the metrics as JSON lines on stdout.
     #[arg(long)]
     json: bool,
@@ -97,6 +100,7 @@ impl Train {
     /// The configuration that file, preset, run folder and flags make together.
     fn configuration(&self) -> Result<Config> {
         let given = config_text(self.config.as_deref(), self.preset.as_deref())?;
+        let stored = given.is_none();
         let (text, origin) = match (given, &self.out) {
             (Some(given), _) => given,
             (None, Some(out)) if self.resume => (
@@ -107,7 +111,11 @@ impl Train {
                 "nothing to train: give a CONFIG.toml or --preset NAME (see `reptile presets`)"
             ),
         };
-        Ok(Config::with_overrides(&text, &origin, &self.overrides()?)?)
+        let mut config = Config::with_overrides(&text, &origin, &self.overrides()?)?;
+        if !stored {
+            config.make_paths_absolute()?;
+        }
+        Ok(config)
     }
 
     fn overrides(&self) -> Result<Vec<(String, String)>> {
@@ -116,7 +124,10 @@ impl Train {
             .iter()
             .map(|text| overrides::parse_assignment(text))
             .collect::<crate::Result<Vec<_>>>()?;
-        let path = |path: &PathBuf| path.display().to_string();
+        let path = |path: &PathBuf| {
+            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            absolute.display().to_string()
+        };
         let flags = [
             ("iterations", self.iterations.map(|n| n.to_string())),
             ("seed", self.seed.map(|n| n.to_string())),
@@ -137,14 +148,12 @@ impl Train {
 
     fn start(&self, config: Config) -> Result<Session> {
         let gpu = self.device.open()?;
-        training::start(&self.device, &gpu, config, &self.folder())
+        let out = self.folder()?;
+        training::start(&self.device, &gpu, config, &out)
     }
 
-    /// --out, or the first free folder below `runs`.
-    fn folder(&self) -> PathBuf {
-        if let Some(out) = &self.out {
-            return out.clone();
-        }
+    /// --out, or a new folder below `runs`.
+    fn folder(&self) -> Result<OutFolder> {
         let name = match (&self.preset, &self.config) {
             (Some(name), _) => name.clone(),
             (None, Some(path)) => {
@@ -152,13 +161,13 @@ impl Train {
             }
             (None, None) => "run".to_string(),
         };
-        free_folder(&name)
+        OutFolder::new(self.out.as_deref(), &name)
     }
 
     fn go_on(&self, config: Config) -> Result<Session> {
         let out = self.out.as_ref().expect("clap asks for it");
         let run = training::reopen(&config, out, self.checkpoint.as_deref())?;
         let gpu = self.device.open()?;
-        training::resume(&self.device, &gpu, config, run)
+        training::resume(&self.device, &gpu, config, run, self.changed_data)
     }
 }

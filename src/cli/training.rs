@@ -15,7 +15,8 @@ use crate::meta::{memory, memory_bytes};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::directory::check_unused;
 use crate::run::metrics::Record;
-use crate::run::{Config, Event, Job, Outcome, Progress, RunDirectory, Session};
+use crate::run::{Config, Data, Event, Job, Outcome, Progress, Purpose, RunDirectory, Session};
+use crate::tasks::StoredSplit;
 
 const BAR: &str = "{bar:30} {pos}/{len} [{elapsed}<{eta}] {msg}";
 /// How often a line is printed where there is no terminal.
@@ -49,24 +50,42 @@ impl Stop {
 /// Starts a run in a new folder at `out`.
 pub fn start(device: &DeviceArgs, gpu: &Gpu, config: Config, out: &Path) -> Result<Session> {
     check_unused(out)?;
-    let job = tuned_job(device, gpu, config)?;
+    let job = tuned_job(device, gpu, config, Data::default())?;
     Ok(Session::start(gpu, job, out)?)
 }
 
-/// Goes on with what [`reopen`] found.
+/// Goes on with what [`reopen`] found, also (`changed`) on data that are not what they were.
 pub fn resume(
     device: &DeviceArgs,
     gpu: &Gpu,
     config: Config,
     (directory, checkpoint): (RunDirectory, Option<Checkpoint>),
+    changed: bool,
 ) -> Result<Session> {
     announce(checkpoint.as_ref());
-    Ok(Session::resume(gpu, tuned_job(device, gpu, config)?, directory, checkpoint)?)
+    let split = stored_split(&directory, checkpoint.as_ref())?;
+    if split.is_none() && config.tasks.is_over_files() {
+        eprintln!("note: the run stored no split of its data set yet; it is drawn anew");
+    }
+    let data = Data { split: split.as_ref(), changed, purpose: Purpose::Train };
+    Ok(Session::resume(gpu, tuned_job(device, gpu, config, data)?, directory, checkpoint)?)
+}
+
+/// The split of a run: the one that its state was made with, or, before there is one, that of its folder.
+pub fn stored_split(
+    directory: &RunDirectory,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<Option<StoredSplit>> {
+    let of_state = checkpoint.and_then(|checkpoint| checkpoint.split.as_deref());
+    match of_state.map(StoredSplit::from_json) {
+        Some(split) => Ok(Some(split.map_err(anyhow::Error::msg)?)),
+        None => Ok(directory.split()?),
+    }
 }
 
 /// A job with its data, whose kernels' variants are chosen; says how much memory it takes.
-fn tuned_job(device: &DeviceArgs, gpu: &Gpu, config: Config) -> Result<Job> {
-    let job = load_job(gpu, config)?;
+fn tuned_job(device: &DeviceArgs, gpu: &Gpu, config: Config, data: Data<'_>) -> Result<Job> {
+    let job = load_job(gpu, config, data)?;
     let setup = job.trainer_setup();
     device.autotune(gpu, &setup)?;
     eprintln!("memory: {} on the device", HumanBytes(memory(gpu, &setup)?));

@@ -17,7 +17,7 @@
 //! | `strategy.b/NAME`, `strategy.g/NAME` | like `NAME` | the strategy ARUBA |
 //!
 //! Metadata (strings): `format`, `iteration`, `adam_steps`, `seed`, `runs`, `config_hash`, `config`
-//! (TOML), `digests` (JSON: the SHA-256 of each of these fields as `metadata/FIELD` and of each
+//! (TOML), `split` (JSON: the classes of the data set's parts with digests), `digests` (JSON: the SHA-256 of each of these fields as `metadata/FIELD` and of each
 //! tensor's bytes by its name) and `digest` (the SHA-256 of `digests`). So any changed byte is
 //! found and named. The same content gives the same bytes.
 
@@ -112,6 +112,9 @@ pub struct Header {
     pub config_hash: String,
     /// The whole configuration as TOML.
     pub config: String,
+    /// The split of the data set, as [`crate::tasks::StoredSplit`] writes it; none without a data set, and in
+    /// checkpoints from before it was stored.
+    pub split: Option<String>,
 }
 
 /// A checkpoint in memory.
@@ -129,6 +132,9 @@ pub struct Checkpoint {
     pub config_hash: String,
     /// The whole configuration as TOML.
     pub config: String,
+    /// The split of the data set, as [`crate::tasks::StoredSplit`] writes it; none without a data set, and in
+    /// checkpoints from before it was stored.
+    pub split: Option<String>,
     /// `[R]` parameter sets in canonical layout.
     pub parameters: Vec<Vec<f32>>,
     /// State of the inner optimiser.

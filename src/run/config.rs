@@ -14,6 +14,7 @@ use crate::meta::{
 use crate::model::{Model, ModelSpec};
 use crate::run::overrides::Schema;
 use crate::tasks::{Batches, TaskSpec};
+use crate::text_file;
 
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -110,7 +111,7 @@ impl Config {
     /// [`Error::Io`] if it cannot be read, else as [`Config::from_toml`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = text_file::read(path)?;
         Self::from_toml(&text, &path.display().to_string())
     }
 
@@ -147,6 +148,18 @@ impl Config {
     /// If a number or path has no form in TOML; [`Config::validate`] refuses those.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a configuration is plain data")
+    }
+
+    /// Makes the paths of the data set and of class lists absolute, as seen from the working directory: so that
+    /// every later command finds them from wherever it runs.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no working directory.
+    pub fn make_paths_absolute(&mut self) -> Result<()> {
+        for path in self.tasks.paths_mut().into_iter().flatten() {
+            *path = std::path::absolute(&path).map_err(Error::io(&path))?;
+        }
+        Ok(())
     }
 
     /// A SHA-256 (hex) of everything that must not change when a run is resumed: all but `stop`,

@@ -1,14 +1,15 @@
-//! The folder of a run: `config.toml`, `metrics.jsonl`, `checkpoints/NNNNNNNNNN.safetensors` and
+//! The folder of a run: `config.toml`, for tasks over a data set `split.json`, `metrics.jsonl`, `checkpoints/NNNNNNNNNN.safetensors` and
 //! `checkpoints/best.safetensors`, on request `tensorboard/seed-S/`.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::atomic;
 use super::checkpoint::{self, Checkpoint};
+use super::{atomic, split_file};
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::tasks::StoredSplit;
 
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
@@ -106,12 +107,24 @@ impl RunDirectory {
         self.path.join(TENSORBOARD).join(format!("seed-{seed}"))
     }
 
-    /// Stores the complete configuration.
+    /// Stores the complete configuration and the split of the data set, where there is one.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn write_config(&self, text: &str) -> Result<()> {
-        atomic::write(&self.path.join(CONFIG), text.as_bytes())
+    pub fn describe(&self, config: &str, split: Option<&StoredSplit>) -> Result<()> {
+        // The configuration is what makes the folder a run's, so it comes last.
+        if let Some(split) = split {
+            split.save(&self.path)?;
+        }
+        atomic::write(&self.path.join(CONFIG), config.as_bytes())
+    }
+
+    /// The stored split of its data set; none without a data set, and in runs from before it was stored.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if it is damaged, [`Error::Io`].
+    pub fn split(&self) -> Result<Option<StoredSplit>> {
+        StoredSplit::load(&self.path)
     }
 
     /// The stored configuration.
@@ -224,7 +237,8 @@ pub fn check_unused(path: &Path) -> Result<()> {
     }
     // What a run that was killed before it began leaves.
     let own = |entry: &Path| {
-        entry.ends_with(CHECKPOINTS) || entry.ends_with(LOCK) || atomic::is_temporary(entry)
+        [CHECKPOINTS, LOCK, split_file::NAME].iter().any(|name| entry.ends_with(name))
+            || atomic::is_temporary(entry)
     };
     match entries.iter().find(|entry| !own(entry)) {
         None => Ok(()),

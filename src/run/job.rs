@@ -9,8 +9,44 @@ use crate::model::Model;
 use crate::rng::Phase;
 use crate::run::config::Config;
 use crate::tasks::{
-    Batches, EpisodeList, Episodes, Split, SplitPart, TaskSpec, image_folder, omniglot,
+    Batches, DataSet, EpisodeList, Episodes, Reading, SplitPart, StoredSplit, TaskSpec,
+    image_folder, omniglot,
 };
+
+/// What a data set is read for, and with it which of its parts must hold enough for a task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// Training, and validation where the configuration has some.
+    #[default]
+    Train,
+    /// Test tasks alone.
+    Test,
+    /// Both.
+    All,
+}
+
+impl Purpose {
+    fn parts(self, config: &Config) -> &'static [SplitPart] {
+        use SplitPart::{Test, Train, Val};
+        match (self, config.eval.every > 0) {
+            (Self::Train, false) => &[Train],
+            (Self::Train, true) => &[Train, Val],
+            (Self::Test, _) => &[Test],
+            (Self::All, false) => &[Train, Test],
+            (Self::All, true) => &[Train, Val, Test],
+        }
+    }
+}
+
+/// How the data set of a job is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Data<'a> {
+    /// The split of the run that goes on or is tested; without one it is drawn.
+    pub split: Option<&'a StoredSplit>,
+    /// Go on where classes of the stored split are missing, or their images changed.
+    pub changed: bool,
+    pub purpose: Purpose,
+}
 
 /// A checked configuration with its data in device memory.
 #[derive(Debug)]
@@ -19,32 +55,64 @@ pub struct Job {
     model: Model,
     images: Option<Arc<DeviceImages>>,
     /// The names of the classes and files, without the pixels.
-    names: Option<Arc<Split>>,
+    set: Option<Arc<DataSet>>,
 }
 
 impl Job {
-    /// Checks `config` and loads its data set; `progress` is told the images read and their number.
+    /// Checks `config` and loads its data set to train on it; `progress` is told the images read and their number.
+    ///
+    /// # Errors
+    /// As [`Job::read`].
+    pub fn new(gpu: &Gpu, config: Config, progress: &mut dyn FnMut(u64, u64)) -> Result<Self> {
+        Self::read(gpu, config, Data::default(), progress)
+    }
+
+    /// Checks `config` and loads its data set as `data` says; `progress` is told the images read and their number. The
+    /// paths of the configuration become absolute.
     ///
     /// # Errors
     /// [`crate::Error::Config`] and [`crate::Error::Model`] for impossible values,
-    /// [`crate::Error::Data`] for the data set, [`crate::Error::Limit`] if it does not fit.
-    pub fn new(gpu: &Gpu, config: Config, progress: &mut dyn FnMut(u64, u64)) -> Result<Self> {
+    /// [`crate::Error::Data`] for the data set, also if it is not that of the stored split,
+    /// [`crate::Error::Limit`] if it does not fit.
+    pub fn read(
+        gpu: &Gpu,
+        mut config: Config,
+        data: Data<'_>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self> {
+        config.make_paths_absolute()?;
         let model = config.validate()?;
-        let split = match &config.tasks {
+        let parts = data.purpose.parts(&config);
+        let reading = Reading { stored: data.split, changed_data: data.changed, parts };
+        let set = match &config.tasks {
             TaskSpec::Sine(_) | TaskSpec::Glyphs(_) => None,
-            TaskSpec::Omniglot(spec) => Some(omniglot::load(spec, progress)?),
-            TaskSpec::Images(spec) => Some(image_folder::load(spec, progress)?),
+            TaskSpec::Omniglot(spec) => Some(omniglot::read(spec, reading, progress)?),
+            TaskSpec::Images(spec) => Some(image_folder::read(spec, reading, progress)?),
         };
-        let (images, names) = match (split, config.tasks.episodes()) {
-            (Some(mut split), Some(episodes)) => {
-                split.check(episodes)?;
-                let images = Arc::new(DeviceImages::new(gpu, &split)?);
-                split.images.words = Vec::new();
-                (Some(images), Some(Arc::new(split)))
+        let (images, set) = match set {
+            Some(mut set) => {
+                let images = Arc::new(DeviceImages::new(gpu, &set.split)?);
+                set.split.images.words = Vec::new();
+                (Some(images), Some(Arc::new(set)))
             }
-            _ => (None, None),
+            None => (None, None),
         };
-        Ok(Self { config, model, images, names })
+        Ok(Self { config, model, images, set })
+    }
+
+    /// What there is to say about the data set: what was read and what was left out, a line a part.
+    pub fn notes(&self) -> &[String] {
+        self.set.as_ref().map_or(&[], |set| &set.notes)
+    }
+
+    /// Classes that are missing and images that changed since the split was stored.
+    pub fn changed_data(&self) -> &[String] {
+        self.set.as_ref().map_or(&[], |set| &set.changed)
+    }
+
+    /// What is to be stored of the split, where tasks are over a data set.
+    pub fn stored_split(&self) -> Option<&StoredSplit> {
+        self.set.as_ref().map(|set| &set.stored)
     }
 
     /// Another configuration on the same data and with the same network.
@@ -53,7 +121,7 @@ impl Job {
     /// [`crate::Error::Config`] for impossible values.
     pub fn with(&self, config: Config) -> Result<Self> {
         let model = config.validate()?;
-        Ok(Self { config, model, images: self.images.clone(), names: self.names.clone() })
+        Ok(Self { config, model, images: self.images.clone(), set: self.set.clone() })
     }
 
     /// The configuration.
@@ -96,12 +164,12 @@ impl Job {
     /// # Errors
     /// [`Error::Config`] if the run's tasks are not over images, else see [`EpisodeList::resolve`].
     pub fn episodes(&self, list: &EpisodeList) -> Result<Episodes> {
-        let Some(split) = &self.names else {
+        let Some(set) = &self.set else {
             let message = "a list of episodes names images, and this run's tasks have none; leave \
                            --episodes out";
             return Err(Error::config("tasks.kind", message));
         };
-        list.resolve(split, SplitPart::Test)
+        list.resolve(&set.split, SplitPart::Test)
     }
 
     /// How run `run` is evaluated on tasks of `phase`.

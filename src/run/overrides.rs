@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::meta::{Schedule, StopSpec, StrategyKind};
 use crate::model::{Activation, Extent, LayerSpec, Padding};
 use crate::run::{Config, presets};
-use crate::tasks::{EpisodeSpec, GlyphsSpec, ImagesSpec, TaskSpec, Variation};
+use crate::tasks::{Background, EpisodeSpec, GlyphsSpec, ImagesSpec, TaskSpec, Variation};
 
 /// Splits `key=value`.
 ///
@@ -249,6 +249,8 @@ fn images() -> TaskSpec {
         episodes: EPISODES,
         size: 32,
         channels: 3,
+        // Not the default, which is left out.
+        background: Background([0; 3]),
     })
 }
 

@@ -9,7 +9,8 @@ use crate::run::adapted::Adapted;
 use crate::run::adapting::{Tasks, adapt};
 use crate::run::checkpoint::sha256;
 use crate::run::compressed::{Compressed, Payload};
-use crate::run::{Config, Job};
+use crate::run::{Config, Data, Job, Purpose};
+use crate::tasks::StoredSplit;
 use crate::tasks::arrays::TaskArrays;
 
 /// What came of adapting again.
@@ -23,16 +24,17 @@ pub struct Replayed {
 }
 
 /// Adapts `snapshot`, a state of the run with the configuration `base`, as the models in `compressed` were.
-/// `reading` is told the images read and their number, where the data set is needed, and then `adapting` the tasks
+/// `split` is the stored one of the run. `reading` is told the images read and their number, where the data set is needed, and then `adapting` the tasks
 /// that are done and theirs.
 ///
 /// # Errors
-/// [`Error::Config`] if the file holds models of another codec, or damaged tasks; as [`adapt`] and [`Job::new`].
+/// [`Error::Config`] if the file holds models of another codec, or damaged tasks; as [`adapt`] and [`Job::read`].
 pub fn replay(
     gpu: &Gpu,
     base: &Config,
     snapshot: &Snapshot,
     compressed: &Compressed,
+    split: Option<&StoredSplit>,
     reading: &mut dyn FnMut(u64, u64),
     adapting: &mut dyn FnMut(u64, u64),
 ) -> Result<Replayed> {
@@ -50,7 +52,8 @@ pub fn replay(
             adapt(gpu, config, snapshot, &recipe, Tasks::Arrays(&arrays), adapting)?
         }
         None => {
-            let job = Job::new(gpu, base.clone(), reading)?;
+            let data = Data { split, changed: false, purpose: Purpose::Test };
+            let job = Job::read(gpu, base.clone(), data, reading)?;
             let tasks = Tasks::Test(&job, compressed.models);
             adapt(gpu, config, snapshot, &recipe, tasks, adapting)?
         }

@@ -73,7 +73,7 @@ impl Session {
     pub fn start(gpu: &Gpu, job: Job, path: &Path) -> Result<Self> {
         let trainer = job.trainer(gpu)?;
         let directory = RunDirectory::create(path)?;
-        directory.write_config(&job.config().to_toml())?;
+        directory.describe(&job.config().to_toml(), job.stored_split())?;
         Self::new(gpu, job, trainer, directory)
     }
 
@@ -96,7 +96,7 @@ impl Session {
         }
         directory.remove_after(iteration)?;
         metrics::truncate_after(directory.metrics_path(), iteration)?;
-        directory.write_config(&job.config().to_toml())?;
+        directory.describe(&job.config().to_toml(), job.stored_split())?;
         Self::new(gpu, job, trainer, directory)
     }
 
@@ -224,7 +224,8 @@ impl Session {
         let metric = sum / config.runs as f64;
         if self.best.take(metric) {
             let best = self.directory.best_path();
-            checkpoint_of(&config, snapshot).save(self.job.model(), best)?;
+            let split = self.job.stored_split();
+            checkpoint_of(&config, split, snapshot).save(self.job.model(), best)?;
         }
         let stop = &config.stop;
         if stop.target.is_some_and(|target| self.best.reaches(metric, target)) {
@@ -244,7 +245,7 @@ impl Session {
         {
             return Err(Error::Diverged { run, iteration, loss: f32::NAN });
         }
-        let checkpoint = checkpoint_of(config, snapshot);
+        let checkpoint = checkpoint_of(config, self.job.stored_split(), snapshot);
         self.directory.save(&checkpoint, self.job.model(), config.log.keep)?;
         Ok(())
     }

@@ -3,9 +3,14 @@
 use crate::meta::{Snapshot, StartingPoint};
 use crate::run::checkpoint::{Checkpoint, InnerState, MemoryState, OuterState, StrategyState};
 use crate::run::config::Config;
+use crate::tasks::StoredSplit;
 
-/// The checkpoint of `snapshot`, made under `config`.
-pub(crate) fn checkpoint_of(config: &Config, snapshot: Snapshot) -> Checkpoint {
+/// The checkpoint of `snapshot`, made under `config` on the data set with this split.
+pub(crate) fn checkpoint_of(
+    config: &Config,
+    split: Option<&StoredSplit>,
+    snapshot: Snapshot,
+) -> Checkpoint {
     let runs = snapshot.runs;
     let slots = snapshot.inner_second.len() / runs;
     let m = (!snapshot.inner_first.is_empty()).then_some(snapshot.inner_first);
@@ -27,6 +32,7 @@ pub(crate) fn checkpoint_of(config: &Config, snapshot: Snapshot) -> Checkpoint {
         runs,
         config_hash: config.hash(),
         config: config.to_toml(),
+        split: split.map(StoredSplit::to_json),
         parameters: snapshot.parameters,
         inner,
         outer,

@@ -8,8 +8,11 @@ use crate::atomic;
 use crate::error::{Error, Result};
 use crate::run::Config;
 use crate::run::directory::LOCK;
+use crate::run::split_file;
 use crate::sweep::spec::{SweepSpec, Trial};
 use crate::sweep::state::State;
+use crate::tasks::StoredSplit;
+use crate::text_file;
 
 const SPEC: &str = "sweep.toml";
 const BASE: &str = "base.toml";
@@ -31,9 +34,10 @@ impl Prepared {
     /// # Errors
     /// See [`SweepSpec`]; [`Error::Io`].
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let text = text_file::read(path)?;
         let spec = SweepSpec::from_toml(&text, &path.display().to_string())?;
-        let base = spec.base(atomic::folder_of(path))?;
+        let mut base = spec.base(atomic::folder_of(path))?;
+        base.make_paths_absolute()?;
         Self::new(text, spec, base)
     }
 
@@ -77,7 +81,7 @@ impl Prepared {
         for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
             let path = entry.map_err(Error::io(folder))?.path();
             // What a sweep that was killed before it began leaves.
-            let own = [SPEC, BASE, LOCK].iter().any(|name| path.ends_with(name));
+            let own = [SPEC, BASE, LOCK, split_file::NAME].iter().any(|name| path.ends_with(name));
             if !own && !atomic::is_temporary(&path) {
                 let name = path.file_name().unwrap_or_default().display();
                 let message = format!("is not empty: it holds `{name}`; give another --out");
@@ -85,6 +89,14 @@ impl Prepared {
             }
         }
         Ok(())
+    }
+
+    /// The split of the data set that the sweep in `folder` was begun with.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if it is damaged, [`Error::Io`].
+    pub fn split(folder: &Path) -> Result<Option<StoredSplit>> {
+        StoredSplit::load(folder)
     }
 
     /// Writes what [`Prepared::reopen`] reads.
@@ -121,6 +133,6 @@ impl Prepared {
     /// # Errors
     /// [`Error::Io`].
     pub fn is_that_of(&self, path: &Path) -> Result<bool> {
-        Ok(std::fs::read_to_string(path).map_err(Error::io(path))? == self.text)
+        Ok(text_file::read(path)? == self.text)
     }
 }

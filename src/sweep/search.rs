@@ -65,6 +65,9 @@ impl Search {
         Prepared::check_unused(folder)?;
         search.batches(0)?;
         sweep.save(folder)?;
+        if let Some(split) = search.job.stored_split() {
+            split.save(folder)?;
+        }
         search.state.sweep = sweep.hash();
         search.state.save(folder)?;
         Ok(search)

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::rng::{Part, Phase, Stream, unit};
 use crate::run::{Config, overrides, presets};
 use crate::sweep::values::Choice;
+use crate::text_file;
 
 /// Keys that may vary: none of them changes the shape of a network or of a task.
 const KEYS: [&str; 5] = ["inner.rate", "inner.steps", "inner.batch", "outer.rate", "strategy.rate"];
@@ -104,8 +105,7 @@ impl SweepSpec {
             }
             (None, Some(file)) => {
                 let path = folder.join(file);
-                let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-                (text, path.display().to_string())
+                (text_file::read(&path)?, path.display().to_string())
             }
             _ => {
                 let message = "give one of `preset` and `config`";

@@ -2,7 +2,7 @@
 //!
 //! | tensor | type and shape | |
 //! |---|---|---|
-//! | `support_x` | f32 [T, N, ...input] | the model's input shape |
+//! | `support_x` | f32 [T, N, ...input] | the model's input shape; for images also u8, taken as 0..255 and divided by 255 |
 //! | `support_y` | f32 `[T, N, outputs]` for mse; i64 or i32 `[T, N]` for cross-entropy | |
 //! | `query_x` | f32 [T, Q, ...input] | optional |
 //! | `query_y` | as `support_y`, with Q | optional, only with `query_x` |
@@ -68,6 +68,8 @@ pub struct TaskArrays {
     pub query: Option<Query>,
     /// The minibatches, if they are given.
     pub order: Option<Order>,
+    /// Whether inputs were bytes, which were divided by 255.
+    pub from_bytes: bool,
 }
 
 impl TaskArrays {
@@ -91,14 +93,14 @@ impl TaskArrays {
         let x = need("support_x")?;
         check_inputs("support_x", x, None, model)?;
         let (tasks, support) = (x.shape()[0], x.shape()[1]);
-        let support_x = floats("support_x", x)?;
+        let support_x = inputs("support_x", x, model)?;
         let support_y = targets("support_y", need("support_y")?, tasks, support, model)?;
         let query = match get("query_x") {
             Some(x) => {
                 check_inputs("query_x", x, Some(tasks), model)?;
                 let count = x.shape()[1];
                 let y = get("query_y").map(|y| targets("query_y", y, tasks, count, model));
-                Some(Query { count, x: floats("query_x", x)?, y: y.transpose()? })
+                Some(Query { count, x: inputs("query_x", x, model)?, y: y.transpose()? })
             }
             None if get("query_y").is_some() => {
                 return Err("tensor `query_y` is there without `query_x`; add that one, or leave \
@@ -108,7 +110,11 @@ impl TaskArrays {
             None => None,
         };
         let order = get("order").map(|order| minibatches(order, tasks, support)).transpose()?;
-        Ok(Self { tasks, support, support_x, support_y, query, order })
+        let from_bytes = [get("support_x"), get("query_x")]
+            .into_iter()
+            .flatten()
+            .any(|tensor| tensor.dtype() == Dtype::U8);
+        Ok(Self { tasks, support, support_x, support_y, query, order, from_bytes })
     }
 }
 
@@ -233,6 +239,24 @@ fn below(
         _ => Err(wrong(at, *value)),
     };
     values.iter().enumerate().map(index).collect()
+}
+
+/// Examples as the network takes them. A network for images was trained on pixels in 0..1, so bytes are
+/// divided by 255; what other bytes mean, nobody knows.
+fn inputs(name: &str, tensor: &TensorView<'_>, model: &Model) -> Result<Vec<f32>, String> {
+    let image = model.spec().input.len() == 3;
+    match tensor.dtype() {
+        Dtype::U8 if image => {
+            Ok(tensor.data().iter().map(|byte| f32::from(*byte) / 255.0).collect())
+        }
+        Dtype::F32 => tensor_file::finite_floats(name, tensor),
+        other => Err(format!(
+            "tensor `{name}` is {other}, but F32 was expected{}; convert it, in NumPy with \
+             `.astype(numpy.float32)`, in PyTorch with `.float()`, and scale it as the network's training data were: \
+             pixels of 0..255 are divided by 255",
+            if image { " (or U8 for pixels of 0..255)" } else { "" }
+        )),
+    }
 }
 
 fn floats(name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>, String> {

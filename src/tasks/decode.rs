@@ -1,6 +1,7 @@
 //! Decoding a whole data set into memory, on all cores.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -30,16 +31,21 @@ pub(super) fn room(images: usize, bits: u128) -> Result<Vec<u32>> {
     Ok(packed)
 }
 
+/// How many broken files a message lists.
+const LISTED: usize = 20;
+
 /// Runs `decode` on every job, each with its own words of `packed` (as many as `words_of` says, in
 /// the jobs' order). Each thread makes a reader with `open`. `progress` hears of the images decoded
 /// and their number, an image being `words` words.
 ///
 /// # Errors
-/// That of the first job that fails; later ones are then not begun.
+/// All that fail, in the jobs' order: one as it is, several as a list for the data set in `folder`.
+#[expect(clippy::too_many_arguments, reason = "what to decode, where to, and who hears of it")]
 pub(super) fn on_all_cores<J: Sync, R>(
     jobs: &[J],
     words_of: impl Fn(&J) -> usize,
     (packed, words): (&mut [u32], usize),
+    folder: &Path,
     open: impl Fn() -> Result<R> + Sync,
     decode: impl Fn(&mut R, &J, &mut [u32]) -> Result<()> + Sync,
     progress: &mut dyn FnMut(u64, u64),
@@ -53,35 +59,55 @@ pub(super) fn on_all_cores<J: Sync, R>(
         rest = others;
     }
     let queue = Mutex::new(shares.into_iter());
-    let (done, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-    // The first of a thread's jobs that fails, by its index.
-    let work = || -> Result<(), (usize, Error)> {
-        let mut reader = open().map_err(|error| (0, error))?;
-        while !failed.load(Ordering::Relaxed) {
+    let done = AtomicUsize::new(0);
+    // A thread's jobs that fail, by their index.
+    let work = || -> Vec<(usize, Error)> {
+        let mut failed = Vec::new();
+        let mut reader = match open() {
+            Ok(reader) => reader,
+            Err(error) => return vec![(0, error)],
+        };
+        loop {
             let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some((index, job, share)) = next else { break };
+            let Some((index, job, share)) = next else { return failed };
             let length = share.len();
-            decode(&mut reader, job, share).map_err(|error| {
-                failed.store(true, Ordering::Relaxed);
-                (index, error)
-            })?;
+            failed.extend(decode(&mut reader, job, share).err().map(|error| (index, error)));
             done.fetch_add(length, Ordering::Relaxed);
         }
-        Ok(())
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let results: Vec<_> = std::thread::scope(|scope| {
+    let mut failed: Vec<(usize, Error)> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads.min(jobs.len())).map(|_| scope.spawn(work)).collect();
         while workers.iter().any(|worker| !worker.is_finished()) {
             progress((done.load(Ordering::Relaxed) / words.max(1)) as u64, total);
             std::thread::sleep(Duration::from_millis(20));
         }
-        workers.into_iter().map(|worker| worker.join().expect("decoding does not panic")).collect()
+        let ended = workers.into_iter().map(|it| it.join().expect("decoding does not panic"));
+        ended.flatten().collect()
     });
-    let errors = results.into_iter().filter_map(Result::err);
-    if let Some((_, error)) = errors.min_by_key(|(index, _)| *index) {
+    failed.sort_by_key(|(index, _)| *index);
+    if failed.len() > 1 {
+        return Err(all(failed, folder));
+    }
+    if let Some((_, error)) = failed.pop() {
         return Err(error);
     }
     progress(total, total);
     Ok(())
+}
+
+/// One error for many: a line each, the first ones.
+fn all(failed: Vec<(usize, Error)>, folder: &Path) -> Error {
+    let mut lines: Vec<String> = failed.iter().map(|(_, error)| error.to_string()).collect();
+    lines.dedup();
+    if lines.len() == 1 {
+        // Every thread failed to open the same thing.
+        return failed.into_iter().next().expect("several failed").1;
+    }
+    let count = lines.len();
+    lines.truncate(LISTED);
+    if count > LISTED {
+        lines.push(format!("and {} more", count - LISTED));
+    }
+    Error::data(folder, format!("{count} files cannot be used:\n  {}", lines.join("\n  ")))
 }

@@ -16,13 +16,14 @@
 mod tests;
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::tasks::images::{Split, SplitPart};
+use crate::tasks::names::composed;
+use crate::text_file;
 
 /// One class of a listed task.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -83,8 +84,7 @@ impl EpisodeList {
     /// be; [`Error::Io`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(Error::io(path))?;
-        let tasks = parse(&bytes).map_err(|message| Error::data(path, message))?;
+        let tasks = parse(&text_file::read(path)?).map_err(|message| Error::data(path, message))?;
         Ok(Self { path: path.into(), tasks })
     }
 
@@ -135,14 +135,17 @@ fn numbered(tasks: &[Vec<EpisodeClass>]) -> impl Iterator<Item = (usize, &Episod
     tasks.iter().enumerate().flat_map(|(index, task)| task.iter().map(move |entry| (index, entry)))
 }
 
-fn parse(bytes: &[u8]) -> Result<Vec<Vec<EpisodeClass>>, String> {
-    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    let tasks: Vec<Vec<EpisodeClass>> = serde_json::from_slice(bytes).map_err(|error| {
+fn parse(text: &str) -> Result<Vec<Vec<EpisodeClass>>, String> {
+    let mut tasks: Vec<Vec<EpisodeClass>> = serde_json::from_str(text).map_err(|error| {
         format!(
             "{error}; it should be a JSON list of tasks, each a list of {{\"class\": name, \
              \"support\": [files], \"query\": [files]}}, one a class"
         )
     })?;
+    for EpisodeClass { class, support, query } in tasks.iter_mut().flatten() {
+        *class = composed(class);
+        support.iter_mut().chain(query).for_each(|file| *file = composed(file));
+    }
     let Some(first) = tasks.first() else {
         return Err("lists no tasks; give at least one".into());
     };

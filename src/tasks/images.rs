@@ -158,25 +158,35 @@ impl Split {
         }
     }
 
-    /// Checks that tasks of the sizes of `episodes` can be drawn from every part.
+    /// Checks that tasks of the sizes of `episodes` can be drawn from each of `parts`; the others will not be
+    /// drawn from.
     ///
     /// # Errors
     /// [`Error::Config`] that names both numbers.
-    pub fn check(&self, episodes: &EpisodeSpec) -> Result<()> {
-        self.check_part(SplitPart::Train, episodes.way, episodes.train_shots)?;
-        for part in [SplitPart::Val, SplitPart::Test] {
-            self.check_part(part, episodes.way, episodes.test_examples())?;
-        }
-        Ok(())
+    pub fn check(&self, episodes: &EpisodeSpec, parts: &[SplitPart]) -> Result<()> {
+        parts.iter().try_for_each(|part| self.check_part(*part, episodes))
     }
 
-    fn check_part(&self, part: SplitPart, way: usize, examples: usize) -> Result<()> {
-        let classes = self.classes(part);
+    fn check_part(&self, part: SplitPart, episodes: &EpisodeSpec) -> Result<()> {
+        let (classes, way, name) = (self.classes(part), episodes.way, part.name());
+        let (examples, key, sum) = match part {
+            SplitPart::Train => (episodes.train_shots, "tasks.train_shots", ""),
+            _ => (episodes.test_examples(), "tasks.shots", " (tasks.shots and tasks.queries)"),
+        };
+        // Validation tasks of a data set without a part for them.
+        let lent = part == SplitPart::Val && self.val.is_empty();
+        let (whose, remedy) = match (lent, part) {
+            (true, _) => (
+                "; there is no `val`, so validation tasks come from the training classes",
+                ", or set eval.every = 0",
+            ),
+            (false, SplitPart::Val) => ("", ", or set eval.every = 0"),
+            _ => ("", ""),
+        };
         if classes.len() < way {
             let message = format!(
-                "{way} classes a task, but there are only {} to draw {} tasks from; lower it",
+                "{way} classes a task, but there are only {} to draw {name} tasks from{whose}; lower it{remedy}",
                 classes.len(),
-                part.name()
             );
             return Err(Error::config("tasks.way", message));
         }
@@ -184,11 +194,10 @@ impl Split {
             let class = &self.images.classes[class.class];
             if (class.images as usize) < examples {
                 let message = format!(
-                    "a task needs {examples} images of a class (support and query), but {} has {}; \
-                     lower tasks.shots, tasks.train_shots or tasks.queries",
+                    "a {name} task needs {examples} images of a class{sum}, but {} has {}{whose}; lower it{remedy}",
                     class.name, class.images
                 );
-                return Err(Error::config("tasks.shots", message));
+                return Err(Error::config(key, message));
             }
         }
         Ok(())
@@ -247,13 +256,22 @@ mod tests {
         let mut split =
             Split { images: set(), train: classes.clone(), val: Vec::new(), test: classes };
         let sizes = |way, train_shots, shots| EpisodeSpec { way, shots, train_shots, queries: 1 };
-        let text = |split: &Split, sizes| split.check(&sizes).unwrap_err().to_string();
-        assert!(split.check(&sizes(1, 2, 1)).is_ok());
+        let all = &SplitPart::ALL;
+        let text = |split: &Split, sizes| split.check(&sizes, all).unwrap_err().to_string();
+        assert!(split.check(&sizes(1, 2, 1), all).is_ok());
         let few = text(&split, sizes(5, 2, 1));
         assert!(few.contains("tasks.way") && few.contains('5'), "{few}");
         for sizes in [sizes(1, 3, 1), sizes(1, 1, 2)] {
             let few = text(&split, sizes);
             assert!(few.contains("corner") && few.contains('3'), "{few}");
+        }
+        assert!(
+            split.check(&sizes(1, 1, 2), &[SplitPart::Train]).is_ok(),
+            "no other is drawn from"
+        );
+        let lent = split.check(&sizes(1, 1, 2), &[SplitPart::Val]).unwrap_err().to_string();
+        for part in ["tasks.shots", "there is no `val`", "training classes", "eval.every"] {
+            assert!(lent.contains(part), "{lent}");
         }
         assert_eq!(split.classes(SplitPart::Val), split.train);
         split.test.clear();

@@ -3,14 +3,22 @@
 pub mod arrays;
 mod batches;
 mod data_folder;
+mod data_set;
 mod decode;
 mod episodes;
 pub mod image_folder;
 mod images;
+mod left_out;
+pub(crate) mod names;
 pub mod omniglot;
 mod spec;
+mod stored_split;
 
 pub use batches::{Batches, Segment};
+pub use data_set::{DataSet, Reading};
 pub use episodes::{EpisodeClass, EpisodeList, Episodes};
 pub use images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
-pub use spec::{EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation};
+pub use spec::{
+    Background, EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation,
+};
+pub use stored_split::{StoredClass, StoredSplit};

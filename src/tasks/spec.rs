@@ -42,6 +42,22 @@ impl TaskSpec {
         }
     }
 
+    /// Whether tasks are drawn from a data set in files.
+    pub fn is_over_files(&self) -> bool {
+        matches!(self, Self::Omniglot(_) | Self::Images(_))
+    }
+
+    /// All paths that it names.
+    pub fn paths_mut(&mut self) -> [Option<&mut PathBuf>; 3] {
+        match self {
+            Self::Sine(_) | Self::Glyphs(_) => [None, None, None],
+            Self::Omniglot(spec) => {
+                [spec.data.as_mut(), spec.train_classes.as_mut(), spec.test_classes.as_mut()]
+            }
+            Self::Images(spec) => [spec.data.as_mut(), None, None],
+        }
+    }
+
     /// The folder of the data set, where there is one.
     pub fn data_mut(&mut self) -> Option<&mut Option<PathBuf>> {
         match self {
@@ -125,7 +141,8 @@ pub struct OmniglotSpec {
     /// Seed of the split. Default 0.
     #[serde(default)]
     pub split_seed: u64,
-    /// File with the training classes, a path a line, instead of a random split.
+    /// File with the training classes, a path a line, instead of a random split. Read when a run begins: its classes
+    /// are stored with the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_classes: Option<PathBuf>,
     /// File with the test classes.
@@ -147,9 +164,59 @@ pub struct ImagesSpec {
     pub episodes: EpisodeSpec,
     /// Side of an image in pixels after resizing.
     pub size: usize,
-    /// 3 = red, green and blue, 1 = grey. Default 3.
+    /// 3 = red, green and blue, 1 = grey (0.2126 R + 0.7152 G + 0.0722 B). Default 3.
     #[serde(default = "channels")]
     pub channels: usize,
+    /// What transparent images are laid on: `white`, `black` or `#rrggbb`. Default white.
+    #[serde(default, skip_serializing_if = "is_white")]
+    pub background: Background,
+}
+
+/// A colour: red, green, blue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Background(pub [u8; 3]);
+
+impl Background {
+    /// All light.
+    pub const WHITE: Self = Self([255; 3]);
+}
+
+impl Default for Background {
+    fn default() -> Self {
+        Self::WHITE
+    }
+}
+
+impl TryFrom<String> for Background {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let digits = match text.as_str() {
+            "white" => "ffffff",
+            "black" => "000000",
+            other => other.strip_prefix('#').unwrap_or_default(),
+        };
+        let all = digits.len() == 6 && digits.chars().all(|digit| digit.is_ascii_hexdigit());
+        let value = u32::from_str_radix(digits, 16).ok().filter(|_| all);
+        let Some(value) = value else {
+            return Err(format!(
+                "tasks.background: `{text}` is no colour; give \"white\", \"black\" or \"#rrggbb\""
+            ));
+        };
+        let [_, red, green, blue] = value.to_be_bytes();
+        Ok(Self([red, green, blue]))
+    }
+}
+
+impl From<Background> for String {
+    fn from(Background([red, green, blue]): Background) -> Self {
+        format!("#{red:02x}{green:02x}{blue:02x}")
+    }
+}
+
+fn is_white(background: &Background) -> bool {
+    *background == Background::WHITE
 }
 
 /// Episodes over glyphs: a class is a few random strokes, an example is that class drawn once more,

@@ -150,9 +150,14 @@ pub fn without_padding(values: &[f32], width: usize) -> Vec<f32> {
 /// Compares with a tolerance of `relative` of the largest wanted magnitude; a failure prints the
 /// error as a share of the tolerance.
 pub fn assert_close(what: &str, got: &[f32], wanted: &[f64], relative: f64) {
+    assert_close_from(what, got, wanted, relative, 1e-3);
+}
+
+/// The same; where all that is wanted is smaller than `least`, the tolerance is relative to that.
+pub fn assert_close_from(what: &str, got: &[f32], wanted: &[f64], relative: f64, least: f64) {
     assert_eq!(got.len(), wanted.len(), "{what}: number of values");
     let largest = wanted.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
-    let tolerance = relative * largest.max(1e-3);
+    let tolerance = relative * largest.max(least);
     let error = |i: usize| (f64::from(got[i]) - wanted[i]).abs();
     let Some(worst) = (0..got.len()).max_by(|a, b| error(*a).total_cmp(&error(*b))) else {
         return;

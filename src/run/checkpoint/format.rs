@@ -91,6 +91,7 @@ impl Checkpoint {
             runs: header.runs,
             config_hash: header.config_hash,
             config: header.config,
+            split: header.split,
         };
         checkpoint.refuse_others(model, file)?;
         check_digests(file)?;
@@ -150,6 +151,7 @@ impl Checkpoint {
             ("config", self.config.clone()),
         ];
         let mut fields = BTreeMap::from(fields.map(|(name, value)| (name.to_owned(), value)));
+        fields.extend(self.split.clone().map(|split| ("split".to_owned(), split)));
         let bytes =
             |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
         let tensors = tensors.iter().map(|(name, (_, v))| (name.clone(), sha256(&bytes(v))));
@@ -256,6 +258,7 @@ impl Header {
             runs: number(metadata, "runs")?,
             config_hash: field(metadata, "config_hash")?.to_owned(),
             config: field(metadata, "config")?.to_owned(),
+            split: metadata.get("split").cloned(),
         };
         if header.runs == 0 {
             return Err("metadata field `runs` is 0; at least one run is expected".into());

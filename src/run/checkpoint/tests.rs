@@ -23,6 +23,7 @@ fn checkpoint(runs: usize, inner: InnerState, outer: OuterState) -> Checkpoint {
         seed: u64::MAX - 3,
         runs,
         config_hash: "c0ffee".into(),
+        split: Some(r#"{"train":[],"val":[],"test":[]}"#.into()),
         config: "seed = 0\n[model]\nloss = \"mse\" # é\n".into(),
         parameters: sets(&model(), runs, -3.0),
         inner,

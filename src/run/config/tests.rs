@@ -6,7 +6,9 @@ use crate::meta::{
 };
 use crate::model::{Activation, Init, Loss};
 use crate::run::presets;
-use crate::tasks::{EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, Variation};
+use crate::tasks::{
+    Background, EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, Variation,
+};
 
 fn sine() -> &'static str {
     presets::get("sine").unwrap()
@@ -130,7 +132,14 @@ fn tasks() -> impl Strategy<Value = TaskSpec> {
     let images = (path(), set, [count(), count(), count(), count()]).prop_map(
         |(data, set, [way, shots, size, channels])| {
             let episodes = EpisodeSpec { way, shots, train_shots: size, queries: way };
-            TaskSpec::Images(ImagesSpec { data, set, episodes, size, channels })
+            TaskSpec::Images(ImagesSpec {
+                data,
+                set,
+                episodes,
+                size,
+                channels,
+                background: Background([way as u8, 7, 0]),
+            })
         },
     );
     let numbers = [number(), number(), number(), number(), number()];

@@ -13,6 +13,7 @@ fn checkpoint(iteration: u64) -> Checkpoint {
         seed: 0,
         runs: 1,
         config_hash: String::new(),
+        split: None,
         config: String::new(),
         parameters: vec![vec![iteration as f32; 3]],
         inner: InnerState::None,
@@ -29,7 +30,7 @@ fn iterations(run: &RunDirectory) -> Vec<u64> {
 /// A run with checkpoints after 10, 20 and 30 iterations.
 fn run_of_30(path: &Path) -> RunDirectory {
     let run = RunDirectory::create(path).unwrap();
-    run.write_config("seed = 0\n").unwrap();
+    run.describe("seed = 0\n", None).unwrap();
     for iteration in [10, 20, 30] {
         run.save(&checkpoint(iteration), &model(), 3).unwrap();
     }

@@ -121,7 +121,10 @@ impl Plan {
             settings.push(("tasks.data".into(), data.display().to_string()));
         }
         settings.extend(self.set.iter().cloned());
-        Config::with_overrides(&text, &format!("preset {}", preset.name()), &settings)
+        let mut config =
+            Config::with_overrides(&text, &format!("preset {}", preset.name()), &settings)?;
+        config.make_paths_absolute()?;
+        Ok(config)
     }
 
     /// `config` with all that counts meta-iterations scaled, and with validations.

@@ -65,7 +65,8 @@ impl Search {
         let snapshot = Snapshot::of_runs(&runs);
         let config = &self.trials[members[0][0]].config;
         let config = Config { runs: alive.len(), ..config.clone() };
-        checkpoint_of(&config, snapshot.clone()).save(trainer.model(), path)?;
+        let split = self.job.stored_split();
+        checkpoint_of(&config, split, snapshot.clone()).save(trainer.model(), path)?;
         self.state.save(&self.folder)?;
         if fewer && old.exists() {
             std::fs::remove_file(&old).map_err(Error::io(old))?;
@@ -114,6 +115,6 @@ impl Search {
         atomic::write(&self.folder.join("best.toml"), text.as_bytes())?;
         let snapshot = self.handed_on(&[[best.trial, 0]])?;
         let path = self.folder.join("best.safetensors");
-        checkpoint_of(config, snapshot).save(self.job.model(), path)
+        checkpoint_of(config, self.job.stored_split(), snapshot).save(self.job.model(), path)
     }
 }

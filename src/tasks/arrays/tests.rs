@@ -200,3 +200,19 @@ fn errors_name_the_file() {
     let message = TaskArrays::load(&path, &regression()).unwrap_err().to_string();
     assert!(message.contains("tasks.safetensors: not a safetensors file"), "{message}");
 }
+
+#[test]
+fn bytes_are_pixels_for_a_network_for_images_alone() {
+    let images = Model::new(ModelSpec::builder(&[1, 1, 2]).dense(2, Activation::Linear)).unwrap();
+    let pixels = || {
+        let mut tensors = with(values(), f32s("support_x", &[2, 3, 1, 1, 2], &ramp(12)));
+        tensors = with(tensors, f32s("query_x", &[2, 1, 1, 1, 2], &ramp(4)));
+        with(tensors, Raw("query_x", Dtype::U8, vec![2, 1, 1, 1, 2], vec![0, 51, 102, 255]))
+    };
+    let tasks = load(&pixels(), &images).unwrap();
+    assert_eq!((tasks.from_bytes, tasks.query.unwrap().x), (true, vec![0.0, 0.2, 0.4, 1.0]));
+    let bytes = Raw("query_x", Dtype::U8, vec![2, 1, 1, 2], vec![0; 4]);
+    let text = load(&with(values(), bytes), &regression()).unwrap_err();
+    assert!(text.contains("divided by 255") && !text.contains("or U8"), "{text}");
+    assert!(!load(&values(), &regression()).unwrap().from_bytes);
+}

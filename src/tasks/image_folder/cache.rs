@@ -1,11 +1,10 @@
 //! Resized images on disk: one safetensors file for each folder, size and number of channels, with
-//! a hash of the listing it was made from. It may be deleted at any time.
+//! a hash of what it was made from: the contents of all files. It may be deleted at any time.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use safetensors::tensor::{Dtype, TensorInfo};
 use sha2::{Digest, Sha256};
@@ -13,12 +12,13 @@ use sha2::{Digest, Sha256};
 use crate::atomic;
 use crate::error::{Error, Result};
 use crate::tasks::spec::ImagesSpec;
+use crate::tasks::stored_split::ImageDigest;
 use crate::tensor_file::{self, TensorFile, little_endian};
 
 use super::layout::{Layout, Listing};
 
 /// Changes with what is done to an image.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// Name of the tensor: u8 `[words · 4]`, the images one after another.
 const IMAGES: &str = "images";
@@ -27,16 +27,22 @@ const IMAGES: &str = "images";
 #[derive(Debug)]
 pub(super) struct Cache {
     path: PathBuf,
-    listing: String,
+    contents: String,
 }
 
 impl Cache {
-    /// The place in the folder `cache` for the data set in `folder`.
-    pub fn new(cache: &Path, folder: &Path, listing: &Listing, spec: &ImagesSpec) -> Self {
+    /// The place in the folder `cache` for the data set in `folder`, whose files have these `digests`.
+    pub fn new(
+        cache: &Path,
+        folder: &Path,
+        listing: &Listing,
+        digests: &[ImageDigest],
+        spec: &ImagesSpec,
+    ) -> Self {
         let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
         let own = &hex(Sha256::digest(folder.as_os_str().as_encoded_bytes()))[..16];
         let name = format!("images-{own}-{}x{1}x{1}.safetensors", spec.channels, spec.size);
-        Self { path: cache.join(name), listing: hash(listing) }
+        Self { path: cache.join(name), contents: hash(listing, digests, spec) }
     }
 
     /// Fills `words` with what is stored; false if nothing, something older or a damaged file is.
@@ -59,10 +65,10 @@ impl Cache {
         }
     }
 
-    /// Whether `bytes` are of the same listing; then `words` are theirs.
+    /// Whether `bytes` are of the same contents; then `words` are theirs.
     fn fill(&self, bytes: &[u8], words: &mut [u32]) -> Result<bool, String> {
         let file = TensorFile::parse(bytes)?;
-        if file.metadata.get("listing") != Some(&self.listing) {
+        if file.metadata.get("contents") != Some(&self.contents) {
             return Ok(false);
         }
         let data = match file.tensors.get(IMAGES) {
@@ -97,7 +103,7 @@ impl Cache {
         let mut sum = Sha256::new();
         blocks().for_each(|block| sum.update(block));
         let metadata = BTreeMap::from([
-            ("listing".to_string(), self.listing.clone()),
+            ("contents".to_string(), self.contents.clone()),
             ("sha256".to_string(), hex(sum.finalize())),
         ]);
         let length = size_of_val(words);
@@ -110,29 +116,24 @@ impl Cache {
     }
 }
 
-/// A hash of the layout and of every file's path, size and time of change.
-fn hash(listing: &Listing) -> String {
+/// A hash of the layout, of every file's name and bytes, and of what is done to them.
+fn hash(listing: &Listing, digests: &[ImageDigest], spec: &ImagesSpec) -> String {
     let mut hash = Sha256::new();
     let mut add = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
     add(VERSION.as_bytes());
+    add(&spec.background.0);
     add(match listing.layout {
         Layout::Folders => b"folders",
         Layout::Strips { .. } => b"strips",
     });
+    let mut files = digests.iter();
     for class in &listing.classes {
         add(class.part.name().as_bytes());
         add(class.name.as_bytes());
-        for source in &class.sources {
-            add(source.name().as_bytes());
-            let metadata = fs::metadata(&source.path).ok();
-            let changed = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
-            let changed = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-            add(&metadata.map_or(0, |metadata| metadata.len()).to_le_bytes());
-            add(&changed.map_or(0, |time| time.as_nanos()).to_le_bytes());
-        }
+        files.by_ref().take(class.sources.len()).for_each(|digest| add(digest));
     }
     hex(hash.finalize())
 }

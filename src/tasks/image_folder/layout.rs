@@ -2,15 +2,23 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::tasks::images::SplitPart;
+use crate::tasks::left_out::{LeftOut, Reason};
+use crate::tasks::names::{composed, is_hidden};
 
 use super::picture;
 
 /// Pixels of the largest strip that is decoded.
 const LARGEST: u64 = 1 << 27;
+
+/// Extensions of what is decoded.
+pub(super) const FORMATS: [&str; 13] = [
+    "png", "jpg", "jpeg", "jpe", "jfif", "jif", "webp", "bmp", "dib", "tif", "tiff", "gif", "apng",
+];
 
 /// What a class is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +40,7 @@ pub(super) struct Source {
 impl Source {
     /// The file's name.
     pub fn name(&self) -> String {
-        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+        composed(&self.path.file_name().unwrap_or_default().to_string_lossy())
     }
 }
 
@@ -49,27 +57,26 @@ pub(super) struct Class {
 pub(super) struct Listing {
     pub layout: Layout,
     pub classes: Vec<Class>,
+    /// What each part left out.
+    pub left_out: Vec<(SplitPart, LeftOut)>,
 }
 
-/// Lists the data set in `folder`.
-pub(super) fn find(folder: &Path) -> Result<Listing> {
+/// Lists the data set in `folder`, which must hold the `needed` parts.
+pub(super) fn find(folder: &Path, needed: &[SplitPart]) -> Result<Listing> {
     let mut first: Option<(PathBuf, bool)> = None;
     let mut classes = Vec::new();
+    let mut left_out = Vec::new();
     for part in SplitPart::ALL {
-        let path = folder.join(part.name());
-        if !path.is_dir() {
-            if part == SplitPart::Val {
+        let Some(path) = part_folder(folder, part)? else {
+            if part == SplitPart::Val || (part == SplitPart::Test && !needed.contains(&part)) {
                 continue;
             }
-            let message = format!(
-                "holds no folder `{}`; images lie in the folders train, test and perhaps val, as \
-                 train/CLASS/*.png (or jpg), or as strips of square images train/CLASS.png",
-                part.name()
-            );
-            return Err(Error::data(folder, message));
-        }
-        let (own, folders) = classes_of(part, &path)?;
+            return Err(missing_part(folder, part));
+        };
+        let mut left = LeftOut::default();
+        let (own, folders) = classes_of(part, &path, &mut left)?;
         classes.extend(own);
+        left_out.push((part, left));
         let (other, kind) = first.get_or_insert_with(|| (path.clone(), folders));
         if *kind != folders {
             let message = format!("has another layout than {}; keep to one", other.display());
@@ -79,17 +86,51 @@ pub(super) fn find(folder: &Path) -> Result<Listing> {
     refuse_doubles(&classes)?;
     let folders = first.is_some_and(|(_, folders)| folders);
     let layout = if folders { Layout::Folders } else { measure(&mut classes)? };
-    Ok(Listing { layout, classes })
+    Ok(Listing { layout, classes, left_out })
+}
+
+/// The folder of a part, by any of its names.
+fn part_folder(folder: &Path, part: SplitPart) -> Result<Option<PathBuf>> {
+    let names: &[&str] = match part {
+        SplitPart::Val => &["val", "valid", "validation"],
+        _ => &[part.name()],
+    };
+    let mut found: Vec<PathBuf> =
+        names.iter().map(|name| folder.join(name)).filter(|path| path.is_dir()).collect();
+    if let [first, second, ..] = &found[..] {
+        let message = format!("and {} are both there; keep one", second.display());
+        return Err(Error::data(first, message));
+    }
+    Ok(found.pop())
+}
+
+/// The error of a folder without `part`, with where it may be instead.
+fn missing_part(folder: &Path, part: SplitPart) -> Error {
+    let message = format!(
+        "holds no folder `{}`; images lie in the folders train, test and perhaps val, as \
+         train/CLASS/*.png (or jpg, webp, bmp, tiff, gif), or as strips of square images train/CLASS.png",
+        part.name()
+    );
+    let below = visible(folder).unwrap_or_default().into_iter();
+    let mut deeper = below.filter(|path| path.join(part.name()).is_dir());
+    match (deeper.next(), deeper.next()) {
+        (Some(only), None) => {
+            let remedy = format!("; {} has it: give that one", only.display());
+            Error::data(folder, message + &remedy)
+        }
+        _ => Error::data(folder, message),
+    }
 }
 
 /// The classes in the folder of a part, and whether they are folders. A strip's images are not
 /// counted yet.
-fn classes_of(part: SplitPart, folder: &Path) -> Result<(Vec<Class>, bool)> {
-    let (folders, strips) = entries(folder)?;
+fn classes_of(part: SplitPart, folder: &Path, left: &mut LeftOut) -> Result<(Vec<Class>, bool)> {
+    let Entries { folders, strips, others } = entries(folder, left)?;
     let message = match (folders.is_empty(), strips.is_empty()) {
         (true, true) => "holds neither folders of images nor PNG strips",
         (false, false) => "holds both folders of images and PNG strips",
         (true, false) => {
+            others.iter().for_each(|path| left.add(Reason::format_of(path), path));
             let class = |path: PathBuf| -> Result<Class> {
                 let name = utf8(path.file_stem(), &path)?;
                 Ok(Class { part, name, sources: vec![Source { path, images: 0 }] })
@@ -97,56 +138,106 @@ fn classes_of(part: SplitPart, folder: &Path) -> Result<(Vec<Class>, bool)> {
             return Ok((strips.into_iter().map(class).collect::<Result<_>>()?, false));
         }
         (false, true) => {
-            let class = |path: PathBuf| -> Result<Class> {
+            others.iter().for_each(|path| left.add(Reason::BesideFolders, path));
+            let mut classes = Vec::with_capacity(folders.len());
+            for path in folders {
                 let name = utf8(path.file_name(), &path)?;
-                Ok(Class { part, name, sources: images(&path)? })
-            };
-            return Ok((folders.into_iter().map(class).collect::<Result<_>>()?, true));
+                classes.push(Class { part, name, sources: images(&path, left)? });
+            }
+            return Ok((classes, true));
         }
     };
     Err(Error::data(folder, format!("{message}; give each class a folder, or each class a strip")))
 }
 
-/// The folders and the PNG files in `folder`, sorted; hidden ones do not count.
-fn entries(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>)> {
-    let (mut folders, mut strips) = (Vec::new(), Vec::new());
+/// What lies in the folder of a part, each sorted.
+struct Entries {
+    folders: Vec<PathBuf>,
+    /// PNG files.
+    strips: Vec<PathBuf>,
+    others: Vec<PathBuf>,
+}
+
+fn entries(folder: &Path, left: &mut LeftOut) -> Result<Entries> {
+    let mut entries = Entries { folders: Vec::new(), strips: Vec::new(), others: Vec::new() };
     for path in visible(folder)? {
-        if path.is_dir() {
-            folders.push(path);
+        if is_dangling(&path) {
+            left.add(Reason::DanglingLink, &path);
+        } else if path.is_dir() {
+            entries.folders.push(path);
         } else if has_extension(&path, &["png"]) {
-            strips.push(path);
+            entries.strips.push(path);
+        } else {
+            entries.others.push(path);
         }
     }
-    Ok((folders, strips))
+    Ok(entries)
 }
 
 /// The images in the folder of a class, sorted.
-fn images(folder: &Path) -> Result<Vec<Source>> {
+fn images(folder: &Path, left: &mut LeftOut) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
+    let mut inner = Vec::new();
     for path in visible(folder)? {
-        if path.is_file() && has_extension(&path, &["png", "jpg", "jpeg"]) {
+        let image = has_extension(&path, &FORMATS);
+        if is_dangling(&path) {
+            if image {
+                let target = fs::read_link(&path).unwrap_or_default();
+                let message = format!(
+                    "is a link to {}, which is not there, so its class would lose an image; mend the \
+                     link or remove it",
+                    target.display()
+                );
+                return Err(Error::data(path, message));
+            }
+            left.add(Reason::DanglingLink, &path);
+        } else if path.is_dir() {
+            inner.push(path);
+        } else if image {
             utf8(path.file_name(), &path)?;
             sources.push(Source { path, images: 1 });
+        } else {
+            left.add(Reason::format_of(&path), &path);
         }
     }
     if sources.is_empty() {
-        return Err(Error::data(folder, "holds no png, jpg or jpeg; fill it or remove it"));
+        if let Some(deeper) = inner.iter().find(|path| holds_images(path)) {
+            let message = format!(
+                "holds no images, but {} does: classes lie one folder too deep; move them up, so that each \
+                 is a folder of images in the part's folder",
+                deeper.display()
+            );
+            return Err(Error::data(folder, message));
+        }
+        let message = format!("holds no image ({}); fill it or remove it", FORMATS.join(", "));
+        return Err(Error::data(folder, message));
     }
+    inner.iter().for_each(|path| left.add(Reason::Folder, path));
     Ok(sources)
 }
 
-/// What is in `folder`, sorted by name.
+/// Whether an image lies in `folder`.
+fn holds_images(folder: &Path) -> bool {
+    visible(folder).is_ok_and(|paths| paths.iter().any(|path| has_extension(path, &FORMATS)))
+}
+
+/// Whether `path` is a link whose target is gone.
+fn is_dangling(path: &Path) -> bool {
+    path.is_symlink() && fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
+/// What is in `folder` and not hidden, sorted by name in Unicode's composed form.
 fn visible(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
         let entry = entry.map_err(Error::io(folder))?;
         let name = entry.file_name();
-        if !name.to_string_lossy().starts_with('.') && name != "__MACOSX" {
-            paths.push(entry.path());
+        if !is_hidden(&name.to_string_lossy()) {
+            paths.push((composed(&name.to_string_lossy()), entry.path()));
         }
     }
     paths.sort();
-    Ok(paths)
+    Ok(paths.into_iter().map(|(_, path)| path).collect())
 }
 
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {
@@ -156,7 +247,7 @@ fn has_extension(path: &Path, extensions: &[&str]) -> bool {
 
 fn utf8(name: Option<&std::ffi::OsStr>, path: &Path) -> Result<String> {
     let name = name.and_then(|name| name.to_str());
-    name.map(str::to_string).ok_or_else(|| Error::data(path, "has no UTF-8 name; rename it"))
+    name.map(composed).ok_or_else(|| Error::data(path, "has no UTF-8 name; rename it"))
 }
 
 /// A class in two parts would be tested on what it was trained with.
@@ -174,6 +265,16 @@ fn refuse_doubles(classes: &[Class]) -> Result<()> {
                 other.display()
             );
             return Err(Error::data(path, message));
+        }
+        let mut files: HashMap<String, &Path> = HashMap::new();
+        for source in &class.sources {
+            if let Some(other) = files.insert(source.name(), &source.path) {
+                let message = format!(
+                    "has the name of {} but for its Unicode form; rename one",
+                    other.display()
+                );
+                return Err(Error::data(&source.path, message));
+            }
         }
     }
     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! | layout | a class is | an image is |
 //! |---|---|---|
-//! | folders | `train/CLASS/` | a PNG or JPEG of any size in it |
+//! | folders | `train/CLASS/` | a PNG, JPEG, WebP, BMP, TIFF or GIF of any size in it |
 //! | strips | `train/CLASS.png` | a square of the strip: as wide as it, one below the other |
 //!
 //! All images are brought to one size and kind. What is resized is kept in the user's cache folder.
@@ -16,9 +16,11 @@ mod tests;
 use std::path::Path;
 
 use crate::cache::cache_folder;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::tasks::data_set::{DataSet, Reading};
 use crate::tasks::images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
 use crate::tasks::spec::ImagesSpec;
+use crate::tasks::stored_split::{ImageDigest, digest_of};
 use crate::tasks::{data_folder, decode};
 
 use cache::Cache;
@@ -30,37 +32,57 @@ use layout::{Layout, Listing, Source};
 /// of images do not depend on the file system.
 ///
 /// # Errors
-/// [`crate::Error::Data`] for missing, damaged or foreign files, with the file; [`crate::Error::Config`] for
-/// more classes or images a task than there are; [`crate::Error::Limit`] for a set of more words
-/// than the device can count.
-pub fn load(spec: &ImagesSpec, progress: &mut dyn FnMut(u64, u64)) -> Result<Split> {
-    load_cached(spec, cache_folder().as_deref(), progress)
+/// [`crate::Error::Data`] for missing, damaged or foreign files, with the files, and for classes and images that are
+/// not those of the stored split; [`crate::Error::Config`] for more classes or images a task than there are;
+/// [`crate::Error::Limit`] for a set of more words than the device can count.
+pub fn read(
+    spec: &ImagesSpec,
+    reading: Reading<'_>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<DataSet> {
+    read_cached(spec, reading, cache_folder().as_deref(), progress)
 }
 
-/// As [`load`], with the folder of the cache, if there is one.
-fn load_cached(
+/// As [`read`], with the folder of the cache, if there is one.
+fn read_cached(
     spec: &ImagesSpec,
+    reading: Reading<'_>,
     cache: Option<&Path>,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Split> {
+) -> Result<DataSet> {
     let content = "train, test and perhaps val";
     let folder = data_folder::find(spec.data.as_deref(), spec.set.as_deref(), content)?;
-    let listing = layout::find(&folder)?;
+    let listing = layout::find(&folder, reading.parts)?;
+    let mut notes = notes(&listing, &folder);
     let mut split = split(&listing, spec);
+    let mut missing = Vec::new();
+    if let Some(restored) = reading.restore(&split.images, 1, &folder, &mut notes)? {
+        let (classes, gone) = restored.into_parts();
+        [split.train, split.val, split.test] = classes;
+        missing = gone;
+    }
     // Before the decoding, which may take minutes.
-    split.check(&spec.episodes)?;
+    split.check(&spec.episodes, reading.parts)?;
+    let sources: Vec<&Source> = listing.classes.iter().flat_map(|c| &c.sources).collect();
+    let files = digests(&sources, &folder)?;
+    let of_images: Vec<ImageDigest> = sources
+        .iter()
+        .zip(&files)
+        .flat_map(|(source, digest)| std::iter::repeat_n(*digest, source.images as usize))
+        .collect();
     let bits = (spec.size as u128).pow(2).saturating_mul(8 * spec.channels as u128);
     let mut packed = decode::room(split.images.files.len(), bits)?;
     let words = split.images.words_per_image();
     let exact = matches!(listing.layout, Layout::Strips { width } if width as usize == spec.size);
-    let cache = cache.filter(|_| !exact).map(|cache| Cache::new(cache, &folder, &listing, spec));
+    let cache = cache.filter(|_| !exact);
+    let cache = cache.map(|cache| Cache::new(cache, &folder, &listing, &files, spec));
     let kept = cache.as_ref().is_some_and(|cache| cache.load(&mut packed));
     if !kept {
-        let sources: Vec<&Source> = listing.classes.iter().flat_map(|c| &c.sources).collect();
         decode::on_all_cores(
             &sources,
             |source| source.images as usize * words,
             (&mut packed, words),
+            &folder,
             || Ok(()),
             |(), source, packed| picture::decode(source, listing.layout, spec, packed),
             progress,
@@ -72,7 +94,40 @@ fn load_cached(
     split.images.words = packed;
     let total = split.images.len() as u64;
     progress(total, total);
-    Ok(split)
+    reading.finish(split, &of_images, missing, &folder, notes)
+}
+
+/// The digest of every file.
+fn digests(sources: &[&Source], folder: &Path) -> Result<Vec<ImageDigest>> {
+    const WORDS: usize = size_of::<ImageDigest>() / 4;
+    let mut words = vec![0; sources.len() * WORDS];
+    decode::on_all_cores(
+        sources,
+        |_| WORDS,
+        (&mut words, WORDS),
+        folder,
+        || Ok(()),
+        |(), source, digest| {
+            let bytes = std::fs::read(&source.path).map_err(Error::io(&source.path))?;
+            let own = digest_of(&source.name(), &bytes);
+            bytemuck::cast_slice_mut(digest).copy_from_slice(&own);
+            Ok(())
+        },
+        &mut |_, _| {},
+    )?;
+    Ok(bytemuck::cast_slice(&words).to_vec())
+}
+
+/// A line a part: its classes and images, and what was left out of it.
+fn notes(listing: &Listing, folder: &Path) -> Vec<String> {
+    let one = |(part, left): &(SplitPart, crate::tasks::left_out::LeftOut)| {
+        let classes: Vec<_> = listing.classes.iter().filter(|class| class.part == *part).collect();
+        let images: u64 =
+            classes.iter().flat_map(|class| &class.sources).map(|it| u64::from(it.images)).sum();
+        let (name, count) = (part.name(), classes.len());
+        format!("{name}: {count} classes, {images} images{}", left.words(folder))
+    };
+    listing.left_out.iter().map(one).collect()
 }
 
 /// The classes of `listing`, without their pixels.

@@ -1,25 +1,34 @@
-//! One file: from PNG or JPEG to packed pixels.
+//! One file: from an image in any format that is read to packed pixels.
 
 use std::fs;
 use std::io::Cursor;
 use std::path::Path;
 
 use image::imageops::FilterType;
-use image::{DynamicImage, ImageFormat, ImageReader};
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
 use crate::error::{Error, Result};
-use crate::tasks::spec::ImagesSpec;
+use crate::tasks::spec::{Background, ImagesSpec};
 
 use super::layout::{Layout, Source};
 
 /// Smooth in both directions: an image that shrinks is averaged over, one that grows is blended.
 const FILTER: FilterType = FilterType::Triangle;
 
-/// Width and height of the image in `path`, from its header.
+/// Width and height of the image in `path` as it is to be seen, from its header.
 pub(super) fn size(path: &Path) -> Result<[u32; 2]> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
-    let size = reader.map_err(Error::io(path))?.into_dimensions();
-    size.map(|(width, height)| [width, height]).map_err(|error| broken(path, &error))
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let mut decoder = decoder(&bytes).map_err(|fault| fault.at(path))?;
+    let (width, height) = decoder.dimensions();
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    Ok(if is_turned(orientation) { [height, width] } else { [width, height] })
+}
+
+/// Whether width and height change places.
+fn is_turned(orientation: Orientation) -> bool {
+    use Orientation as O;
+    matches!(orientation, O::Rotate90 | O::Rotate270 | O::Rotate90FlipH | O::Rotate270FlipH)
 }
 
 /// Decodes `source` and writes its images, resized where their size is another, to `packed`: bytes
@@ -32,8 +41,9 @@ pub(super) fn decode(
 ) -> Result<()> {
     let path = &source.path;
     let bytes = fs::read(path).map_err(Error::io(path))?;
-    let whole = read(&bytes).map_err(|error| broken(path, &error))?;
-    // Transparent pixels keep their colour, 16 bits become 8.
+    let whole = read(&bytes).map_err(|fault| fault.at(path))?;
+    // 16 bits become 8.
+    let whole = on_background(whole, spec.background);
     let whole = match spec.channels {
         1 => DynamicImage::ImageLuma8(whole.into_luma8()),
         _ => DynamicImage::ImageRgb8(whole.into_rgb8()),
@@ -54,30 +64,111 @@ pub(super) fn decode(
     Ok(())
 }
 
-/// Decodes an image; what it is follows from its content, not its name.
-fn read(bytes: &[u8]) -> Result<DynamicImage, String> {
-    // The reader refuses headers that ask for more memory than an image can need.
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-    let reader = reader.map_err(|error| error.to_string())?;
-    match reader.format() {
-        Some(ImageFormat::Jpeg) if !is_whole_jpeg(bytes) => {
-            return Err("the end of the image is missing".into());
+/// Why an image is not read.
+#[derive(Debug)]
+enum Fault {
+    /// It is damaged, cut, or no image at all.
+    Broken(String),
+    /// It needs more memory than an image may take.
+    TooLarge,
+}
+
+impl Fault {
+    fn at(self, path: &Path) -> Error {
+        match self {
+            Self::Broken(why) => {
+                Error::data(path, format!("cannot be decoded ({why}); fetch it again or remove it"))
+            }
+            Self::TooLarge => {
+                let most = Limits::default().max_alloc.unwrap_or(u64::MAX) >> 20;
+                Error::data(path, format!("takes more than {most} MiB of memory; shrink it"))
+            }
         }
-        Some(ImageFormat::Jpeg | ImageFormat::Png) => {}
-        _ => return Err("is neither PNG nor JPEG".into()),
     }
-    reader.decode().map_err(|error| error.to_string())
 }
 
-/// Whether an end of image comes after the last scan (the decoder fills what is missing with grey).
-/// Inside a scan neither marker can occur.
-fn is_whole_jpeg(bytes: &[u8]) -> bool {
-    let last = |marker: [u8; 2]| bytes.windows(2).rposition(|pair| pair == marker);
-    last([0xFF, 0xD9]) > last([0xFF, 0xDA])
+impl From<ImageError> for Fault {
+    fn from(error: ImageError) -> Self {
+        match error {
+            ImageError::Limits(_) => Self::TooLarge,
+            error => Self::Broken(error.to_string()),
+        }
+    }
 }
 
-fn broken(path: &Path, error: &dyn std::fmt::Display) -> Error {
-    Error::data(path, format!("cannot be decoded ({error}); fetch it again or remove it"))
+/// Decodes an image, turned as its EXIF data say.
+fn read(bytes: &[u8]) -> Result<DynamicImage, Fault> {
+    let mut decoder = decoder(bytes)?;
+    // Metadata that cannot be read turn nothing.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder)?;
+    image.apply_orientation(orientation);
+    Ok(image)
+}
+
+/// The decoder of an image; what it is follows from its content, not its name.
+fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_, Fault> {
+    let broken = |why: &str| Fault::Broken(why.into());
+    let format = image::guess_format(bytes)
+        .map_err(|_| broken("is neither PNG, JPEG, WebP, BMP, TIFF nor GIF"))?;
+    let bytes = match format {
+        ImageFormat::Jpeg => {
+            // Phones put films and depth maps behind the end of the image.
+            let end = jpeg_end(bytes).ok_or_else(|| broken("the end of the image is missing"))?;
+            &bytes[..end]
+        }
+        _ => bytes,
+    };
+    let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder()?;
+    // The reader refuses headers that ask for more memory than an image can need.
+    let mut limits = Limits::default();
+    limits.reserve(decoder.total_bytes())?;
+    decoder.set_limits(limits)?;
+    Ok(decoder)
+}
+
+/// Where the first image of a JPEG file ends; none if its end is missing (the decoder fills what is missing
+/// with grey). Walks from marker to marker (ITU-T T.81, annex B): segments say how long they are, and in the coded
+/// data behind a start of scan a marker is a byte FF before any but 00 (a stuffed FF), FF (fill) and D0 to D7 (restarts).
+fn jpeg_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 2;
+    loop {
+        if *bytes.get(at)? != 0xFF {
+            return None;
+        }
+        let marker = *bytes.get(at + 1)?;
+        match marker {
+            0xD9 => return Some(at + 2),
+            0xFF => at += 1,
+            0x01 | 0xD0..=0xD8 => at += 2,
+            _ => {
+                let length = u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]);
+                at += 2 + usize::from(length);
+                if marker == 0xDA {
+                    let is_marker =
+                        |pair: &[u8]| pair[0] == 0xFF && !matches!(pair[1], 0 | 0xFF | 0xD0..=0xD7);
+                    at += bytes.get(at..)?.windows(2).position(is_marker)?;
+                }
+            }
+        }
+    }
+}
+
+/// `image` without transparency: laid on `background`, in the values of the pixels as they are (as browsers do).
+fn on_background(image: DynamicImage, background: Background) -> DynamicImage {
+    if !image.color().has_alpha() {
+        return image;
+    }
+    let Background(below) = background;
+    let image = image.into_rgba8();
+    let laid = RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let [red, green, blue, alpha] = image.get_pixel(x, y).0.map(u32::from);
+        let mix = |above: u32, below: u8| {
+            ((above * alpha + u32::from(below) * (255 - alpha) + 127) / 255) as u8
+        };
+        image::Rgb([mix(red, below[0]), mix(green, below[1]), mix(blue, below[2])])
+    });
+    DynamicImage::ImageRgb8(laid)
 }
 
 /// The bytes `[size, size, C]` of `image`.

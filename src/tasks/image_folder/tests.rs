@@ -6,7 +6,9 @@ use image::{DynamicImage, GrayImage, ImageBuffer, Luma, LumaA, Rgb, RgbImage, Rg
 use tempfile::TempDir;
 
 use super::*;
-use crate::tasks::EpisodeSpec;
+use crate::run::checkpoint::sha256;
+use crate::tasks::{Background, EpisodeSpec};
+use crate::tensor_file::TensorFile;
 
 const SIDE: u32 = 6;
 
@@ -60,7 +62,17 @@ fn spec(folder: &Path) -> ImagesSpec {
         episodes: EpisodeSpec { way: 2, shots: 1, train_shots: 2, queries: 1 },
         size: SIDE as usize,
         channels: 3,
+        background: Background::WHITE,
     }
+}
+
+/// Reads for a run that trains, validates and tests.
+fn load_cached(
+    spec: &ImagesSpec,
+    cache: Option<&Path>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Split> {
+    read_cached(spec, Reading::ALL, cache, progress).map(|set| set.split)
 }
 
 fn read(spec: &ImagesSpec) -> Result<Split> {
@@ -119,15 +131,20 @@ fn other_sizes_and_kinds_are_brought_to_one() {
     let images = read(&spec(folder.path())).unwrap().images;
     assert_eq!(images.classes[0].images, 9);
     let first = images.image_number("c0", "a.jpg").unwrap() as usize;
-    for number in first..first + 5 {
+    for number in [first, first + 1, first + 2, first + 4] {
         for (got, wanted) in bytes(&images, number, 3, 2).into_iter().zip([red, green, blue]) {
             assert!(got.abs_diff(wanted) <= 2, "{}: {got}, {wanted}", images.files[number]);
         }
     }
+    // Nothing is to be seen of it, and little of the last one, on white.
+    assert_eq!(bytes(&images, first + 3, 3, 2), [255; 3]);
     assert_eq!(bytes(&images, first + 5, 5, 5), [77; 3]);
-    assert_eq!(bytes(&images, first + 6, 0, 0), [77; 3]);
+    assert_eq!(bytes(&images, first + 6, 0, 0), [249; 3]);
+    let background = Background([10, 20, 30]);
+    let laid = read(&ImagesSpec { background, ..spec(folder.path()) }).unwrap().images;
+    assert_eq!(bytes(&laid, first + 3, 3, 2), [10, 20, 30]);
     let grey = read(&ImagesSpec { channels: 1, size: 4, ..spec(folder.path()) }).unwrap().images;
-    assert_eq!((grey.words_per_image(), bytes(&grey, first + 6, 0, 0)), (4, vec![77]));
+    assert_eq!((grey.words_per_image(), bytes(&grey, first + 5, 0, 0)), (4, vec![77]));
     // 0.2126 red + 0.7152 green + 0.0722 blue.
     assert_eq!(bytes(&grey, first + 1, 3, 3), [78]);
 }
@@ -160,18 +177,33 @@ fn a_second_load_does_not_decode() {
     let set = read().unwrap();
     let stored = kept(&cache);
     assert_eq!(stored.len(), 1);
-    // An image that cannot be decoded any more, but looks like the old one from outside.
-    let path = folder.path().join("train/c0/000.png");
-    let changed = fs::metadata(&path).unwrap().modified().unwrap();
-    fs::write(&path, vec![0; fs::read(&path).unwrap().len()]).unwrap();
-    let touch = |time| File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-    touch(changed);
-    assert_eq!(read().unwrap(), set);
-    // One whose time of change is another, is read anew.
-    touch(UNIX_EPOCH + Duration::from_secs(1));
-    assert!(read().unwrap_err().to_string().contains("000.png"));
-    save(picture(9, 9), &path);
-    assert_ne!(read().unwrap(), set);
+    // What is kept is used: with a pixel of it changed and a checksum that fits, the change is read.
+    let (path, whole) = stored[0].clone();
+    let file = TensorFile::parse(&whole).unwrap();
+    let mut images = file.tensors["images"].data().to_vec();
+    images[0] ^= 1;
+    let mut forged = whole.clone();
+    let at = whole.len() - images.len();
+    forged[at..].copy_from_slice(&images);
+    let sums = [file.tensors["images"].data(), &images].map(sha256);
+    let place = forged.windows(64).position(|part| part == sums[0].as_bytes()).unwrap();
+    forged[place..place + 64].copy_from_slice(sums[1].as_bytes());
+    fs::write(&path, &forged).unwrap();
+    assert_ne!(read().unwrap().images.words[0], set.images.words[0]);
+    fs::write(&path, &whole).unwrap();
+    // Two images change places, with the sizes and times that they had, as after unzip or rsync.
+    let pair = ["train/c0/000.png", "train/c1/000.png"].map(|name| folder.path().join(name));
+    let time = UNIX_EPOCH + Duration::from_secs(315_532_800);
+    let other = folder.path().join("other");
+    for path in &pair {
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+    }
+    fs::rename(&pair[0], &other).unwrap();
+    fs::rename(&pair[1], &pair[0]).unwrap();
+    fs::rename(&other, &pair[1]).unwrap();
+    let swapped = read().unwrap();
+    let words = set.images.words_per_image();
+    assert_eq!(swapped.images.words[..words], set.images.words[3 * words..4 * words]);
     assert_eq!(kept(&cache).len(), 1, "the old images are replaced");
     load_cached(&ImagesSpec { size: 3, ..spec(folder.path()) }, Some(&cache), &mut |_, _| {})
         .unwrap();
@@ -210,12 +242,17 @@ fn strips_of_the_right_size_need_no_cache() {
 fn what_is_missing_is_named() {
     let empty = tempfile::tempdir().unwrap();
     let root = empty.path();
+    let inside = root.join("a/b");
+    fs::create_dir_all(inside.join("train")).unwrap();
+    let text = message(&spec(&root.join("a")));
+    assert!(text.contains("a/b has it: give that one"), "{text}");
+    fs::remove_dir_all(root.join("a")).unwrap();
     let text = message(&ImagesSpec { data: None, ..spec(root) });
     assert!(text.contains("--data") && text.contains("tasks.set"), "{text}");
     assert!(message(&spec(&root.join("none"))).contains("no such folder"));
     assert!(message(&spec(root)).contains("no folder `train`"));
     fs::create_dir_all(root.join("train/c0")).unwrap();
-    assert!(message(&spec(root)).contains("c0: holds no png"));
+    assert!(message(&spec(root)).contains("c0: holds no image (png"));
     save(picture(0, 0), &root.join("train/c0/0.jpg"));
     assert!(message(&spec(root)).contains("no folder `test`"));
     fs::create_dir_all(root.join("test")).unwrap();
@@ -311,4 +348,164 @@ fn the_real_cifar_fs_is_whole() {
         let mean = sum as f64 / 255.0 / (50_000.0 * 1024.0);
         assert!((mean - wanted).abs() < 1e-8, "channel {channel}: {mean}");
     }
+}
+
+/// What is said of a data set.
+fn notes(folder: &Path) -> Vec<String> {
+    read_cached(&spec(folder), Reading::ALL, None, &mut |_, _| {}).unwrap().notes
+}
+
+#[test]
+fn every_part_has_a_line_with_what_is_left_out() {
+    let folder = folders([2, 2, 2], 2);
+    let root = folder.path();
+    for name in ["a.heic", "B.HEIC", "notes.txt", "Thumbs.db", ".DS_Store", "x.png~"] {
+        fs::write(root.join("train/c0").join(name), "").unwrap();
+    }
+    fs::create_dir(root.join("train/c1/more")).unwrap();
+    fs::create_dir(root.join("train/.ipynb_checkpoints")).unwrap();
+    fs::write(root.join("test/readme.md"), "").unwrap();
+    assert_eq!(
+        notes(root),
+        [
+            "train: 2 classes, 4 images; left out: 2 files .heic, which is not read (train/c0/B.HEIC, …), \
+             1 file .txt, which is not read (train/c0/notes.txt), 1 folder inside a class (train/c1/more)",
+            "val: 2 classes, 4 images",
+            "test: 2 classes, 4 images; left out: 1 file beside the classes (test/readme.md)",
+        ]
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_is_named() {
+    use std::os::unix::fs::symlink;
+    let folder = folders([2, 0, 2], 2);
+    let root = folder.path();
+    symlink("/nowhere/c9", root.join("train/c9")).unwrap();
+    assert!(notes(root)[0].contains("left out: 1 link to nothing (train/c9)"), "{:?}", notes(root));
+    symlink("/nowhere/9.png", root.join("train/c0/9.png")).unwrap();
+    let text = message(&spec(root));
+    assert!(text.contains("train/c0/9.png: is a link to /nowhere/9.png"), "{text}");
+}
+
+#[test]
+fn classes_one_folder_too_deep_are_named_with_the_remedy() {
+    let folder = folders([2, 0, 2], 2);
+    let root = folder.path();
+    fs::create_dir(root.join("train/all")).unwrap();
+    fs::rename(root.join("train/c1"), root.join("train/all/c1")).unwrap();
+    let text = message(&spec(root));
+    assert!(text.contains("train/all/c1") && text.contains("one folder too deep"), "{text}");
+}
+
+#[test]
+fn validation_has_three_names() {
+    for name in ["valid", "validation"] {
+        let folder = folders([2, 2, 2], 2);
+        fs::rename(folder.path().join("val"), folder.path().join(name)).unwrap();
+        assert_eq!(read(&spec(folder.path())).unwrap().val.len(), 2);
+        fs::create_dir(folder.path().join("val")).unwrap();
+        assert!(message(&spec(folder.path())).contains("are both there"));
+    }
+}
+
+#[test]
+fn a_part_that_is_not_drawn_from_may_be_anything_and_may_be_missing() {
+    let folder = folders([2, 1, 0], 2);
+    let train = Reading { parts: &[SplitPart::Train], ..Reading::ALL };
+    let read = |reading| read_cached(&spec(folder.path()), reading, None, &mut |_, _| {});
+    assert!(read(train).unwrap().split.test.is_empty());
+    assert!(read(Reading::ALL).unwrap_err().to_string().contains("no folder `test`"));
+    let val = Reading { parts: &[SplitPart::Val], ..Reading::ALL };
+    assert!(read(val).unwrap_err().to_string().contains("tasks.way"));
+}
+
+#[test]
+fn all_broken_files_are_listed() {
+    let folder = folders([2, 0, 2], 15);
+    for class in ["train/c0", "test/c2"] {
+        for image in 0..12 {
+            fs::write(folder.path().join(format!("{class}/{image:03}.png")), "none").unwrap();
+        }
+    }
+    let text = message(&spec(folder.path()));
+    assert!(text.contains("24 files cannot be used") && text.contains("and 4 more"), "{text}");
+    assert!(text.contains("train/c0/000.png") && text.contains("test/c2/007.png"), "{text}");
+    assert!(!text.contains("test/c2/008.png"), "{text}");
+}
+
+/// The bytes of `image` in a format.
+fn encoded(image: &DynamicImage, format: image::ImageFormat) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn every_format_is_read_whatever_its_name() {
+    use image::ImageFormat as Format;
+    let folder = folders([2, 0, 2], 2);
+    let class = folder.path().join("train/c0");
+    let image = DynamicImage::ImageRgb8(picture(3, 4));
+    let formats = [Format::WebP, Format::Bmp, Format::Tiff, Format::Png];
+    for (format, name) in formats.into_iter().zip(["w.webp", "x.dib", "y.tif", "z.jpeg"]) {
+        fs::write(class.join(name), encoded(&image, format)).unwrap();
+    }
+    let one_colour = DynamicImage::ImageRgb8(RgbImage::from_pixel(6, 6, Rgb([200, 40, 90])));
+    fs::write(class.join("v.gif"), encoded(&one_colour, Format::Gif)).unwrap();
+    let images = read(&spec(folder.path())).unwrap().images;
+    for name in ["w.webp", "x.dib", "y.tif", "z.jpeg"] {
+        let number = images.image_number("c0", name).unwrap() as usize;
+        let wanted = picture(3, 4).get_pixel(4, 1).0;
+        assert_eq!(bytes(&images, number, 1, 4), wanted, "{name}");
+    }
+    let gif = images.image_number("c0", "v.gif").unwrap() as usize;
+    for (got, wanted) in bytes(&images, gif, 2, 2).into_iter().zip([200_u8, 40, 90]) {
+        assert!(got.abs_diff(wanted) <= 4, "{got}, {wanted}");
+    }
+}
+
+#[test]
+fn a_jpeg_is_turned_by_its_exif_data_and_may_have_more_behind_its_end() {
+    let folder = folders([2, 0, 2], 2);
+    // Left half black, right half white; orientation 6 is a quarter turn clockwise: black is on top.
+    let halves = RgbImage::from_fn(16, 16, |x, _| Rgb([if x < 8 { 0 } else { 255 }; 3]));
+    let plain = encoded(&DynamicImage::ImageRgb8(halves), image::ImageFormat::Jpeg);
+    let exif =
+        b"\xFF\xE1\x00\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
+    let mut turned = [&plain[..2], exif, &plain[2..]].concat();
+    // A film behind the end, with what looks like the start of a scan in it.
+    turned.extend(b"ftypmp42\xFF\xDA\x00\x08more\xFF\xDA");
+    fs::write(folder.path().join("train/c0/turned.jpg"), &turned).unwrap();
+    let images = read(&ImagesSpec { size: 16, ..spec(folder.path()) }).unwrap().images;
+    let number = images.image_number("c0", "turned.jpg").unwrap() as usize;
+    assert!(bytes(&images, number, 2, 2)[0] < 20 && bytes(&images, number, 2, 13)[0] < 20);
+    assert!(bytes(&images, number, 13, 2)[0] > 235 && bytes(&images, number, 13, 13)[0] > 235);
+}
+
+#[test]
+fn an_image_that_takes_too_much_memory_is_to_be_shrunk() {
+    let folder = folders([2, 0, 2], 2);
+    // A header alone: 60,000 × 60,000 pixels of 16 bits.
+    let mut header = b"\0\0\0\rIHDR".to_vec();
+    header.extend(60_000_u32.to_be_bytes());
+    header.extend(60_000_u32.to_be_bytes());
+    header.extend([16, 6, 0, 0, 0]);
+    let crc = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&header[4..]);
+    let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+    png.extend(header);
+    png.extend(crc.to_be_bytes());
+    png.extend(b"\0\0\0\x01IDAT\0\0\0\0\0");
+    fs::write(folder.path().join("train/c0/large.png"), png).unwrap();
+    let text = message(&spec(folder.path()));
+    assert!(text.contains("large.png") && text.contains("shrink it"), "{text}");
+}
+
+#[test]
+fn names_are_those_of_unicodes_composed_form() {
+    let folder = folders([2, 0, 2], 2);
+    fs::rename(folder.path().join("train/c0"), folder.path().join("train/cafe\u{301}")).unwrap();
+    let split = read(&spec(folder.path())).unwrap();
+    assert_eq!(split.images.image_number("caf\u{e9}", "000.png"), Some(2));
 }

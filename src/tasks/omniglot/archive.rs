@@ -8,6 +8,9 @@ use image::{DynamicImage, ImageFormat, ImageReader};
 use zip::ZipArchive;
 
 use crate::error::{Error, Result};
+use crate::tasks::left_out::{LeftOut, Reason};
+use crate::tasks::names::{composed, is_hidden};
+use crate::tasks::stored_split::{ImageDigest, digest_of};
 
 /// Where a part lies.
 #[derive(Clone, Debug)]
@@ -40,17 +43,27 @@ impl Member {
         (&self.alphabet, &self.character)
     }
 
-    /// The image at `path`, which lies at `inside` in the part; none if `inside`, from the last
-    /// folder `part` on, is not `Alphabet/character/file.png`.
-    fn parse(part: &str, inside: &str, path: &str) -> Option<Self> {
+    /// The image at `path`, which lies at `inside` in the part; none if that is hidden, and none, with a note in
+    /// `left`, if `inside`, from the last folder `part` on, is not `Alphabet/character/file.png`.
+    fn parse(part: &str, inside: &str, path: &str, left: &mut LeftOut) -> Option<Self> {
         let pieces: Vec<&str> = inside.split('/').collect();
+        if pieces.iter().any(|piece| is_hidden(piece)) {
+            return None;
+        }
         let root = pieces.iter().rposition(|piece| *piece == part).map_or(0, |index| index + 1);
-        let [alphabet, character, file] = pieces[root..] else { return None };
-        let hidden = file.starts_with('.') || pieces[0] == "__MACOSX";
-        (file.to_ascii_lowercase().ends_with(".png") && !hidden).then(|| Self {
-            alphabet: alphabet.to_string(),
-            character: character.to_string(),
-            file: file.to_string(),
+        let inside = Path::new(inside);
+        if !inside.extension().is_some_and(|it| it.eq_ignore_ascii_case("png")) {
+            left.add(Reason::format_of(inside), inside);
+            return None;
+        }
+        let [alphabet, character, file] = pieces[root..] else {
+            left.add(Reason::Depth, inside);
+            return None;
+        };
+        Some(Self {
+            alphabet: composed(alphabet),
+            character: composed(character),
+            file: composed(file),
             path: path.to_string(),
         })
     }
@@ -75,15 +88,20 @@ impl Part {
         }
     }
 
-    /// All images.
-    pub fn members(&self) -> Result<Vec<Member>> {
+    /// All images, and a note in `left` of what is none.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a damaged zip, and for a link to an image that is not there.
+    pub fn members(&self, left: &mut LeftOut) -> Result<Vec<Member>> {
         match &self.place {
             Place::Zip(path) => {
                 let zip = open_zip(path)?;
                 let mut members = Vec::with_capacity(zip.len());
                 for name in zip.file_names() {
                     let name = name.map_err(|error| Error::data(path, error.to_string()))?;
-                    members.extend(Member::parse(self.name, &name, &name));
+                    if !name.ends_with('/') {
+                        members.extend(Member::parse(self.name, &name, &name, left));
+                    }
                 }
                 Ok(members)
             }
@@ -91,11 +109,18 @@ impl Part {
                 let mut files = Vec::new();
                 walk(path, &mut files)?;
                 let text = |path: &Path| path.to_string_lossy().replace('\\', "/");
-                let member = |file: &PathBuf| {
+                let mut members = Vec::with_capacity(files.len());
+                for file in &files {
                     let inside = file.strip_prefix(path).unwrap_or(file);
-                    Member::parse(self.name, &text(inside), &text(file))
-                };
-                Ok(files.iter().filter_map(member).collect())
+                    let found = Member::parse(self.name, &text(inside), &text(file), left);
+                    if found.is_some() && !file.exists() {
+                        let message = "is a link to an image that is not there, so its character would lose \
+                                       one; mend the link or remove it";
+                        return Err(Error::data(file, message));
+                    }
+                    members.extend(found);
+                }
+                Ok(members)
             }
         }
     }
@@ -120,8 +145,13 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Decodes `member`, resizes it to `size` × `size` by the nearest pixel, index
-    /// ⌊(i + ½) · side / size⌋, and sets the bits of its white pixels in `image`.
-    pub fn decode(&mut self, member: &Member, size: usize, image: &mut [u32]) -> Result<()> {
+    /// ⌊(i + ½) · side / size⌋, and sets the bits of its white pixels in `image`. Returns its digest.
+    pub fn decode(
+        &mut self,
+        member: &Member,
+        size: usize,
+        image: &mut [u32],
+    ) -> Result<ImageDigest> {
         let broken = |path: &Path, error: &dyn std::fmt::Display| {
             Error::data(path, format!("{}: {error}; fetch the file again", member.path))
         };
@@ -143,7 +173,7 @@ impl Reader {
                 image[place / 32] |= u32::from(white) << (place % 32);
             }
         }
-        Ok(())
+        Ok(digest_of(&member.file, &bytes))
     }
 }
 
@@ -171,10 +201,14 @@ fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
     })
 }
 
-/// Appends all files below `folder`.
+/// Appends all files below `folder`; hidden folders are not looked into.
 fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
+        let entry = entry.map_err(Error::io(folder))?;
+        let path = entry.path();
+        if is_hidden(&entry.file_name().to_string_lossy()) {
+            continue;
+        }
         if path.is_dir() {
             walk(&path, files)?;
         } else {

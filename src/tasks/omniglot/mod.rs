@@ -5,11 +5,16 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use crate::error::{Error, Result};
+use crate::tasks::data_set::{DataSet, Reading};
 use crate::tasks::images::{Bits, ImageClass, ImageSet, Split, SplitClass};
+use crate::tasks::left_out::LeftOut;
 use crate::tasks::spec::OmniglotSpec;
+use crate::tasks::stored_split::ImageDigest;
 use crate::tasks::{data_folder, decode};
 
 use archive::{Member, Part};
@@ -20,22 +25,34 @@ const PARTS: [&str; 2] = ["images_background", "images_evaluation"];
 /// Reads the data set that `spec` names and splits it; `progress` hears of the images read and
 /// their number.
 ///
-/// Characters are sorted by alphabet and name over both parts. Without class lists they are shuffled
-/// with `split_seed` and the first `train_count` are for training: the reference implementation's
+/// Characters are sorted by alphabet and name over both parts. Without a stored split or class lists they are
+/// shuffled with `split_seed` and the first `train_count` are for training: the reference implementation's
 /// recipe, but with this crate's own random numbers, so the split is not the one of Python's
 /// `random` with the same seed.
 ///
 /// # Errors
-/// [`Error::Data`] for missing, truncated, doubled or foreign files and for the class lists,
-/// [`Error::Config`] for an impossible split or size, [`Error::Limit`] for a set of more words than
-/// the device can count.
-pub fn load(spec: &OmniglotSpec, progress: &mut dyn FnMut(u64, u64)) -> Result<Split> {
+/// [`Error::Data`] for missing, truncated, doubled or foreign files, for the class lists, and for characters and
+/// drawings that are not those of the stored split; [`Error::Config`] for an impossible split or size;
+/// [`Error::Limit`] for a set of more words than the device can count.
+pub fn read(
+    spec: &OmniglotSpec,
+    reading: Reading<'_>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<DataSet> {
     let content = "images_background.zip and images_evaluation.zip (or the extracted folders)";
     let folder = data_folder::find(spec.data.as_deref(), Some("omniglot"), content)?;
     let parts = parts(&folder)?;
-    let mut members = Vec::new();
+    let (mut members, mut notes) = (Vec::new(), Vec::new());
     for (part, source) in parts.iter().enumerate() {
-        members.extend(source.members()?.into_iter().map(|member| (part, member)));
+        let mut left = LeftOut::default();
+        let own = source.members(&mut left)?;
+        let characters: BTreeSet<(&str, &str)> = own.iter().map(Member::class).collect();
+        let (name, count, images) = (source.name, characters.len(), own.len());
+        notes.push(format!(
+            "{name}: {count} characters, {images} images{}",
+            left.words(source.path())
+        ));
+        members.extend(own.into_iter().map(|member| (part, member)));
     }
     // Alphabets over both parts, then characters, then drawings.
     members.sort_by(|(part_a, a), (part_b, b)| {
@@ -46,25 +63,39 @@ pub fn load(spec: &OmniglotSpec, progress: &mut dyn FnMut(u64, u64)) -> Result<S
     if classes.is_empty() {
         return Err(Error::data(&folder, "holds no images of the form Alphabet/characterNN/*.png"));
     }
-    let (train, test) = split::split(spec, &classes, &folder)?;
-    let words = decode_all(&parts, &members, spec.size, progress)?;
     let images = ImageSet {
         width: spec.size,
         height: spec.size,
         channels: 1,
         bits: Bits::One,
-        words,
+        words: Vec::new(),
         classes,
-        files: members.into_iter().map(|(_, member)| member.file).collect(),
+        files: members.iter().map(|(_, member)| member.file.clone()).collect(),
     };
-    let rotations = if spec.rotations { 0..4 } else { 0..1 };
-    let turned = |rotation| train.iter().map(move |class| SplitClass { class: *class, rotation });
-    Ok(Split {
-        train: rotations.flat_map(turned).collect(),
-        val: Vec::new(),
-        test: test.into_iter().map(|class| SplitClass { class, rotation: 0 }).collect(),
-        images,
-    })
+    let rotations = if spec.rotations { 4 } else { 1 };
+    let (classes, missing) = match reading.restore(&images, rotations, &folder, &mut notes)? {
+        Some(restored) => restored.into_parts(),
+        None => {
+            let (train, test) = split::split(spec, &images.classes, &folder)?;
+            let turned =
+                |rotation| train.iter().map(move |class| SplitClass { class: *class, rotation });
+            let test = test.into_iter().map(|class| SplitClass { class, rotation: 0 });
+            ([(0..rotations).flat_map(turned).collect(), Vec::new(), test.collect()], Vec::new())
+        }
+    };
+    let [train, val, test] = classes;
+    notes.push(format!(
+        "split: {} characters to train on{}, {} to test on",
+        train.len() / usize::from(rotations),
+        if spec.rotations { ", each in four rotations" } else { "" },
+        test.len()
+    ));
+    let mut split = Split { images, train, val, test };
+    // Before the decoding.
+    split.check(&spec.episodes, reading.parts)?;
+    let (words, digests) = decode_all(&parts, &members, spec.size, &folder, progress)?;
+    split.images.words = words;
+    reading.finish(split, &digests, missing, &folder, notes)
 }
 
 /// The parts that are there, at least one.
@@ -105,25 +136,34 @@ fn classes(members: &[(usize, Member)], parts: &[Part]) -> Vec<ImageClass> {
     classes
 }
 
-/// Decodes all members; the result is in the members' order.
+/// Decodes all members; the results are in the members' order.
 fn decode_all(
     parts: &[Part],
     members: &[(usize, Member)],
     size: usize,
+    folder: &Path,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Vec<u32>> {
+) -> Result<(Vec<u32>, Vec<ImageDigest>)> {
     if size == 0 {
         return Err(Error::config("tasks.size", "0 is too small; give 1 or more"));
     }
     let mut packed = decode::room(members.len(), size as u128 * size as u128)?;
     let words = packed.len() / members.len();
+    let digests: Vec<OnceLock<ImageDigest>> = members.iter().map(|_| OnceLock::new()).collect();
+    let jobs: Vec<_> = members.iter().zip(&digests).collect();
     decode::on_all_cores(
-        members,
+        &jobs,
         |_| words,
         (&mut packed, words),
+        folder,
         || parts.iter().map(Part::open).collect::<Result<Vec<_>>>(),
-        |readers, (part, member), image| readers[*part].decode(member, size, image),
+        |readers, ((part, member), digest), image| {
+            let own = readers[*part].decode(member, size, image)?;
+            digest.set(own).expect("each member is decoded once");
+            Ok(())
+        },
         progress,
     )?;
-    Ok(packed)
+    let digests = digests.into_iter().map(|digest| digest.into_inner().expect("all are decoded"));
+    Ok((packed, digests.collect()))
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::rng::{Phase, Stream, shuffle};
 use crate::tasks::images::ImageClass;
+use crate::tasks::names::composed;
 use crate::tasks::spec::OmniglotSpec;
+use crate::text_file;
 
 /// Indices of the training and of the test classes.
 pub(super) fn split(
@@ -77,16 +79,16 @@ fn part_of(name: &str) -> &str {
 
 /// The classes that a file names, a path a line; empty lines and lines with # do not count.
 fn read_list(path: &Path, classes: &[ImageClass], folder: &Path) -> Result<Vec<usize>> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let text = text_file::read(path)?;
     let index: HashMap<&str, usize> =
         classes.iter().enumerate().map(|(index, class)| (class.name.as_str(), index)).collect();
     let mut found = Vec::new();
-    for (number, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        let name = line.trim().trim_end_matches('/').trim_start_matches("./");
+    for (number, line) in text.lines().enumerate() {
+        let name = &composed(line.trim().trim_end_matches('/').trim_start_matches("./"));
         if name.is_empty() || name.starts_with('#') {
             continue;
         }
-        let Some(class) = index.get(name) else {
+        let Some(class) = index.get(name.as_str()) else {
             let part = part_of(name);
             if super::PARTS.contains(&part) && is_missing(part, classes) {
                 let message = format!(

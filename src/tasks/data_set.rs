@@ -1,0 +1,104 @@
+//! A data set of images as it was read: its split, what is stored of that, and what is to be said.
+
+use std::path::Path;
+
+use crate::error::Result;
+use crate::tasks::images::{ImageSet, Split, SplitClass, SplitPart};
+use crate::tasks::stored_split::{self, ImageDigest, StoredSplit};
+
+/// How a data set is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading<'a> {
+    /// The split of the run that goes on or is tested; without one it is drawn.
+    pub stored: Option<&'a StoredSplit>,
+    /// Go on where stored classes are missing or their images changed.
+    pub changed_data: bool,
+    /// The parts that tasks will be drawn from: only those have to hold enough for a task.
+    pub parts: &'a [SplitPart],
+}
+
+impl Reading<'_> {
+    /// A new run that trains, validates and tests.
+    pub const ALL: Reading<'static> =
+        Reading { stored: None, changed_data: false, parts: &SplitPart::ALL };
+}
+
+/// An image set with its split.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataSet {
+    pub split: Split,
+    /// What a run keeps of the split.
+    pub stored: StoredSplit,
+    /// What was read and what was left out, a line a part.
+    pub notes: Vec<String>,
+    /// Classes that are missing and images that changed since the run was trained, which `changed_data` lets pass.
+    pub changed: Vec<String>,
+}
+
+/// The three parts of a split that was stored, with the stored classes that are missing.
+pub(super) struct Restored {
+    /// Training, validation and test classes.
+    pub classes: [Vec<SplitClass>; 3],
+    missing: Vec<String>,
+}
+
+impl Reading<'_> {
+    /// The stored split on `images` of the data set in `folder`, if there is one.
+    ///
+    /// # Errors
+    /// [`crate::Error::Data`] that names the classes that are missing.
+    pub(super) fn restore(
+        &self,
+        images: &ImageSet,
+        rotations: u8,
+        folder: &Path,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<Restored>> {
+        let Some(stored) = self.stored else { return Ok(None) };
+        let (classes, missing) = stored.classes(images, rotations);
+        if !missing.is_empty() && !self.changed_data {
+            return Err(stored_split::refuse(folder, &missing, &[]));
+        }
+        let unknown = stored.unknown(images);
+        if !unknown.is_empty() {
+            let names = stored_split::listed(&unknown);
+            notes.push(format!(
+                "{} classes came after the run's split was drawn and are ignored: {names}",
+                unknown.len()
+            ));
+        }
+        Ok(Some(Restored { classes, missing }))
+    }
+
+    /// The data set of `split`, whose images have `digests` and which is compared with what was stored.
+    ///
+    /// # Errors
+    /// [`crate::Error::Data`] that names the images that changed.
+    pub(super) fn finish(
+        &self,
+        split: Split,
+        digests: &[ImageDigest],
+        missing: Vec<String>,
+        folder: &Path,
+        notes: Vec<String>,
+    ) -> Result<DataSet> {
+        let Some(stored) = self.stored else {
+            let stored = StoredSplit::of(&split, digests);
+            return Ok(DataSet { split, stored, notes, changed: Vec::new() });
+        };
+        let changed = stored.changed(&split.images, digests);
+        if !changed.is_empty() && !self.changed_data {
+            return Err(stored_split::refuse(folder, &missing, &changed));
+        }
+        let missing = missing.into_iter().map(|class| format!("{class} (missing)"));
+        let changed: Vec<String> = missing.chain(changed).collect();
+        Ok(DataSet { split, stored: stored.clone(), notes, changed })
+    }
+}
+
+impl Restored {
+    /// The classes, and what is missing.
+    pub fn into_parts(self) -> ([Vec<SplitClass>; 3], Vec<String>) {
+        (self.classes, self.missing)
+    }
+}
