@@ -37,6 +37,7 @@ pub mod plot;
 pub mod reference;
 pub mod rng;
 pub mod run;
+mod shell;
 pub mod sweep;
 pub mod tasks;
 mod tensor_file;

@@ -122,7 +122,7 @@ fn point(
     let task_steps = (setup.outer.meta_batch * setup.batches.steps) as u64;
     let flops_per_task_step = setup.model.flops_per_step(setup.batches.batch);
     let mut trainer = Trainer::new(gpu, setup)?;
-    let plan = trainer.plan().name().to_string();
+    let plan = trainer.plan().to_string();
     let time = Timing::of(effort, |iterations| trainer.advance(iterations, |_| true))?;
     let workload = workload.name();
     Ok(Point { workload, size, value, plan, task_steps, flops_per_task_step, time })

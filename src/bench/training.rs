@@ -36,7 +36,7 @@ pub fn measure(gpu: &Gpu, setup: TrainerSetup, effort: Effort) -> Result<Measure
         bytes_moved: None,
         control: None,
         host_share: Some(host_share),
-        plan: Some(trainer.plan().name().to_string()),
+        plan: Some(trainer.plan().to_string()),
         variants,
         kernels,
         dispatches: trainer.kernels().len(),

@@ -15,6 +15,7 @@ use crate::run::evaluation::{Evaluation, Test};
 use crate::run::presets;
 use crate::run::reproduce::{Plan, Results, Stored, Training, missing_data, write_table};
 use crate::run::{Data, Outcome, Purpose, RunDirectory, Session, overrides, snapshot_of};
+use crate::shell::quoted;
 
 /// Train and evaluate cells of the paper, and compare.
 #[derive(Debug, Args)]
@@ -89,7 +90,7 @@ impl Reproduce {
         say(table.trim_end());
         eprintln!("the table and the learning curves are in {}", out.display());
         if !finished {
-            eprintln!("go on with: reptile reproduce --out {} --resume", out.display());
+            eprintln!("go on with: reptile reproduce --out {} --resume", quoted(&out));
         }
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }

@@ -12,6 +12,7 @@ use crate::cli::common::{DeviceArgs, OutFolder, load_job, progress_bar, say};
 use crate::cli::training::Stop;
 use crate::meta::memory;
 use crate::run::{Data, Purpose};
+use crate::shell::quoted;
 use crate::sweep::{Prepared, Search};
 
 const BAR: &str = "{bar:30} [{elapsed}<{eta}] {msg}";
@@ -82,12 +83,12 @@ impl Sweep {
             say(text.trim_end());
         }
         if !finished {
-            eprintln!("go on with: reptile sweep --out {} --resume", out.display());
+            eprintln!("go on with: reptile sweep --out {} --resume", quoted(&out));
             return Ok(ExitCode::SUCCESS);
         }
         eprintln!("{:.1} s; the results are in {}", start.elapsed().as_secs_f64(), out.display());
         match report.best() {
-            Some(_) => eprintln!("next: reptile train {}", out.join("best.toml").display()),
+            Some(_) => eprintln!("next: reptile train {}", quoted(&out.join("best.toml"))),
             None => eprintln!("every configuration diverged: lower inner.rate or outer.rate"),
         }
         Ok(ExitCode::SUCCESS)

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::cli::common::{DeviceArgs, OutFolder, config_text};
 use crate::cli::training::{self, Stop};
 use crate::run::{Config, Outcome, RunDirectory, Session, overrides};
+use crate::shell::quoted;
 
 /// Meta-train a network.
 #[derive(Debug, Args)]
@@ -76,7 +77,7 @@ impl Train {
         let config = self.configuration()?;
         config.validate()?;
         let mut session = if self.resume { self.go_on(config)? } else { self.start(config)? };
-        eprintln!("plan: {:?}", session.trainer().plan());
+        eprintln!("plan: {}", session.trainer().plan());
         let out = session.directory().path().to_path_buf();
         let stop = Stop::on_interrupt()?;
         let outcome = training::train(&mut session, &stop, self.json)?;
@@ -90,9 +91,9 @@ impl Train {
         };
         eprintln!("{why}: {iteration} meta-iterations, saved in {}", out.display());
         if matches!(outcome, Outcome::Interrupted | Outcome::Time) {
-            eprintln!("go on with: reptile train --out {} --resume", out.display());
+            eprintln!("go on with: reptile train --out {} --resume", quoted(&out));
         } else {
-            eprintln!("next: reptile eval {}", out.display());
+            eprintln!("next: reptile eval {}", quoted(&out));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,5 +1,7 @@
 //! How a run learns: the `[inner]`, `[outer]`, `[eval]` and `[stop]` parts of a configuration.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::meta::schedule::Schedule;
@@ -25,6 +27,12 @@ impl PlanKind {
             Self::Fused => "fused",
             Self::Layered => "layered",
         }
+    }
+}
+
+impl fmt::Display for PlanKind {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
     }
 }
 
@@ -262,4 +270,20 @@ fn thousand() -> usize {
 
 fn hundred() -> usize {
     100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_are_shown_by_their_names_in_a_configuration() {
+        for (plan, name) in
+            [(PlanKind::Auto, "auto"), (PlanKind::Fused, "fused"), (PlanKind::Layered, "layered")]
+        {
+            assert_eq!(plan.to_string(), name);
+            assert_eq!(serde_json::to_value(plan).unwrap(), name);
+        }
+        assert_eq!(format!("{:>6}", PlanKind::Fused), " fused");
+    }
 }

@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 use super::atomic;
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::shell::quoted;
 use crate::tensor_file::TensorFile;
 
 pub use format::FORMAT;
@@ -224,7 +225,7 @@ fn offer_older(error: Error, good: impl Fn(&Path) -> bool) -> Error {
         Some((iteration, older)) => format!(
             "{message}; the one of iteration {iteration} is good: go on from it with \
              `--resume --checkpoint {0}`, or name {0} to evaluate or adapt it",
-            older.display()
+            quoted(&older)
         ),
         None => format!("{message}; no good older one lies beside it"),
     };

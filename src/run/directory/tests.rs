@@ -1,6 +1,7 @@
 use super::*;
 use crate::model::{Activation, ModelSpec};
 use crate::run::checkpoint::{InnerState, OuterState};
+use crate::shell::quoted;
 
 fn model() -> Model {
     Model::new(ModelSpec::builder(&[2]).dense(1, Activation::Linear)).unwrap()
@@ -114,7 +115,7 @@ fn the_latest_is_loaded_or_an_older_one_offered() {
     bytes.truncate(bytes.len() - 1);
     fs::write(run.checkpoint_path(30), bytes).unwrap();
     let message = run.latest(&model()).unwrap_err().to_string();
-    let offer = format!("--checkpoint {}", run.checkpoint_path(20).display());
+    let offer = format!("--checkpoint {}", quoted(&run.checkpoint_path(20)));
     assert!(message.contains("truncated") && message.contains(&offer), "{message}");
     run.remove_after(0).unwrap();
     assert_eq!(run.latest(&model()).unwrap(), None);
