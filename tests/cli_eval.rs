@@ -4,7 +4,7 @@ mod cli_common;
 
 use std::path::{Path, PathBuf};
 
-use cli_common::{Run, SMALL, eval_json, lines_of, refusal, reptile, stdout};
+use cli_common::{Run, SMALL, eval_json, lines_of, refusal, reptile, sine_config, stderr, stdout};
 use serde_json::Value;
 
 /// Validates every 10 iterations on a few tasks.
@@ -67,6 +67,107 @@ fn scores_of_every_task_are_written_and_agree_with_the_means() {
         |path: PathBuf| refusal(reptile().arg("eval").arg(run.path()).arg("--per-task").arg(path));
     assert!(refused(file("tasks.csv")).contains("exists already"));
     assert!(refused(file("tasks.txt")).contains(".csv or .json"));
+}
+
+#[test]
+fn one_task_has_no_interval() {
+    let every = ["--iterations", "10", "--set", "eval.every=5", "--set", "eval.validation_tasks=1"];
+    let run = small(&every);
+    let value = eval_json(run.path(), &["--tasks", "1"]);
+    for entry in [&value["runs"][0], &value["random_initialisation"]] {
+        assert_eq!(entry["diverged"], 0, "{value}");
+        for when in ["before", "after"] {
+            assert!(entry[when]["loss"].is_number(), "{value}");
+            assert_eq!(entry[when].get("loss_interval"), Some(&Value::Null), "{value}");
+        }
+    }
+    let text = stdout(reptile().args(["eval", "--tasks", "1"]).arg(run.path()));
+    assert_eq!(text.matches(" ± –").count(), 4, "{text}");
+    assert!(!text.contains("NaN") && !text.contains("diverged"), "{text}");
+    // The same of validations; a run goes on from such a file.
+    assert!(run.output.contains(" ± –\n") && !run.output.contains("NaN"), "{}", run.output);
+    assert!(run.output.contains("plan: layered\n"), "{}", run.output);
+    let resume = ["train", "--resume", "--iterations", "15", "--out"];
+    reptile().args(resume).arg(run.path()).assert().success();
+    let records = lines_of(&run.read("metrics.jsonl"));
+    let of = |kind: &str| records.iter().filter(|line| line["kind"] == kind).collect::<Vec<_>>();
+    assert_eq!(of("validation").len(), 3);
+    assert!(of("validation").iter().all(|line| line.get("interval") == Some(&Value::Null)));
+}
+
+/// One inner step at `rate`, which only evaluations notice: the state itself hardly moves. They make
+/// one step too.
+fn diverging(out: &Path, rate: &str) -> String {
+    let rate = format!("inner.rate={rate}");
+    let set = [
+        "iterations=1",
+        "inner.steps=1",
+        "outer.rate=1e-30",
+        "eval.steps=1",
+        "eval.every=1",
+        "eval.validation_tasks=20",
+        &rate,
+    ];
+    let mut train = reptile();
+    train.args(sine_config()).args(SMALL).args(set.iter().flat_map(|it| ["--set", it]));
+    stderr(train.arg("--out").arg(out).assert().success())
+}
+
+#[test]
+fn tasks_that_diverge_are_left_out_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("my run");
+    let said = diverging(&run, "1e18");
+    // As it is to be pasted into a shell.
+    assert!(said.contains(&format!("next: reptile eval '{}'\n", run.display())), "{said}");
+    let metrics = lines_of(&std::fs::read_to_string(run.join("metrics.jsonl")).unwrap());
+    let validation = metrics.iter().find(|line| line["kind"] == "validation").unwrap();
+    let count = validation["diverged"].as_u64().unwrap();
+    assert!((1..20).contains(&count) && validation["loss"].is_number(), "{validation}");
+    assert!(said.contains(&format!("; {count} of 20 tasks diverged\n")), "{said}");
+    let file = folder.path().join("tasks.json");
+    let arguments = ["--tasks", "20", "--no-baseline"];
+    let per_task = ["--per-task", file.to_str().unwrap()];
+    let value = eval_json(&run, &[&arguments[..], &per_task].concat())["runs"][0].take();
+    let lines: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    assert_eq!(lines.len(), 20, "every task is kept");
+    let left: Vec<_> = lines.iter().filter(|line| line["loss_after"].is_number()).collect();
+    assert!((1..20).contains(&left.len()), "{lines:?}");
+    assert_eq!(value["diverged"], 20 - left.len());
+    for when in ["before", "after"] {
+        let losses = left.iter().map(|line| line[format!("loss_{when}")].as_f64().unwrap());
+        let (mean, wanted) = (losses.sum::<f64>() / left.len() as f64, &value[when]["loss"]);
+        let wanted = wanted.as_f64().unwrap();
+        assert!((mean - wanted).abs() < 1e-5 * wanted, "{mean} {wanted}");
+    }
+    let text = stdout(reptile().arg("eval").arg(&run).args(arguments));
+    let said = format!(
+        "\n  diverged  {} of 20 tasks, left out of the means; lower inner.rate\n",
+        20 - left.len()
+    );
+    assert!(text.contains(&said), "{text}");
+}
+
+#[test]
+fn an_evaluation_without_a_task_left_fails_after_its_results() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let said = diverging(&run, "1e30");
+    assert!(said.contains("validation loss –; 20 of 20 tasks diverged\n"), "{said}");
+    assert!(!run.join("checkpoints/best.safetensors").exists(), "it is worth nothing");
+    for format in [&[][..], &["--json"]] {
+        let mut eval = reptile();
+        let assert = eval.arg("eval").arg(&run).args(["--tasks", "4"]).args(format);
+        let assert = assert.assert().code(1);
+        let text = String::from_utf8_lossy(&assert.get_output().stdout).into_owned();
+        let parts: &[&str] = match format {
+            [] => &["before –", "after –", "diverged  4 of 4 tasks"],
+            _ => &["\"diverged\": 4", "\"loss\": null"],
+        };
+        assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        let text = stderr(assert);
+        assert!(text.contains("all 4 test tasks of run 0 diverged; lower inner.rate"), "{text}");
+    }
 }
 
 #[test]

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::cli::common::{DeviceArgs, Stored, WarmStart, load_job, say, working};
 use crate::cli::models::Models;
-use crate::meta::Mean;
 use crate::model::Loss;
 use crate::run::evaluation::{self, Evaluation, Origin, PerTask, Test};
 use crate::tasks::EpisodeList;
@@ -172,12 +171,28 @@ impl Eval {
                 eval.batch,
             ));
             let name_modes = job.model().has_batch_statistics();
-            evaluations.iter().for_each(|one| print(one, loss, name_modes));
+            evaluations.iter().for_each(|one| print(one, loss, name_modes, self.remedy()));
             if let changed @ [_, ..] = job.changed_data() {
                 say(format_args!("  not on the data it was trained on: {}", changed.join(", ")));
             }
         }
+        let without =
+            |one: &&Evaluation| one.origin == Origin::Trained && one.diverged() == one.scores.len();
+        if let Some(one) = evaluations.iter().find(without) {
+            bail!(
+                "{}: all {} test tasks of run {} diverged; {}, or adapt with fewer steps (--steps)",
+                stored.file.display(),
+                one.scores.len(),
+                one.run,
+                self.remedy()
+            );
+        }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What helps where tasks diverge.
+    fn remedy(&self) -> &'static str {
+        if self.base.is_some() { "adapt again with a lower --rate" } else { "lower inner.rate" }
     }
 
     /// The first mode at the top; a second one, which is transductive, below `transduction`.
@@ -220,9 +235,7 @@ impl Eval {
     }
 }
 
-fn print(evaluation: &Evaluation, loss: Loss, name_mode: bool) {
-    let mean = |mean: &Mean| format!("{:.4} ± {:.4}", mean.mean, mean.interval);
-    let share = |mean: &Mean| format!("{:.2} ± {:.2} %", 100.0 * mean.mean, 100.0 * mean.interval);
+fn print(evaluation: &Evaluation, loss: Loss, name_mode: bool, remedy: &str) {
     let [before, after] = evaluation.summaries();
     let name = match evaluation.origin {
         Origin::Trained => format!("run {}", evaluation.run),
@@ -234,10 +247,14 @@ fn print(evaluation: &Evaluation, loss: Loss, name_mode: bool) {
         (true, true) => ", transductive",
     };
     say(format_args!("{name} (seed {}){mode}", evaluation.seed));
-    let [before_loss, after_loss] = [&before.loss, &after.loss].map(mean);
+    let [before_loss, after_loss] = [&before, &after].map(|it| it.loss.text(4, ""));
     say(format_args!("  loss      before {before_loss:<20} after {after_loss}"));
     if loss == Loss::CrossEntropy {
-        let [before, after] = [&before.accuracy, &after.accuracy].map(share);
+        let [before, after] = [before, after].map(|it| it.accuracy.percent().text(2, " %"));
         say(format_args!("  accuracy  before {before:<20} after {after}"));
+    }
+    if evaluation.diverged() > 0 {
+        let (some, all) = (evaluation.diverged(), evaluation.scores.len());
+        say(format_args!("  diverged  {some} of {all} tasks, left out of the means; {remedy}"));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::common::say;
 use crate::meta::InnerOptimizer;
-use crate::run::presets::{self, Preset};
+use crate::run::presets::{self, Figure, Preset};
 
 /// List the presets, or print one.
 #[derive(Debug, Args)]
@@ -61,7 +61,7 @@ impl Row {
         let [way, shots] = ["way", "shots"].map(of_tasks);
         let shown = |value: &Value| if value.is_null() { "-".into() } else { value.to_string() };
         let figure = preset.paper();
-        let paper = figure.map(|it| format!("{:.2} ± {:.2} %", it.accuracy, it.interval));
+        let paper = figure.map(Figure::text);
         let cells = [
             preset.name().to_string(),
             shown(&way),

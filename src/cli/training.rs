@@ -11,10 +11,10 @@ use indicatif::{HumanBytes, ProgressBar};
 
 use crate::cli::common::{DeviceArgs, load_job, progress_bar, say};
 use crate::gpu::Gpu;
-use crate::meta::{memory, memory_bytes};
+use crate::meta::{Mean, memory, memory_bytes, number};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::directory::check_unused;
-use crate::run::metrics::Record;
+use crate::run::metrics::{Record, ValidationRecord};
 use crate::run::{Config, Data, Event, Job, Outcome, Progress, Purpose, RunDirectory, Session};
 use crate::tasks::StoredSplit;
 
@@ -195,12 +195,7 @@ impl View {
                 say(serde_json::to_string(record).expect("records are plain data"));
             }
             Event::Record(Record::Validation(line)) => {
-                let accuracy =
-                    line.accuracy.map_or(String::new(), |a| format!(", accuracy {a:.4}"));
-                let text = format!(
-                    "iteration {} run {}: validation loss {:.4}{accuracy} (± {:.4})",
-                    line.iteration, line.run, line.loss, line.interval
-                );
+                let text = validation(line);
                 self.bar.suspend(|| eprintln!("{text}"));
             }
             Event::Record(_) => {}
@@ -231,5 +226,50 @@ impl View {
 
     fn finish(&self) {
         self.bar.finish_and_clear();
+    }
+}
+
+/// A validation in one line.
+fn validation(line: &ValidationRecord) -> String {
+    let judged = |mean| Mean { mean, interval: line.interval }.text(4, "");
+    let scores = match line.accuracy {
+        Some(accuracy) => format!("{}, accuracy {}", number(line.loss, 4), judged(accuracy)),
+        None => judged(line.loss),
+    };
+    let diverged = match line.diverged {
+        0 => String::new(),
+        some => format!("; {some} of {} tasks diverged", line.tasks),
+    };
+    format!("iteration {} run {}: validation loss {scores}{diverged}", line.iteration, line.run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_validation_is_one_line_that_tells_what_is_undefined() {
+        let line = ValidationRecord {
+            iteration: 20,
+            run: 1,
+            seed: 1,
+            loss: 0.25,
+            accuracy: None,
+            interval: 0.0625,
+            tasks: 8,
+            diverged: 0,
+        };
+        let text = validation(&line);
+        assert_eq!(text, "iteration 20 run 1: validation loss 0.2500 ± 0.0625");
+        let (accuracy, interval, diverged) = (Some(0.75), f64::NAN, 7);
+        let one_left = ValidationRecord { accuracy, interval, diverged, ..line };
+        let text = validation(&one_left);
+        assert!(
+            text.ends_with("loss 0.2500, accuracy 0.7500 ± –; 7 of 8 tasks diverged"),
+            "{text}"
+        );
+        let (loss, accuracy, diverged) = (f64::NAN, Some(f64::NAN), 8);
+        let text = validation(&ValidationRecord { loss, accuracy, diverged, ..one_left });
+        assert!(text.ends_with("loss –, accuracy –; 8 of 8 tasks diverged"), "{text}");
     }
 }

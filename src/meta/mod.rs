@@ -16,6 +16,7 @@ mod snapshot;
 mod source;
 mod spec;
 mod strategy;
+mod summary;
 mod trainer;
 mod tuning;
 mod warm_start;
@@ -23,7 +24,7 @@ mod waves;
 
 pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint, Starts};
 pub use codec::{CodeLayout, Coded, largest_differences};
-pub use evaluation::{Mean, Summary, evaluate, evaluate_episodes, evaluate_models, evaluate_warm};
+pub use evaluation::{evaluate, evaluate_episodes, evaluate_models, evaluate_warm};
 pub use images::DeviceImages;
 pub use inner::InnerLoop;
 pub use layer_alone::{Direction, LayerAlone};
@@ -38,6 +39,7 @@ pub use spec::{
     StatePolicy, StopSpec,
 };
 pub use strategy::{Granularity, StrategyKind, StrategySpec};
+pub use summary::{Mean, Summary, number};
 pub use trainer::{IterationMetrics, Trainer};
 pub use tuning::{Trial, Tuning, tune};
 pub use warm_start::best_entries;

@@ -29,7 +29,7 @@ pub fn accuracies(records: &[Record]) -> Vec<Series> {
     let mut curves = Vec::new();
     for record in records {
         if let Record::Validation(line) = record
-            && let Some(accuracy) = line.accuracy
+            && let Some(accuracy) = line.accuracy.filter(|accuracy| accuracy.is_finite())
         {
             add(&mut curves, format!("seed {}", line.seed), line.iteration, accuracy);
         }

@@ -1,6 +1,6 @@
 //! What a run's states are worth: scores on test tasks, and what of them is written down.
 
-use std::path::Path;
+mod per_task;
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +13,12 @@ use crate::meta::{
 };
 use crate::model::Loss;
 use crate::rng::Phase;
-use crate::run::atomic;
 use crate::run::job::Job;
-use crate::run::metrics::nan_if_null;
+use crate::run::metrics::{nan_if_null, some_nan_if_null};
 use crate::run::stored::{memory_points, starting_point};
 use crate::tasks::Episodes;
+
+pub use per_task::PerTask;
 
 /// What is said where a memory is asked for and there is none.
 pub(crate) const NO_MEMORY: &str =
@@ -191,29 +192,47 @@ impl Evaluation {
             .collect()
     }
 
-    /// Means and intervals, before and after adaptation.
+    /// Tasks whose loss after adaptation is not finite.
+    pub fn diverged(&self) -> usize {
+        self.scores.len() - self.left().count()
+    }
+
+    /// Means and intervals over the tasks that did not diverge, before and after adaptation.
     pub fn summaries(&self) -> [Summary; 2] {
-        [0, 1].map(|when| Summary::of(self.scores.iter().map(move |pair| pair[when])))
+        [0, 1].map(|when| Summary::of(self.left().map(move |pair| pair[when])))
     }
 
     /// The same as it is written down.
     pub fn scored(&self, loss: Loss) -> BeforeAfter {
         let [before, after] = self.summaries().map(|summary| Scored::of(&summary, loss));
-        BeforeAfter { seed: self.seed, before, after }
+        BeforeAfter { seed: self.seed, diverged: self.diverged(), before, after }
+    }
+
+    /// The scores of the tasks that did not diverge.
+    fn left(&self) -> impl Iterator<Item = &[Score; 2]> + Clone {
+        self.scores.iter().filter(|[_, after]| after.loss.is_finite())
     }
 }
 
-/// Means over tasks with the halves of their 95 % intervals.
+/// Means over tasks with the halves of their 95 % intervals. What is undefined is NaN, `null` in a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
     #[serde(deserialize_with = "nan_if_null")]
     pub loss: f64,
     #[serde(deserialize_with = "nan_if_null")]
     pub loss_interval: f64,
-    /// For classes only, as are the shares below.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For classes only, as is its interval.
+    #[serde(
+        default,
+        deserialize_with = "some_nan_if_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub accuracy: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "some_nan_if_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub accuracy_interval: Option<f64>,
 }
 
@@ -221,6 +240,9 @@ pub struct Scored {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BeforeAfter {
     pub seed: u64,
+    /// Tasks that diverged and are left out of the means.
+    #[serde(default)]
+    pub diverged: usize,
     pub before: Scored,
     pub after: Scored,
 }
@@ -237,110 +259,12 @@ impl Scored {
     }
 }
 
-/// The formats of a file with the scores of every task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PerTask {
-    Csv,
-    Json,
-}
-
-/// One task in the file.
-#[derive(Serialize)]
-struct Line {
-    origin: Origin,
-    run: usize,
-    seed: u64,
-    transductive: bool,
-    task: usize,
-    loss_before: f32,
-    accuracy_before: Option<f32>,
-    loss_after: f32,
-    accuracy_after: Option<f32>,
-}
-
-impl PerTask {
-    /// The format that the extension of `path` asks for, at which nothing lies yet.
-    ///
-    /// # Errors
-    /// [`Error::Config`] for another extension, [`Error::Data`] if `path` exists or its folder does
-    /// not.
-    pub fn check(path: &Path) -> Result<Self> {
-        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-        let format = match extension.to_str() {
-            Some("csv") => Self::Csv,
-            Some("json") => Self::Json,
-            _ => {
-                let message = format!("`{}` must end in .csv or .json", path.display());
-                return Err(Error::config("--per-task", message));
-            }
-        };
-        atomic::check_new(path)?;
-        Ok(format)
-    }
-
-    /// Writes the scores of every task of `evaluations`, a line or an object each.
-    ///
-    /// # Errors
-    /// [`Error::Data`] if `path` exists, [`Error::Io`].
-    pub fn write(self, path: &Path, evaluations: &[Evaluation], loss: Loss) -> Result<()> {
-        let lines = evaluations.iter().flat_map(|one| lines(one, loss == Loss::CrossEntropy));
-        let text = match self {
-            Self::Csv => csv(lines),
-            Self::Json => {
-                let lines: Vec<Line> = lines.collect();
-                serde_json::to_string(&lines)
-                    .expect("numbers are valid JSON")
-                    .replace("},{", "},\n{")
-            }
-        };
-        atomic::write_new(path, format!("{}\n", text.trim_end()).as_bytes())
-    }
-}
-
-fn lines(evaluation: &Evaluation, classes: bool) -> impl Iterator<Item = Line> {
-    evaluation.scores.iter().enumerate().map(move |(task, [before, after])| Line {
-        origin: evaluation.origin,
-        run: evaluation.run,
-        seed: evaluation.seed,
-        transductive: evaluation.transductive,
-        task,
-        loss_before: before.loss,
-        accuracy_before: classes.then_some(before.accuracy),
-        loss_after: after.loss,
-        accuracy_after: classes.then_some(after.accuracy),
-    })
-}
-
-fn csv(lines: impl Iterator<Item = Line>) -> String {
-    let mut text = "origin,run,seed,transductive,task,\
-                    loss_before,accuracy_before,loss_after,accuracy_after\n"
-        .to_string();
-    for line in lines {
-        let origin = match line.origin {
-            Origin::Trained => "trained",
-            Origin::Random => "random",
-        };
-        let share = |value: Option<f32>| value.map_or(String::new(), |value| value.to_string());
-        text.push_str(&format!(
-            "{origin},{},{},{},{},{},{},{},{}\n",
-            line.run,
-            line.seed,
-            line.transductive,
-            line.task,
-            line.loss_before,
-            share(line.accuracy_before),
-            line.loss_after,
-            share(line.accuracy_after),
-        ));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn evaluation() -> Evaluation {
+    /// Two tasks, of which the second diverges.
+    pub fn evaluation() -> Evaluation {
         let score = |loss, accuracy| Score { loss, accuracy };
         Evaluation {
             origin: Origin::Trained,
@@ -355,49 +279,40 @@ mod tests {
     }
 
     #[test]
-    fn every_task_is_written_in_both_formats() {
-        let folder = tempfile::tempdir().unwrap();
-        let written = |name: &str, loss| {
-            let path = folder.path().join(name);
-            PerTask::check(&path).unwrap().write(&path, &[evaluation()], loss).unwrap();
-            std::fs::read_to_string(path).unwrap()
-        };
-        let header = "origin,run,seed,transductive,task,\
-                      loss_before,accuracy_before,loss_after,accuracy_after\n";
-        let classes = "trained,1,6,true,0,1.5,0.2,0.1,1\ntrained,1,6,true,1,2.5,0.4,inf,0\n";
-        assert_eq!(written("a.csv", Loss::CrossEntropy), format!("{header}{classes}"));
-        let values = "trained,1,6,true,0,1.5,,0.1,\ntrained,1,6,true,1,2.5,,inf,\n";
-        assert_eq!(written("b.CSV", Loss::Mse), format!("{header}{values}"));
-        let text = written("a.json", Loss::CrossEntropy);
-        let lines: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
-        assert_eq!((lines.len(), text.lines().count()), (2, 2));
-        assert_eq!(lines[0]["origin"], "trained");
-        assert_eq!(lines[0]["accuracy_before"].to_string(), "0.2");
-        assert!(lines[1]["loss_after"].is_null(), "JSON has no infinity");
-    }
-
-    #[test]
-    fn other_extensions_and_existing_files_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["tasks", "tasks.txt"] {
-            let text = PerTask::check(&folder.path().join(name)).unwrap_err().to_string();
-            assert!(text.contains("--per-task") && text.contains(".csv or .json"), "{text}");
-        }
-        let path = folder.path().join("mine.csv");
-        std::fs::write(&path, "mine").unwrap();
-        let text = PerTask::check(&path).unwrap_err().to_string();
-        assert!(text.contains("mine.csv: exists already"), "{text}");
-    }
-
-    #[test]
     fn scores_read_back_as_they_were_written() {
-        let scored = evaluation().scored(Loss::CrossEntropy);
-        assert_eq!((scored.seed, scored.after.accuracy), (6, Some(0.5)));
+        let score = |loss, accuracy| Score { loss, accuracy };
+        let mut two = evaluation();
+        two.scores[1][1] = score(0.3, 0.0);
+        let scored = two.scored(Loss::CrossEntropy);
+        assert_eq!((scored.seed, scored.diverged, scored.after.accuracy), (6, 0, Some(0.5)));
         let text = serde_json::to_string(&scored).unwrap();
-        let again: BeforeAfter = serde_json::from_str(&text).unwrap();
-        assert_eq!(again.before, scored.before);
-        assert!(again.after.loss.is_nan(), "not finite is null, and null is NaN");
-        let text = serde_json::to_string(&evaluation().scored(Loss::Mse)).unwrap();
+        assert_eq!(serde_json::from_str::<BeforeAfter>(&text).unwrap(), scored);
+        let old = text.replace("\"diverged\":0,", "");
+        assert!(!old.contains("diverged"), "{old}");
+        assert_eq!(serde_json::from_str::<BeforeAfter>(&old).unwrap(), scored);
+        let text = serde_json::to_string(&two.scored(Loss::Mse)).unwrap();
         assert!(!text.contains("accuracy"), "{text}");
+    }
+
+    #[test]
+    fn tasks_that_diverged_are_left_out_and_what_is_undefined_is_null() {
+        let mut evaluation = evaluation();
+        let scored = evaluation.scored(Loss::CrossEntropy);
+        assert_eq!((scored.diverged, scored.before.loss), (1, 1.5), "of the task that is left");
+        assert_eq!((scored.after.loss, scored.after.accuracy), (f64::from(0.1_f32), Some(1.0)));
+        let again = |scored: &BeforeAfter| -> (String, BeforeAfter) {
+            let text = serde_json::to_string(scored).unwrap();
+            let read = serde_json::from_str(&text).unwrap();
+            (text, read)
+        };
+        let (text, read) = again(&scored);
+        assert_eq!(text.matches("_interval\":null").count(), 4, "{text}");
+        assert_eq!((read.diverged, read.after.accuracy), (1, Some(1.0)));
+        assert!(read.after.loss_interval.is_nan());
+        assert!(read.after.accuracy_interval.unwrap().is_nan(), "undefined is not missing");
+        evaluation.scores.remove(0);
+        let (_, read) = again(&evaluation.scored(Loss::CrossEntropy));
+        assert_eq!(read.diverged, 1);
+        assert!(read.after.loss.is_nan() && read.after.accuracy.unwrap().is_nan());
     }
 }

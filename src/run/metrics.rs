@@ -80,13 +80,21 @@ pub struct ValidationRecord {
     #[serde(deserialize_with = "nan_if_null")]
     pub loss: f64,
     /// Mean query accuracy in 0..1, for cross-entropy only.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "some_nan_if_null",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub accuracy: Option<f64>,
-    /// Half of the 95 % interval over tasks, of the accuracy if there is one, else of the loss.
+    /// Half of the 95 % interval over tasks, of the accuracy if there is one, else of the loss; NaN
+    /// for fewer than two tasks.
     #[serde(deserialize_with = "nan_if_null")]
     pub interval: f64,
     /// Validation tasks.
     pub tasks: usize,
+    /// How many of them diverged and are left out of the means.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub diverged: usize,
 }
 
 /// The inner losses of one meta-iteration of one run.
@@ -115,6 +123,17 @@ impl Record {
 /// A number that may have been written as `null`.
 pub(crate) fn nan_if_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
+/// The same for a number that may be missing too.
+pub(crate) fn some_nan_if_null<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<f64>, D::Error> {
+    nan_if_null(deserializer).map(Some)
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 pub(crate) fn nans_if_null<'de, D: Deserializer<'de>>(
@@ -261,6 +280,7 @@ mod tests {
                 accuracy,
                 interval: 0.01,
                 tasks: 100,
+                diverged: 0,
             })
         };
         let inner = Record::Inner(InnerRecord { iteration: 30, run: 0, losses: vec![3.0, 1e-7] });
@@ -296,8 +316,9 @@ mod tests {
     #[test]
     fn validations_are_means_over_runs() {
         let line = |iteration, run, loss, accuracy| {
-            let (seed, interval, tasks) = (run as u64, 0.01, 100);
-            let line = ValidationRecord { iteration, run, seed, loss, accuracy, interval, tasks };
+            let Record::Validation(any) = &records()[1] else { unreachable!() };
+            let (seed, any) = (run as u64, any.clone());
+            let line = ValidationRecord { iteration, run, seed, loss, accuracy, ..any };
             Record::Validation(line)
         };
         let mut records =
@@ -318,12 +339,20 @@ mod tests {
         let Record::Train(mut record) = train(1) else { unreachable!() };
         record.loss_last = f64::NAN;
         log.write(&Record::Train(record)).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap().matches("null").count(), 2);
-        let [Record::Inner(inner), Record::Train(train)] = &read(&path).unwrap()[..] else {
-            panic!("two records of these kinds");
+        let Record::Validation(mut record) = records()[2].clone() else { unreachable!() };
+        (record.accuracy, record.interval, record.diverged) = (Some(f64::NAN), f64::NAN, 100);
+        log.write(&Record::Validation(record)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap().matches("null").count(), 4);
+        let records = read(&path).unwrap();
+        let [Record::Inner(inner), Record::Train(train), Record::Validation(line)] = &records[..]
+        else {
+            panic!("three records of these kinds");
         };
         assert!(inner.losses[0] == 1.0 && inner.losses[1].is_nan());
         assert!(train.loss_first == 2.5 && train.loss_last.is_nan());
+        assert!(line.accuracy.unwrap().is_nan() && line.interval.is_nan());
+        assert_eq!((line.loss, line.diverged), (0.3, 100));
+        assert!(validations(&records)[0].1.is_nan(), "an accuracy, not the loss");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::{LazyLock, OnceLock};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::meta::Mean;
 use crate::run::config::Config;
 
 /// An accuracy as the paper prints it.
@@ -19,6 +20,13 @@ pub struct Figure {
     pub accuracy: f64,
     /// The ± behind it, in percent.
     pub interval: f64,
+}
+
+impl Figure {
+    /// As it is shown in a table.
+    pub fn text(self) -> String {
+        Mean { mean: self.accuracy, interval: self.interval }.text(2, " %")
+    }
 }
 
 /// A configuration that comes with the program.

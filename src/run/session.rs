@@ -218,6 +218,7 @@ impl Session {
                 accuracy: classes.then_some(after.accuracy.mean),
                 interval: metric.interval,
                 tasks,
+                diverged: after.diverged,
             });
             self.recorder.write(&record, observe)?;
         }

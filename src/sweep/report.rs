@@ -8,6 +8,7 @@ use toml::Value;
 
 use crate::atomic;
 use crate::error::Result;
+use crate::meta::{Mean, number};
 use crate::model::Loss;
 use crate::plot::{self, Series};
 use crate::sweep::search::ranked;
@@ -29,8 +30,10 @@ pub struct Row {
     /// Accuracy for classes, else loss, on validation tasks: mean over seeds; none where a seed
     /// diverged.
     pub metric: Option<f64>,
-    /// Half of its 95 % interval over the tasks of all seeds.
+    /// Half of its 95 % interval over the tasks of all seeds; none if a seed has fewer than two.
     pub interval: Option<f64>,
+    /// Validation tasks of all seeds that diverged and are left out of the metric.
+    pub diverged_tasks: usize,
     /// The metric of each seed; none where it diverged.
     pub seeds: Vec<Option<f64>>,
 }
@@ -60,6 +63,7 @@ impl Report {
                     iterations: rung.iterations,
                     metric,
                     interval: metric.and(finite(score.interval)),
+                    diverged_tasks: score.diverged_tasks,
                     seeds: score.seeds.iter().copied().map(finite).collect(),
                 });
             }
@@ -90,13 +94,17 @@ impl Report {
         );
         for (place, row) in self.rows.iter().enumerate() {
             let values: Vec<String> = row.values.values().map(Value::to_string).collect();
-            let number =
-                |value: Option<f64>| value.map_or("diverged".into(), |it| format!("{it:.4}"));
-            let metric = match (row.metric, row.interval) {
-                (Some(metric), Some(interval)) => format!("{metric:.4} ± {interval:.4}"),
-                (metric, _) => number(metric),
-            };
-            let seeds: Vec<String> = row.seeds.iter().copied().map(number).collect();
+            let diverged = || "diverged".to_string();
+            let seed = |value: &Option<f64>| value.map_or_else(diverged, |it| number(it, 4));
+            let metric = row.metric.map_or_else(diverged, |mean| {
+                let mean = Mean { mean, interval: row.interval.unwrap_or(f64::NAN) }.text(4, "");
+                match row.diverged_tasks {
+                    0 => mean,
+                    1 => format!("{mean} (1 task diverged)"),
+                    some => format!("{mean} ({some} tasks diverged)"),
+                }
+            });
+            let seeds: Vec<String> = row.seeds.iter().map(seed).collect();
             text.push_str(&format!(
                 "| {} | {} | {metric} | {} | {} |\n",
                 place + 1,
@@ -120,11 +128,11 @@ impl Report {
     /// # Errors
     /// [`crate::Error::Io`].
     pub fn draw(&self, path: &Path) -> Result<bool> {
-        let number =
+        let numeric =
             |value: &Value| value.as_float().or(value.as_integer().map(|whole| whole as f64));
         let keys = self.rows.first().map(|row| row.values.keys().cloned().collect::<Vec<_>>());
         let is_number = |key: &String| {
-            self.rows.iter().all(|row| number(&row.values[key]).is_some_and(|it| it > 0.0))
+            self.rows.iter().all(|row| numeric(&row.values[key]).is_some_and(|it| it > 0.0))
         };
         let several =
             |key: &String| self.rows.iter().any(|row| row.values[key] != self.rows[0].values[key]);
@@ -137,7 +145,7 @@ impl Report {
             if self.rows[0].iterations != self.rows[self.rows.len() - 1].iterations {
                 label.push(format!("{} meta-iterations", row.iterations));
             }
-            let x = number(&row.values[&key]).unwrap_or(f64::NAN);
+            let x = numeric(&row.values[&key]).unwrap_or(f64::NAN);
             if let Some(metric) = row.metric {
                 lines.entry(label.join(", ")).or_default().push((x, metric));
             }
@@ -183,12 +191,18 @@ mod tests {
         )
         .unwrap();
         let trials = spec.trials(&spec.base(Path::new(".")).unwrap()).unwrap();
-        let score =
-            |trial, metric: f64| TrialScore { trial, metric, seeds: vec![metric], interval: 0.1 };
+        let score = |trial, metric: f64| TrialScore {
+            trial,
+            metric,
+            seeds: vec![metric],
+            interval: 0.1,
+            diverged_tasks: 0,
+        };
+        let one_left = |score| TrialScore { interval: f64::NAN, diverged_tasks: 4, ..score };
         let first = [(0, 3.0), (1, f64::NAN), (2, 2.0), (3, 1.0)];
         let rungs = [
             Rung { iterations: 10, scores: first.map(|(t, m)| score(t, m)).to_vec() },
-            Rung { iterations: 30, scores: vec![score(2, 0.5), score(3, 0.7)] },
+            Rung { iterations: 30, scores: vec![score(2, 0.5), one_left(score(3, 0.7))] },
         ];
         Report::new(Loss::Mse, &trials, &rungs)
     }
@@ -201,8 +215,11 @@ mod tests {
         assert_eq!(report.best().unwrap().trial, 2);
         let table = report.to_markdown();
         assert!(table.contains("| 1 | 0.3 | 0.5000 ± 0.1000 | 30 | 0.5000 |"), "{table}");
+        let one_left = "| 2 | 0.4 | 0.7000 ± – (4 tasks diverged) | 30 | 0.7000 |";
+        assert!(table.contains(one_left), "{table}");
         assert!(table.contains("| 4 | 0.2 | diverged | – | diverged |"), "{table}");
-        assert!(report.to_json().contains("\"metric\": null"));
+        let json = report.to_json();
+        assert!(json.contains("\"metric\": null") && json.contains("\"interval\": null"), "{json}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::{RunSettings, Snapshot, Summary, Trainer, TrainerSetup, evaluate, memory};
+use crate::meta::{Mean, RunSettings, Snapshot, Summary, Trainer, TrainerSetup, evaluate, memory};
 use crate::model::Loss;
 use crate::rng::Phase;
 use crate::run::directory::lock;
@@ -299,21 +299,29 @@ impl Search {
         let scores = evaluate(&self.gpu, &setup, &starting_point(snapshot, run), tasks)?;
         let summary = Summary::of(scores.iter().flatten().map(|[_, after]| *after));
         let mean = summary.metric(self.job.model().loss());
-        Ok(RunScore { member, metric: mean.mean, interval: mean.interval })
+        Ok(RunScore {
+            member,
+            metric: mean.mean,
+            interval: mean.interval,
+            diverged_tasks: summary.diverged,
+        })
     }
 
     /// The mean of a trial's seeds.
     fn trial_score(&self, trial: usize) -> TrialScore {
         let of_seed = |seed| self.state.scores.iter().find(|score| score.member == [trial, seed]);
         let seeds: Vec<Option<&RunScore>> = (0..self.spec.seeds).map(of_seed).collect();
-        let count = seeds.len() as f64;
-        let squares: f64 = seeds.iter().flatten().map(|score| score.interval.powi(2)).sum();
-        let metrics = seeds.iter().map(|score| score.map_or(f64::NAN, |score| score.metric));
+        // No score: the seed diverged.
+        let nothing = Mean { mean: f64::NAN, interval: f64::NAN };
+        let of_score = |score: &RunScore| Mean { mean: score.metric, interval: score.interval };
+        let means = seeds.iter().map(|score| score.map_or(nothing, of_score));
+        let Mean { mean, interval } = Mean::of_means(means.clone());
         TrialScore {
             trial,
-            metric: metrics.clone().sum::<f64>() / count,
-            seeds: metrics.collect(),
-            interval: squares.sqrt() / count,
+            metric: mean,
+            seeds: means.map(|one| one.mean).collect(),
+            interval,
+            diverged_tasks: seeds.iter().flatten().map(|score| score.diverged_tasks).sum(),
         }
     }
 }

@@ -32,9 +32,12 @@ pub struct TrialScore {
     /// The metric of each seed.
     #[serde(deserialize_with = "crate::run::metrics::nans_if_null")]
     pub seeds: Vec<f64>,
-    /// Half of its 95 % interval over tasks.
+    /// Half of its 95 % interval over tasks; NaN if a seed has none.
     #[serde(deserialize_with = "nan_if_null")]
     pub interval: f64,
+    /// Tasks of all seeds that diverged and are left out of the metric.
+    #[serde(default)]
+    pub diverged_tasks: usize,
 }
 
 /// A finished rung.
@@ -50,12 +53,15 @@ pub struct Rung {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunScore {
     pub member: Member,
-    /// Not finite where adaptation to a validation task diverges.
+    /// Over the validation tasks that did not diverge; NaN if none is left.
     #[serde(deserialize_with = "nan_if_null")]
     pub metric: f64,
-    /// Half of the 95 % interval over tasks.
+    /// Half of the 95 % interval over tasks; NaN for fewer than two.
     #[serde(deserialize_with = "nan_if_null")]
     pub interval: f64,
+    /// Tasks that diverged.
+    #[serde(default)]
+    pub diverged_tasks: usize,
 }
 
 /// The state of a sweep.
@@ -100,11 +106,14 @@ mod tests {
     #[test]
     fn scores_that_are_not_finite_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        let score = |metric| RunScore { member: [0, 0], metric, interval: metric };
+        let score =
+            |metric| RunScore { member: [0, 0], metric, interval: metric, diverged_tasks: 0 };
         let scores = vec![score(0.5), score(f64::NAN), score(f64::INFINITY)];
         State { scores, ..State::default() }.save(folder.path()).unwrap();
         let read = State::load(folder.path()).unwrap().scores;
         assert_eq!(read[0], score(0.5));
         assert!(read[1..].iter().all(|it| it.metric.is_nan() && it.interval.is_nan()));
+        let old = r#"{"member": [0, 0], "metric": 0.5, "interval": 0.5}"#;
+        assert_eq!(serde_json::from_str::<RunScore>(old).unwrap(), score(0.5));
     }
 }

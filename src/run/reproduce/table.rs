@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::error::Result;
+use crate::meta::Mean;
 use crate::model::Loss;
 use crate::plot::{Series, learning_curves};
 use crate::run::presets::{Figure, Preset};
@@ -39,10 +40,12 @@ struct Measured {
     metric: &'static str,
     /// Mean over all tasks of all seeds.
     mean: f64,
-    /// Half of the 95 % interval over all these tasks.
+    /// Half of the 95 % interval over all these tasks; NaN, `null` in a file, if a seed has none.
     interval: f64,
     /// Test tasks of a seed.
     tasks: usize,
+    /// How many tasks of all seeds diverged and are left out of the means.
+    diverged: usize,
     seeds: Vec<OfSeed>,
     /// Standard deviation over seeds; none of one seed.
     deviation: Option<f64>,
@@ -53,6 +56,7 @@ struct OfSeed {
     seed: u64,
     mean: f64,
     interval: f64,
+    diverged: usize,
 }
 
 /// Writes `table.md`, `table.json` and the learning curves (`accuracy.svg`, `loss.svg`) into `folder`,
@@ -124,13 +128,12 @@ impl Row {
             }
         }
         let of_seeds = stored.iter().map(|one| {
-            let (seed, after) = (one.scores.seed, &one.scores.after);
-            match (after.accuracy, after.accuracy_interval) {
-                (Some(mean), Some(interval)) => {
-                    OfSeed { seed, mean: 100.0 * mean, interval: 100.0 * interval }
-                }
-                _ => OfSeed { seed, mean: after.loss, interval: after.loss_interval },
-            }
+            let (seed, diverged, after) = (one.scores.seed, one.scores.diverged, &one.scores.after);
+            let Mean { mean, interval } = match (after.accuracy, after.accuracy_interval) {
+                (Some(mean), Some(interval)) => Mean { mean, interval }.percent(),
+                _ => Mean { mean: after.loss, interval: after.loss_interval },
+            };
+            OfSeed { seed, mean, interval, diverged }
         });
         let metric = match config.model.loss {
             Loss::CrossEntropy => "accuracy",
@@ -153,7 +156,7 @@ impl Row {
     }
 
     fn markdown(&self) -> String {
-        let paper = self.paper.map(|it| format!("{:.2} ± {:.2} %", it.accuracy, it.interval));
+        let paper = self.paper.map(Figure::text);
         let (measured, spread) = match (&self.measured, &self.failure) {
             (Some(measured), _) => (measured.show(), measured.spread()),
             (None, Some(failure)) => (format!("failed: {failure}"), None),
@@ -187,13 +190,12 @@ impl Measured {
         if seeds.is_empty() {
             return None;
         }
-        let count = seeds.len() as f64;
-        let mean = seeds.iter().map(|seed| seed.mean).sum::<f64>() / count;
-        // Every seed has as many tasks, so the variance of the mean of means is their mean over S.
-        let variance: f64 = seeds.iter().map(|seed| seed.interval.powi(2)).sum();
+        let of_seed = |seed: &OfSeed| Mean { mean: seed.mean, interval: seed.interval };
+        let Mean { mean, interval } = Mean::of_means(seeds.iter().map(of_seed));
         let squares: f64 = seeds.iter().map(|seed| (seed.mean - mean).powi(2)).sum();
-        let deviation = (seeds.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
-        Some(Self { metric, mean, interval: variance.sqrt() / count, tasks, seeds, deviation })
+        let deviation = (seeds.len() > 1).then(|| (squares / (seeds.len() as f64 - 1.0)).sqrt());
+        let diverged = seeds.iter().map(|seed| seed.diverged).sum();
+        Some(Self { metric, mean, interval, tasks, diverged, seeds, deviation })
     }
 
     fn is_share(&self) -> bool {
@@ -201,15 +203,20 @@ impl Measured {
     }
 
     fn show(&self) -> String {
-        match self.is_share() {
-            true => format!("{:.2} ± {:.2} %", self.mean, self.interval),
-            false => format!("loss {:.4} ± {:.4}", self.mean, self.interval),
+        let mean = Mean { mean: self.mean, interval: self.interval };
+        let mean = match self.is_share() {
+            true => mean.text(2, " %"),
+            false => format!("loss {}", mean.text(4, "")),
+        };
+        match self.diverged {
+            0 => mean,
+            some => format!("{mean} ({some} of {} tasks diverged)", self.tasks * self.seeds.len()),
         }
     }
 
     /// Lowest and highest seed.
     fn spread(&self) -> Option<String> {
-        self.deviation?;
+        self.deviation.filter(|deviation| deviation.is_finite())?;
         let means = || self.seeds.iter().map(|seed| seed.mean);
         let (low, high) = (means().fold(f64::INFINITY, f64::min), means().fold(f64::MIN, f64::max));
         Some(match self.is_share() {
@@ -262,7 +269,8 @@ mod tests {
     use super::*;
 
     fn seeds(values: &[(f64, f64)]) -> Vec<OfSeed> {
-        (0..).zip(values).map(|(seed, &(mean, interval))| OfSeed { seed, mean, interval }).collect()
+        let of_seed = |(seed, &(mean, interval))| OfSeed { seed, mean, interval, diverged: 0 };
+        (0..).zip(values).map(of_seed).collect()
     }
 
     #[test]
@@ -278,6 +286,45 @@ mod tests {
         let loss = Measured::of("loss", 100, seeds(&[(0.25, 0.01), (0.5, 0.01)])).unwrap();
         assert_eq!(loss.spread().unwrap(), "0.2500 to 0.5000");
         assert_eq!(Measured::of("loss", 100, Vec::new()), None);
+    }
+
+    #[test]
+    fn what_is_undefined_is_a_dash_and_null() {
+        let one_task = seeds(&[(90.0, f64::NAN), (95.0, f64::NAN)]);
+        let one_task = Measured::of("accuracy", 1, one_task).unwrap();
+        assert_eq!(one_task.show(), "92.50 ± – %");
+        assert_eq!(one_task.spread().unwrap(), "90.00 to 95.00 %");
+        assert!(json!(one_task)["interval"].is_null());
+        let mut none_left = seeds(&[(0.5, 0.1), (f64::NAN, f64::NAN)]);
+        (none_left[0].diverged, none_left[1].diverged) = (3, 6);
+        let none_left = Measured::of("loss", 6, none_left).unwrap();
+        assert_eq!(none_left.show(), "loss – (9 of 12 tasks diverged)");
+        assert_eq!(none_left.spread(), None);
+        assert!(json!(none_left)["mean"].is_null());
+    }
+
+    /// Evaluations of one task, by way of their file.
+    #[test]
+    fn a_stored_accuracy_without_interval_stays_an_accuracy() {
+        let plan = Plan {
+            cells: vec!["omniglot-5w1s".into()],
+            scale: 1.0,
+            seeds: 1,
+            tasks: Some(1),
+            set: Vec::new(),
+            data: None,
+        };
+        let training = &plan.trainings().unwrap()[0];
+        let eval = &training.config.eval;
+        let scores = json!({ "loss": 0.5, "loss_interval": null, "accuracy": 0.75,
+            "accuracy_interval": null });
+        let stored = json!({ "run": 0, "transductive": false, "iteration": 9, "tasks": 1,
+            "steps": eval.steps, "batch": eval.batch, "device": "none", "seconds": 1.0, "seed": 0,
+            "before": scores, "after": scores });
+        let results = json!({ "devices": [], "finished": 9, "evaluations": [stored] });
+        let results: Results = serde_json::from_value(results).unwrap();
+        let row = Row::of(training, training.cells[0], &results, 9, 1.0).unwrap();
+        assert_eq!(row.measured.unwrap().show(), "75.00 ± – %");
     }
 
     #[test]
