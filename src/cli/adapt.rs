@@ -8,7 +8,7 @@ use clap::{ArgGroup, Args};
 
 use crate::cli::common::{DeviceArgs, Stored, WarmStart, counting, load_job};
 use crate::meta::{InnerOptimizer, PlanKind, Snapshot};
-use crate::run::adapted::{Adapted, Settings, sha256_file};
+use crate::run::adapted::{Adapted, Settings};
 use crate::run::adapting::{Recipe, Tasks, adapt};
 use crate::run::{Config, atomic, memory_points};
 use crate::tasks::arrays::TaskArrays;
@@ -89,7 +89,7 @@ impl Adapt {
         if let Some(rate) = self.rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
             bail!("--rate {rate}: must be a number above 0");
         }
-        let (base, digest) = (&stored.config, sha256_file(&stored.file)?);
+        let (base, digest) = (&stored.config, stored.file.sha256());
         if self.memory {
             return self.export(base, digest, &snapshot);
         }

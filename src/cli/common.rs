@@ -13,8 +13,8 @@ use crate::bench::Device;
 use crate::cache::cache_folder;
 use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
 use crate::meta::{Snapshot, TrainerSetup, Trial, Tuning, tune};
-use crate::run::adapted::{Settings, sha256_file};
-use crate::run::checkpoint::{Checkpoint, Header};
+use crate::run::adapted::Settings;
+use crate::run::checkpoint::{CheckpointFile, Header};
 use crate::run::{Config, Data, Job, Purpose, RunDirectory, directory, presets, snapshot_of};
 use crate::tasks::StoredSplit;
 use crate::text_file;
@@ -278,7 +278,7 @@ impl Drop for OutFolder {
 
 /// A stored state, its configuration, and the file it came from.
 pub struct Stored {
-    pub file: PathBuf,
+    pub file: CheckpointFile,
     pub config: Config,
     pub header: Header,
     /// The split of its data set; none without one, and for other tasks than the run's own.
@@ -289,11 +289,20 @@ impl Stored {
     /// Reads the header of a checkpoint: `path` is a file, a run's folder or its `checkpoints`. What
     /// lies in a run's folder must be the run's.
     pub fn open(path: &Path, data: Option<&Path>) -> Result<Self> {
-        Self::of_run(directory::resolve(path)?, path, data)
+        // A training that goes on may remove the newest checkpoint that was found before it is opened.
+        let mut tries = 0..20;
+        let file = loop {
+            match CheckpointFile::open(directory::resolve(path)?) {
+                Err(crate::Error::Io { error, .. })
+                    if error.kind() == std::io::ErrorKind::NotFound && tries.next().is_some() => {}
+                file => break file?,
+            }
+        };
+        Self::of_run(file, path, data)
     }
 
     /// What `file` stores, which must be the run's if `path` is a run's folder.
-    fn of_run(file: PathBuf, path: &Path, data: Option<&Path>) -> Result<Self> {
+    fn of_run(file: CheckpointFile, path: &Path, data: Option<&Path>) -> Result<Self> {
         let stored = Self::of_file(file, data)?;
         if let Ok(run) = RunDirectory::open(path) {
             let own = Config::from_toml(&run.config_text()?, &path.display().to_string())?;
@@ -302,7 +311,7 @@ impl Stored {
                 bail!(
                     "{}: is of another run than {}; take it out of the folder, or give the file \
                      itself",
-                    stored.file.display(),
+                    stored.file.path().display(),
                     path.display()
                 );
             }
@@ -319,15 +328,15 @@ impl Stored {
                 path.display()
             );
         }
-        Self::of_run(file, path, data)
+        Self::of_run(CheckpointFile::open(file)?, path, data)
     }
 
-    fn of_file(file: PathBuf, data: Option<&Path>) -> Result<Self> {
-        let header = Checkpoint::load_header(&file)?;
-        let origin = file.display().to_string();
+    fn of_file(file: CheckpointFile, data: Option<&Path>) -> Result<Self> {
+        let header = file.header()?;
+        let origin = file.path().display().to_string();
         let config = Config::from_toml(&header.config, &origin)?;
         let split = header.split.as_deref().map(StoredSplit::from_json).transpose();
-        let split = split.map_err(|message| crate::Error::checkpoint(&file, message))?;
+        let split = split.map_err(|message| crate::Error::checkpoint(file.path(), message))?;
         let mut stored = Self { file, config, header, split };
         stored.find_data(data);
         Ok(stored)
@@ -364,14 +373,14 @@ impl Stored {
 
     /// Refuses models in the file `path` that were adapted from another checkpoint.
     pub fn check_base(&self, path: &Path, settings: &Settings) -> Result<()> {
-        if sha256_file(&self.file)? == settings.base {
+        if self.file.sha256() == settings.base {
             return Ok(());
         }
         bail!(
             "{}: these models were adapted from another checkpoint than {}; give that one, whose SHA-256 is \
              {}…, as --base",
             path.display(),
-            self.file.display(),
+            self.file.path().display(),
             settings.base.get(..12).unwrap_or(&settings.base)
         );
     }
@@ -380,12 +389,12 @@ impl Stored {
     pub fn parameters(&self, settings: &Settings) -> Result<Vec<f32>> {
         let (run, sets) = (settings.recipe()?.run, self.snapshot()?.parameters);
         let set = sets.into_iter().nth(run);
-        set.with_context(|| format!("{}: holds no run {run}", self.file.display()))
+        set.with_context(|| format!("{}: holds no run {run}", self.file.path().display()))
     }
 
     /// Reads the whole checkpoint.
     pub fn snapshot(&self) -> Result<Snapshot> {
         let model = self.config.validate()?;
-        Ok(snapshot_of(Checkpoint::load(&model, &self.file)?))
+        Ok(snapshot_of(self.file.checkpoint(&model)?))
     }
 }

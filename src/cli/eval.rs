@@ -164,7 +164,7 @@ impl Eval {
             };
             say(format_args!(
                 "{}: iteration {}, {} test tasks, {} steps of batch {}{how}, ± = 95 % over tasks",
-                stored.file.display(),
+                stored.file.path().display(),
                 stored.header.iteration,
                 eval.tasks,
                 eval.steps,
@@ -181,7 +181,7 @@ impl Eval {
         if let Some(one) = evaluations.iter().find(without) {
             bail!(
                 "{}: all {} test tasks of run {} diverged; {}, or adapt with fewer steps (--steps)",
-                stored.file.display(),
+                stored.file.path().display(),
                 one.scores.len(),
                 one.run,
                 self.remedy()
@@ -211,7 +211,7 @@ impl Eval {
         };
         let eval = &stored.config.eval;
         let mut value = json!({
-            "checkpoint": stored.file,
+            "checkpoint": stored.file.path(),
             "models": self.base.as_ref().map(|_| &self.run),
             "iteration": stored.header.iteration,
             "changed_data": changed,

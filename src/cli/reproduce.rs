@@ -203,6 +203,7 @@ impl Work<'_> {
         let mut results = if begun { Results::load(&path)? } else { Results::default() };
         if results.finished.is_none() {
             let mut session = self.session(training, &path, begun)?;
+            results.note_changes(session.changed_data());
             if !results.devices.contains(&self.device) {
                 results.devices.push(self.device.clone());
             }
@@ -258,6 +259,7 @@ impl Work<'_> {
         let data =
             Data { split: split.as_ref(), changed: self.changed_data, purpose: Purpose::Test };
         let job = load_job(&self.gpu, config.clone(), data)?;
+        results.note_changes(job.changed_data());
         for run in 0..config.runs {
             if self.stop.asked() {
                 return Ok(Done::Stopped);

@@ -167,8 +167,7 @@ impl Checkpoint {
     /// shape or type, not finite or changed, and offers the newest good checkpoint before it in
     /// the same folder; [`Error::Io`].
     pub fn load(model: &Model, path: impl AsRef<Path>) -> Result<Self> {
-        let read = |path: &Path| read(path, |file| Self::from_file(model, file));
-        read(path.as_ref()).map_err(|error| offer_older(error, |older| read(older).is_ok()))
+        CheckpointFile::open(path)?.checkpoint(model)
     }
 
     /// Reads what a checkpoint says of itself.
@@ -176,8 +175,61 @@ impl Checkpoint {
     /// # Errors
     /// As [`Checkpoint::load`], but the tensors are not looked at.
     pub fn load_header(path: impl AsRef<Path>) -> Result<Header> {
-        read(path.as_ref(), Header::from_file)
-            .map_err(|error| offer_older(error, |older| read(older, format::check_digests).is_ok()))
+        CheckpointFile::open(path)?.header()
+    }
+}
+
+/// The bytes of a checkpoint: what is read from them stays one state, also while the run goes on and removes the
+/// file.
+#[derive(Clone, Debug)]
+pub struct CheckpointFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl CheckpointFile {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        Ok(Self { path: path.into(), bytes: fs::read(path).map_err(Error::io(path))? })
+    }
+
+    /// Where it was read from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The SHA-256 of its bytes in lower-case hexadecimal digits.
+    pub fn sha256(&self) -> String {
+        sha256(&self.bytes)
+    }
+
+    /// As [`Checkpoint::load`].
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`].
+    pub fn checkpoint(&self, model: &Model) -> Result<Checkpoint> {
+        let good = |older: &Path| read(older, |file| Checkpoint::from_file(model, file)).is_ok();
+        self.take(|file| Checkpoint::from_file(model, file)).map_err(|it| offer_older(it, good))
+    }
+
+    /// As [`Checkpoint::load_header`].
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load_header`].
+    pub fn header(&self) -> Result<Header> {
+        let good = |older: &Path| read(older, format::check_digests).is_ok();
+        self.take(Header::from_file).map_err(|error| offer_older(error, good))
+    }
+
+    /// Parses the bytes and hands them to `take`, whose complaint becomes an error.
+    fn take<T>(&self, take: impl Fn(&TensorFile<'_>) -> Result<T, String>) -> Result<T> {
+        TensorFile::parse(&self.bytes)
+            .and_then(|file| take(&file))
+            .map_err(|message| Error::checkpoint(&self.path, message))
     }
 }
 
@@ -209,10 +261,7 @@ fn iteration_of(path: &Path) -> Option<u64> {
 
 /// Parses the file at `path` and hands it to `take`, whose complaint becomes an error.
 fn read<T>(path: &Path, take: impl Fn(&TensorFile<'_>) -> Result<T, String>) -> Result<T> {
-    let bytes = fs::read(path).map_err(Error::io(path))?;
-    TensorFile::parse(&bytes)
-        .and_then(|file| take(&file))
-        .map_err(|message| Error::checkpoint(path, message))
+    CheckpointFile::open(path)?.take(take)
 }
 
 /// Adds to the error of a damaged checkpoint the newest one before it that is `good`.

@@ -184,13 +184,21 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<Record>> {
     Ok(lines(path, &text)?.into_iter().map(|(record, _)| record).collect())
 }
 
+impl ValidationRecord {
+    /// What states are compared by: accuracy, or loss where there is none; NaN, which never wins, where tasks
+    /// diverged.
+    pub fn metric(&self) -> f64 {
+        if self.diverged > 0 { f64::NAN } else { self.accuracy.unwrap_or(self.loss) }
+    }
+}
+
 /// Iteration and metric (accuracy, or loss where there is none) of each validation, the mean over
 /// runs.
 pub fn validations(records: &[Record]) -> Vec<(u64, f64)> {
     let mut sums: Vec<(u64, f64, f64)> = Vec::new();
     for record in records {
         let Record::Validation(line) = record else { continue };
-        let metric = line.accuracy.unwrap_or(line.loss);
+        let metric = line.metric();
         match sums.last_mut() {
             Some((iteration, sum, count)) if *iteration == line.iteration => {
                 (*sum, *count) = (*sum + metric, *count + 1.0);
@@ -353,6 +361,9 @@ mod tests {
         assert!(line.accuracy.unwrap().is_nan() && line.interval.is_nan());
         assert_eq!((line.loss, line.diverged), (0.3, 100));
         assert!(validations(&records)[0].1.is_nan(), "an accuracy, not the loss");
+        let some = ValidationRecord { accuracy: Some(0.9), diverged: 1, ..line.clone() };
+        assert!(some.metric().is_nan(), "the tasks left do not stand for all");
+        assert_eq!(ValidationRecord { diverged: 0, ..some }.metric(), 0.9);
     }
 
     #[test]

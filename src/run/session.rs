@@ -123,6 +123,11 @@ impl Session {
         &self.directory
     }
 
+    /// Classes that are missing and images that changed since the run was begun.
+    pub fn changed_data(&self) -> &[String] {
+        self.job.changed_data()
+    }
+
     /// The trainer.
     pub fn trainer(&self) -> &Trainer {
         &self.trainer
@@ -209,8 +214,7 @@ impl Session {
             let after = Summary::of(scores.iter().flatten().map(|pair| pair[1]));
             let classes = self.job.model().loss() == Loss::CrossEntropy;
             let metric = after.metric(self.job.model().loss());
-            sum += metric.mean;
-            let record = Record::Validation(ValidationRecord {
+            let record = ValidationRecord {
                 iteration: snapshot.iteration,
                 run,
                 seed: config.seed.wrapping_add(run as u64),
@@ -219,8 +223,9 @@ impl Session {
                 interval: metric.interval,
                 tasks,
                 diverged: after.diverged,
-            });
-            self.recorder.write(&record, observe)?;
+            };
+            sum += record.metric();
+            self.recorder.write(&Record::Validation(record), observe)?;
         }
         let metric = sum / config.runs as f64;
         if self.best.take(metric) {

@@ -45,6 +45,9 @@ pub struct Report {
     pub metric: &'static str,
     /// The best first; those that were given up earlier come later.
     pub rows: Vec<Row>,
+    /// Classes that were missing and images that had changed when the sweep went on with `--changed-data`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changed_data: Vec<String>,
 }
 
 impl Report {
@@ -69,7 +72,7 @@ impl Report {
             }
         }
         let metric = if loss == Loss::CrossEntropy { "accuracy" } else { "loss" };
-        Self { metric, rows }
+        Self { metric, rows, changed_data: Vec::new() }
     }
 
     /// The best trial; none if nothing is finished, or all diverged.
@@ -113,6 +116,10 @@ impl Report {
                 row.metric.map_or("–".into(), |_| row.iterations.to_string()),
                 seeds.join(", "),
             ));
+        }
+        if !self.changed_data.is_empty() {
+            let changed = self.changed_data.join(", ");
+            text.push_str(&format!("\nnot on the data it was begun with: {changed}\n"));
         }
         text
     }
@@ -202,7 +209,7 @@ mod tests {
         let first = [(0, 3.0), (1, f64::NAN), (2, 2.0), (3, 1.0)];
         let rungs = [
             Rung { iterations: 10, scores: first.map(|(t, m)| score(t, m)).to_vec() },
-            Rung { iterations: 30, scores: vec![score(2, 0.5), one_left(score(3, 0.7))] },
+            Rung { iterations: 30, scores: vec![score(2, 0.5), one_left(score(3, 0.4))] },
         ];
         Report::new(Loss::Mse, &trials, &rungs)
     }
@@ -212,10 +219,10 @@ mod tests {
         let report = report();
         let order: Vec<usize> = report.rows.iter().map(|row| row.trial).collect();
         assert_eq!(order, [2, 3, 0, 1]);
-        assert_eq!(report.best().unwrap().trial, 2);
+        assert_eq!(report.best().unwrap().trial, 2, "though the tasks left of trial 3 are easier");
         let table = report.to_markdown();
         assert!(table.contains("| 1 | 0.3 | 0.5000 ± 0.1000 | 30 | 0.5000 |"), "{table}");
-        let one_left = "| 2 | 0.4 | 0.7000 ± – (4 tasks diverged) | 30 | 0.7000 |";
+        let one_left = "| 2 | 0.4 | 0.4000 ± – (4 tasks diverged) | 30 | 0.4000 |";
         assert!(table.contains(one_left), "{table}");
         assert!(table.contains("| 4 | 0.2 | diverged | – | diverged |"), "{table}");
         let json = report.to_json();

@@ -85,6 +85,11 @@ impl Search {
                            back, or begin another one";
             return Err(Error::data(folder, message));
         }
+        for name in search.job.changed_data() {
+            if !search.state.changed_data.contains(name) {
+                search.state.changed_data.push(name.clone());
+            }
+        }
         search.remove_leftovers()?;
         Ok(search)
     }
@@ -137,7 +142,9 @@ impl Search {
 
     /// What is known so far.
     pub fn report(&self) -> Report {
-        Report::new(self.job.model().loss(), &self.trials, &self.state.rungs)
+        let mut report = Report::new(self.job.model().loss(), &self.trials, &self.state.rungs);
+        report.changed_data.clone_from(&self.state.changed_data);
+        report
     }
 
     /// The trials that take part in a rung, in their order.
@@ -326,7 +333,8 @@ impl Search {
     }
 }
 
-/// The best first; without a metric last.
+/// The best first, behind those under which no task diverged the others (their metric is one of the easier tasks
+/// alone); without a metric last.
 pub(super) fn ranked(loss: Loss, scores: &[TrialScore]) -> Vec<&TrialScore> {
     let mut ranked: Vec<&TrialScore> = scores.iter().collect();
     let badness = |score: &TrialScore| match loss {
@@ -334,7 +342,11 @@ pub(super) fn ranked(loss: Loss, scores: &[TrialScore]) -> Vec<&TrialScore> {
         Loss::CrossEntropy => -score.metric,
         Loss::Mse => score.metric,
     };
-    ranked.sort_by(|a, b| badness(a).total_cmp(&badness(b)).then(a.trial.cmp(&b.trial)));
+    let group = |score: &TrialScore| (score.metric.is_nan(), score.diverged_tasks > 0);
+    ranked.sort_by(|a, b| {
+        let first = group(a).cmp(&group(b)).then(badness(a).total_cmp(&badness(b)));
+        first.then(a.trial.cmp(&b.trial))
+    });
     ranked
 }
 

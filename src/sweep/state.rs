@@ -78,6 +78,9 @@ pub(super) struct State {
     pub now: Vec<Batch>,
     /// Of the rung under way, as far as they are known.
     pub scores: Vec<RunScore>,
+    /// Classes that were missing and images that had changed when it went on with `--changed-data`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed_data: Vec<String>,
 }
 
 impl State {

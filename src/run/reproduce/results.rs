@@ -20,6 +20,9 @@ pub struct Results {
     /// Why it could not go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Classes that were missing and images that had changed when it went on with `--changed-data`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed_data: Vec<String>,
     pub evaluations: Vec<Stored>,
 }
 
@@ -57,6 +60,15 @@ impl Results {
     /// [`crate::Error::Io`].
     pub fn save(&self, run: &Path) -> Result<()> {
         super::save(run, self)
+    }
+
+    /// Notes what `names` says of changed data, once.
+    pub fn note_changes(&mut self, names: &[String]) {
+        for name in names {
+            if !self.changed_data.contains(name) {
+                self.changed_data.push(name.clone());
+            }
+        }
     }
 
     /// The evaluation of run `run` in a mode after the whole training, under the settings of

@@ -1,5 +1,6 @@
 //! The table of cells: what the paper reports and what was measured.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -67,6 +68,7 @@ struct OfSeed {
 pub fn write_table(folder: &Path, plan: &Plan, trainings: &[Training]) -> Result<String> {
     let mut rows = Vec::new();
     let mut curves: [Vec<Series>; 2] = Default::default();
+    let mut changed = BTreeMap::new();
     for training in trainings {
         let path = folder.join(training.preset.name());
         let run = RunDirectory::open(&path).ok();
@@ -80,6 +82,9 @@ pub fn write_table(folder: &Path, plan: &Plan, trainings: &[Training]) -> Result
             None => 0,
         };
         let seconds = metrics::seconds(&records);
+        if !results.changed_data.is_empty() {
+            changed.insert(training.preset.name(), results.changed_data.clone());
+        }
         for cell in &training.cells {
             rows.push(Row::of(training, cell, &results, done, seconds)?);
         }
@@ -100,10 +105,14 @@ pub fn write_table(folder: &Path, plan: &Plan, trainings: &[Training]) -> Result
             learning_curves(&folder.join(name), title, labels, series, log_y)?;
         }
     }
-    let value = json!({ "plan": plan, "cells": rows });
+    let value = json!({ "plan": plan, "cells": rows, "changed_data": changed });
     let text = serde_json::to_string_pretty(&value).expect("plain data is valid JSON");
     atomic::write(&folder.join("table.json"), format!("{text}\n").as_bytes())?;
-    let text = markdown(plan, &rows);
+    let mut text = markdown(plan, &rows);
+    for (name, changed) in changed {
+        let _ =
+            writeln!(text, "\n{name}: not on the data it was begun with: {}.", changed.join(", "));
+    }
     atomic::write(&folder.join("table.md"), text.as_bytes())?;
     Ok(text)
 }

@@ -13,18 +13,20 @@ mod picture;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::cache::cache_folder;
 use crate::error::{Error, Result};
 use crate::tasks::data_set::{DataSet, Reading};
 use crate::tasks::images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
+use crate::tasks::left_out::LeftOut;
 use crate::tasks::spec::ImagesSpec;
 use crate::tasks::stored_split::{ImageDigest, digest_of};
 use crate::tasks::{data_folder, decode};
 
 use cache::Cache;
-use layout::{Layout, Listing, Source};
+use layout::{Class, Layout, Listing, Source};
 
 /// Reads the data set that `spec` names; `progress` hears of the images read and their number.
 ///
@@ -120,14 +122,31 @@ fn digests(sources: &[&Source], folder: &Path) -> Result<Vec<ImageDigest>> {
 
 /// A line a part: its classes and images, and what was left out of it.
 fn notes(listing: &Listing, folder: &Path) -> Vec<String> {
-    let one = |(part, left): &(SplitPart, crate::tasks::left_out::LeftOut)| {
-        let classes: Vec<_> = listing.classes.iter().filter(|class| class.part == *part).collect();
+    let one = |(part, left): &(SplitPart, LeftOut)| {
+        let classes: Vec<&Class> =
+            listing.classes.iter().filter(|class| class.part == *part).collect();
         let images: u64 =
             classes.iter().flat_map(|class| &class.sources).map(|it| u64::from(it.images)).sum();
         let (name, count) = (part.name(), classes.len());
-        format!("{name}: {count} classes, {images} images{}", left.words(folder))
+        let kinds = kinds(&classes);
+        format!("{name}: {count} classes, {images} images{kinds}{}", left.words(folder))
     };
     listing.left_out.iter().map(one).collect()
+}
+
+/// « (12 png, 6 webp)»: how many files of each kind the classes have, where there are several kinds.
+fn kinds(classes: &[&Class]) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for source in classes.iter().flat_map(|class| &class.sources) {
+        let extension =
+            source.path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        *counts.entry(extension).or_default() += 1;
+    }
+    if counts.len() < 2 {
+        return String::new();
+    }
+    let all: Vec<String> = counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    format!(" ({})", all.join(", "))
 }
 
 /// The classes of `listing`, without their pixels.

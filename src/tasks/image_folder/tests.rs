@@ -454,6 +454,8 @@ fn every_format_is_read_whatever_its_name() {
     }
     let one_colour = DynamicImage::ImageRgb8(RgbImage::from_pixel(6, 6, Rgb([200, 40, 90])));
     fs::write(class.join("v.gif"), encoded(&one_colour, Format::Gif)).unwrap();
+    let line = &notes(folder.path())[0];
+    assert_eq!(line, "train: 2 classes, 9 images (1 dib, 1 gif, 1 jpeg, 4 png, 1 tif, 1 webp)");
     let images = read(&spec(folder.path())).unwrap().images;
     for name in ["w.webp", "x.dib", "y.tif", "z.jpeg"] {
         let number = images.image_number("c0", name).unwrap() as usize;
