@@ -40,7 +40,6 @@ const LISTED: usize = 20;
 ///
 /// # Errors
 /// All that fail, in the jobs' order: one as it is, several as a list for the data set in `folder`.
-#[expect(clippy::too_many_arguments, reason = "what to decode, where to, and who hears of it")]
 pub(super) fn on_all_cores<J: Sync, R>(
     jobs: &[J],
     words_of: impl Fn(&J) -> usize,
