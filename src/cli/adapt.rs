@@ -1,6 +1,6 @@
 //! `reptile adapt`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -96,7 +96,7 @@ impl Adapt {
         let adapted = match &self.tasks {
             Some(path) => {
                 let arrays = TaskArrays::load(path, &base.validate()?)?;
-                note_bytes(&arrays, path);
+                arrays.note(path).iter().for_each(|note| eprintln!("{note}"));
                 let recipe = self.recipe(base, Some((path, &arrays)))?;
                 let gpu = self.device.open()?;
                 let tasks = Tasks::Arrays(&arrays);
@@ -219,12 +219,5 @@ fn warn_if_not_finite(adapted: &Adapted) {
             "warning: {} of {count} tasks diverged (the first is task {first}); {remedy}",
             tasks.len(),
         );
-    }
-}
-
-/// Says what bytes were taken for.
-pub fn note_bytes(arrays: &TaskArrays, path: &Path) {
-    if arrays.from_bytes {
-        eprintln!("{}: inputs are bytes, taken as 0..255 and divided by 255", path.display());
     }
 }

@@ -7,14 +7,12 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::atomic;
-use crate::cli::adapt::note_bytes;
 use crate::cli::common::{DeviceArgs, OutFolder, config_text, load_job, progress_bar, say};
 use crate::cli::training::Stop;
-use crate::model::Model;
 use crate::plot::{Series, learning_curves};
 use crate::run::online::{Arrivals, LEARNERS, Protocol, Report, learn};
 use crate::run::{Config, Data, Purpose, overrides};
-use crate::tasks::arrays::TaskArrays;
+use crate::tasks::TaskFiles;
 
 const BAR: &str = "{bar:30} {pos}/{len} [{elapsed}<{eta}] {msg}";
 
@@ -69,8 +67,10 @@ impl Online {
         }
         let config = self.configuration()?;
         let model = config.validate()?;
-        let files =
-            self.arrivals.as_deref().map(|folder| read_files(folder, &model)).transpose()?;
+        let read = |folder| TaskFiles::load(folder, &model).context("--arrivals");
+        let files = self.arrivals.as_deref().map(read).transpose()?;
+        files.iter().flat_map(|files| &files.notes).for_each(|note| eprintln!("data: {note}"));
+        let files = files.map(|files| files.tasks);
         let protocol = Protocol {
             tasks: self.tasks.unwrap_or(files.as_ref().map_or(100, Vec::len)),
             samples: self.samples.clone(),
@@ -126,28 +126,6 @@ impl Online {
         }
         Ok(config)
     }
-}
-
-/// The tasks of a folder in the order of their files' names.
-fn read_files(folder: &Path, model: &Model) -> Result<Vec<TaskArrays>> {
-    let entries =
-        std::fs::read_dir(folder).with_context(|| format!("--arrivals {}", folder.display()))?;
-    let mut paths: Vec<PathBuf> = entries
-        .map(|entry| Ok(entry?.path()))
-        .collect::<std::io::Result<Vec<_>>>()?
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|extension| extension == "safetensors"))
-        .collect();
-    paths.sort();
-    if paths.is_empty() {
-        bail!("--arrivals {}: holds no *.safetensors; a file is a task", folder.display());
-    }
-    let tasks = paths.iter().map(|path| TaskArrays::load(path, model));
-    let tasks: Vec<TaskArrays> = tasks.collect::<Result<_, _>>()?;
-    if let Some((path, arrays)) = paths.iter().zip(&tasks).find(|(_, arrays)| arrays.from_bytes) {
-        note_bytes(arrays, path);
-    }
-    Ok(tasks)
 }
 
 fn print(report: &Report) {

@@ -83,6 +83,13 @@ impl TaskArrays {
         Self::from_bytes(&bytes, model).map_err(|message| Error::data(path, message))
     }
 
+    /// What is to be said of the tasks in the file at `path`, if anything: what bytes were taken for.
+    pub fn note(&self, path: &Path) -> Option<String> {
+        let said =
+            format!("{}: inputs are bytes, taken as 0..255 and divided by 255", path.display());
+        self.from_bytes.then_some(said)
+    }
+
     /// The same of the bytes of a file.
     pub(crate) fn from_bytes(bytes: &[u8], model: &Model) -> Result<Self, String> {
         let file = TensorFile::parse(bytes)?;

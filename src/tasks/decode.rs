@@ -85,23 +85,20 @@ pub(super) fn on_all_cores<J: Sync, R>(
         ended.flatten().collect()
     });
     failed.sort_by_key(|(index, _)| *index);
-    if failed.len() > 1 {
-        return Err(all(failed, folder));
-    }
-    if let Some((_, error)) = failed.pop() {
-        return Err(error);
+    if !failed.is_empty() {
+        return Err(error_of_all(failed.into_iter().map(|(_, error)| error).collect(), folder));
     }
     progress(total, total);
     Ok(())
 }
 
-/// One error for many: a line each, the first ones.
-fn all(failed: Vec<(usize, Error)>, folder: &Path) -> Error {
-    let mut lines: Vec<String> = failed.iter().map(|(_, error)| error.to_string()).collect();
+/// One error for all that `failed` in `folder`, at least one: that one, or a line each, the first ones.
+pub(super) fn error_of_all(mut failed: Vec<Error>, folder: &Path) -> Error {
+    let mut lines: Vec<String> = failed.iter().map(Error::to_string).collect();
     lines.dedup();
     if lines.len() == 1 {
-        // Every thread failed to open the same thing.
-        return failed.into_iter().next().expect("several failed").1;
+        // A single one, or every thread failed to open the same thing.
+        return failed.swap_remove(0);
     }
     let count = lines.len();
     lines.truncate(LISTED);

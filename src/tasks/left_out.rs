@@ -39,7 +39,10 @@ impl Reason {
                 let files = many("file", "files");
                 format!("{files} .{extension}, which is not read")
             }
-            Self::Folder => many("folder inside a class", "folders inside classes"),
+            Self::Folder => {
+                let folders = many("folder", "folders");
+                format!("{folders}, not looked into")
+            }
             Self::BesideFolders => many("file beside the classes", "files beside the classes"),
             Self::Depth => {
                 let images = many("image", "images");

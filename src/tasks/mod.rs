@@ -1,6 +1,7 @@
 //! Where tasks come from: plain types and readers, no GPU.
 
 pub mod arrays;
+mod arrivals;
 mod batches;
 mod data_folder;
 mod data_set;
@@ -14,6 +15,7 @@ pub mod omniglot;
 mod spec;
 mod stored_split;
 
+pub use arrivals::TaskFiles;
 pub use batches::{Batches, Segment};
 pub use data_set::{DataSet, Reading};
 pub use episodes::{EpisodeClass, EpisodeList, Episodes};

@@ -369,7 +369,7 @@ fn every_part_has_a_line_with_what_is_left_out() {
         notes(root),
         [
             "train: 2 classes, 4 images; left out: 2 files .heic, which is not read (train/c0/B.HEIC, …), \
-             1 file .txt, which is not read (train/c0/notes.txt), 1 folder inside a class (train/c1/more)",
+             1 file .txt, which is not read (train/c0/notes.txt), 1 folder, not looked into (train/c1/more)",
             "val: 2 classes, 4 images",
             "test: 2 classes, 4 images; left out: 1 file beside the classes (test/readme.md)",
         ]
