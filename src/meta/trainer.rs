@@ -52,6 +52,8 @@ pub struct Trainer {
     iteration: u64,
     adam_steps: u64,
     per_submit: usize,
+    /// Submissions of one iteration.
+    parts: usize,
     submissions: u64,
     /// Whether a loss that is not finite ends the training.
     strict: bool,
@@ -117,6 +119,7 @@ impl Trainer {
             iteration: 0,
             adam_steps: 0,
             per_submit: 1,
+            parts: advance::parts_unmeasured(&setup),
             submissions: 0,
             strict: true,
             setup,

@@ -30,6 +30,11 @@ const MOST_TASKS: usize = 32;
 const REPEATS: u32 = 4;
 /// Time for the repeats of one candidate.
 const SLICE: Duration = Duration::from_millis(25);
+/// What one repeat takes at least on a real GPU, by running the candidate several times in it: a submission
+/// alone takes 50 to 100 µs there, as long as many a kernel.
+const REPEAT: Duration = Duration::from_millis(2);
+/// How often a candidate runs in a repeat at most.
+const MOST_RUNS: u64 = 256;
 
 /// How candidates are timed.
 pub struct Tuning<'a> {
@@ -183,7 +188,7 @@ fn of_layer(
         recording.run_times(gpu, 1)?;
         let result = alone.result(gpu, direction)?;
         let good = is_close(&result, &reference) && same_bytes(&result, first);
-        good.then(|| fastest(gpu, || recording.run_times(gpu, 1))).transpose()
+        good.then(|| fastest(gpu, |times| recording.run_times(gpu, times))).transpose()
     })
 }
 
@@ -196,9 +201,11 @@ fn of_whole(
 ) -> Result<Vec<Option<f64>>> {
     each_candidate(gpu, tiles, late, |first| {
         let mut trainer = Trainer::new(gpu, setup.clone())?;
+        // Repeats may be more than the job has, and past the end of its schedules.
+        trainer.let_runs_diverge();
         trainer.advance(1, |_| true)?;
         let good = same_bytes(&trainer.snapshot()?.parameters.concat(), first);
-        good.then(|| fastest(gpu, || trainer.advance(1, |_| true))).transpose()
+        good.then(|| fastest(gpu, |times| trainer.advance(times, |_| true))).transpose()
     })
 }
 
@@ -249,21 +256,35 @@ fn same_bytes(result: &[f32], first: &mut Option<Vec<f32>>) -> bool {
     first.iter().zip(result).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
-/// The fastest of as many repeats as fill a slice; they were warm before. A CPU that plays GPU may be
-/// busy with other things as well: there processor time counts.
-fn fastest(gpu: &Gpu, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+/// Seconds of one run of `work`, which does as many at once as it is told: of the fastest of as many repeats as
+/// fill a slice; they were warm before. A CPU that plays GPU may be busy with other things as well: there processor
+/// time counts.
+fn fastest(gpu: &Gpu, mut work: impl FnMut(u64) -> Result<()>) -> Result<f64> {
+    let software = gpu.profile().software;
+    let mut timed = |runs: u64| -> Result<Duration> {
+        let (one, processor) = (Instant::now(), ProcessTime::now());
+        work(runs)?;
+        Ok(if software { processor.elapsed() } else { one.elapsed() })
+    };
+    let least = if software { Duration::ZERO } else { REPEAT };
+    let runs = enough_runs(least, &mut timed)?;
     let start = Instant::now();
     let mut best = f64::INFINITY;
     let mut repeats = 0;
     while repeats + 1 < REPEATS || (start.elapsed() < SLICE && repeats < 100) {
-        let (one, processor) = (Instant::now(), ProcessTime::now());
-        work()?;
-        let seconds =
-            if gpu.profile().software { processor.elapsed() } else { one.elapsed() }.as_secs_f64();
-        best = best.min(seconds);
+        best = best.min(timed(runs)?.as_secs_f64() / runs as f64);
         repeats += 1;
     }
     Ok(best)
+}
+
+/// How many runs take `least` at least, twice as many each time.
+fn enough_runs(least: Duration, timed: &mut impl FnMut(u64) -> Result<Duration>) -> Result<u64> {
+    let mut runs = 1;
+    while !least.is_zero() && runs < MOST_RUNS && timed(runs)? < least {
+        runs *= 2;
+    }
+    Ok(runs)
 }
 
 #[cfg(test)]
@@ -276,6 +297,16 @@ mod tests {
         assert_eq!(choice(&[Some(1.0), Some(0.5), Some(0.4)]), 2);
         assert_eq!(choice(&[None, Some(3.0), None]), 1);
         assert_eq!(choice(&[None, None]), 0);
+    }
+
+    #[test]
+    fn a_repeat_is_longer_than_a_submission_takes_alone() {
+        // 60 µs for the submission, 20 for each run.
+        let mut timed = |runs: u64| Ok(Duration::from_micros(60 + 20 * runs));
+        assert_eq!(enough_runs(REPEAT, &mut timed).unwrap(), 128);
+        assert_eq!(enough_runs(Duration::ZERO, &mut timed).unwrap(), 1);
+        let mut endless = |_| Ok(Duration::ZERO);
+        assert_eq!(enough_runs(REPEAT, &mut endless).unwrap(), MOST_RUNS);
     }
 
     #[test]

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use super::{IterationMetrics, RING, Trainer, begin_pass};
 use crate::error::Result;
 use crate::gpu::{Readback, size_of_f32s};
+use crate::meta::setup::TrainerSetup;
 
 /// How much work one submission should hold: short enough for drivers' watchdogs and for a host
 /// application's frames.
 const SUBMIT_TARGET: Duration = Duration::from_millis(50);
-/// Floating-point operations that one submission should hold at most: a meta-iteration with more is cut
-/// into several, since a slow device would be at one for minutes.
+/// Floating-point operations that one submission should hold at most, as long as no time is known: a
+/// meta-iteration with more is cut into several, since a slow device would be at one for minutes.
 const SUBMIT_WORK: u64 = 1 << 33;
 /// Submissions that may be under way at once.
 const IN_FLIGHT: usize = 2;
@@ -67,7 +68,7 @@ impl Trainer {
         let mut parts = Vec::new();
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let all = self.recording.len();
-        let at_once = all.div_ceil(self.work().div_ceil(SUBMIT_WORK).max(1) as usize);
+        let at_once = all.div_ceil(self.parts);
         let count = if at_once < all {
             let offset = self.write_settings();
             self.count_iteration();
@@ -94,19 +95,28 @@ impl Trainer {
         Ok(Flight { first, count, parts, readback, submission })
     }
 
-    /// Floating-point operations of a meta-iteration.
-    fn work(&self) -> u64 {
-        let (setup, batches) = (&self.setup, &self.setup.batches);
-        let task_steps = setup.runs * setup.outer.meta_batch * batches.steps;
-        setup.model.flops_per_step(batches.batch).saturating_mul(task_steps as u64)
-    }
-
-    /// Moves the number of iterations a submission towards the target time.
+    /// Moves the number of iterations a submission, or of submissions an iteration, towards the target time. On a
+    /// software device the work decides into how many an iteration is cut: its time says how busy the cores are.
     fn adjust(&mut self, elapsed: Duration, count: usize) {
         let one = elapsed.as_secs_f64().max(1e-6) / count as f64;
         let wanted = (SUBMIT_TARGET.as_secs_f64() / one) as usize;
         self.per_submit = wanted.clamp(1, (2 * self.per_submit).min(RING / IN_FLIGHT));
+        if !self.gpu.profile().software {
+            self.parts = parts_of(one);
+        }
     }
+}
+
+/// Submissions of a meta-iteration of `setup` before its time is known.
+pub(super) fn parts_unmeasured(setup: &TrainerSetup) -> usize {
+    let task_steps = setup.runs * setup.outer.meta_batch * setup.batches.steps;
+    let step = setup.model.flops_per_step(setup.batches.batch);
+    step.saturating_mul(task_steps as u64).div_ceil(SUBMIT_WORK).max(1) as usize
+}
+
+/// Submissions of a meta-iteration that takes `seconds`.
+fn parts_of(seconds: f64) -> usize {
+    (seconds / SUBMIT_TARGET.as_secs_f64()).ceil().max(1.0) as usize
 }
 
 /// A submission under way.
@@ -117,4 +127,14 @@ struct Flight {
     parts: Vec<wgpu::SubmissionIndex>,
     readback: Readback,
     submission: wgpu::SubmissionIndex,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measured_iteration_is_cut_by_its_time() {
+        assert_eq!([0.0, 0.001, 0.05, 0.051, 1.0].map(parts_of), [1, 1, 1, 2, 20]);
+    }
 }
