@@ -92,12 +92,12 @@ fn what_is_wrong_is_named_before_a_folder_is_made() {
         text
     };
     assert!(refused(&["tasks.channels=1"]).contains("model.input"));
-    assert!(refused(&["tasks.queries=10"]).contains("class10 has 10"));
+    assert!(refused(&["tasks.queries=10", "eval.every=9"]).contains("class10 has 10"));
     let broken = images.join("val/class12/4.png");
     std::fs::write(&broken, "no image").unwrap();
     assert!(refused(&[]).contains("class12/4.png"));
     std::fs::remove_dir_all(images.join("val/class12")).unwrap();
-    let text = refused(&[]);
+    let text = refused(&["eval.every=9"]);
     assert!(
         text.contains("tasks.way") && text.contains("only 4") && text.contains("val"),
         "{text}"

@@ -165,7 +165,7 @@ fn too_few_classes_or_images_are_refused() {
     assert!(text.contains("tasks.way") && text.contains('5'), "{text}");
     let few = ["--set", "tasks.train_count=2", "--set", "tasks.train_shots=21"];
     let text = refused(&few);
-    assert!(text.contains("tasks.shots") && text.contains("21"), "{text}");
+    assert!(text.contains("tasks.train_shots") && text.contains("21"), "{text}");
     let list = folder.path().join("train.txt");
     std::fs::write(&list, "images_background/Letters0/character99\n").unwrap();
     let text = refused(&["--train-classes", list.to_str().unwrap()]);

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{ArgGroup, Args};
 
-use crate::cli::common::{DeviceArgs, Stored, WarmStart, counting, load_job};
+use crate::cli::common::{DeviceArgs, Stored, WarmStart, counting, load_job, note_missing_split};
 use crate::meta::{InnerOptimizer, PlanKind, Snapshot};
 use crate::run::adapted::{Adapted, Settings};
 use crate::run::adapting::{Recipe, Tasks, adapt};
@@ -64,6 +64,9 @@ pub struct Adapt {
     /// How the inner loops run.
     #[arg(long)]
     plan: Option<Plan>,
+    /// With --test-tasks: although classes of the run are missing or their images changed.
+    #[arg(long)]
+    changed_data: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -84,7 +87,8 @@ enum Plan {
 impl Adapt {
     pub(super) fn run(self) -> Result<ExitCode> {
         atomic::check_new(&self.out)?;
-        let stored = Stored::open(&self.checkpoint, self.data.as_deref())?;
+        let mut stored = Stored::open(&self.checkpoint, self.data.as_deref())?;
+        stored.changed_data = self.changed_data;
         let snapshot = stored.snapshot()?;
         if let Some(rate) = self.rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
             bail!("--rate {rate}: must be a number above 0");
@@ -107,7 +111,8 @@ impl Adapt {
             None => {
                 let recipe = self.recipe(base, None)?;
                 let gpu = self.device.open()?;
-                let job = load_job(&gpu, base.clone(), stored.data(false))?;
+                note_missing_split(&base.tasks, stored.split.as_ref());
+                let job = load_job(&gpu, base.clone(), stored.data())?;
                 let tasks = Tasks::Test(&job, self.test_tasks.unwrap_or(1) as usize);
                 counting("adapting", |progress| {
                     adapt(&gpu, (base, digest), &snapshot, &recipe, tasks, progress)

@@ -16,7 +16,7 @@ use crate::meta::{Snapshot, TrainerSetup, Trial, Tuning, tune};
 use crate::run::adapted::Settings;
 use crate::run::checkpoint::{CheckpointFile, Header};
 use crate::run::{Config, Data, Job, Purpose, RunDirectory, directory, presets, snapshot_of};
-use crate::tasks::StoredSplit;
+use crate::tasks::{StoredSplit, TaskSpec, listed};
 use crate::text_file;
 
 /// How long a job may time variants before it begins.
@@ -147,8 +147,10 @@ impl DeviceArgs {
         }
         eprintln!("device: {}", device_name(&gpu));
         if gpu.profile().software {
-            let asked =
-                choice.device.is_some() || choice.name.is_some() || choice.backend.is_some();
+            let asked = choice.device.is_some()
+                || choice.name.is_some()
+                || choice.backend.is_some()
+                || std::env::var_os("WGPU_BACKEND").is_some();
             let why = if asked { "" } else { "; no GPU was found" };
             eprintln!("device: this is a CPU that plays GPU{why}");
         }
@@ -210,9 +212,19 @@ pub fn load_job(gpu: &Gpu, config: Config, data: Data<'_>) -> Result<Job> {
     let job = counting("reading images", |progress| Job::read(gpu, config, data, progress))?;
     job.notes().iter().for_each(|note| eprintln!("data: {note}"));
     if let changed @ [_, ..] = job.changed_data() {
-        eprintln!("data: not what the run was trained on (--changed-data): {}", changed.join(", "));
+        eprintln!("data: not what the run was trained on (--changed-data): {}", listed(changed));
     }
     Ok(job)
+}
+
+/// Says that a run over `tasks` has no stored split, if so.
+pub fn note_missing_split(tasks: &TaskSpec, split: Option<&StoredSplit>) {
+    if tasks.is_over_files() && split.is_none() {
+        eprintln!(
+            "note: the run is from before splits were stored; its split is drawn anew, and images are read by \
+             today's rules (docs/data.md)"
+        );
+    }
 }
 
 /// Does `work` with a bar for what it tells: how much is done, and how much there is.
@@ -229,53 +241,6 @@ pub fn counting<T>(what: &str, work: impl FnOnce(&mut dyn FnMut(u64, u64)) -> T)
     result
 }
 
-/// The folder that a command writes to: what the user named, or one of its own below `runs`, which goes again if
-/// nothing was put there.
-#[derive(Debug)]
-pub struct OutFolder {
-    path: PathBuf,
-    own: bool,
-}
-
-impl OutFolder {
-    /// `given`, or a new folder below `runs`: `name`, or that with a number. Commands that are started at the same
-    /// moment get different ones.
-    pub fn new(given: Option<&Path>, name: &str) -> Result<Self> {
-        if let Some(path) = given {
-            return Ok(Self { path: path.into(), own: false });
-        }
-        let runs = Path::new("runs");
-        std::fs::create_dir_all(runs).context("the folder `runs` cannot be made; give --out")?;
-        let numbered = (2..).map(|number| format!("{name}-{number}"));
-        for name in std::iter::once(name.to_string()).chain(numbered) {
-            let path = runs.join(name);
-            match std::fs::create_dir(&path) {
-                Ok(()) => return Ok(Self { path, own: true }),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(crate::Error::io(&path)(error).into()),
-            }
-        }
-        unreachable!("there is always another number")
-    }
-}
-
-impl std::ops::Deref for OutFolder {
-    type Target = Path;
-
-    fn deref(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for OutFolder {
-    fn drop(&mut self) {
-        if self.own {
-            // Fails, as it should, if there is anything in it.
-            let _ = std::fs::remove_dir(&self.path);
-        }
-    }
-}
-
 /// A stored state, its configuration, and the file it came from.
 pub struct Stored {
     pub file: CheckpointFile,
@@ -283,6 +248,8 @@ pub struct Stored {
     pub header: Header,
     /// The split of its data set; none without one, and for other tasks than the run's own.
     pub split: Option<StoredSplit>,
+    /// Whether its data set may be another one by now (`--changed-data`).
+    pub changed_data: bool,
 }
 
 impl Stored {
@@ -306,8 +273,7 @@ impl Stored {
         let stored = Self::of_file(file, data)?;
         if let Ok(run) = RunDirectory::open(path) {
             let own = Config::from_toml(&run.config_text()?, &path.display().to_string())?;
-            let own = Config { iterations: stored.config.iterations, ..own };
-            if own.hash() != stored.header.config_hash {
+            if !own.is_same_run_as(&stored.config) {
                 bail!(
                     "{}: is of another run than {}; take it out of the folder, or give the file \
                      itself",
@@ -337,7 +303,7 @@ impl Stored {
         let config = Config::from_toml(&header.config, &origin)?;
         let split = header.split.as_deref().map(StoredSplit::from_json).transpose();
         let split = split.map_err(|message| crate::Error::checkpoint(file.path(), message))?;
-        let mut stored = Self { file, config, header, split };
+        let mut stored = Self { file, config, header, split, changed_data: false };
         stored.find_data(data);
         Ok(stored)
     }
@@ -353,8 +319,11 @@ impl Stored {
                 Config::from_toml(known, other)?
             }
         };
+        // The same data set: what was trained on is still not to be tested on.
+        if !config.tasks.has_data_of(&self.config.tasks) {
+            self.split = None;
+        }
         self.config.tasks = config.tasks;
-        self.split = None;
         self.find_data(data);
         Ok(())
     }
@@ -367,8 +336,8 @@ impl Stored {
     }
 
     /// How its data set is read to test on it.
-    pub fn data(&self, changed: bool) -> Data<'_> {
-        Data { split: self.split.as_ref(), changed, purpose: Purpose::Test }
+    pub fn data(&self) -> Data<'_> {
+        Data { split: self.split.as_ref(), changed: self.changed_data, purpose: Purpose::Test }
     }
 
     /// Refuses models in the file `path` that were adapted from another checkpoint.

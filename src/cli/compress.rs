@@ -61,6 +61,9 @@ pub struct Decompress {
     /// all data sets).
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// If the models are adapted again: although classes of the run are missing or their images changed.
+    #[arg(long)]
+    changed_data: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -207,15 +210,7 @@ impl Compress {
     fn check_replay(&self, gpu: &Gpu, base: &Stored, compressed: &Compressed) -> Result<()> {
         let (config, snapshot) = (&base.config, base.snapshot()?);
         let replayed = counting("adapting", |progress| {
-            replay(
-                gpu,
-                config,
-                &snapshot,
-                compressed,
-                base.split.as_ref(),
-                &mut |_, _| (),
-                progress,
-            )
+            replay(gpu, config, &snapshot, compressed, base.data(), &mut |_, _| (), progress)
         })?;
         if !replayed.exact {
             bail!(
@@ -231,7 +226,8 @@ impl Compress {
 impl Decompress {
     pub(super) fn run(self) -> Result<ExitCode> {
         atomic::check_new(&self.out)?;
-        let base = Stored::open(&self.base, self.data.as_deref())?;
+        let mut base = Stored::open(&self.base, self.data.as_deref())?;
+        base.changed_data = self.changed_data;
         let model = base.config.validate()?;
         let compressed = Compressed::load(&model, &self.compressed)?;
         base.check_base(&self.compressed, &compressed.settings)?;

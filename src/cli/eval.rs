@@ -7,11 +7,13 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::common::{DeviceArgs, Stored, WarmStart, load_job, say, working};
+use crate::cli::common::{
+    DeviceArgs, Stored, WarmStart, load_job, note_missing_split, say, working,
+};
 use crate::cli::models::Models;
 use crate::model::Loss;
 use crate::run::evaluation::{self, Evaluation, Origin, PerTask, Test};
-use crate::tasks::EpisodeList;
+use crate::tasks::{EpisodeList, listed};
 
 /// Adapt a trained network to test tasks.
 #[derive(Debug, Args)]
@@ -101,8 +103,10 @@ impl Eval {
         };
         let models = self.base.as_ref().map(|_| Models::of_test_tasks(&self.run, &stored));
         let models = models.transpose()?;
-        if let Some(other) = &self.on {
-            stored.take_tasks(other, data)?;
+        stored.changed_data = self.changed_data;
+        match &self.on {
+            Some(other) => stored.take_tasks(other, data)?,
+            None => note_missing_split(&stored.config.tasks, stored.split.as_ref()),
         }
         let list = self.episodes.as_ref().map(EpisodeList::load).transpose()?;
         let config = &mut stored.config;
@@ -118,7 +122,7 @@ impl Eval {
         config.strategy.refine = self.refine.unwrap_or(config.strategy.refine);
         let snapshot = stored.snapshot()?;
         let gpu = self.device.open()?;
-        let job = load_job(&gpu, stored.config.clone(), stored.data(self.changed_data))?;
+        let job = load_job(&gpu, stored.config.clone(), stored.data())?;
         let episodes = list.map(|list| job.episodes(&list)).transpose()?;
         let loss = job.model().loss();
         let modes = match self.transductive {
@@ -173,7 +177,7 @@ impl Eval {
             let name_modes = job.model().has_batch_statistics();
             evaluations.iter().for_each(|one| print(one, loss, name_modes, self.remedy()));
             if let changed @ [_, ..] = job.changed_data() {
-                say(format_args!("  not on the data it was trained on: {}", changed.join(", ")));
+                say(format_args!("  not on the data it was trained on: {}", listed(changed)));
             }
         }
         let without =

@@ -8,6 +8,7 @@ mod devices;
 mod eval;
 mod models;
 mod online;
+mod out_folder;
 mod plot;
 mod presets;
 mod reproduce;

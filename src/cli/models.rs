@@ -92,7 +92,7 @@ fn again(gpu: &Gpu, base: &Stored, compressed: &Compressed) -> Result<Adapted> {
     let (config, snapshot) = (&base.config, base.snapshot()?);
     let Replayed { adapted, exact, device } = counting("reading images", |reading| {
         counting("adapting", |adapting| {
-            replay(gpu, config, &snapshot, compressed, base.split.as_ref(), reading, adapting)
+            replay(gpu, config, &snapshot, compressed, base.data(), reading, adapting)
         })
     })?;
     if !exact {

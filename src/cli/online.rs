@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::atomic;
-use crate::cli::common::{DeviceArgs, OutFolder, config_text, load_job, progress_bar, say};
+use crate::cli::common::{DeviceArgs, config_text, load_job, progress_bar, say};
+use crate::cli::out_folder::OutFolder;
 use crate::cli::training::Stop;
 use crate::plot::{Series, learning_curves};
 use crate::run::online::{Arrivals, LEARNERS, Protocol, Report, learn};

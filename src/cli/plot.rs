@@ -54,7 +54,7 @@ impl Plot {
     /// Predictions on test tasks before and after adaptation.
     fn adaptation(&self, stored: &Stored, path: &Path) -> Result<()> {
         let gpu = self.device.open()?;
-        let job = load_job(&gpu, stored.config.clone(), stored.data(false))?;
+        let job = load_job(&gpu, stored.config.clone(), stored.data())?;
         let mut adaptation =
             Adaptation::new(&gpu, job.evaluation(0, Phase::Test), self.tasks.max(1))?;
         adaptation.start_from(&starting_point(&stored.snapshot()?, 0));

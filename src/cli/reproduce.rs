@@ -7,7 +7,8 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, OutFolder, device_name, load_job, say, working};
+use crate::cli::common::{DeviceArgs, device_name, load_job, say, working};
+use crate::cli::out_folder::OutFolder;
 use crate::cli::training::{self, Stop};
 use crate::error::Error;
 use crate::gpu::Gpu;
@@ -230,10 +231,12 @@ impl Work<'_> {
     fn session(&self, training: &Training, path: &Path, begun: bool) -> Result<Session> {
         let config = training.config.clone();
         if !begun {
-            return training::start(self.flags, &self.gpu, config, path);
+            // Found out before hours of training: whether there are test tasks.
+            return training::start(self.flags, &self.gpu, config, path, Purpose::All);
         }
         let run = training::reopen(&config, path, None)?;
-        training::resume(self.flags, &self.gpu, config, run, self.changed_data)
+        let how = (Purpose::All, self.changed_data);
+        training::resume(self.flags, &self.gpu, config, run, how)
     }
 
     /// Evaluates the last state in the modes of the cells, seed by seed; each seed is kept at once.

@@ -8,7 +8,8 @@ use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::HumanBytes;
 
-use crate::cli::common::{DeviceArgs, OutFolder, load_job, progress_bar, say};
+use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar, say};
+use crate::cli::out_folder::OutFolder;
 use crate::cli::training::Stop;
 use crate::meta::memory;
 use crate::run::{Data, Purpose};
@@ -46,7 +47,7 @@ impl Sweep {
         let out = self.folder()?;
         let mut prepared = self.prepare(&out)?;
         if let Some(data) = &self.data {
-            prepared.set_data(data);
+            prepared.set_data(data)?;
         }
         let [trials, seeds] = prepared.size();
         let gpu = self.device.open()?;
@@ -54,6 +55,9 @@ impl Sweep {
         let mut base = prepared.base().clone();
         base.eval.every = base.eval.every.max(1);
         let split = if self.resume { Prepared::split(&out)? } else { None };
+        if self.resume {
+            note_missing_split(&base.tasks, split.as_ref());
+        }
         let data =
             Data { split: split.as_ref(), changed: self.changed_data, purpose: Purpose::Train };
         let job = load_job(&gpu, base, data)?.with(prepared.base().clone())?;

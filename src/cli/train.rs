@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, OutFolder, config_text};
+use crate::cli::common::{DeviceArgs, config_text};
+use crate::cli::out_folder::OutFolder;
 use crate::cli::training::{self, Stop};
-use crate::run::{Config, Outcome, RunDirectory, Session, overrides};
+use crate::run::{Config, Outcome, Purpose, RunDirectory, Session, overrides};
 use crate::shell::quoted;
 
 /// Meta-train a network.
@@ -150,7 +151,7 @@ impl Train {
     fn start(&self, config: Config) -> Result<Session> {
         let gpu = self.device.open()?;
         let out = self.folder()?;
-        training::start(&self.device, &gpu, config, &out)
+        training::start(&self.device, &gpu, config, &out, Purpose::Train)
     }
 
     /// --out, or a new folder below `runs`.
@@ -169,6 +170,7 @@ impl Train {
         let out = self.out.as_ref().expect("clap asks for it");
         let run = training::reopen(&config, out, self.checkpoint.as_deref())?;
         let gpu = self.device.open()?;
-        training::resume(&self.device, &gpu, config, run, self.changed_data)
+        let how = (Purpose::Train, self.changed_data);
+        training::resume(&self.device, &gpu, config, run, how)
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use indicatif::{HumanBytes, ProgressBar};
 
-use crate::cli::common::{DeviceArgs, load_job, progress_bar, say};
+use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar, say};
 use crate::gpu::Gpu;
 use crate::meta::{Mean, memory, memory_bytes, number};
 use crate::run::checkpoint::Checkpoint;
@@ -47,27 +47,31 @@ impl Stop {
     }
 }
 
-/// Starts a run in a new folder at `out`.
-pub fn start(device: &DeviceArgs, gpu: &Gpu, config: Config, out: &Path) -> Result<Session> {
+/// Starts a run in a new folder at `out`; its data set is read for `purpose`.
+pub fn start(
+    device: &DeviceArgs,
+    gpu: &Gpu,
+    config: Config,
+    out: &Path,
+    purpose: Purpose,
+) -> Result<Session> {
     check_unused(out)?;
-    let job = tuned_job(device, gpu, config, Data::default())?;
+    let job = tuned_job(device, gpu, config, Data { purpose, ..Data::default() })?;
     Ok(Session::start(gpu, job, out)?)
 }
 
-/// Goes on with what [`reopen`] found, also (`changed`) on data that are not what they were.
+/// Goes on with what [`reopen`] found, on its data set read for `purpose`, also (`changed`) if that is not what it was.
 pub fn resume(
     device: &DeviceArgs,
     gpu: &Gpu,
     config: Config,
     (directory, checkpoint): (RunDirectory, Option<Checkpoint>),
-    changed: bool,
+    (purpose, changed): (Purpose, bool),
 ) -> Result<Session> {
     announce(checkpoint.as_ref());
     let split = stored_split(&directory, checkpoint.as_ref())?;
-    if split.is_none() && config.tasks.is_over_files() {
-        eprintln!("note: the run stored no split of its data set yet; it is drawn anew");
-    }
-    let data = Data { split: split.as_ref(), changed, purpose: Purpose::Train };
+    note_missing_split(&config.tasks, split.as_ref());
+    let data = Data { split: split.as_ref(), changed, purpose };
     Ok(Session::resume(gpu, tuned_job(device, gpu, config, data)?, directory, checkpoint)?)
 }
 
@@ -78,7 +82,10 @@ pub fn stored_split(
 ) -> Result<Option<StoredSplit>> {
     let of_state = checkpoint.and_then(|checkpoint| checkpoint.split.as_deref());
     match of_state.map(StoredSplit::from_json) {
-        Some(split) => Ok(Some(split.map_err(anyhow::Error::msg)?)),
+        Some(split) => {
+            let path = directory.path();
+            Ok(Some(split.map_err(|message| crate::Error::checkpoint(path, message))?))
+        }
         None => Ok(directory.split()?),
     }
 }
@@ -142,7 +149,8 @@ pub fn train(session: &mut Session, stop: &Stop, json: bool) -> Result<Outcome> 
 fn check_same(config: &Config, checkpoint: &Checkpoint, out: &Path) -> Result<()> {
     let stored = Config::from_toml(&checkpoint.config, &out.display().to_string())?;
     let same_length = Config { iterations: stored.iterations, ..config.clone() };
-    if same_length.hash() != checkpoint.config_hash {
+    let other_lists = same_length.class_lists() != stored.class_lists();
+    if other_lists || !stored.is_same_run_as(&same_length) {
         bail!(
             "{}: the run was trained under another configuration ({}); resume without changes \
              (only iterations, plan, stop.*, log.*, tasks.data, eval.tasks, eval.every, eval.validation_tasks and \

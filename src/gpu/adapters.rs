@@ -26,9 +26,8 @@ pub struct AdapterChoice {
 }
 
 impl AdapterChoice {
-    /// Fills in what is not chosen from `WGPU_BACKEND`, `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF`, as other
-    /// programs on wgpu read them. `WGPU_BACKEND` may list several backends: then it limits
-    /// [`list_adapters`] alone.
+    /// Fills in what is not chosen from `WGPU_ADAPTER_NAME` and `WGPU_POWER_PREF`, as other programs on wgpu read
+    /// them. ([`list_adapters`] reads `WGPU_BACKEND`, which may name several.)
     pub fn or_environment(mut self) -> Self {
         let named = || std::env::var(ADAPTER_NAME).ok().filter(|name| !name.is_empty());
         self.name = self.name.or_else(named);
@@ -59,12 +58,26 @@ impl AdapterEntry {
     }
 }
 
-/// Every adapter of the chosen backend (of all, without a choice) that runs compute shaders, in a stable order
-/// and with its index among those of all backends. `WGPU_BACKEND` limits what counts as all.
+/// The backends in the order in which adapters are listed.
+const BACKENDS: [wgpu::Backend; 4] =
+    [wgpu::Backend::Vulkan, wgpu::Backend::Metal, wgpu::Backend::Dx12, wgpu::Backend::Gl];
+
+/// The backends that are wanted: the chosen one, those of `WGPU_BACKEND`, or all.
+fn wanted(choice: &AdapterChoice) -> wgpu::Backends {
+    let all = || wgpu::Backends::PRIMARY | wgpu::Backends::GL;
+    let named = || wgpu::Backends::from_env().unwrap_or_else(all);
+    choice.backend.map_or_else(named, wgpu::Backends::from)
+}
+
+/// Every adapter of the chosen backend (without a choice, of those in `WGPU_BACKEND`, or of all) that runs compute
+/// shaders, in a stable order and with its index among those of all backends.
 pub fn list_adapters(choice: &AdapterChoice) -> Vec<AdapterEntry> {
-    let all = wgpu::Backends::PRIMARY | wgpu::Backends::GL;
-    let backends = wgpu::Backends::from_env().unwrap_or(all)
-        | choice.backend.map_or(wgpu::Backends::empty(), wgpu::Backends::from);
+    // Backends behind the wanted ones do not change an index, and are not started: their drivers may be broken.
+    let wanted = wanted(choice);
+    let last = BACKENDS.iter().rposition(|backend| wanted.contains((*backend).into()));
+    let started = &BACKENDS[..last.map_or(0, |last| last + 1)];
+    let backends =
+        started.iter().fold(wgpu::Backends::empty(), |all, backend| all | (*backend).into());
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = backends;
     descriptor.flags = if choice.validation {
@@ -73,7 +86,11 @@ pub fn list_adapters(choice: &AdapterChoice) -> Vec<AdapterEntry> {
         wgpu::InstanceFlags::empty()
     };
     let instance = wgpu::Instance::new(descriptor);
-    let mut entries: Vec<AdapterEntry> = pollster::block_on(instance.enumerate_adapters(backends))
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    adapters.sort_by_key(|adapter| {
+        BACKENDS.iter().position(|backend| *backend == adapter.get_info().backend)
+    });
+    let mut entries: Vec<AdapterEntry> = adapters
         .into_iter()
         .filter(|adapter| {
             let compute = wgpu::DownlevelFlags::COMPUTE_SHADERS;
@@ -83,7 +100,7 @@ pub fn list_adapters(choice: &AdapterChoice) -> Vec<AdapterEntry> {
         .enumerate()
         .map(|(index, adapter)| AdapterEntry { index, info: adapter.get_info(), adapter })
         .collect();
-    entries.retain(|entry| choice.backend.is_none_or(|backend| entry.info.backend == backend));
+    entries.retain(|entry| wanted.contains(entry.info.backend.into()));
     entries
 }
 

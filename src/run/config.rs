@@ -1,6 +1,6 @@
 //! The configuration of a run: one TOML file, every key with its default (docs/config.md).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -178,6 +178,26 @@ impl Config {
             *data = None;
         }
         Sha256::digest(fixed.to_toml()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Whether a run under this configuration is one under `other`, longer or shorter. Class lists do not count: the
+    /// classes are stored with the run.
+    pub fn is_same_run_as(&self, other: &Self) -> bool {
+        let [a, b] = [self, other].map(|config| {
+            let mut fixed = Self { iterations: 0, ..config.clone() };
+            if let TaskSpec::Omniglot(spec) = &mut fixed.tasks {
+                (spec.train_classes, spec.test_classes) = (None, None);
+            }
+            fixed.hash()
+        });
+        a == b
+    }
+
+    /// The files of class lists, as absolute paths as far as there is a working directory.
+    pub fn class_lists(&self) -> [Option<PathBuf>; 2] {
+        let TaskSpec::Omniglot(spec) = &self.tasks else { return [None, None] };
+        let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        [&spec.train_classes, &spec.test_classes].map(|path| path.as_ref().map(absolute))
     }
 
     /// Support examples of a training task.

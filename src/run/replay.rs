@@ -9,8 +9,7 @@ use crate::run::adapted::Adapted;
 use crate::run::adapting::{Tasks, adapt};
 use crate::run::checkpoint::sha256;
 use crate::run::compressed::{Compressed, Payload};
-use crate::run::{Config, Data, Job, Purpose};
-use crate::tasks::StoredSplit;
+use crate::run::{Config, Data, Job};
 use crate::tasks::arrays::TaskArrays;
 
 /// What came of adapting again.
@@ -24,7 +23,7 @@ pub struct Replayed {
 }
 
 /// Adapts `snapshot`, a state of the run with the configuration `base`, as the models in `compressed` were.
-/// `split` is the stored one of the run. `reading` is told the images read and their number, where the data set is needed, and then `adapting` the tasks
+/// `data` says how the data set of the run is read to test on it. `reading` is told the images read and their number, where the data set is needed, and then `adapting` the tasks
 /// that are done and theirs.
 ///
 /// # Errors
@@ -34,7 +33,7 @@ pub fn replay(
     base: &Config,
     snapshot: &Snapshot,
     compressed: &Compressed,
-    split: Option<&StoredSplit>,
+    data: Data<'_>,
     reading: &mut dyn FnMut(u64, u64),
     adapting: &mut dyn FnMut(u64, u64),
 ) -> Result<Replayed> {
@@ -52,7 +51,6 @@ pub fn replay(
             adapt(gpu, config, snapshot, &recipe, Tasks::Arrays(&arrays), adapting)?
         }
         None => {
-            let data = Data { split, changed: false, purpose: Purpose::Test };
             let job = Job::read(gpu, base.clone(), data, reading)?;
             let tasks = Tasks::Test(&job, compressed.models);
             adapt(gpu, config, snapshot, &recipe, tasks, adapting)?

@@ -25,12 +25,12 @@ impl StoredSplit {
     /// [`Error::Data`] if it is damaged, [`Error::Io`].
     pub(crate) fn load(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(NAME);
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
+        let text = match std::fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io(&path)(error)),
         };
-        let remedy = "; remove it, and the newest checkpoint tells the split";
+        let remedy = "; put it back, or remove it to have the split drawn anew";
         let split = Self::from_json(&text);
         split.map(Some).map_err(|message| Error::data(&path, format!("{message}{remedy}")))
     }

@@ -51,7 +51,7 @@ impl Prepared {
             return Err(Error::data(folder, message));
         }
         let path = folder.join(SPEC);
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let text = text_file::read(&path)?;
         let spec = SweepSpec::from_toml(&text, &path.display().to_string())?;
         Self::new(text, spec, Config::load(folder.join(BASE))?)
     }
@@ -112,10 +112,18 @@ impl Prepared {
     }
 
     /// Looks for the data set in `folder`.
-    pub fn set_data(&mut self, folder: &Path) {
-        if let Some(data) = self.base.tasks.data_mut() {
-            *data = Some(folder.to_path_buf());
+    ///
+    /// # Errors
+    /// [`Error::Io`] if there is no working directory that it could be seen from.
+    pub fn set_data(&mut self, folder: &Path) -> Result<()> {
+        let folder = std::path::absolute(folder).map_err(Error::io(folder))?;
+        let trials = self.trials.iter_mut().map(|trial| &mut trial.config);
+        for config in trials.chain([&mut self.base]) {
+            if let Some(data) = config.tasks.data_mut() {
+                *data = Some(folder.clone());
+            }
         }
+        Ok(())
     }
 
     /// The configuration that all trials share.

@@ -118,7 +118,7 @@ impl Report {
             ));
         }
         if !self.changed_data.is_empty() {
-            let changed = self.changed_data.join(", ");
+            let changed = self.changed_data.join("; ");
             text.push_str(&format!("\nnot on the data it was begun with: {changed}\n"));
         }
         text

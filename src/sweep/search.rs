@@ -16,6 +16,7 @@ use crate::run::{Config, Job, starting_point};
 use crate::sweep::spec::{SweepSpec, Trial};
 use crate::sweep::state::{Batch, Member, RunScore, Rung, State, TrialScore};
 use crate::sweep::{Prepared, Report};
+use crate::tasks::listed;
 use store::file_name;
 
 /// How far a sweep is.
@@ -85,10 +86,13 @@ impl Search {
                            back, or begin another one";
             return Err(Error::data(folder, message));
         }
-        for name in search.job.changed_data() {
-            if !search.state.changed_data.contains(name) {
-                search.state.changed_data.push(name.clone());
-            }
+        let changed = listed(search.job.changed_data());
+        if !changed.is_empty() && !search.state.changed_data.contains(&changed) {
+            search.state.changed_data.push(changed);
+        }
+        // Of a sweep from before splits were stored.
+        if let (None, Some(split)) = (Prepared::split(folder)?, search.job.stored_split()) {
+            split.save(folder)?;
         }
         search.remove_leftovers()?;
         Ok(search)

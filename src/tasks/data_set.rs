@@ -43,7 +43,8 @@ pub(super) struct Restored {
 }
 
 impl Reading<'_> {
-    /// The stored split on `images` of the data set in `folder`, if there is one.
+    /// The stored split on `images` of the data set in `folder`, if there is one. Where it has no test classes, those of
+    /// `late_test` that it does not know are.
     ///
     /// # Errors
     /// [`crate::Error::Data`] that names the classes that are missing.
@@ -51,21 +52,30 @@ impl Reading<'_> {
         &self,
         images: &ImageSet,
         rotations: u8,
+        late_test: &[SplitClass],
         folder: &Path,
         notes: &mut Vec<String>,
     ) -> Result<Option<Restored>> {
         let Some(stored) = self.stored else { return Ok(None) };
-        let (classes, missing) = stored.classes(images, rotations);
+        let (mut classes, missing) = stored.classes(images, rotations);
         if !missing.is_empty() && !self.changed_data {
             return Err(stored_split::refuse(folder, &missing, &[]));
         }
-        let unknown = stored.unknown(images);
+        let mut unknown = stored.unknown(images);
+        if classes[2].is_empty() && missing.is_empty() {
+            // The run began without a part to test on; nothing of it was trained on.
+            let late: Vec<SplitClass> = late_test
+                .iter()
+                .copied()
+                .filter(|class| unknown.contains(&images.classes[class.class].name.as_str()))
+                .collect();
+            unknown.retain(|name| late.iter().all(|it| images.classes[it.class].name != *name));
+            classes[2] = late;
+        }
         if !unknown.is_empty() {
             let names = stored_split::listed(&unknown);
-            notes.push(format!(
-                "{} classes came after the run's split was drawn and are ignored: {names}",
-                unknown.len()
-            ));
+            let count = stored_split::count(unknown.len(), "class", "classes");
+            notes.push(format!("{count} came after the run's split was drawn, ignored: {names}"));
         }
         Ok(Some(Restored { classes, missing }))
     }
@@ -88,7 +98,7 @@ impl Reading<'_> {
         };
         let changed = stored.changed(&split.images, digests);
         if !changed.is_empty() && !self.changed_data {
-            return Err(stored_split::refuse(folder, &missing, &changed));
+            return Err(stored_split::refuse(folder, &[], &changed));
         }
         let missing = missing.into_iter().map(|class| format!("{class} (missing)"));
         let changed: Vec<String> = missing.chain(changed).collect();

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::tasks::stored_split;
+
 /// Why something is left out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reason {
@@ -26,10 +28,7 @@ impl Reason {
     }
 
     fn words(&self, count: usize) -> String {
-        let many = |one: &str, many: &str| {
-            let words = if count == 1 { one } else { many };
-            format!("{count} {words}")
-        };
+        let many = |one: &str, many: &str| stored_split::count(count, one, many);
         match self {
             Self::DanglingLink => many("link to nothing", "links to nothing"),
             Self::Format(extension) if extension.is_empty() => {

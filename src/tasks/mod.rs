@@ -23,4 +23,4 @@ pub use images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
 pub use spec::{
     Background, EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation,
 };
-pub use stored_split::{StoredClass, StoredSplit};
+pub use stored_split::{StoredClass, StoredSplit, listed};

@@ -42,6 +42,17 @@ impl TaskSpec {
         }
     }
 
+    /// Whether they are over the data set that `other` is over, as far as the specifications tell.
+    pub fn has_data_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Omniglot(_), Self::Omniglot(_)) => true,
+            (Self::Images(a), Self::Images(b)) => {
+                a.set == b.set && (a.set.is_some() || a.data == b.data)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether tasks are drawn from a data set in files.
     pub fn is_over_files(&self) -> bool {
         matches!(self, Self::Omniglot(_) | Self::Images(_))

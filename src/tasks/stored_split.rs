@@ -70,6 +70,11 @@ impl StoredClass {
     /// The files of `class` that are not as they were stored, and how many stored ones are gone.
     fn changes(&self, class: &ImageClass, set: &ImageSet, digests: &[ImageDigest]) -> Changes {
         let own = of_class(class, digests);
+        if own.len() > 1 && own.iter().all(|digest| *digest == own[0]) {
+            // The squares of a strip have the digest of its file.
+            let files = vec![format!("{} (its strip)", class.name)];
+            return Changes { files, gone: 0, class: class.name.clone() };
+        }
         let marks: Vec<String> = own.iter().map(|digest| hex(digest, MARK)).collect();
         let stored: BTreeSet<&str> = (0..self.images())
             .filter_map(|image| self.marks.get(image * MARK..(image + 1) * MARK))
@@ -206,10 +211,12 @@ impl StoredSplit {
 pub(super) fn refuse(folder: &Path, missing: &[String], changed: &[String]) -> Error {
     let mut parts = Vec::new();
     if !missing.is_empty() {
-        parts.push(format!("{} of its classes are missing: {}", missing.len(), listed(missing)));
+        let count = count(missing.len(), "class is", "classes are");
+        parts.push(format!("{count} missing: {}", listed(missing)));
     }
     if !changed.is_empty() {
-        parts.push(format!("{} of its images changed: {}", changed.len(), listed(changed)));
+        let count = count(changed.len(), "image", "images");
+        parts.push(format!("{count} changed: {}", listed(changed)));
     }
     Error::data(
         folder,
@@ -221,8 +228,13 @@ pub(super) fn refuse(folder: &Path, missing: &[String], changed: &[String]) -> E
     )
 }
 
+/// `number` of a thing.
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 /// The first names, and how many more there are.
-pub(super) fn listed<T: AsRef<str>>(names: &[T]) -> String {
+pub fn listed<T: AsRef<str>>(names: &[T]) -> String {
     let first: Vec<&str> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
     match names.len().saturating_sub(NAMED) {
         0 => first.join(", "),

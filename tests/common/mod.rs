@@ -1,6 +1,7 @@
 //! What the device tests share: every adapter in every mode, running a recording, comparing.
 #![allow(dead_code)] // each test file uses its own part
 
+pub mod adapted;
 pub mod forms;
 pub mod image_jobs;
 pub mod sines;

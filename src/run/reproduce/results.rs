@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::run::config::Config;
 use crate::run::evaluation::BeforeAfter;
+use crate::tasks::listed;
 
 /// What is known of a training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -62,12 +63,11 @@ impl Results {
         super::save(run, self)
     }
 
-    /// Notes what `names` says of changed data, once.
+    /// Notes what `names` says of changed data, the first ones of many, once.
     pub fn note_changes(&mut self, names: &[String]) {
-        for name in names {
-            if !self.changed_data.contains(name) {
-                self.changed_data.push(name.clone());
-            }
+        let said = listed(names);
+        if !names.is_empty() && !self.changed_data.contains(&said) {
+            self.changed_data.push(said);
         }
     }
 

@@ -111,7 +111,7 @@ pub fn write_table(folder: &Path, plan: &Plan, trainings: &[Training]) -> Result
     let mut text = markdown(plan, &rows);
     for (name, changed) in changed {
         let _ =
-            writeln!(text, "\n{name}: not on the data it was begun with: {}.", changed.join(", "));
+            writeln!(text, "\n{name}: not on the data it was begun with: {}.", changed.join("; "));
     }
     atomic::write(&folder.join("table.md"), text.as_bytes())?;
     Ok(text)

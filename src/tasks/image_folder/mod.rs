@@ -28,7 +28,8 @@ use crate::tasks::{data_folder, decode};
 use cache::Cache;
 use layout::{Class, Layout, Listing, Source};
 
-/// Reads the data set that `spec` names; `progress` hears of the images read and their number.
+/// Reads the data set that `spec` names; `progress` hears of the files looked at and their number, and then, where they
+/// are decoded, of the images.
 ///
 /// Classes are sorted by part and name, their images by name (a strip's by place), so the numbers
 /// of images do not depend on the file system.
@@ -58,7 +59,7 @@ fn read_cached(
     let mut notes = notes(&listing, &folder);
     let mut split = split(&listing, spec);
     let mut missing = Vec::new();
-    if let Some(restored) = reading.restore(&split.images, 1, &folder, &mut notes)? {
+    if let Some(restored) = reading.restore(&split.images, 1, &split.test, &folder, &mut notes)? {
         let (classes, gone) = restored.into_parts();
         [split.train, split.val, split.test] = classes;
         missing = gone;
@@ -66,7 +67,7 @@ fn read_cached(
     // Before the decoding, which may take minutes.
     split.check(&spec.episodes, reading.parts)?;
     let sources: Vec<&Source> = listing.classes.iter().flat_map(|c| &c.sources).collect();
-    let files = digests(&sources, &folder)?;
+    let files = digests(&sources, &folder, progress)?;
     let of_images: Vec<ImageDigest> = sources
         .iter()
         .zip(&files)
@@ -80,13 +81,17 @@ fn read_cached(
     let cache = cache.map(|cache| Cache::new(cache, &folder, &listing, &files, spec));
     let kept = cache.as_ref().is_some_and(|cache| cache.load(&mut packed));
     if !kept {
+        let jobs: Vec<(&Source, ImageDigest)> =
+            sources.iter().copied().zip(files.clone()).collect();
         decode::on_all_cores(
-            &sources,
-            |source| source.images as usize * words,
+            &jobs,
+            |(source, _)| source.images as usize * words,
             (&mut packed, words),
             &folder,
             || Ok(()),
-            |(), source, packed| picture::decode(source, listing.layout, spec, packed),
+            |(), (source, digest), packed| {
+                picture::decode(source, digest, listing.layout, spec, packed)
+            },
             progress,
         )?;
         if let Some(cache) = cache {
@@ -100,7 +105,11 @@ fn read_cached(
 }
 
 /// The digest of every file.
-fn digests(sources: &[&Source], folder: &Path) -> Result<Vec<ImageDigest>> {
+fn digests(
+    sources: &[&Source],
+    folder: &Path,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Vec<ImageDigest>> {
     const WORDS: usize = size_of::<ImageDigest>() / 4;
     let mut words = vec![0; sources.len() * WORDS];
     decode::on_all_cores(
@@ -115,7 +124,8 @@ fn digests(sources: &[&Source], folder: &Path) -> Result<Vec<ImageDigest>> {
             bytemuck::cast_slice_mut(digest).copy_from_slice(&own);
             Ok(())
         },
-        &mut |_, _| {},
+        // A bar that was full would be gone when decoding begins.
+        &mut |done, total| progress(done, total + 1),
     )?;
     Ok(bytemuck::cast_slice(&words).to_vec())
 }

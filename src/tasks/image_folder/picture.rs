@@ -10,6 +10,7 @@ use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Li
 
 use crate::error::{Error, Result};
 use crate::tasks::spec::{Background, ImagesSpec};
+use crate::tasks::stored_split::{ImageDigest, digest_of};
 
 use super::layout::{Layout, Source};
 
@@ -18,8 +19,9 @@ const FILTER: FilterType = FilterType::Triangle;
 
 /// Width and height of the image in `path` as it is to be seen, from its header.
 pub(super) fn size(path: &Path) -> Result<[u32; 2]> {
-    let bytes = fs::read(path).map_err(Error::io(path))?;
-    let mut decoder = decoder(&bytes).map_err(|fault| fault.at(path))?;
+    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+    let decoder = reader.map_err(Error::io(path))?.into_decoder();
+    let mut decoder = decoder.map_err(|error| Fault::from(error).at(path))?;
     let (width, height) = decoder.dimensions();
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     Ok(if is_turned(orientation) { [height, width] } else { [width, height] })
@@ -31,16 +33,21 @@ fn is_turned(orientation: Orientation) -> bool {
     matches!(orientation, O::Rotate90 | O::Rotate270 | O::Rotate90FlipH | O::Rotate270FlipH)
 }
 
-/// Decodes `source` and writes its images, resized where their size is another, to `packed`: bytes
+/// Decodes `source`, whose file has this `digest`, and writes its images, resized where their size is another, to `packed`: bytes
 /// `[C, H, W]`, four to a word, low ones first.
 pub(super) fn decode(
     source: &Source,
+    digest: &ImageDigest,
     layout: Layout,
     spec: &ImagesSpec,
     packed: &mut [u32],
 ) -> Result<()> {
     let path = &source.path;
     let bytes = fs::read(path).map_err(Error::io(path))?;
+    let changed = || Error::data(path, "was changed while it was read; start again");
+    if digest_of(&source.name(), &bytes) != *digest {
+        return Err(changed());
+    }
     let whole = read(&bytes).map_err(|fault| fault.at(path))?;
     // 16 bits become 8.
     let whole = on_background(whole, spec.background);
@@ -53,7 +60,7 @@ pub(super) fn decode(
         Layout::Folders => pack(&fit(&whole, spec.size), spec.channels, packed),
         Layout::Strips { width } => {
             if (whole.width(), whole.height()) != (width, width * source.images) {
-                return Err(Error::data(path, "was changed while it was read; start again"));
+                return Err(changed());
             }
             for (place, image) in (0..source.images).zip(packed.chunks_exact_mut(words)) {
                 let square = whole.crop_imm(0, place * width, width, width);
@@ -133,9 +140,8 @@ fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_, Fault> {
 fn jpeg_end(bytes: &[u8]) -> Option<usize> {
     let mut at = 2;
     loop {
-        if *bytes.get(at)? != 0xFF {
-            return None;
-        }
+        // Decoders pass over what lies between segments.
+        at += bytes.get(at..)?.iter().position(|byte| *byte == 0xFF)?;
         let marker = *bytes.get(at + 1)?;
         match marker {
             0xD9 => return Some(at + 2),

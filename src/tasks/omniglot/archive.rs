@@ -47,10 +47,11 @@ impl Member {
     /// `left`, if `inside`, from the last folder `part` on, is not `Alphabet/character/file.png`.
     fn parse(part: &str, inside: &str, path: &str, left: &mut LeftOut) -> Option<Self> {
         let pieces: Vec<&str> = inside.split('/').collect();
-        if pieces.iter().any(|piece| is_hidden(piece)) {
+        let root = pieces.iter().rposition(|piece| *piece == part).map_or(0, |index| index + 1);
+        // `__MACOSX` repeats the whole tree of a zip; other folders above the part do not matter.
+        if pieces[0] == "__MACOSX" || pieces[root..].iter().any(|piece| is_hidden(piece)) {
             return None;
         }
-        let root = pieces.iter().rposition(|piece| *piece == part).map_or(0, |index| index + 1);
         let inside = Path::new(inside);
         if !inside.extension().is_some_and(|it| it.eq_ignore_ascii_case("png")) {
             left.add(Reason::format_of(inside), inside);

@@ -73,7 +73,7 @@ pub fn read(
         files: members.iter().map(|(_, member)| member.file.clone()).collect(),
     };
     let rotations = if spec.rotations { 4 } else { 1 };
-    let (classes, missing) = match reading.restore(&images, rotations, &folder, &mut notes)? {
+    let (classes, missing) = match reading.restore(&images, rotations, &[], &folder, &mut notes)? {
         Some(restored) => restored.into_parts(),
         None => {
             let (train, test) = split::split(spec, &images.classes, &folder)?;
