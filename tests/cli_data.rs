@@ -199,7 +199,8 @@ fn paths_and_lists_hold_from_any_folder() {
 fn a_check_looks_at_what_is_drawn_from_alone() {
     // Too few classes to validate on, too few images to test on.
     let place = Place::images([(3, 2), (1, 1), (2, 1)]);
-    place.train("run", &[]).assert().success();
+    let text = stderr(place.train("run", &[]).assert().success());
+    assert!(text.contains("there are no test tasks so far: `tasks.shots`"), "{text}");
     let text = refusal(&mut place.train("validated", &["--set", "eval.every=1"]));
     assert!(text.contains("tasks.way") && text.contains("val tasks"), "{text}");
     let text = refusal(&mut place.program(&["eval", "run"]));

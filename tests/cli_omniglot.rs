@@ -161,7 +161,7 @@ fn too_few_classes_or_images_are_refused() {
         text
     };
     assert!(refused(&[]).contains("tasks.train_count"));
-    let text = refused(&["--set", "tasks.train_count=3"]);
+    let text = refused(&["--set", "tasks.train_count=1"]);
     assert!(text.contains("tasks.way") && text.contains('5'), "{text}");
     let few = ["--set", "tasks.train_count=2", "--set", "tasks.train_shots=21"];
     let text = refused(&few);

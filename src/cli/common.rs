@@ -29,7 +29,8 @@ const LONG_JOB: u64 = 600_000_000_000_000;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Device")]
 pub struct DeviceArgs {
-    /// Adapter to use: its index in `reptile devices` (whatever the backend), or a part of its name.
+    /// Adapter to use: its index in `reptile devices` (whatever the backend), or a part of its name
+    /// (a number: a whole one of two digits or more in it).
     #[arg(long, value_name = "INDEX|NAME")]
     device: Option<String>,
     /// Graphics API to use.

@@ -104,6 +104,7 @@ impl Eval {
         let models = self.base.as_ref().map(|_| Models::of_test_tasks(&self.run, &stored));
         let models = models.transpose()?;
         stored.changed_data = self.changed_data;
+        let own = stored.split.clone();
         match &self.on {
             Some(other) => stored.take_tasks(other, data)?,
             None => note_missing_split(&stored.config.tasks, stored.split.as_ref()),
@@ -123,6 +124,11 @@ impl Eval {
         let snapshot = stored.snapshot()?;
         let gpu = self.device.open()?;
         let job = load_job(&gpu, stored.config.clone(), stored.data())?;
+        if let (Some(own), Some(tested)) = (&own, job.stored_split())
+            && let trained @ [_, ..] = &own.trained_on(tested)[..]
+        {
+            eprintln!("warning: the run was trained on test classes of --on: {}", listed(trained));
+        }
         let episodes = list.map(|list| job.episodes(&list)).transpose()?;
         let loss = job.model().loss();
         let modes = match self.transductive {

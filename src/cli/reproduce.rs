@@ -17,6 +17,7 @@ use crate::run::presets;
 use crate::run::reproduce::{Plan, Results, Stored, Training, missing_data, write_table};
 use crate::run::{Data, Outcome, Purpose, RunDirectory, Session, overrides, snapshot_of};
 use crate::shell::quoted;
+use crate::tasks::listed;
 
 /// Train and evaluate cells of the paper, and compare.
 #[derive(Debug, Args)]
@@ -262,7 +263,6 @@ impl Work<'_> {
         let data =
             Data { split: split.as_ref(), changed: self.changed_data, purpose: Purpose::Test };
         let job = load_job(&self.gpu, config.clone(), data)?;
-        results.note_changes(job.changed_data());
         for run in 0..config.runs {
             if self.stop.asked() {
                 return Ok(Done::Stopped);
@@ -287,6 +287,7 @@ impl Work<'_> {
                 batch: config.eval.batch,
                 device: self.device.clone(),
                 seconds,
+                changed_data: listed(job.changed_data()),
                 scores: one.scored(job.model().loss()),
             }));
             results.save(path)?;

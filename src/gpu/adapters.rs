@@ -163,8 +163,12 @@ type Listed<'a> = (usize, &'a str);
 
 /// The place of the adapter that `wanted` names: by its index or else by a part of its name.
 fn find(entries: &[Listed<'_>], wanted: &str) -> Option<usize> {
-    let index: Option<usize> = wanted.parse().ok();
-    entries.iter().position(|(own, _)| Some(*own) == index).or_else(|| named(entries, wanted))
+    let Ok(index) = wanted.parse::<usize>() else { return named(entries, wanted) };
+    let place = entries.iter().position(|(own, _)| *own == index);
+    // «4090», «200» of an H200; but not the 2 in it, which is meant as an index that is not there.
+    let whole = |name: &str| name.split(|c: char| !c.is_ascii_digit()).any(|run| run == wanted);
+    let by_name = || entries.iter().position(|(_, name)| whole(name));
+    if wanted.len() < 2 { place } else { place.or_else(by_name) }
 }
 
 /// The place of the first adapter with `part` in its name.
@@ -226,6 +230,8 @@ mod tests {
         assert_eq!(find(&entries, "256"), Some(1));
         assert_eq!(find(&entries, "LLVM"), Some(1));
         assert_eq!(find(&entries, "7"), None);
+        // Indices that are not there are no parts of numbers in names.
+        assert_eq!([find(&entries, "0"), find(&entries, "40"), find(&entries, "5")], [None; 3]);
         assert_eq!(named(&entries, "2"), Some(1), "WGPU_ADAPTER_NAME is no index");
         assert_eq!(find(&entries, "radeon"), None);
     }

@@ -157,7 +157,11 @@ impl Config {
     /// [`Error::Io`] if there is no working directory.
     pub fn make_paths_absolute(&mut self) -> Result<()> {
         for path in self.tasks.paths_mut().into_iter().flatten() {
-            *path = std::path::absolute(&path).map_err(Error::io(&path))?;
+            let absolute = std::path::absolute(&path).map_err(Error::io(&path))?;
+            // Without a way over folders that may be renamed.
+            let back = absolute.components().any(|part| part == std::path::Component::ParentDir);
+            let real = back.then(|| absolute.canonicalize().ok()).flatten();
+            *path = real.unwrap_or(absolute);
         }
         Ok(())
     }

@@ -91,6 +91,12 @@ impl Job {
         };
         let (images, set) = match set {
             Some(mut set) => {
+                let episodes = config.tasks.episodes().expect("images come in episodes");
+                if data.purpose == Purpose::Train
+                    && let Err(error) = set.split.check(episodes, &[SplitPart::Test])
+                {
+                    set.notes.push(format!("there are no test tasks so far: {error}"));
+                }
                 let images = Arc::new(DeviceImages::new(gpu, &set.split)?);
                 set.split.images.words = Vec::new();
                 (Some(images), Some(Arc::new(set)))

@@ -77,6 +77,11 @@ impl Reading<'_> {
             let count = stored_split::count(unknown.len(), "class", "classes");
             notes.push(format!("{count} came after the run's split was drawn, ignored: {names}"));
         }
+        let [train, val, test] = classes.each_ref().map(Vec::len);
+        let train = train / usize::from(rotations);
+        notes.push(format!(
+            "the run's split: {train} classes to train on, {val} to validate on, {test} to test on"
+        ));
         Ok(Some(Restored { classes, missing }))
     }
 

@@ -181,6 +181,9 @@ impl Split {
                 ", or set eval.every = 0",
             ),
             (false, SplitPart::Val) => ("", ", or set eval.every = 0"),
+            (false, SplitPart::Test) => {
+                ("", " (a trained run: in a configuration for `reptile eval --on`)")
+            }
             _ => ("", ""),
         };
         if classes.len() < way {

@@ -14,6 +14,12 @@ pub(super) enum Reason {
     Format(String),
     /// A folder where files were expected.
     Folder,
+    /// The same, with images in it.
+    FolderOfImages,
+    /// A folder that leads back to where it lies, or lies too deep.
+    Deep,
+    /// Neither a file nor a folder: a pipe, a socket, a device.
+    Special,
     /// A file where the classes' folders were expected.
     BesideFolders,
     /// An image of Omniglot that does not lie in `Alphabet/character/`.
@@ -42,6 +48,15 @@ impl Reason {
                 let folders = many("folder", "folders");
                 format!("{folders}, not looked into")
             }
+            Self::FolderOfImages => {
+                let folders = many("folder", "folders");
+                format!("{folders} with images inside a class, not looked into")
+            }
+            Self::Deep => {
+                let folders = many("folder", "folders");
+                format!("{folders} too deep or leading back, not looked into")
+            }
+            Self::Special => many("pipe, socket or device", "pipes, sockets or devices"),
             Self::BesideFolders => many("file beside the classes", "files beside the classes"),
             Self::Depth => {
                 let images = many("image", "images");

@@ -1,5 +1,8 @@
 //! Names of files and classes: which of them do not count, and when two are the same.
 
+use std::path::Path;
+use std::{fs, io};
+
 use unicode_normalization::UnicodeNormalization;
 
 /// Files and folders that systems, editors and notebooks leave beside data, in lower case.
@@ -29,6 +32,33 @@ pub(crate) fn is_hidden(name: &str) -> bool {
 /// `name` in Unicode's composed form (NFC): macOS gives out names decomposed, keyboards type them composed.
 pub(crate) fn composed(name: &str) -> String {
     name.nfc().collect()
+}
+
+/// What lies at a path, links followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    File,
+    Folder,
+    /// A link whose target is gone, or that leads to itself.
+    Dangling,
+    /// A pipe, a socket, a device: reading it might never end.
+    Special,
+}
+
+impl Entry {
+    /// What lies at `path`.
+    ///
+    /// # Errors
+    /// What the file system says, but for links.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => Ok(Self::Folder),
+            Ok(metadata) if metadata.is_file() => Ok(Self::File),
+            Ok(_) => Ok(Self::Special),
+            Err(_) if path.is_symlink() => Ok(Self::Dangling),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 #[cfg(test)]

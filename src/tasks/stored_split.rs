@@ -124,6 +124,16 @@ impl StoredSplit {
         Self { train: part(&split.train), val: part(&split.val), test: part(&split.test) }
     }
 
+    /// Test classes of `other` that are training classes here, by their names or their images.
+    pub fn trained_on<'a>(&self, other: &'a Self) -> Vec<&'a str> {
+        let names: BTreeSet<&str> = self.train.iter().map(|class| class.name.as_str()).collect();
+        let images: BTreeSet<&str> = self.train.iter().map(|it| it.digest.as_str()).collect();
+        let both = |class: &&StoredClass| {
+            names.contains(class.name.as_str()) || images.contains(class.digest.as_str())
+        };
+        other.test.iter().filter(both).map(|class| class.name.as_str()).collect()
+    }
+
     /// As a file or a field of a checkpoint holds it.
     ///
     /// # Panics

@@ -37,6 +37,17 @@ fn a_split_comes_back_in_its_order() {
 }
 
 #[test]
+fn test_classes_that_were_trained_on_are_known_by_name_or_images() {
+    let (mut split, digests) = split();
+    let stored = StoredSplit::of(&split, &digests);
+    assert!(stored.trained_on(&stored).is_empty());
+    // `a` under another name, and `b` as it is.
+    split.images.classes[0].name = "new".into();
+    split.test = vec![SplitClass { class: 0, rotation: 0 }, SplitClass { class: 1, rotation: 0 }];
+    assert_eq!(stored.trained_on(&StoredSplit::of(&split, &digests)), ["new", "b"]);
+}
+
+#[test]
 fn what_is_missing_new_or_changed_is_named() {
     let (mut split, mut digests) = split();
     let stored = StoredSplit::of(&split, &digests);

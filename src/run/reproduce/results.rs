@@ -1,5 +1,6 @@
 //! What is done of a training, beside the run's own files.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,7 @@ pub struct Results {
     /// Why it could not go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// Classes that were missing and images that had changed when it went on with `--changed-data`.
+    /// Classes that were missing and images that had changed when the training went on with `--changed-data`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed_data: Vec<String>,
     pub evaluations: Vec<Stored>,
@@ -42,6 +43,9 @@ pub struct Stored {
     pub device: String,
     /// Time that it took.
     pub seconds: f64,
+    /// Classes that were missing and images that had changed (`--changed-data`); empty if it was the same data.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub changed_data: String,
     #[serde(flatten)]
     pub scores: BeforeAfter,
 }
@@ -69,6 +73,13 @@ impl Results {
         if !names.is_empty() && !self.changed_data.contains(&said) {
             self.changed_data.push(said);
         }
+    }
+
+    /// What the training and the evaluations were done on that the split did not store.
+    pub fn all_changes(&self) -> BTreeSet<&str> {
+        let of_evaluations = self.evaluations.iter().map(|one| &one.changed_data);
+        let all = self.changed_data.iter().chain(of_evaluations);
+        all.map(String::as_str).filter(|changes| !changes.is_empty()).collect()
     }
 
     /// The evaluation of run `run` in a mode after the whole training, under the settings of

@@ -82,8 +82,9 @@ pub fn write_table(folder: &Path, plan: &Plan, trainings: &[Training]) -> Result
             None => 0,
         };
         let seconds = metrics::seconds(&records);
-        if !results.changed_data.is_empty() {
-            changed.insert(training.preset.name(), results.changed_data.clone());
+        let changes: Vec<String> = results.all_changes().into_iter().map(String::from).collect();
+        if !changes.is_empty() {
+            changed.insert(training.preset.name(), changes);
         }
         for cell in &training.cells {
             rows.push(Row::of(training, cell, &results, done, seconds)?);

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::tasks::images::SplitPart;
 use crate::tasks::left_out::{LeftOut, Reason};
-use crate::tasks::names::{composed, is_hidden};
+use crate::tasks::names::{Entry, composed, is_hidden};
 
 use super::picture;
 
@@ -59,6 +58,8 @@ pub(super) struct Listing {
     pub classes: Vec<Class>,
     /// What each part left out.
     pub left_out: Vec<(SplitPart, LeftOut)>,
+    /// What lies beside the parts.
+    pub others: Vec<PathBuf>,
 }
 
 /// Lists the data set in `folder`, which must hold the `needed` parts.
@@ -66,13 +67,15 @@ pub(super) fn find(folder: &Path, needed: &[SplitPart]) -> Result<Listing> {
     let mut first: Option<(PathBuf, bool)> = None;
     let mut classes = Vec::new();
     let mut left_out = Vec::new();
+    let mut read = Vec::new();
     for part in SplitPart::ALL {
         let Some(path) = part_folder(folder, part)? else {
-            if part == SplitPart::Val || (part == SplitPart::Test && !needed.contains(&part)) {
+            if part == SplitPart::Val || !needed.contains(&part) {
                 continue;
             }
             return Err(missing_part(folder, part));
         };
+        read.push(path.clone());
         let mut left = LeftOut::default();
         let (own, folders) = classes_of(part, &path, &mut left)?;
         classes.extend(own);
@@ -86,7 +89,9 @@ pub(super) fn find(folder: &Path, needed: &[SplitPart]) -> Result<Listing> {
     refuse_doubles(&classes)?;
     let folders = first.is_some_and(|(_, folders)| folders);
     let layout = if folders { Layout::Folders } else { measure(&mut classes)? };
-    Ok(Listing { layout, classes, left_out })
+    let mut others = visible(folder)?;
+    others.retain(|path| !read.contains(path));
+    Ok(Listing { layout, classes, left_out, others })
 }
 
 /// The folder of a part, by any of its names.
@@ -95,8 +100,15 @@ fn part_folder(folder: &Path, part: SplitPart) -> Result<Option<PathBuf>> {
         SplitPart::Val => &["val", "valid", "validation"],
         _ => &[part.name()],
     };
-    let mut found: Vec<PathBuf> =
-        names.iter().map(|name| folder.join(name)).filter(|path| path.is_dir()).collect();
+    let mut found = Vec::new();
+    for path in names.iter().map(|name| folder.join(name)) {
+        if path.is_dir() {
+            found.push(path);
+        } else if path.exists() || path.is_symlink() {
+            let message = "is no folder, nor a link to one; mend it, or remove it to go without";
+            return Err(Error::data(path, message));
+        }
+    }
     if let [first, second, ..] = &found[..] {
         let message = format!("and {} are both there; keep one", second.display());
         return Err(Error::data(first, message));
@@ -161,14 +173,12 @@ struct Entries {
 fn entries(folder: &Path, left: &mut LeftOut) -> Result<Entries> {
     let mut entries = Entries { folders: Vec::new(), strips: Vec::new(), others: Vec::new() };
     for path in visible(folder)? {
-        if is_dangling(&path) {
-            left.add(Reason::DanglingLink, &path);
-        } else if path.is_dir() {
-            entries.folders.push(path);
-        } else if has_extension(&path, &["png"]) {
-            entries.strips.push(path);
-        } else {
-            entries.others.push(path);
+        match Entry::at(&path).map_err(Error::io(&path))? {
+            Entry::Dangling => left.add(Reason::DanglingLink, &path),
+            Entry::Special => left.add(Reason::Special, &path),
+            Entry::Folder => entries.folders.push(path),
+            Entry::File if has_extension(&path, &["png"]) => entries.strips.push(path),
+            Entry::File => entries.others.push(path),
         }
     }
     Ok(entries)
@@ -180,8 +190,8 @@ fn images(folder: &Path, left: &mut LeftOut) -> Result<Vec<Source>> {
     let mut inner = Vec::new();
     for path in visible(folder)? {
         let image = has_extension(&path, &FORMATS);
-        if is_dangling(&path) {
-            if image {
+        match Entry::at(&path).map_err(Error::io(&path))? {
+            Entry::Dangling if image => {
                 let target = fs::read_link(&path).unwrap_or_default();
                 let message = format!(
                     "is a link to {}, which is not there, so its class would lose an image; mend the \
@@ -190,14 +200,18 @@ fn images(folder: &Path, left: &mut LeftOut) -> Result<Vec<Source>> {
                 );
                 return Err(Error::data(path, message));
             }
-            left.add(Reason::DanglingLink, &path);
-        } else if path.is_dir() {
-            inner.push(path);
-        } else if image {
-            utf8(path.file_name(), &path)?;
-            sources.push(Source { path, images: 1 });
-        } else {
-            left.add(Reason::format_of(&path), &path);
+            Entry::Special if image => {
+                let message = "is a pipe, a socket or a device, not a file; remove it";
+                return Err(Error::data(path, message));
+            }
+            Entry::Dangling => left.add(Reason::DanglingLink, &path),
+            Entry::Special => left.add(Reason::Special, &path),
+            Entry::Folder => inner.push(path),
+            Entry::File if image => {
+                utf8(path.file_name(), &path)?;
+                sources.push(Source { path, images: 1 });
+            }
+            Entry::File => left.add(Reason::format_of(&path), &path),
         }
     }
     if sources.is_empty() {
@@ -212,18 +226,16 @@ fn images(folder: &Path, left: &mut LeftOut) -> Result<Vec<Source>> {
         let message = format!("holds no image ({}); fill it or remove it", FORMATS.join(", "));
         return Err(Error::data(folder, message));
     }
-    inner.iter().for_each(|path| left.add(Reason::Folder, path));
+    for path in inner {
+        let reason = if holds_images(&path) { Reason::FolderOfImages } else { Reason::Folder };
+        left.add(reason, &path);
+    }
     Ok(sources)
 }
 
 /// Whether an image lies in `folder`.
 fn holds_images(folder: &Path) -> bool {
     visible(folder).is_ok_and(|paths| paths.iter().any(|path| has_extension(path, &FORMATS)))
-}
-
-/// Whether `path` is a link whose target is gone.
-fn is_dangling(path: &Path) -> bool {
-    path.is_symlink() && fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 /// What is in `folder` and not hidden, sorted by name in Unicode's composed form.

@@ -22,7 +22,7 @@ use crate::tasks::data_set::{DataSet, Reading};
 use crate::tasks::images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
 use crate::tasks::left_out::LeftOut;
 use crate::tasks::spec::ImagesSpec;
-use crate::tasks::stored_split::{ImageDigest, digest_of};
+use crate::tasks::stored_split::{ImageDigest, digest_of, listed};
 use crate::tasks::{data_folder, decode};
 
 use cache::Cache;
@@ -55,7 +55,12 @@ fn read_cached(
 ) -> Result<DataSet> {
     let content = "train, test and perhaps val";
     let folder = data_folder::find(spec.data.as_deref(), spec.set.as_deref(), content)?;
-    let listing = layout::find(&folder, reading.parts)?;
+    let mut needed = reading.parts.to_vec();
+    if reading.stored.is_none() {
+        // A split is drawn from what is there.
+        needed.push(SplitPart::Train);
+    }
+    let listing = layout::find(&folder, &needed)?;
     let mut notes = notes(&listing, &folder);
     let mut split = split(&listing, spec);
     let mut missing = Vec::new();
@@ -141,7 +146,13 @@ fn notes(listing: &Listing, folder: &Path) -> Vec<String> {
         let kinds = kinds(&classes);
         format!("{name}: {count} classes, {images} images{kinds}{}", left.words(folder))
     };
-    listing.left_out.iter().map(one).collect()
+    let mut notes: Vec<String> = listing.left_out.iter().map(one).collect();
+    if !listing.others.is_empty() {
+        let names: Vec<_> = listing.others.iter().filter_map(|path| path.file_name()).collect();
+        let names: Vec<_> = names.iter().map(|name| name.to_string_lossy()).collect();
+        notes.push(format!("not read, beside train, val and test: {}", listed(&names)));
+    }
+    notes
 }
 
 /// « (12 png, 6 webp)»: how many files of each kind the classes have, where there are several kinds.

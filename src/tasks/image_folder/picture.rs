@@ -78,6 +78,8 @@ enum Fault {
     Broken(String),
     /// It needs more memory than an image may take.
     TooLarge,
+    /// It is a kind of its format that is not read.
+    Unsupported(String),
 }
 
 impl Fault {
@@ -86,6 +88,10 @@ impl Fault {
             Self::Broken(why) => {
                 Error::data(path, format!("cannot be decoded ({why}); fetch it again or remove it"))
             }
+            Self::Unsupported(what) => Error::data(
+                path,
+                format!("is of a kind that is not read ({what}); convert it to PNG"),
+            ),
             Self::TooLarge => {
                 let most = Limits::default().max_alloc.unwrap_or(u64::MAX) >> 20;
                 Error::data(path, format!("takes more than {most} MiB of memory; shrink it"))
@@ -98,6 +104,7 @@ impl From<ImageError> for Fault {
     fn from(error: ImageError) -> Self {
         match error {
             ImageError::Limits(_) => Self::TooLarge,
+            ImageError::Unsupported(error) => Self::Unsupported(error.to_string()),
             error => Self::Broken(error.to_string()),
         }
     }

@@ -1,5 +1,6 @@
 //! One part of Omniglot, as a zip or as a folder, and the images in it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -9,8 +10,17 @@ use zip::ZipArchive;
 
 use crate::error::{Error, Result};
 use crate::tasks::left_out::{LeftOut, Reason};
-use crate::tasks::names::{composed, is_hidden};
+use crate::tasks::names::{Entry, composed, is_hidden};
 use crate::tasks::stored_split::{ImageDigest, digest_of};
+
+/// What macOS adds to zips: the whole tree once more, with its own notes on each file.
+const MACOS: &str = "__MACOSX";
+
+/// The pieces of a path below the last folder `part` in it (all of them without one).
+fn inside_of<'a, 'b>(pieces: &'a [&'b str], part: &str) -> &'a [&'b str] {
+    let root = pieces.iter().rposition(|piece| *piece == part).map_or(0, |index| index + 1);
+    &pieces[root..]
+}
 
 /// Where a part lies.
 #[derive(Clone, Debug)]
@@ -47,9 +57,9 @@ impl Member {
     /// `left`, if `inside`, from the last folder `part` on, is not `Alphabet/character/file.png`.
     fn parse(part: &str, inside: &str, path: &str, left: &mut LeftOut) -> Option<Self> {
         let pieces: Vec<&str> = inside.split('/').collect();
-        let root = pieces.iter().rposition(|piece| *piece == part).map_or(0, |index| index + 1);
-        // `__MACOSX` repeats the whole tree of a zip; other folders above the part do not matter.
-        if pieces[0] == "__MACOSX" || pieces[root..].iter().any(|piece| is_hidden(piece)) {
+        let own = inside_of(&pieces, part);
+        // Other folders above the part do not matter.
+        if pieces[0] == MACOS || own.iter().any(|piece| is_hidden(piece)) {
             return None;
         }
         let inside = Path::new(inside);
@@ -57,7 +67,7 @@ impl Member {
             left.add(Reason::format_of(inside), inside);
             return None;
         }
-        let [alphabet, character, file] = pieces[root..] else {
+        let [alphabet, character, file] = own else {
             left.add(Reason::Depth, inside);
             return None;
         };
@@ -92,38 +102,50 @@ impl Part {
     /// All images, and a note in `left` of what is none.
     ///
     /// # Errors
-    /// [`Error::Data`] for a damaged zip, and for a link to an image that is not there.
+    /// [`Error::Data`] for a damaged zip, for a link to an image that is not there, for what is no file, and for a
+    /// character without images.
     pub fn members(&self, left: &mut LeftOut) -> Result<Vec<Member>> {
+        let (mut members, mut folders) = (Vec::new(), Vec::new());
         match &self.place {
             Place::Zip(path) => {
                 let zip = open_zip(path)?;
-                let mut members = Vec::with_capacity(zip.len());
                 for name in zip.file_names() {
                     let name = name.map_err(|error| Error::data(path, error.to_string()))?;
-                    if !name.ends_with('/') {
-                        members.extend(Member::parse(self.name, &name, &name, left));
+                    match name.strip_suffix('/') {
+                        Some(folder) => folders.push(folder.to_string()),
+                        None => members.extend(Member::parse(self.name, &name, &name, left)),
                     }
                 }
-                Ok(members)
             }
             Place::Folder(path) => {
-                let mut files = Vec::new();
-                walk(path, &mut files)?;
-                let text = |path: &Path| path.to_string_lossy().replace('\\', "/");
-                let mut members = Vec::with_capacity(files.len());
-                for file in &files {
-                    let inside = file.strip_prefix(path).unwrap_or(file);
-                    let found = Member::parse(self.name, &text(inside), &text(file), left);
-                    if found.is_some() && !file.exists() {
-                        let message = "is a link to an image that is not there, so its character would lose \
-                                       one; mend the link or remove it";
-                        return Err(Error::data(file, message));
-                    }
-                    members.extend(found);
+                let mut walk = Walk { root: path, files: Vec::new(), folders: Vec::new(), left };
+                walk.folder(path, 0)?;
+                folders = walk.folders;
+                for (inside, file) in walk.files {
+                    members.extend(Member::parse(self.name, &inside, &file, left));
                 }
-                Ok(members)
             }
         }
+        self.refuse_empty(&members, &folders)?;
+        Ok(members)
+    }
+
+    /// Refuses characters, by their `folders` in the part, that have no images of their own.
+    fn refuse_empty(&self, members: &[Member], folders: &[String]) -> Result<()> {
+        let filled: BTreeSet<(&str, &str)> = members.iter().map(Member::class).collect();
+        for folder in folders {
+            let pieces: Vec<&str> = folder.split('/').collect();
+            let inside = inside_of(&pieces, self.name);
+            let hidden = pieces[0] == MACOS || inside.iter().any(|piece| is_hidden(piece));
+            let [alphabet, character] = inside else { continue };
+            if !hidden && !filled.contains(&(&*composed(alphabet), &*composed(character))) {
+                let message = format!(
+                    "{folder} holds no image; fill it, move up what is in folders inside it, or remove it"
+                );
+                return Err(Error::data(self.path(), message));
+            }
+        }
+        Ok(())
     }
 
     /// Opens it for reading images.
@@ -202,19 +224,57 @@ fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
     })
 }
 
-/// Appends all files below `folder`; hidden folders are not looked into.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let entry = entry.map_err(Error::io(folder))?;
-        let path = entry.path();
-        if is_hidden(&entry.file_name().to_string_lossy()) {
-            continue;
+/// Folders below a part that are looked into: its own again, as some programs unpack it, alphabets, characters.
+const DEPTH: usize = 3;
+
+/// What lies in a folder that was extracted.
+struct Walk<'a> {
+    root: &'a Path,
+    /// Each as a path in the part with `/`, and where it lies.
+    files: Vec<(String, String)>,
+    /// Paths in the part with `/`.
+    folders: Vec<String>,
+    left: &'a mut LeftOut,
+}
+
+impl Walk<'_> {
+    /// Takes what lies in `folder`, which is `depth` folders below the root.
+    fn folder(&mut self, folder: &Path, depth: usize) -> Result<()> {
+        let text = |path: &Path| path.to_string_lossy().replace('\\', "/");
+        for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+            let entry = entry.map_err(Error::io(folder))?;
+            let path = entry.path();
+            if is_hidden(&entry.file_name().to_string_lossy()) {
+                continue;
+            }
+            let inside = path.strip_prefix(self.root).unwrap_or(&path).to_path_buf();
+            let png = inside.extension().is_some_and(|it| it.eq_ignore_ascii_case("png"));
+            match Entry::at(&path).map_err(Error::io(&path))? {
+                Entry::File => self.files.push((text(&inside), text(&path))),
+                Entry::Folder if depth < DEPTH && !leads_back(&path) => {
+                    self.folders.push(text(&inside));
+                    self.folder(&path, depth + 1)?;
+                }
+                Entry::Folder => self.left.add(Reason::Deep, &inside),
+                Entry::Dangling if png => {
+                    let message = "is a link to an image that is not there, so its character would lose \
+                                   one; mend the link or remove it";
+                    return Err(Error::data(path, message));
+                }
+                Entry::Special if png => {
+                    let message = "is a pipe, a socket or a device, not a file; remove it";
+                    return Err(Error::data(path, message));
+                }
+                Entry::Dangling => self.left.add(Reason::DanglingLink, &inside),
+                Entry::Special => self.left.add(Reason::Special, &inside),
+            }
         }
-        if path.is_dir() {
-            walk(&path, files)?;
-        } else {
-            files.push(path);
-        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Whether the folder at `path` is a link to one that it lies in.
+fn leads_back(path: &Path) -> bool {
+    let [own, above] = [Some(path), path.parent()].map(|path| path?.canonicalize().ok());
+    own.zip(above).is_some_and(|(own, above)| above.starts_with(own))
 }

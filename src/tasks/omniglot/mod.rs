@@ -48,6 +48,9 @@ pub fn read(
         let own = source.members(&mut left)?;
         let characters: BTreeSet<(&str, &str)> = own.iter().map(Member::class).collect();
         let (name, count, images) = (source.name, characters.len(), own.len());
+        if source.path().is_file() && folder.join(name).is_dir() {
+            notes.push(format!("{name}.zip is read, the folder {name} beside it is not"));
+        }
         notes.push(format!(
             "{name}: {count} characters, {images} images{}",
             left.words(source.path())

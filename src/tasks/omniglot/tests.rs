@@ -315,3 +315,67 @@ fn a_listed_class_of_an_absent_part_names_the_part() {
     fs::write(&list, "images_background/Alpha/character01\n".repeat(2)).unwrap();
     assert!(message(&spec).contains("line 2"));
 }
+
+/// Both parts extracted.
+fn folders() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    extract(folder.path(), PARTS[0], 6);
+    extract(folder.path(), PARTS[1], 4);
+    folder
+}
+
+#[test]
+fn hidden_folders_are_no_characters() {
+    let folder = folders();
+    let plain = read(&spec(folder.path())).unwrap();
+    let hidden = folder.path().join(PARTS[0]).join("Alpha/.ipynb_checkpoints");
+    fs::create_dir(&hidden).unwrap();
+    fs::write(hidden.join("0001_00-checkpoint.png"), png(1, 0)).unwrap();
+    fs::create_dir_all(folder.path().join(PARTS[0]).join("@eaDir/character01")).unwrap();
+    assert_eq!(read(&spec(folder.path())).unwrap(), plain);
+    // Folders above a part do not matter.
+    let zips = tempfile::tempdir().unwrap();
+    for (part, characters) in PARTS.into_iter().zip([6, 4]) {
+        let mut files = files(part, characters);
+        files.iter_mut().for_each(|(name, _)| name.insert_str(0, "./.data/"));
+        files.push((format!("__MACOSX/{part}/Alpha/character01/._0001_00.png"), b"no".to_vec()));
+        let file = fs::File::create(zips.path().join(format!("{part}.zip"))).unwrap();
+        write_zip(file, files, zip::CompressionMethod::Stored);
+    }
+    assert_eq!(read(&spec(zips.path())).unwrap(), plain);
+}
+
+#[test]
+fn characters_without_images_of_their_own_are_named() {
+    let folder = folders();
+    let character = folder.path().join(PARTS[0]).join("Alpha/character01");
+    let inner = character.join("all");
+    fs::create_dir(&inner).unwrap();
+    fs::rename(character.join("0001_00.png"), inner.join("0001_00.png")).unwrap();
+    // The character has others: what is deeper is said.
+    let notes = super::read(&spec(folder.path()), Reading::ALL, &mut |_, _| {}).unwrap().notes;
+    assert!(notes[0].contains("left out: 1 image not in a folder Alphabet/character"), "{notes:?}");
+    for drawing in 1..3 {
+        fs::remove_file(character.join(format!("0001_{drawing:02}.png"))).unwrap();
+    }
+    let text = message(&spec(folder.path()));
+    assert!(text.contains("Alpha/character01 holds no image"), "{text}");
+}
+
+#[cfg(unix)]
+#[test]
+fn loops_and_pipes_end() {
+    use std::os::unix::fs::symlink;
+    let folder = folders();
+    let alphabet = folder.path().join(PARTS[0]).join("Alpha");
+    for name in ["loop1", "loop2"] {
+        symlink(".", alphabet.join(name)).unwrap();
+    }
+    symlink("/nowhere", alphabet.join("character99")).unwrap();
+    let notes = super::read(&spec(folder.path()), Reading::ALL, &mut |_, _| {}).unwrap().notes;
+    for part in ["1 link to nothing (Alpha/character99)", "2 folders too deep or leading back"] {
+        assert!(notes[0].contains(part), "{part} in {notes:?}");
+    }
+    symlink("/dev/zero", alphabet.join("character01/x.png")).unwrap();
+    assert!(message(&spec(folder.path())).contains("x.png: is a pipe, a socket or a device"));
+}

@@ -163,3 +163,36 @@ fn names_are_those_of_unicodes_composed_form() {
     let split = read(&spec(folder.path())).unwrap();
     assert_eq!(split.images.image_number("caf\u{e9}", "000.png"), Some(2));
 }
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_devices_are_never_read() {
+    use std::os::unix::fs::symlink;
+    let folder = folders([2, 0, 2], 2);
+    let root = folder.path();
+    symlink("/dev/zero", root.join("train/c0/zero.txt")).unwrap();
+    symlink("/dev/zero", root.join("train/zero.png")).unwrap();
+    symlink("loop", root.join("train/loop")).unwrap();
+    assert_eq!(
+        notes(root)[0],
+        "train: 2 classes, 4 images; left out: 1 link to nothing (train/loop), \
+         2 pipes, sockets or devices (train/zero.png, …)"
+    );
+    symlink("/dev/zero", root.join("train/c0/zero.png")).unwrap();
+    assert!(message(&spec(root)).contains("train/c0/zero.png: is a pipe, a socket or a device"));
+}
+
+#[test]
+fn a_part_that_is_no_folder_is_refused_and_what_lies_beside_parts_is_said() {
+    let folder = folders([2, 0, 2], 2);
+    let root = folder.path();
+    fs::create_dir(root.join("dev")).unwrap();
+    fs::write(root.join("readme.md"), "").unwrap();
+    let last = notes(root).pop().unwrap();
+    assert_eq!(last, "not read, beside train, val and test: dev, readme.md");
+    fs::create_dir_all(root.join("train/c0/more")).unwrap();
+    save(picture(0, 0), &root.join("train/c0/more/0.png"));
+    assert!(notes(root)[0].contains("1 folder with images inside a class"), "{:?}", notes(root));
+    fs::write(root.join("val"), "").unwrap();
+    assert!(message(&spec(root)).contains("val: is no folder"));
+}
