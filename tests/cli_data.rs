@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use assert_cmd::Command;
 use cli_common::{bytes_of_parameters, eval_json, refusal, reptile, stderr};
 use image::{GrayImage, Luma, Rgb, RgbImage};
+use reptile::run::Config;
+use reptile::run::checkpoint::Checkpoint;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use tempfile::TempDir;
 
@@ -193,6 +195,49 @@ fn paths_and_lists_hold_from_any_folder() {
     let split = std::fs::read_to_string(place.path("run/split.json")).unwrap();
     assert!(split.find("character02").unwrap() < split.find("character03").unwrap(), "{split}");
     place.program(&["train", "--out", "run", "--resume", "--iterations", "3"]).assert().success();
+}
+
+#[test]
+fn runs_from_before_splits_were_stored_go_on() {
+    let place = Place::omniglot();
+    let list = |name: &str, part: &str| {
+        let classes: String = (1..5).map(|it| format!("{part}/character{it:02}\n")).collect();
+        std::fs::write(place.path(name), classes).unwrap();
+    };
+    list("train.txt", "images_background/Alfa");
+    list("test.txt", "images_evaluation/Beta");
+    let lists = ["--train-classes", "train.txt", "--test-classes", "test.txt"];
+    place.train("run", &lists).assert().success();
+    place.train("whole", &lists).args(["--iterations", "4"]).assert().success();
+    let scores = eval_json(place.path("run"), &[]);
+    // Such a run had relative paths and no split, in its folder and in its checkpoints.
+    let relative = |text: &str| {
+        let folder = format!("{}/", place.0.path().display());
+        text.replace(&folder, "")
+    };
+    let path = place.path("run/config.toml");
+    let config = relative(&std::fs::read_to_string(&path).unwrap());
+    std::fs::write(&path, &config).unwrap();
+    std::fs::remove_file(place.path("run/split.json")).unwrap();
+    let model = Config::from_toml(&config, "config").unwrap().validate().unwrap();
+    let file = place.path("run/checkpoints/0000000002.safetensors");
+    let mut old = Checkpoint::load(&model, &file).unwrap();
+    (old.split, old.config, old.config_hash) = (None, config, "of another version".into());
+    old.save(&model, &file).unwrap();
+    let evaluated = place.program(&["eval", "run", "--json"]).assert().success();
+    let said = String::from_utf8_lossy(&evaluated.get_output().stderr).into_owned();
+    assert!(said.contains("from before splits were stored"), "{said}");
+    let value: serde_json::Value = serde_json::from_slice(&evaluated.get_output().stdout).unwrap();
+    assert_eq!(value["runs"], scores["runs"]);
+    let resumed = ["train", "--out", "run", "--resume", "--iterations", "4"];
+    let said = stderr(place.program(&resumed).assert().success());
+    assert!(said.contains("from before splits were stored"), "{said}");
+    let [run, whole] = ["run", "whole"].map(|run| parameters(&place.path(run), "0000000004"));
+    assert_eq!(run, whole);
+    assert!(place.path("run/split.json").is_file());
+    // The old checkpoint, with its relative paths, is still one of the run.
+    let older = ["--checkpoint", "run/checkpoints/0000000002.safetensors"];
+    place.program(&[&resumed[..], &older].concat()).assert().success();
 }
 
 #[test]
