@@ -58,7 +58,14 @@ step() {
 
 # section TITLE: what the last step printed of results, as a part of the report.
 section() {
-    { printf '\n## %s\n\n' "$1" && grep -vE '^(device|data|memory|plan|iteration|written|next|done)[: ]' "$work/now"; } >>"$report"
+    local fence=""
+    grep -q '^|' "$work/now" || fence='```'
+    {
+        printf '\n## %s\n\n' "$1"
+        [ -z "$fence" ] || echo "$fence"
+        grep -vE '^(device|data|memory|plan|iteration|written|next|done)[: ]' "$work/now" | sed "s#$work/##g"
+        [ -z "$fence" ] || echo "$fence"
+    } >>"$report"
 }
 
 devices() {

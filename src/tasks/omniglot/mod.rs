@@ -76,6 +76,7 @@ pub fn read(
         files: members.iter().map(|(_, member)| member.file.clone()).collect(),
     };
     let rotations = if spec.rotations { 4 } else { 1 };
+    let stored = reading.stored.is_some();
     let (classes, missing) = match reading.restore(&images, rotations, &[], &folder, &mut notes)? {
         Some(restored) => restored.into_parts(),
         None => {
@@ -87,12 +88,14 @@ pub fn read(
         }
     };
     let [train, val, test] = classes;
-    notes.push(format!(
-        "split: {} characters to train on{}, {} to test on",
-        train.len() / usize::from(rotations),
-        if spec.rotations { ", each in four rotations" } else { "" },
-        test.len()
-    ));
+    if !stored {
+        notes.push(format!(
+            "split: {} characters to train on{}, {} to test on",
+            train.len() / usize::from(rotations),
+            if spec.rotations { ", each in four rotations" } else { "" },
+            test.len()
+        ));
+    }
     let mut split = Split { images, train, val, test };
     // Before the decoding.
     split.check(&spec.episodes, reading.parts)?;
