@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::tasks::images::{ImageSet, Split, SplitClass, SplitPart};
+use crate::tasks::names;
 use crate::tasks::stored_split::{self, ImageDigest, StoredSplit};
 
 /// How a data set is read.
@@ -73,8 +74,8 @@ impl Reading<'_> {
             classes[2] = late;
         }
         if !unknown.is_empty() {
-            let names = stored_split::listed(&unknown);
-            let count = stored_split::count(unknown.len(), "class", "classes");
+            let names = names::listed(&unknown);
+            let count = names::count(unknown.len(), "class", "classes");
             notes.push(format!("{count} came after the run's split was drawn, ignored: {names}"));
         }
         let [train, val, test] = classes.each_ref().map(Vec::len);

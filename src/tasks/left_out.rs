@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::tasks::stored_split;
+use crate::tasks::names;
 
 /// Why something is left out.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +34,7 @@ impl Reason {
     }
 
     fn words(&self, count: usize) -> String {
-        let many = |one: &str, many: &str| stored_split::count(count, one, many);
+        let many = |one: &str, many: &str| names::count(count, one, many);
         match self {
             Self::DanglingLink => many("link to nothing", "links to nothing"),
             Self::Format(extension) if extension.is_empty() => {

@@ -20,7 +20,8 @@ pub use batches::{Batches, Segment};
 pub use data_set::{DataSet, Reading};
 pub use episodes::{EpisodeClass, EpisodeList, Episodes};
 pub use images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
+pub use names::listed;
 pub use spec::{
     Background, EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation,
 };
-pub use stored_split::{StoredClass, StoredSplit, listed};
+pub use stored_split::{StoredClass, StoredSplit};

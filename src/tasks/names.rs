@@ -1,9 +1,12 @@
-//! Names of files and classes: which of them do not count, and when two are the same.
+//! Names of files and classes: which of them do not count, when two are the same, and how messages list them.
 
 use std::path::Path;
 use std::{fs, io};
 
 use unicode_normalization::UnicodeNormalization;
+
+/// How many names a message lists.
+const NAMED: usize = 20;
 
 /// Files and folders that systems, editors and notebooks leave beside data, in lower case.
 const LEFTOVERS: [&str; 10] = [
@@ -32,6 +35,20 @@ pub(crate) fn is_hidden(name: &str) -> bool {
 /// `name` in Unicode's composed form (NFC): macOS gives out names decomposed, keyboards type them composed.
 pub(crate) fn composed(name: &str) -> String {
     name.nfc().collect()
+}
+
+/// `number` of a thing.
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// The first names, and how many more there are.
+pub fn listed<T: AsRef<str>>(names: &[T]) -> String {
+    let first: Vec<&str> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(NAMED) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }
 
 /// What lies at a path, links followed.

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, Result};
 use crate::tasks::images::{ImageClass, ImageSet, Split, SplitClass};
+use crate::tasks::names::{count, listed};
 
 /// SHA-256 of one image's file and its name.
 pub(super) type ImageDigest = [u8; 32];
@@ -16,9 +17,6 @@ pub(super) type ImageDigest = [u8; 32];
 /// Digits of a class's digest, and of an image's mark.
 const DIGEST: usize = 16;
 const MARK: usize = 8;
-
-/// How many names a message lists.
-const NAMED: usize = 20;
 
 /// One class of a stored split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -236,20 +234,6 @@ pub(super) fn refuse(folder: &Path, missing: &[String], changed: &[String]) -> E
             parts.join("; ")
         ),
     )
-}
-
-/// `number` of a thing.
-pub(super) fn count(number: usize, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
-/// The first names, and how many more there are.
-pub fn listed<T: AsRef<str>>(names: &[T]) -> String {
-    let first: Vec<&str> = names.iter().take(NAMED).map(AsRef::as_ref).collect();
-    match names.len().saturating_sub(NAMED) {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
-    }
 }
 
 /// The first `digits` hexadecimal digits of `bytes`.

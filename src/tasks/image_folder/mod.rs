@@ -21,8 +21,9 @@ use crate::error::{Error, Result};
 use crate::tasks::data_set::{DataSet, Reading};
 use crate::tasks::images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
 use crate::tasks::left_out::LeftOut;
+use crate::tasks::names::listed;
 use crate::tasks::spec::ImagesSpec;
-use crate::tasks::stored_split::{ImageDigest, digest_of, listed};
+use crate::tasks::stored_split::{ImageDigest, digest_of};
 use crate::tasks::{data_folder, decode};
 
 use cache::Cache;
