@@ -46,15 +46,15 @@ impl Recording {
         }
     }
 
-    /// The same list with `kernel`, which has no bindings, in the place of every kernel that
-    /// `replaced` names: as many dispatches with the same grids.
+    /// The same list with `kernel`, which has a single binding, in the place of every kernel that
+    /// `replaced` names: as many dispatches with the same grids, all of which have `buffer`.
     pub fn with_replaced(
         &self,
         gpu: &Gpu,
-        kernel: &Arc<Kernel>,
+        (kernel, buffer): (&Arc<Kernel>, &wgpu::Buffer),
         replaced: impl Fn(&str) -> bool,
     ) -> Self {
-        let group = kernel.bind(gpu, &[]);
+        let group = kernel.bind(gpu, &[buffer.as_entire_buffer_binding()]);
         let dispatches = self.dispatches.iter().map(|dispatch| {
             if replaced(dispatch.kernel.name()) {
                 let (kernel, group) = (kernel.clone(), group.clone());

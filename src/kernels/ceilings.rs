@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Kernel, Recording, Source};
+use crate::gpu::{Binding, Gpu, Kernel, Recording, Source};
 use crate::kernels::{Argument, BLOCK, call};
 
 /// Floating-point operations of [`ceiling_multiply_add`] a workgroup and round: 64 invocations, 16
@@ -45,10 +45,13 @@ pub fn ceiling_copy(
     call(gpu, recording, &source, &arguments, [vectors.div_ceil(BLOCK), 1, 1])
 }
 
-/// A kernel without bindings that does nothing, for any grid.
+/// A kernel that does nothing, with one binding, a buffer that it could write, for any grid.
 ///
 /// # Errors
 /// [`crate::Error::Shader`] if the device refuses it.
 pub fn empty(gpu: &Gpu) -> Result<Arc<Kernel>> {
-    gpu.kernel(&Source::new("empty", include_str!("../../shaders/empty.wgsl")), &[])
+    gpu.kernel(
+        &Source::new("empty", include_str!("../../shaders/empty.wgsl")),
+        &[Binding::ReadWrite],
+    )
 }

@@ -300,7 +300,9 @@ impl Trainer {
                 || ["telemetry", "outer_update", "outer_sum", "mean_state"].contains(&name)
         };
         let empty = empty(&self.gpu)?;
-        self.recording = self.recording.with_replaced(&self.gpu, &empty, |name| !kept(name));
+        let shared = self.gpu.storage("barriers", 4)?;
+        let replaced = |name: &str| !kept(name);
+        self.recording = self.recording.with_replaced(&self.gpu, (&empty, &shared), replaced);
         Ok(())
     }
 
