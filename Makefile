@@ -23,8 +23,8 @@ test: ## check format and lints, run all tests on every driver that is found
 	scripts/all-drivers.sh cargo test --all-targets
 	scripts/all-drivers.sh cargo test --doc
 
-test-all: test ## also the long runs: for whoever changed a kernel, and before a release
-	scripts/all-drivers.sh cargo test --tests -- --ignored
+test-all: test ## also 200 random networks instead of 20: for whoever changed a kernel, and before a release
+	REPTILE_TESTS=long scripts/all-drivers.sh cargo test --test inner_loops of_every_form
 
 bench: setup ## measure the speed (criterion)
 	cargo bench

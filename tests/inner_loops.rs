@@ -53,16 +53,11 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
+/// Twenty networks, or, with `REPTILE_TESTS=long` (`make test-all`), two hundred.
 #[test]
 fn networks_of_every_form_agree_with_float64_in_both_plans() {
-    for_random(20, case(), |case| check(case, &FAST, false));
-}
-
-/// The long run (`make test-all`).
-#[test]
-#[ignore = "takes minutes: make test-all"]
-fn two_hundred_networks_of_every_form_agree_with_float64_in_both_plans() {
-    for_random(200, case(), |case| check(case, &FAST, false));
+    let long = std::env::var("REPTILE_TESTS").is_ok_and(|tests| tests == "long");
+    for_random(if long { 200 } else { 20 }, case(), |case| check(case, &FAST, false));
 }
 
 /// What once stayed in the layout of images, and kernels for rows read it all the same.

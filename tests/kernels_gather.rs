@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Device, assert_close, devices, integers, network, numbers, play, room};
+use common::{
+    Device, assert_close, devices, integers, network, numbers, play, random_images, room,
+};
 use reptile::gpu::{Gpu, Recording};
 use reptile::kernels::{BatchRows, ImageShape, InnerStep, InnerSteps, gather_images, gather_rows};
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
@@ -113,16 +115,8 @@ fn images_are_gathered_turned_and_scaled() {
     for Device { name, gpu, .. } in devices().iter() {
         for (bits, channels) in [(Bits::One, 1), (Bits::Eight, 3)] {
             let (side, count) = (7, 11);
-            let mut set = ImageSet {
-                width: side,
-                height: side,
-                channels,
-                bits,
-                words: Vec::new(),
-                classes: vec![ImageClass { name: "all".into(), first_image: 0, images: count }],
-                files: Vec::new(),
-            };
-            set.words = integers(1, count as usize * set.words_per_image(), usize::MAX >> 32);
+            let all = ImageClass { name: "all".into(), first_image: 0, images: count };
+            let set = random_images(1, side, channels, bits, vec![all]);
             for model in takers(channels, side) {
                 for rows in kinds() {
                     check_images(gpu, &set, &model, rows, &format!("{bits:?}, {rows:?}, {name}"));

@@ -14,6 +14,7 @@ OUT=${OUT:-$kit/out}
 PYTHON=${PYTHON:-python3}
 STEPS=${STEPS:-devices tests ceilings base peers accuracy variants tuned}
 mkdir -p "$OUT"
+OUT=$(cd "$OUT" && pwd)
 log=$OUT/log.txt report=$OUT/report.md
 : >"$log"
 : >"$OUT/peers.jsonl"

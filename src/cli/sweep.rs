@@ -51,16 +51,13 @@ impl Sweep {
         }
         let [trials, seeds] = prepared.size();
         let gpu = self.device.open()?;
-        // Trials are compared on validation tasks.
-        let mut base = prepared.base().clone();
-        base.eval.every = base.eval.every.max(1);
         let split = if self.resume { Prepared::split(&out)? } else { None };
         if self.resume {
-            note_missing_split(&base.tasks, split.as_ref());
+            note_missing_split(&prepared.base().tasks, split.as_ref());
         }
         let data =
-            Data { split: split.as_ref(), changed: self.changed_data, purpose: Purpose::Train };
-        let job = load_job(&gpu, base, data)?.with(prepared.base().clone())?;
+            Data { split: split.as_ref(), changed: self.changed_data, purpose: Purpose::Search };
+        let job = load_job(&gpu, prepared.base().clone(), data)?;
         let mut search = match self.resume {
             true => Search::resume(&gpu, prepared, job, &out)?,
             false => Search::start(&gpu, prepared, job, &out)?,

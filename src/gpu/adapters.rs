@@ -15,7 +15,7 @@ pub struct AdapterChoice {
     /// Only this backend.
     pub backend: Option<wgpu::Backend>,
     /// An index of [`list_adapters`], or a part of the name (case does not matter). A number that is no
-    /// index is looked for in the names.
+    /// index is looked for in the names, as a whole number of two digits or more.
     pub device: Option<String>,
     /// A part of the name alone, where `device` is none.
     pub name: Option<String>,

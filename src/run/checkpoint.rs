@@ -109,7 +109,7 @@ pub struct Header {
     pub seed: u64,
     /// Independent runs R.
     pub runs: usize,
-    /// Hash of the part of the configuration that must not change on resume.
+    /// Hash of the part of the configuration that must not change on resume; earlier versions compare it.
     pub config_hash: String,
     /// The whole configuration as TOML.
     pub config: String,
@@ -129,7 +129,7 @@ pub struct Checkpoint {
     pub seed: u64,
     /// Independent runs R.
     pub runs: usize,
-    /// Hash of the part of the configuration that must not change on resume.
+    /// Hash of the part of the configuration that must not change on resume; earlier versions compare it.
     pub config_hash: String,
     /// The whole configuration as TOML.
     pub config: String,

@@ -19,6 +19,8 @@ pub enum Purpose {
     /// Training, and validation where the configuration has some.
     #[default]
     Train,
+    /// Training, and validation in any case: a search compares by it.
+    Search,
     /// Test tasks alone.
     Test,
     /// Both.
@@ -30,7 +32,7 @@ impl Purpose {
         use SplitPart::{Test, Train, Val};
         match (self, config.eval.every > 0) {
             (Self::Train, false) => &[Train],
-            (Self::Train, true) => &[Train, Val],
+            (Self::Train, true) | (Self::Search, _) => &[Train, Val],
             (Self::Test, _) => &[Test],
             (Self::All, false) => &[Train, Test],
             (Self::All, true) => &[Train, Val, Test],

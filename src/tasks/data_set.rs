@@ -36,12 +36,8 @@ pub struct DataSet {
     pub changed: Vec<String>,
 }
 
-/// The three parts of a split that was stored, with the stored classes that are missing.
-pub(super) struct Restored {
-    /// Training, validation and test classes.
-    pub classes: [Vec<SplitClass>; 3],
-    missing: Vec<String>,
-}
+/// Training, validation and test classes, and the stored classes that are missing.
+pub(super) type Restored = ([Vec<SplitClass>; 3], Vec<String>);
 
 impl Reading<'_> {
     /// The stored split on `images` of the data set in `folder`, if there is one. Where it has no test classes, those of
@@ -83,7 +79,7 @@ impl Reading<'_> {
         notes.push(format!(
             "the run's split: {train} classes to train on, {val} to validate on, {test} to test on"
         ));
-        Ok(Some(Restored { classes, missing }))
+        Ok(Some((classes, missing)))
     }
 
     /// The data set of `split`, whose images have `digests` and which is compared with what was stored.
@@ -109,12 +105,5 @@ impl Reading<'_> {
         let missing = missing.into_iter().map(|class| format!("{class} (missing)"));
         let changed: Vec<String> = missing.chain(changed).collect();
         Ok(DataSet { split, stored: stored.clone(), notes, changed })
-    }
-}
-
-impl Restored {
-    /// The classes, and what is missing.
-    pub fn into_parts(self) -> ([Vec<SplitClass>; 3], Vec<String>) {
-        (self.classes, self.missing)
     }
 }

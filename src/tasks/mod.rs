@@ -24,4 +24,4 @@ pub use names::listed;
 pub use spec::{
     Background, EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation,
 };
-pub use stored_split::{StoredClass, StoredSplit};
+pub use stored_split::StoredSplit;

@@ -15,11 +15,10 @@ use reptile::reference::reptile::{Inner, Task, inner_loop};
 use reptile::reference::sampling::{Pool, episode, order};
 use reptile::rng::{Phase, Stream};
 use reptile::tasks::{
-    Batches, Bits, EpisodeSpec, GlyphsSpec, ImageClass, ImageSet, Split, SplitClass, SplitPart,
-    Variation,
+    Batches, Bits, EpisodeSpec, GlyphsSpec, ImageClass, Split, SplitClass, SplitPart, Variation,
 };
 
-use super::{assert_close, assert_close_from, devices, integers, numbers, widen};
+use super::{assert_close, assert_close_from, devices, integers, numbers, random_images, widen};
 
 /// What tasks are.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -124,17 +123,8 @@ impl Case {
             (0..classes.len()).map(|class| SplitClass { class, rotation }).collect()
         };
         let (train, test) = (part(0), part(3));
-        let mut set = ImageSet {
-            width: side,
-            height: side,
-            channels,
-            bits,
-            words: Vec::new(),
-            classes,
-            files: Vec::new(),
-        };
-        set.words = integers(self.seed, images as usize * set.words_per_image(), usize::MAX >> 32);
-        Split { images: set, train, val: Vec::new(), test }
+        let images = random_images(self.seed, side, channels, bits, classes);
+        Split { images, train, val: Vec::new(), test }
     }
 
     fn origin(&self, gpu: &Gpu) -> Origin {

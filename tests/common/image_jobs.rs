@@ -8,23 +8,14 @@ use reptile::meta::{
     TrainerSetup,
 };
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
-use reptile::tasks::{Batches, Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
+use reptile::tasks::{Batches, Bits, ImageClass, Split, SplitClass, SplitPart};
 
-use super::integers;
+use super::random_images;
 
 /// Twelve classes of twelve random images of `side` × `side` bits.
 fn images(gpu: &Gpu, side: usize) -> Arc<DeviceImages> {
     let class = |n: u32| ImageClass { name: n.to_string(), first_image: 12 * n, images: 12 };
-    let mut images = ImageSet {
-        width: side,
-        height: side,
-        channels: 1,
-        bits: Bits::One,
-        words: Vec::new(),
-        classes: (0..12).map(class).collect(),
-        files: Vec::new(),
-    };
-    images.words = integers(1, 144 * images.words_per_image(), usize::MAX >> 32);
+    let images = random_images(1, side, 1, Bits::One, (0..12).map(class).collect());
     let classes: Vec<SplitClass> = (0..12).map(|class| SplitClass { class, rotation: 0 }).collect();
     let split = Split { images, train: classes.clone(), val: Vec::new(), test: classes };
     Arc::new(DeviceImages::new(gpu, &split).unwrap())

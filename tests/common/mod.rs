@@ -14,6 +14,7 @@ use reptile::gpu::{AdapterChoice, AdapterEntry, Gpu, GpuOptions, Recording, list
 use reptile::kernels::{Axis, InnerStep, InnerSteps, RunStep, RunSteps};
 use reptile::model::{Activation, Loss, Model, ModelSpec};
 use reptile::rng::{Part, Phase, Stream, unit};
+use reptile::tasks::{Bits, ImageClass, ImageSet};
 
 /// A device and what it is opened as.
 pub struct Device {
@@ -99,6 +100,21 @@ pub fn integers(seed: u64, count: usize, below: usize) -> Vec<u32> {
 
 pub fn widen(values: &[f32]) -> Vec<f64> {
     values.iter().map(|value| f64::from(*value)).collect()
+}
+
+/// Random images of `side` × `side`, as many as `classes` have; they depend on `seed` alone.
+pub fn random_images(
+    seed: u64,
+    side: usize,
+    channels: usize,
+    bits: Bits,
+    classes: Vec<ImageClass>,
+) -> ImageSet {
+    let images: u32 = classes.iter().map(|class| class.images).sum();
+    let (words, files) = (Vec::new(), Vec::new());
+    let mut set = ImageSet { width: side, height: side, channels, bits, words, classes, files };
+    set.words = integers(seed, images as usize * set.words_per_image(), usize::MAX >> 32);
+    set
 }
 
 /// A network with these hidden layers.

@@ -66,9 +66,7 @@ fn read_cached(
     let mut split = split(&listing, spec);
     let mut missing = Vec::new();
     if let Some(restored) = reading.restore(&split.images, 1, &split.test, &folder, &mut notes)? {
-        let (classes, gone) = restored.into_parts();
-        [split.train, split.val, split.test] = classes;
-        missing = gone;
+        ([split.train, split.val, split.test], missing) = restored;
     }
     // Before the decoding, which may take minutes.
     split.check(&spec.episodes, reading.parts)?;

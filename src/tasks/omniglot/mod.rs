@@ -78,7 +78,7 @@ pub fn read(
     let rotations = if spec.rotations { 4 } else { 1 };
     let stored = reading.stored.is_some();
     let (classes, missing) = match reading.restore(&images, rotations, &[], &folder, &mut notes)? {
-        Some(restored) => restored.into_parts(),
+        Some(restored) => restored,
         None => {
             let (train, test) = split::split(spec, &images.classes, &folder)?;
             let turned =
