@@ -37,7 +37,7 @@ pub struct Gpu {
     info: wgpu::AdapterInfo,
     profile: Profile,
     options: GpuOptions,
-    kernels: Arc<Mutex<HashMap<String, Arc<Kernel>>>>,
+    kernels: Arc<Mutex<HashMap<Source, Arc<Kernel>>>>,
     pipelines: Option<Arc<PipelineStore>>,
     variants: Arc<RwLock<Variants>>,
 }
@@ -129,15 +129,15 @@ impl Gpu {
     /// # Errors
     /// [`Error::Shader`] if the device refuses it.
     pub fn kernel(&self, source: &Source, bindings: &[Binding]) -> Result<Arc<Kernel>> {
-        let text = source.text(!self.options.rolled);
         let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kernel) = kernels.get(&text) {
+        if let Some(kernel) = kernels.get(source) {
             return Ok(kernel.clone());
         }
         let start = Instant::now();
+        let text = source.text(!self.options.rolled);
         let kernel = Arc::new(Kernel::compile(self, source, &text, bindings)?);
         tracing::debug!(kernel = source.name(), elapsed = ?start.elapsed(), "compiled");
-        kernels.insert(text, kernel.clone());
+        kernels.insert(source.clone(), kernel.clone());
         Ok(kernel)
     }
 
@@ -164,7 +164,7 @@ impl Gpu {
     /// Name and text of every kernel compiled so far, for tools that read WGSL.
     pub fn kernel_texts(&self) -> Vec<(&'static str, String)> {
         let kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
-        kernels.iter().map(|(text, kernel)| (kernel.name(), text.clone())).collect()
+        kernels.keys().map(|source| (source.name(), source.text(!self.options.rolled))).collect()
     }
 
     /// Blocks until everything submitted so far has run.

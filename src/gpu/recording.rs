@@ -11,8 +11,9 @@ use crate::gpu::kernel::Kernel;
 /// Where a binding with an offset per dispatch starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offset {
-    /// The same place every time, in bytes.
-    Fixed(u32),
+    /// So many bytes behind the place of the repeat ([`Recording::repeat`]); of the buffer, where there
+    /// is none.
+    Step(u32),
     /// So many bytes behind the place given to [`Recording::replay`].
     Iteration(u32),
 }
@@ -25,10 +26,21 @@ struct Dispatch {
     grid: [u32; 3],
 }
 
+/// One dispatch of the list.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Its place in [`Recording::dispatches`].
+    dispatch: u32,
+    /// Where its bindings with [`Offset::Step`] start, in bytes.
+    step: u32,
+}
+
 /// Dispatches in order. Building it allocates; replaying it does not.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
+    /// Each once, however often it is repeated.
     dispatches: Vec<Dispatch>,
+    order: Vec<Entry>,
 }
 
 impl Recording {
@@ -42,7 +54,21 @@ impl Recording {
         grid: [u32; 3],
     ) {
         if !grid.contains(&0) {
+            self.order.push(Entry { dispatch: self.dispatches.len() as u32, step: 0 });
             self.dispatches.push(Dispatch { kernel, group, offsets: offsets.to_vec(), grid });
+        }
+    }
+
+    /// Appends all of `part` once for each of `places`, where its bindings with [`Offset::Step`] then
+    /// start (in bytes). Kernels and bind groups are held once for all.
+    pub fn repeat(&mut self, part: &Self, places: impl IntoIterator<Item = u32>) {
+        let first = self.dispatches.len() as u32;
+        self.dispatches.extend_from_slice(&part.dispatches);
+        for place in places {
+            self.order.extend(part.order.iter().map(|entry| Entry {
+                dispatch: first + entry.dispatch,
+                step: place + entry.step,
+            }));
         }
     }
 
@@ -63,17 +89,22 @@ impl Recording {
                 dispatch.clone()
             }
         });
-        Self { dispatches: dispatches.collect() }
+        Self { dispatches: dispatches.collect(), order: self.order.clone() }
     }
 
-    /// Number of dispatches.
+    /// Number of dispatches, repeats included.
     pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Number of dispatches that are held: those of [`Recording::repeat`] count once.
+    pub fn held(&self) -> usize {
         self.dispatches.len()
     }
 
     /// Whether there is nothing to replay.
     pub fn is_empty(&self) -> bool {
-        self.dispatches.is_empty()
+        self.order.is_empty()
     }
 
     /// Encodes every dispatch into `pass`; `iteration_offset` (bytes) is where the bindings with
@@ -93,10 +124,11 @@ impl Recording {
         part: Range<usize>,
     ) {
         let mut offsets = [0; 4];
-        for dispatch in &self.dispatches[part] {
+        for entry in &self.order[part] {
+            let dispatch = &self.dispatches[entry.dispatch as usize];
             for (slot, offset) in offsets.iter_mut().zip(&dispatch.offsets) {
                 *slot = match *offset {
-                    Offset::Fixed(bytes) => bytes,
+                    Offset::Step(bytes) => entry.step + bytes,
                     Offset::Iteration(bytes) => iteration_offset + bytes,
                 };
             }
@@ -135,6 +167,6 @@ impl Recording {
 
     /// The kernels in order, for tests and reports.
     pub fn kernel_names(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.dispatches.iter().map(|dispatch| dispatch.kernel.name())
+        self.order.iter().map(|entry| self.dispatches[entry.dispatch as usize].kernel.name())
     }
 }

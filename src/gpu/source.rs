@@ -6,10 +6,11 @@ use std::fmt::Write;
 use crate::gpu::unroll::unroll;
 
 /// A value in a kernel's header.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Constant {
     U32(u32),
-    F32(f32),
+    /// The bits of a float.
+    F32(u32),
     /// `array<u32, n>`: one value a layer, for instance.
     List(Vec<u32>),
 }
@@ -34,7 +35,7 @@ impl From<bool> for Constant {
 
 impl From<f32> for Constant {
     fn from(value: f32) -> Self {
-        Self::F32(value)
+        Self::F32(value.to_bits())
     }
 }
 
@@ -44,9 +45,9 @@ impl From<Vec<usize>> for Constant {
     }
 }
 
-/// A kernel before it is compiled. WGSL does not care about the order of declarations, so
+/// A kernel before it is compiled, and what a compiled one is known by. WGSL does not care about the order of declarations, so
 /// concatenation is the whole module system.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Source {
     name: &'static str,
     variant: Option<String>,
@@ -95,7 +96,10 @@ impl Source {
             let _ = match value {
                 Constant::U32(value) => writeln!(text, "const {name} = {value}u;"),
                 // `{:?}` writes the shortest digits that give the same float back.
-                Constant::F32(value) => writeln!(text, "const {name} = f32({value:?});"),
+                Constant::F32(value) => {
+                    let value = f32::from_bits(*value);
+                    writeln!(text, "const {name} = f32({value:?});")
+                }
                 Constant::List(values) => {
                     let list: Vec<String> = values.iter().map(|v| format!("{v}u")).collect();
                     writeln!(

@@ -13,7 +13,7 @@ pub enum Argument<'a> {
     Out(&'a wgpu::Buffer),
     /// The iteration's slot of the ring.
     Runs(&'a RunSteps),
-    /// One inner step.
+    /// One inner step, of those behind the place of a repeat.
     Inner(&'a InnerSteps, usize),
 }
 
@@ -43,7 +43,7 @@ impl<'a> Argument<'a> {
         match self {
             Self::In(_) | Self::Out(_) => None,
             Self::Runs(runs) => Some(Offset::Iteration(runs.offset())),
-            Self::Inner(inner, index) => Some(Offset::Fixed(inner.range(index).start as u32)),
+            Self::Inner(inner, index) => Some(Offset::Step(inner.offset_of(index))),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! What the host tells the kernels: numbers of an iteration, of an inner step, and the task axis.
 
-use std::ops::Range;
-
 use crate::error::Result;
 use crate::gpu::Gpu;
 use crate::rng::Phase;
@@ -193,8 +191,8 @@ impl InnerSteps {
         Ok(Self { buffer, stride: stride as u64 })
     }
 
-    pub(super) fn range(&self, index: usize) -> Range<u64> {
-        let start = self.stride * index as u64;
-        start..start + size_of::<InnerStep>() as u64
+    /// Where step `index` starts, in bytes: what [`crate::gpu::Recording::repeat`] takes.
+    pub fn offset_of(&self, index: usize) -> u32 {
+        (self.stride * index as u64) as u32
     }
 }

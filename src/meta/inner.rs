@@ -164,12 +164,7 @@ impl InnerLoop {
                 _ => {
                     let theta = &self.theta;
                     broadcast(gpu, out, self.axis, stride, sharers, true, runs, from, theta)?;
-                    for first_task in (0..self.axis.tasks()).step_by(self.chunk) {
-                        for index in segment.first_step..segment.first_step + segment.steps {
-                            let place = [first_task, index];
-                            self.record_step(gpu, out, &step, tasks, segment.batch, place)?;
-                        }
-                    }
+                    self.record_steps(gpu, out, &step, tasks, *segment)?;
                 }
             }
         }
@@ -206,20 +201,46 @@ impl InnerLoop {
         fused(gpu, out, update.runs, &call)
     }
 
-    /// One inner step of the chunk of tasks from `first_task` on, a dispatch a layer and direction.
+    /// All steps of a segment, one chunk of tasks after another: one step of a chunk is recorded once,
+    /// and repeated with the settings of each step and chunk.
+    fn record_steps(
+        &self,
+        gpu: &Gpu,
+        out: &mut Recording,
+        update: &Update<'_>,
+        tasks: &TaskBuffers,
+        segment: Segment,
+    ) -> Result<()> {
+        let (all, steps) = (self.axis.tasks(), tasks.batches().steps);
+        let (whole, rest) = (all / self.chunk, all % self.chunk);
+        for (chunks, count) in [(0..whole, self.chunk), (whole..whole + 1, rest)] {
+            if chunks.is_empty() || count == 0 {
+                continue;
+            }
+            let mut step = Recording::default();
+            self.record_step(gpu, &mut step, update, tasks, [count, segment.batch])?;
+            let places = chunks.flat_map(|chunk| {
+                let first = chunk * steps + segment.first_step;
+                (first..first + segment.steps).map(|index| self.inner.offset_of(index))
+            });
+            out.repeat(&step, places);
+        }
+        Ok(())
+    }
+
+    /// One inner step of a chunk of `count` tasks, a dispatch a layer and direction; the place of the
+    /// repeat says which step and which chunk.
     fn record_step(
         &self,
         gpu: &Gpu,
         out: &mut Recording,
         update: &Update<'_>,
         tasks: &TaskBuffers,
-        examples: usize,
-        [first_task, step]: [usize; 2],
+        [count, examples]: [usize; 2],
     ) -> Result<()> {
-        let (axis, model) = (self.axis, &self.model);
+        let model = &self.model;
         let steps = tasks.batches().steps;
-        let inner = (&self.inner, first_task / self.chunk * steps + step);
-        let count = self.chunk.min(axis.tasks() - first_task);
+        let inner = (&self.inner, 0);
         let batch = Batch { count, sharers: 1, examples, stride: model.packed_len() / 4, inner };
         let theta = &self.theta;
         let [x, y] = [&self.batch[0], &self.batch[1]];
