@@ -15,16 +15,14 @@ build: setup ## build the program: target/release/reptile
 demo: build ## train on sine waves and on glyphs, evaluate, draw (2 cores: two minutes with AVX-512, six with AVX2)
 	@scripts/demo.sh $(TARGET_DIR)/release/reptile
 
-# The tests see every Vulkan driver at once. Data sets, where there are any: REPTILE_DATA.
-test: ## check format and lints, run all tests on every driver that is found
+# Data sets, where there are any: REPTILE_DATA.
+test: ## check format and lints, and test: ten minutes on two cores (docs/testing.md)
 	@scripts/setup.sh --test
-	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
-	scripts/all-drivers.sh cargo test --all-targets
-	scripts/all-drivers.sh cargo test --doc
+	@scripts/test.sh
 
-test-all: test ## also 200 random networks instead of 20: for whoever changed a kernel, and before a release
-	REPTILE_TESTS=long scripts/all-drivers.sh cargo test --test inner_loops of_every_form
+test-all: ## the same on every driver, in every mode, with all random cases: before a release, or for a new kernel
+	@scripts/setup.sh --test
+	@REPTILE_TESTS=all scripts/test.sh
 
 bench: setup ## measure the speed (criterion)
 	cargo bench

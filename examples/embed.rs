@@ -18,7 +18,7 @@ use reptile::tasks::{Batches, SineSpec};
 use reptile::wgpu;
 use wgpu::util::DeviceExt;
 
-const FRAMES: u32 = 120;
+const FRAMES: u32 = 60;
 const META_ITERATIONS_PER_FRAME: usize = 25;
 const PARTICLES: u32 = 4096;
 /// Points at which the adapted curve is drawn.

@@ -3,17 +3,18 @@
 # reptile: the release program, the device tests, Vulkan's loader, Omniglot and the peers' scripts where there are any,
 # and run.sh, which does it (docs/devices.md).
 #
-#   scripts/gpu_kit.sh DIR [TEST…]    DIR is made anew; TESTs are kernels_layers, inner_loops and trainer by default
+#   scripts/gpu_kit.sh DIR [MODULE…]  DIR is made anew; MODULEs of the device tests that are run there are every_kernel,
+#                                     kernels_layers, inner_loops and trainer by default
 #
 #   REPTILE_DATA    folder of data sets: Omniglot's zips are packed (15 MB), nothing else
 #   REPTILE_PEERS   folder of the peers' scripts (../shared/peers by default)
 #   KIT_TESTS       no: leave the tests out
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-kit=${1:?usage: scripts/gpu_kit.sh DIR [TEST...]}
+kit=${1:?usage: scripts/gpu_kit.sh DIR [MODULE...]}
 shift
-tests=("$@")
-[ ${#tests[@]} -gt 0 ] || tests=(kernels_layers inner_loops trainer)
+modules=("$@")
+[ ${#modules[@]} -gt 0 ] || modules=(every_kernel kernels_layers inner_loops trainer)
 if [ -e "$kit" ] && [ ! -e "$kit/run.sh" ]; then
     echo "gpu_kit: $kit is there and no kit; give another folder" >&2
     exit 1
@@ -23,11 +24,10 @@ mkdir -p "$kit"/{bin,peers,loader,data/omniglot}
 cargo build --release --quiet
 strip -o "$kit/bin/reptile" "${CARGO_TARGET_DIR:-target}/release/reptile"
 if [ "${KIT_TESTS:-yes}" != no ]; then
-    for name in "${tests[@]}"; do
-        built=$(cargo test --no-run --test "$name" --message-format=json 2>/dev/null |
-            grep -o '"executable":"[^"]*"' | tail -1 | cut -d'"' -f4)
-        strip -o "$kit/bin/test-$name" "${built:?no test is named $name}"
-    done
+    built=$(cargo test --no-run --test device --message-format=json 2>/dev/null |
+        grep -o '"executable":"[^"]*"' | tail -1 | cut -d'"' -f4)
+    strip -o "$kit/bin/test-device" "${built:?the device tests were not built}"
+    printf '%s\n' "${modules[@]}" >"$kit/bin/modules"
 fi
 cp scripts/gpu_kit/run.sh "$kit/"
 peers=${REPTILE_PEERS:-../shared/peers}

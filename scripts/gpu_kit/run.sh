@@ -76,13 +76,12 @@ devices() {
     step devices 30 "$R" devices && section "Adapters"
 }
 
-# A wrong number or a race ends the day: all tests at once, since nothing is measured yet.
+# A wrong number or a race ends the day: all modules at once, since nothing is measured yet.
 tests() {
     local name pids=()
-    for name in "$kit"/bin/test-*; do
-        [ -x "$name" ] || continue
-        timeout "$(q 900 150)" "$name" >"$work/$(basename "$name")" 2>&1 &
-        pids+=("$!:$(basename "$name")")
+    for name in $(cat "$kit/bin/modules" 2>/dev/null); do
+        timeout "$(q 900 150)" "$kit/bin/test-device" "$name::" >"$work/$name" 2>&1 &
+        pids+=("$!:$name")
     done
     printf '\n## Device tests\n\n' >>"$report"
     for pid in ${pids[@]+"${pids[@]}"}; do

@@ -161,6 +161,11 @@ impl Gpu {
         self.variants.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
+    /// Number of kernels compiled so far.
+    pub fn pipelines(&self) -> usize {
+        self.kernels.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Name and text of every kernel compiled so far, for tools that read WGSL.
     pub fn kernel_texts(&self) -> Vec<(&'static str, String)> {
         let kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);

@@ -65,10 +65,12 @@ impl Recording {
         let first = self.dispatches.len() as u32;
         self.dispatches.extend_from_slice(&part.dispatches);
         for place in places {
-            self.order.extend(part.order.iter().map(|entry| Entry {
-                dispatch: first + entry.dispatch,
-                step: place + entry.step,
-            }));
+            self.order.extend(
+                part.order.iter().map(|entry| Entry {
+                    dispatch: first + entry.dispatch,
+                    step: place + entry.step,
+                }),
+            );
         }
     }
 

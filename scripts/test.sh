@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# scripts/test.sh: format, lints and all tests, and how long each part took. `REPTILE_TESTS=all` runs
+# everything on every adapter and in every mode; docs/testing.md lists what each run proves.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+
+# Caches of drivers and of the program stay here.
+mkdir -p "$target/tmp"
+export MESA_SHADER_CACHE_DIR=${MESA_SHADER_CACHE_DIR:-$(cd "$target" && pwd)/tmp/mesa}
+# Mesa's device-select layer complains on every start where there is no desktop.
+if [ -z "${XDG_RUNTIME_DIR:-}" ]; then export NODEVICE_SELECT=1; fi
+
+times=()
+# part NAME COMMAND…: runs COMMAND and keeps its time.
+part() {
+    local name=$1 start=$SECONDS
+    shift
+    "$@"
+    times+=("$(printf '%6d s  %s' $((SECONDS - start)) "$name")")
+}
+
+# One compilation for the lints and the tests: clippy's driver is rustc with more to say.
+clippy=$(rustc --print sysroot)/bin/clippy-driver
+if [ -x "$clippy" ]; then
+    export RUSTC_WORKSPACE_WRAPPER=$clippy CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings"
+fi
+programs=(--lib --test device --test cli --test growth)
+
+part "format" cargo fmt --check
+part "build and lints" cargo test --no-run "${programs[@]}"
+part "unit tests" cargo test --lib
+part "on devices" scripts/all-drivers.sh cargo test --test device
+# The program takes the first adapter: with Mesa's driver alone it is the same everywhere.
+part "the program" cargo test --test cli
+part "constant memory" cargo test --test growth
+part "examples in the documentation" cargo test --doc
+if [ "${REPTILE_TESTS:-}" = all ]; then
+    part "benchmarks and examples" cargo test --benches --examples
+fi
+printf '%s\n' "${times[@]}"

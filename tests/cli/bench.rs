@@ -1,0 +1,29 @@
+//! One iteration of every benchmark, and the report: as Markdown, as JSON of the published schema,
+//! through the program.
+
+use crate::program::{refusal, reptile};
+use reptile::bench::Report;
+
+#[test]
+fn the_program_measures_and_compares() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.json");
+    let out = file.to_str().unwrap();
+    let arguments = ["bench", "--quick", "--workload", "sine", "norm", "--tasks", "2"];
+    let svg = folder.path().join("a.svg");
+    let printed =
+        reptile().args(arguments).args(["--out", out, "--plot"]).arg(&svg).output().unwrap();
+    assert!(std::fs::read_to_string(svg).unwrap().contains("sine, 2 tasks"));
+    assert!(printed.status.success(), "{printed:?}");
+    assert!(String::from_utf8_lossy(&printed.stdout).contains("| sine "));
+    let report: Report = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    assert_eq!(report.rows.len(), 3, "a training and two directions of a batch-norm");
+    let compared = reptile().args(["bench", "--compare", out, out]).output().unwrap();
+    assert!(String::from_utf8_lossy(&compared.stdout).contains("B / A"), "{compared:?}");
+    let text = refusal(reptile().args(arguments).args(["--out", out]));
+    assert!(text.contains("a.json: exists already"), "{text}");
+    let other = folder.path().join("b.json");
+    std::fs::write(&other, "{}").unwrap();
+    let text = refusal(reptile().args(["bench", "--compare", out, other.to_str().unwrap()]));
+    assert!(text.contains("b.json is no report"), "{text}");
+}

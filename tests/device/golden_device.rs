@@ -1,0 +1,104 @@
+//! The paper's two networks on every device against PyTorch.
+
+use crate::common::assert_close;
+use crate::golden::{BATCH, BETA2, EPSILON, Expected, Golden, RATE, STEPS};
+use crate::harness::{Device, On, Tests, named};
+use reptile::gpu::Gpu;
+use reptile::kernels::InnerRule;
+use reptile::meta::{Adaptation, AdaptationSetup, Origin, PlanKind, StartingPoint};
+use reptile::rng::Phase;
+use reptile::tasks::Batches;
+
+pub fn tests(tests: &mut Tests) {
+    tests.on(On::FIRST_OR_FAST, named!(omniglot_agrees_with_pytorch));
+    tests.on_if_all(On::PLAIN, named!(mini_imagenet_agrees_with_pytorch));
+}
+
+const TOLERANCE: f64 = 1e-4;
+/// For one window that takes another number, and for a few parameters that step the other way.
+const FLIPS: f64 = 2e-2;
+const STEPS_APART: f64 = 5e-2;
+
+/// Adapts to the golden minibatches, `steps` of them; the first one's examples are the queries.
+fn adapted(gpu: &Gpu, golden: &Golden, rule: InnerRule, rate: f32, steps: usize) -> Adaptation {
+    let model = &golden.model;
+    let setup = AdaptationSetup {
+        model: model.clone(),
+        rule,
+        rate,
+        weight_decay: 1.0,
+        plan: PlanKind::Layered,
+        batches: Batches {
+            way: 1,
+            group: STEPS * BATCH,
+            tail: 0,
+            steps,
+            batch: BATCH,
+            replacement: false,
+        },
+        origin: Origin::Rows { queries: BATCH, ordered: true },
+        phase: Phase::Adapt,
+        seed: 0,
+        scored: true,
+        transductive: vec![true],
+    };
+    let mut adaptation = Adaptation::new(gpu, setup, 1).unwrap();
+    let parameters = golden.parameters.clone();
+    adaptation.start_from(&StartingPoint {
+        parameters,
+        state: [None, None],
+        adam_steps: 0,
+        rates: None,
+        sums: None,
+    });
+    let tasks = adaptation.tasks();
+    tasks.upload_support_x(gpu, model, &golden.x);
+    tasks.upload_support_labels(gpu, &golden.labels);
+    tasks.upload_query_x(gpu, model, golden.minibatch(0).0);
+    tasks.upload_order(gpu, &(0..(steps * BATCH) as u32).collect::<Vec<_>>());
+    adaptation.run(0).unwrap();
+    adaptation
+}
+
+fn check(what: &str, got: &[f32], wanted: &[Expected], tolerance: f64) {
+    for expected in wanted {
+        let what = format!("{what} of {}", expected.name);
+        assert_close(&what, &expected.pick(got), &expected.values, tolerance);
+    }
+}
+
+/// Compares logits, gradient and five Adam steps; the tolerances are for the latter two.
+fn agrees(golden: &Golden, Device { name, gpu, .. }: &Device, [gradient, adam]: [f64; 2]) {
+    let what = |part: &str| format!("{part}, {}, {name}", golden.name);
+    // A step so long that the parameters themselves do not count: the gradient is what it moved by.
+    let long = 1e6;
+    let step = adapted(gpu, golden, InnerRule::Sgd, long, 1);
+    let [logits, _] = step.query_outputs().unwrap();
+    assert_close(&what("logits"), &logits.unwrap(), &golden.logits, TOLERANCE);
+    assert_close(&what("loss"), &step.support_losses().unwrap(), &golden.losses[..1], TOLERANCE);
+    let moved = step.adapted().unwrap().concat();
+    let moved: Vec<f32> =
+        golden.parameters.iter().zip(&moved).map(|(from, to)| (from - to) / long).collect();
+    check(&what("gradient"), &moved, &golden.gradient, gradient);
+
+    let rule = InnerRule::Adam { beta1: 0.0, beta2: BETA2, epsilon: EPSILON };
+    let steps = adapted(gpu, golden, rule, RATE, STEPS);
+    let losses = steps.support_losses().unwrap();
+    assert_close(&what("losses"), &losses, &golden.losses, adam);
+    check(&what("Adam"), &steps.adapted().unwrap().concat(), &golden.adam, adam);
+}
+
+fn omniglot_agrees_with_pytorch(device: &Device) {
+    let golden = Golden::omniglot();
+    agrees(&golden, device, [TOLERANCE; 2]);
+}
+
+/// Among the half million windows of a batch some hold almost equal numbers, and Adam's first step has
+/// the size of its rate whatever the gradient: after the steps PyTorch in float32 is 5e-3 from itself
+/// in float64, too. SwiftShader rounds products before it adds them, and takes another number than
+/// float64 in one window already for the first gradient.
+fn mini_imagenet_agrees_with_pytorch(device: &Device) {
+    let golden = Golden::mini_imagenet();
+    let flips = device.name.contains("SwiftShader");
+    agrees(&golden, device, [if flips { FLIPS } else { TOLERANCE }, STEPS_APART]);
+}

@@ -1,0 +1,248 @@
+//! The kernels of every kind of layer, each by itself, on every device, against float64.
+
+use crate::common::assert_close;
+use crate::common::{integers, network, numbers, widen};
+use crate::forms::any_network;
+use crate::harness::{Device, On, Tests, named};
+use crate::tools::{activation, layer_shape, one_step, play, random, room, run_steps, upload};
+use reptile::gpu::{Gpu, Recording};
+use reptile::kernels::{
+    Axis, Batch, Below, InnerRule, InnerState, Outputs, RunStep, Update, layer_backward,
+    layer_forward, layer_update, norm_backward, norm_forward, pool_backward, pool_forward,
+};
+use reptile::model::{Activation, Layer, Loss, Model, Op, Shape};
+use reptile::reference::activation::{activate, slope};
+use reptile::reference::layer as twin;
+use reptile::reference::optimizer::{InnerOptimizer, OptimizerState, step};
+use reptile::rng::Phase;
+
+pub fn tests(tests: &mut Tests) {
+    tests.cases(On::EVERY, [3, 12], named!(every_layer_of_random_networks_agrees_with_float64));
+    tests.cases(On::EVERY, [2, 6], named!(dense_layers_of_any_size_agree_with_float64));
+    tests.cases(On::EVERY, [2, 4], named!(a_dense_layer_reads_bytes_as_the_numbers_they_stand_for));
+}
+
+const TOLERANCE: f64 = 3e-5;
+const RATE: f32 = 0.05;
+
+/// A layer of a network with batches of examples for it.
+struct Case<'a> {
+    model: &'a Model,
+    layer: &'a Layer,
+    /// The activation that made the layer's inputs.
+    before: Activation,
+    tasks: usize,
+    examples: usize,
+    rule: InnerRule,
+    optimizer: InnerOptimizer,
+}
+
+/// `[…, C, H, W]` numbers as kernels hold them.
+fn packed(shape: Shape, values: &[f32]) -> Vec<f32> {
+    let mut out = Vec::new();
+    values.chunks_exact(shape.elements()).for_each(|example| shape.pack(example, &mut out));
+    out
+}
+
+/// The inverse of [`packed`]; checks that the padding is zero.
+fn unpacked(shape: Shape, values: &[f32]) -> Vec<f32> {
+    let examples = values.chunks_exact(shape.packed());
+    let out: Vec<f32> = examples.flat_map(|example| shape.unpack(example)).collect();
+    assert_eq!(packed(shape, &out), values, "the padding is zero");
+    out
+}
+
+impl Case<'_> {
+    fn parameters(&self) -> Vec<Vec<f32>> {
+        (0..self.tasks).map(|task| numbers(task as u64, self.model.parameter_count())).collect()
+    }
+
+    /// What stands before the activation below, and the layer's inputs.
+    fn inputs(&self) -> [Vec<f32>; 2] {
+        let z = numbers(91, self.tasks * self.examples * self.layer.inputs());
+        let x = z.iter().map(|z| activate(self.before, f64::from(*z)) as f32).collect();
+        [z, x]
+    }
+
+    fn gradient(&self) -> Vec<f32> {
+        numbers(92, self.tasks * self.examples * self.layer.outputs())
+    }
+
+    fn check(&self, Device { name, gpu, .. }: &Device) {
+        let what = |part: &str| {
+            let Self { layer, before, tasks, examples, rule, .. } = self;
+            let [input, output] = [layer.input, layer.output];
+            let op = layer.op;
+            format!(
+                "{part} of {op:?} {:?} {input:?} to {output:?}, {before:?} below, {tasks} tasks, \
+                     {examples} examples, {rule:?}, {name}",
+                layer.activation
+            )
+        };
+        let [z, x] = self.inputs();
+        let (input, output) = (self.layer.input, self.layer.output);
+        let device = on_device(gpu, self, &packed(input, &x), &packed(input, &z));
+        let widths = [self.examples * self.layer.inputs(), self.examples * self.layer.outputs()];
+        let [forward, before] = [&device.h, &device.z].map(|values| unpacked(output, values));
+        let dx = unpacked(input, &device.dx);
+        for (task, set) in self.parameters().iter().enumerate() {
+            let own =
+                |values: &[f32], side: usize| widen(&values[task * widths[side]..][..widths[side]]);
+            let of_task = |values: &[f32], side: usize| {
+                values[task * widths[side]..][..widths[side]].to_vec()
+            };
+            let (mut set, x_task, dz) = (widen(set), own(&x, 0), own(&self.gradient(), 1));
+            let made = twin::layer_forward(self.layer, &set, &x_task);
+            assert_close(&what("outputs"), &of_task(&forward, 1), &made.y, TOLERANCE);
+            if self.layer.activation == Activation::Gelu {
+                assert_close(&what("z"), &of_task(&before, 1), &made.z, TOLERANCE);
+            }
+            let slopes = own(&z, 0).into_iter().map(|z| slope(self.before, z));
+            let wanted: Vec<f64> = twin::layer_backward(self.layer, &set, &x_task, &dz)
+                .into_iter()
+                .zip(slopes)
+                .map(|(dx, slope)| dx * slope)
+                .collect();
+            if !self.layer.narrow {
+                assert_close(&what("input gradient"), &of_task(&dx, 0), &wanted, TOLERANCE);
+            }
+            let mut gradient = vec![0.0; set.len()];
+            let own = twin::layer_gradient(self.layer, &x_task, &dz);
+            gradient[self.layer.canonical_offset..][..own.len()].copy_from_slice(&own);
+            let mut state = OptimizerState::zeros(set.len());
+            step(self.optimizer, f64::from(RATE), &mut set, &gradient, &mut state);
+            let length = self.model.packed_len();
+            let got = self.model.unpack(&device.theta[task * length..][..length]);
+            assert_close(&what("parameters"), &got, &set, TOLERANCE);
+        }
+    }
+}
+
+/// What the kernels make of a case, as they hold it.
+struct Made {
+    h: Vec<f32>,
+    z: Vec<f32>,
+    dx: Vec<f32>,
+    theta: Vec<f32>,
+}
+
+fn on_device(gpu: &Gpu, case: &Case<'_>, x: &[f32], below_z: &[f32]) -> Made {
+    let (layer, model, tasks) = (case.layer, case.model, case.tasks);
+    let rows = tasks * case.examples;
+    let (x, below_z) = (upload(gpu, x), upload(gpu, below_z));
+    let sets: Vec<f32> = case.parameters().iter().flat_map(|set| model.pack(set)).collect();
+    let theta = upload(gpu, &sets);
+    let [h, z] = [0, 1].map(|_| room(gpu, rows * layer.outputs_padded()));
+    let statistics = room(gpu, tasks * 2 * layer.output.packed());
+    let d = upload(gpu, &packed(layer.output, &case.gradient()));
+    let dx = room(gpu, rows * layer.inputs_padded());
+    let state = InnerState { second: room(gpu, sets.len()), first: room(gpu, sets.len()) };
+    let axis = Axis { runs: 1, per_run: tasks };
+    let (runs, offset) = run_steps(gpu, axis, |_| RunStep {
+        inner_rate: RATE,
+        ..RunStep::new(0, Phase::Train, axis)
+    });
+    let inner = one_step(gpu);
+    let batch = Batch {
+        count: tasks,
+        sharers: 1,
+        examples: case.examples,
+        stride: model.packed_len() / 4,
+        inner: (&inner, 0),
+    };
+    let (rule, seen) = (case.rule, None);
+    let update = Update { rule, axis, runs: &runs, theta: &theta, state: &state, seen };
+    let made = Outputs { h: &h, z: &z, keep_z: layer.activation == Activation::Gelu };
+    let below = Below { activation: case.before, h: &x, z: &below_z };
+    let mut out = Recording::default();
+    let mut in_place = false;
+    match layer.op {
+        Op::Dense | Op::Conv(_) => {
+            layer_forward(gpu, &mut out, layer, batch, &theta, &x, made).unwrap();
+            if !layer.narrow && !layer.bytes {
+                layer_backward(gpu, &mut out, layer, batch, &theta, &d, below, &dx).unwrap();
+            }
+            layer_update(gpu, &mut out, layer, batch, &update, &x, &d).unwrap();
+        }
+        Op::Norm { .. } => {
+            norm_forward(gpu, &mut out, layer, batch, &theta, &x, made, &statistics).unwrap();
+            norm_backward(gpu, &mut out, layer, batch, &update, below, &d, &statistics, true)
+                .unwrap();
+            in_place = true;
+        }
+        Op::MaxPool(_) | Op::AveragePool(_) => {
+            pool_forward(gpu, &mut out, layer, batch, &x, made).unwrap();
+            pool_backward(gpu, &mut out, layer, batch, &d, below, &dx).unwrap();
+        }
+    }
+    play(gpu, &out, offset);
+    let read = |buffer, floats| gpu.read(buffer, 0, floats).unwrap();
+    let dx = if in_place { &d } else { &dx };
+    Made {
+        h: read(&h, rows * layer.outputs_padded()),
+        z: read(&z, rows * layer.outputs_padded()),
+        dx: read(dx, rows * layer.inputs_padded()),
+        theta: read(&theta, sets.len()),
+    }
+}
+
+/// SGD, and Adam without and with a first moment.
+fn rules() -> [(InnerRule, InnerOptimizer); 3] {
+    let adam = |beta1| InnerRule::Adam { beta1, beta2: 0.999, epsilon: 1e-2 };
+    let twin = |beta1| InnerOptimizer::Adam { beta1, beta2: 0.999, epsilon: 1e-2 };
+    [(InnerRule::Sgd, InnerOptimizer::Sgd), (adam(0.0), twin(0.0)), (adam(0.9), twin(0.9))]
+}
+
+fn every_layer_of_random_networks_agrees_with_float64(device: &Device, number: u64) {
+    let strategy = (any_network(), activation(), 0..3_usize, 1..4_usize, 1..6_usize);
+    random(number, strategy, |(model, before, rule, tasks, examples)| {
+        let (rule, optimizer) = rules()[*rule];
+        let (before, tasks, examples) = (*before, *tasks, *examples);
+        for layer in model.layers() {
+            Case { model, layer, before, tasks, examples, rule, optimizer }.check(device);
+        }
+    });
+}
+
+fn dense_layers_of_any_size_agree_with_float64(device: &Device, number: u64) {
+    let strategy = (layer_shape(), activation(), activation(), 0..3_usize);
+    random(number, strategy, |&([tasks, examples, inputs, outputs], before, own, rule)| {
+        let (rule, optimizer) = rules()[rule];
+        let model = network(inputs, &[(outputs, own)], 2, Loss::Mse);
+        let layer = &model.layers()[0];
+        Case { model: &model, layer, before, tasks, examples, rule, optimizer }.check(device);
+    });
+}
+
+fn a_dense_layer_reads_bytes_as_the_numbers_they_stand_for(
+    Device { name, gpu, .. }: &Device,
+    number: u64,
+) {
+    let strategy = (layer_shape(), 0..3_usize);
+    random(number, strategy, |&([tasks, examples, inputs, outputs], rule)| {
+        let (rule, optimizer) = rules()[rule];
+        let floats = network(inputs, &[(outputs, Activation::Relu)], 2, Loss::Mse);
+        let bytes = floats.reading_bytes();
+        let width = floats.inputs_padded();
+        let mut x = vec![0_u8; tasks * examples * width];
+        for (row, values) in x.chunks_exact_mut(width).enumerate() {
+            let drawn = integers(row as u64, inputs, 256);
+            values.iter_mut().zip(drawn).for_each(|(byte, value)| *byte = value as u8);
+        }
+        let words: Vec<f32> = x
+            .chunks_exact(4)
+            .map(|four| f32::from_bits(u32::from_le_bytes(four.try_into().unwrap())))
+            .collect();
+        let numbers: Vec<f32> = x.iter().map(|byte| f32::from(*byte) / 255.0).collect();
+        let [a, b] = [(&floats, &numbers), (&bytes, &words)].map(|(model, x)| {
+            let (layer, before) = (&model.layers()[0], Activation::Linear);
+            let case = Case { model, layer, before, tasks, examples, rule, optimizer };
+            on_device(gpu, &case, x, &[0.0])
+        });
+        let close = |what, a: &[f32], b: &[f32]| {
+            assert_close(&format!("{what}, {name}"), b, &widen(a), 1e-6);
+        };
+        close("outputs", &a.h, &b.h);
+        close("parameters", &a.theta, &b.theta);
+    });
+}

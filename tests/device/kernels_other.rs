@@ -1,0 +1,196 @@
+//! The kernels beside the layers, each by itself, on every device, against float64.
+
+use crate::common::assert_close;
+use crate::common::{integers, numbers, widen};
+use crate::harness::{Device, On, Tests, named};
+use crate::tools::{
+    layer_shape, one_step, padded_rows, play, random, room, run_steps, upload, without_padding,
+};
+use reptile::gpu::Recording;
+use reptile::kernels::{
+    Axis, LossCall, MeanState, OuterRule, OuterUpdate, RunStep, broadcast, loss, mean_state,
+    outer_update,
+};
+use reptile::model::Loss;
+use reptile::reference::losses::{loss_cross_entropy, loss_mse};
+use reptile::reference::network::accuracy;
+use reptile::reference::optimizer::{OptimizerState, OuterOptimizer, outer_update as outer_twin};
+use reptile::rng::Phase;
+
+pub fn tests(tests: &mut Tests) {
+    tests.cases(On::EVERY, [2, 6], named!(losses_agree_with_float64));
+    tests.on(On::EVERY, named!(outer_updates_agree_with_float64_over_several_iterations));
+    tests.on(On::EVERY, named!(state_is_averaged_and_sets_are_handed_out));
+}
+
+const TOLERANCE: f64 = 2e-5;
+
+fn losses_agree_with_float64(Device { name, gpu, .. }: &Device, number: u64) {
+    random(number, layer_shape(), |&[tasks, batch, _, outputs]| {
+        let outputs = outputs.max(2);
+        // Large logits as well: the softmax must not overflow.
+        let values: Vec<f32> =
+            numbers(1, tasks * batch * outputs).iter().map(|value| 60.0 * value).collect();
+        let targets = numbers(2, tasks * batch * outputs);
+        let labels = integers(3, tasks * batch, outputs);
+        for kind in [Loss::Mse, Loss::CrossEntropy] {
+            let buffer = upload(gpu, &padded_rows(&values, outputs));
+            let target = match kind {
+                Loss::Mse => upload(gpu, &padded_rows(&targets, outputs)),
+                Loss::CrossEntropy => gpu.storage_with("labels", &labels).unwrap(),
+            };
+            let [losses, hits] = [0, 1].map(|_| room(gpu, tasks));
+            let inner = one_step(gpu);
+            let mut out = Recording::default();
+            let call = LossCall {
+                loss: kind,
+                tasks,
+                batch,
+                row_step: 1,
+                outputs,
+                steps: 1,
+                gradient: true,
+                inner: (&inner, 0),
+                outputs_buffer: &buffer,
+                targets: &target,
+                losses: &losses,
+                hits: &hits,
+            };
+            loss(gpu, &mut out, &call).unwrap();
+            play(gpu, &out, 0);
+            let rows = tasks * batch * outputs.next_multiple_of(4);
+            let gradients = without_padding(&gpu.read(&buffer, 0, rows).unwrap(), outputs);
+            let got: Vec<f32> = gpu.read(&losses, 0, tasks).unwrap();
+            let hits: Vec<f32> = gpu.read(&hits, 0, tasks).unwrap();
+            let (wide, wide_targets) = (widen(&values), widen(&targets));
+            for task in 0..tasks {
+                let own = task * batch * outputs..(task + 1) * batch * outputs;
+                let labels = &labels[task * batch..(task + 1) * batch];
+                let (value, gradient) = match kind {
+                    Loss::Mse => loss_mse(&wide[own.clone()], &wide_targets[own.clone()]),
+                    Loss::CrossEntropy => loss_cross_entropy(&wide[own.clone()], labels),
+                };
+                let what = format!("{kind:?} [{tasks}, {batch}, {outputs}], {name}");
+                assert_close(&what, &got[task..=task], &[value], TOLERANCE);
+                assert_close(&what, &gradients[own.clone()], &gradient, TOLERANCE);
+                if kind == Loss::CrossEntropy {
+                    let share = accuracy(&wide[own], labels);
+                    assert_close(&what, &hits[task..=task], &[share], 1e-6);
+                }
+            }
+        }
+    });
+}
+
+fn outer_updates_agree_with_float64_over_several_iterations(Device { name, gpu, .. }: &Device) {
+    let adam = OuterRule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-6 };
+    let rules = [
+        (OuterRule::Interpolation, OuterOptimizer::Interpolation),
+        (OuterRule::Momentum { momentum: 0.9 }, OuterOptimizer::Momentum { momentum: 0.9 }),
+        (adam, OuterOptimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-6 }),
+    ];
+    let axis = Axis { runs: 2, per_run: 3 };
+    let (length, steps) = (300, 70);
+    for ((rule, twin), fomaml) in rules.into_iter().zip([false, true, false]) {
+        let sets = |seed, count: usize| numbers(seed, count * length);
+        let (theta, adapted, anchors) = (sets(1, 2), sets(2, 6), sets(3, 6));
+        let losses = numbers(4, 6 * steps);
+        let buffers = [&theta, &adapted, &anchors, &losses].map(|set| upload(gpu, set));
+        let [first, second] = [0, 1].map(|_| room(gpu, 2 * length));
+        let metrics = room(gpu, 3 * 2 * steps);
+        let mut wide: Vec<Vec<f64>> = widen(&theta).chunks(length).map(<[f64]>::to_vec).collect();
+        let mut states = vec![OptimizerState::zeros(length); 2];
+        for iteration in 0..3 {
+            let (runs, offset) = run_steps(gpu, axis, |run| RunStep {
+                outer_steps: iteration + 1,
+                slot: iteration,
+                outer_rate: 0.1 + 0.1 * run as f32,
+                ..RunStep::new(0, Phase::Train, axis)
+            });
+            let update = OuterUpdate {
+                rule,
+                axis,
+                vectors: length / 4,
+                steps,
+                columns: steps,
+                guard: 0.0,
+                fomaml,
+                summed: false,
+                capacity: 0,
+                adapted: &buffers[1],
+                anchors: &buffers[2],
+                theta: &buffers[0],
+                first: &first,
+                second: &second,
+                losses: &buffers[3],
+                metrics: &metrics,
+            };
+            let mut out = Recording::default();
+            outer_update(gpu, &mut out, &runs, &update).unwrap();
+            play(gpu, &out, offset);
+            for (run, theta) in wide.iter_mut().enumerate() {
+                let delta: Vec<f64> = (0..length)
+                    .map(|i| {
+                        let task = |task: usize| {
+                            let place = (run * 3 + task) * length + i;
+                            let start = if fomaml { f64::from(anchors[place]) } else { theta[i] };
+                            f64::from(adapted[place]) - start
+                        };
+                        (0..3).map(task).sum::<f64>() / 3.0
+                    })
+                    .collect();
+                let rate = f64::from(0.1 + 0.1 * run as f32);
+                outer_twin(twin, rate, theta, &delta, &mut states[run]);
+            }
+        }
+        let got: Vec<f32> = gpu.read(&buffers[0], 0, 2 * length).unwrap();
+        assert_close(&format!("{rule:?}, {name}"), &got, &wide.concat(), TOLERANCE);
+        let means: Vec<f64> = (0..2 * steps)
+            .map(|i| {
+                let (run, k) = (i / steps, i % steps);
+                (0..3).map(|task| f64::from(losses[(run * 3 + task) * steps + k])).sum::<f64>()
+                    / 3.0
+            })
+            .collect();
+        let ring: Vec<f32> = gpu.read(&metrics, 2 * 2 * steps, 2 * steps).unwrap();
+        assert_close(&format!("mean losses, {name}"), &ring, &means, TOLERANCE);
+    }
+}
+
+fn state_is_averaged_and_sets_are_handed_out(Device { name, gpu, .. }: &Device) {
+    let axis = Axis { runs: 2, per_run: 3 };
+    let length = 100;
+    let state = numbers(1, 6 * length);
+    let (tasks, shared) = (upload(gpu, &state), room(gpu, 2 * length));
+    let copies = room(gpu, 6 * length);
+    let (runs, offset) = run_steps(gpu, axis, |run| RunStep {
+        weight_decay: if run == 0 { 0.5 } else { 1.0 },
+        ..RunStep::new(0, Phase::Train, axis)
+    });
+    let mut out = Recording::default();
+    let (vectors, sums) = (length / 4, room(gpu, 4));
+    let mean = MeanState {
+        axis,
+        tasks: 3,
+        begins: true,
+        ends: true,
+        vectors,
+        state: &tasks,
+        sums: &sums,
+        shared: &shared,
+    };
+    mean_state(gpu, &mut out, &mean).unwrap();
+    broadcast(gpu, &mut out, axis, length / 4, 3, true, &runs, &shared, &copies).unwrap();
+    play(gpu, &out, offset);
+    let mean = |run: usize, i: usize| {
+        (0..3).map(|task| f64::from(state[(run * 3 + task) * length + i])).sum::<f64>() / 3.0
+    };
+    let wanted: Vec<f64> = (0..6 * length)
+        .map(|place| {
+            let run = place / length / 3;
+            mean(run, place % length) * if run == 0 { 0.5 } else { 1.0 }
+        })
+        .collect();
+    let got: Vec<f32> = gpu.read(&copies, 0, 6 * length).unwrap();
+    assert_close(name, &got, &wanted, TOLERANCE);
+}

@@ -1,0 +1,80 @@
+//! Everything that runs on a device, on every adapter of the machine; `cargo test --test device -- NAME`
+//! runs the tests whose names contain NAME, of a module, a driver, a mode or a random case.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../../examples/embed.rs"]
+mod embed;
+#[path = "../common/episode_list.rs"]
+mod episode_list;
+
+mod adapted;
+mod bench;
+mod browser;
+mod compression;
+mod episodes;
+mod every_kernel;
+mod forms;
+mod golden;
+mod golden_device;
+mod golden_reference;
+mod harness;
+mod inner_loops;
+mod kernels_gather;
+mod kernels_layers;
+mod kernels_other;
+mod memory;
+mod online;
+mod sampling;
+mod shaders;
+mod sines;
+mod strategy;
+mod sweep;
+mod telemetry;
+mod tools;
+mod trainer;
+mod trainer_images;
+mod tuning;
+
+use std::process::ExitCode;
+
+use harness::{Tests, named};
+
+fn main() -> ExitCode {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let mut tests = Tests::default();
+    // Those that take long come first.
+    tests.module("every_kernel", every_kernel::tests);
+    tests.module("shaders", shaders::tests);
+    tests.module("browser", browser::tests);
+    tests.module("tuning", tuning::tests);
+    tests.module("kernels_layers", kernels_layers::tests);
+    tests.module("inner_loops", inner_loops::tests);
+    tests.module("golden_device", golden_device::tests);
+    tests.module("golden_reference", golden_reference::tests);
+    tests.module("trainer_images", trainer_images::tests);
+    tests.module("trainer", trainer::tests);
+    tests.module("strategy", strategy::tests);
+    tests.module("bench", bench::tests);
+    tests.module("sampling", sampling::tests);
+    tests.module("kernels_gather", kernels_gather::tests);
+    tests.module("kernels_other", kernels_other::tests);
+    tests.module("compression", compression::tests);
+    tests.module("episodes", episodes::tests);
+    tests.module("memory", memory::tests);
+    tests.module("online", online::tests);
+    tests.module("sweep", sweep::tests);
+    tests.module("telemetry", telemetry::tests);
+    tests.module("embed", |tests| tests.alone(named!(the_example_learns_the_curve)));
+    let listed = arguments.list;
+    let conclusion = libtest_mimic::run(&arguments, tests.trials);
+    if !listed {
+        harness::print_costs();
+    }
+    conclusion.exit_code()
+}
+
+/// The embedding example, as it stands.
+fn the_example_learns_the_curve() {
+    embed::main().unwrap();
+}

@@ -1,0 +1,71 @@
+//! `reptile online`: the device's meta-steps against plain training, and the protocol over files.
+
+use crate::common::assert_close;
+use crate::common::{network, widen};
+use crate::harness::{Device, On, Tests, named};
+use crate::sines::family;
+use reptile::kernels::InnerRule;
+use reptile::meta::{AdaptationSetup, Leader, Origin, PlanKind};
+use reptile::model::{Activation, Loss};
+use reptile::reference::network::Targets;
+use reptile::reference::optimizer::{InnerOptimizer, OptimizerState, OuterOptimizer, outer_update};
+use reptile::reference::reptile::{Algorithm, Inner, Task, inner_loop, reduce_delta};
+use reptile::reference::sampling::{Pool, order, sine_task};
+use reptile::rng::{Phase, Stream};
+use reptile::tasks::{Batches, SineSpec};
+
+pub fn tests(tests: &mut Tests) {
+    tests.on(On::EVERY, named!(meta_steps_on_named_tasks_agree_with_float64));
+}
+
+fn meta_steps_on_named_tasks_agree_with_float64(Device { name, gpu, .. }: &Device) {
+    let model = network(1, &[(9, Activation::Tanh)], 1, Loss::Mse);
+    let spec = SineSpec { points: 12, shots: 4, ..SineSpec::default() };
+    let batches = Batches { way: 1, group: 12, tail: 0, steps: 4, batch: 5, replacement: false };
+    let family = family(&spec);
+    let initial = model.initial(3);
+    // A task may come twice in a step, and again later with another order of its minibatches; the reference
+    // knows the order of the first time alone.
+    let tasks = [6_u32, 0, 6];
+    let drawn: Vec<_> = tasks
+        .iter()
+        .map(|task| {
+            let stream = Stream::new(7, Phase::Test, 0, *task);
+            let pool = Pool { way: 1, group: 12, tail: 0 };
+            (sine_task(&stream, &family, 12), order(&stream, pool, 4, 5, false))
+        })
+        .collect();
+    let inner = Inner { optimizer: InnerOptimizer::Sgd, rate: 0.02, weight_decay: 1.0 };
+    let mut theta = widen(&initial);
+    let zeros = OptimizerState::zeros(theta.len());
+    let adapted: Vec<_> = drawn
+        .iter()
+        .map(|(drawn, order)| {
+            let targets = Targets::Values(&drawn.support_y);
+            let task = Task { x: &drawn.support_x, targets, order, batch: 5, tail: 0 };
+            inner_loop(&model, &theta, zeros.clone(), inner, &task)
+        })
+        .collect();
+    let delta = reduce_delta(&theta, &adapted, Algorithm::Reptile);
+    let rule = OuterOptimizer::Interpolation;
+    outer_update(rule, 0.25, &mut theta, &delta, &mut zeros.clone());
+    let setup = AdaptationSetup {
+        model: model.clone(),
+        rule: InnerRule::Sgd,
+        rate: 0.02,
+        weight_decay: 1.0,
+        plan: PlanKind::Layered,
+        batches: batches.clone(),
+        origin: Origin::Sine(spec.clone()),
+        phase: Phase::Test,
+        seed: 7,
+        scored: true,
+        transductive: vec![false],
+    };
+    let mut leader = Leader::new(gpu, setup, 3, 0.25, &initial).unwrap();
+    leader.step(&tasks).unwrap();
+    let first = leader.parameters().unwrap();
+    assert_close(name, &first, &theta, 1e-5);
+    leader.step(&tasks).unwrap();
+    assert_ne!(leader.parameters().unwrap(), first, "{name}: it goes on");
+}

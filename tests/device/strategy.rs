@@ -1,0 +1,326 @@
+//! Learned strategies on the device: against float64, and what must hold exactly.
+
+use crate::common::assert_close;
+use crate::common::{network, numbers, widen, with_binding};
+use crate::harness::{Device, On, Tests, all, named};
+use crate::sines::{as_tasks, drawn};
+use reptile::gpu::{AdapterEntry, Gpu};
+use reptile::kernels::InnerRule;
+use reptile::meta::{
+    Adaptation, AdaptationSetup, Granularity, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind,
+    Snapshot, StartingPoint, StrategyKind, StrategySpec, Trainer, TrainerSetup,
+};
+use reptile::model::{Activation, Loss, Model};
+use reptile::reference::strategy::{Learner, Rule, Settings, inner_loop, meta_iteration, refined};
+use reptile::rng::Phase;
+use reptile::run::starting_point;
+use reptile::tasks::{Batches, SineSpec};
+
+pub fn tests(tests: &mut Tests) {
+    tests.on(On::FIRST_OR_PLAIN, named!(every_strategy_agrees_with_float64_in_both_plans));
+    tests.on(On::EVERY, named!(a_held_out_query_and_a_direction_agree_with_float64));
+    tests.on(On::FIRST_OR_PLAIN, named!(tasks_whose_loss_grows_are_left_out_and_lower_the_rates));
+    tests.on(On::PLAIN, named!(a_step_of_zero_is_bitwise_plain_reptile));
+    tests.on(On::PLAIN, named!(a_restored_strategy_goes_on_exactly_and_runs_do_not_see_each_other));
+    tests.own(On::FIRST_OR_PLAIN, named!(tasks_in_waves_give_the_same_rates));
+    tests.on(On::PLAIN, named!(aruba_goes_on_from_a_trainer_as_from_its_snapshot));
+    tests.on(On::EVERY, named!(aruba_goes_on_at_test_time_as_float64_says));
+    tests.on(On::PLAIN, named!(a_rate_that_overflows_is_an_error_that_names_the_key));
+}
+
+const RATE: f32 = 0.02;
+const KINDS: [StrategyKind; 3] =
+    [StrategyKind::MetaSgd, StrategyKind::Hypergradient, StrategyKind::Aruba];
+
+fn sine() -> SineSpec {
+    SineSpec { points: 20, shots: 5, ..SineSpec::default() }
+}
+
+/// Two runs of three tasks, four steps (and a query, where there is one).
+fn job(strategy: StrategySpec) -> TrainerSetup {
+    let steps = 4 + usize::from(strategy.has_query());
+    TrainerSetup {
+        model: network(1, &[(9, Activation::Tanh), (14, Activation::Tanh)], 1, Loss::Mse),
+        seed: 11,
+        runs: 2,
+        own: Vec::new(),
+        iterations: 10,
+        plan: PlanKind::Layered,
+        inner: InnerSpec::sgd(RATE, 6, 4),
+        outer: OuterSpec::interpolation(0.3, 3),
+        batches: Batches {
+            way: 1,
+            group: 20,
+            tail: strategy.query_shots,
+            steps,
+            batch: 6,
+            replacement: false,
+        },
+        origin: Origin::Sine(sine()),
+        memory: MemorySpec::default(),
+        telemetry: false,
+        strategy,
+    }
+}
+
+fn strategy(kind: StrategyKind, granularity: Granularity) -> StrategySpec {
+    // A step that moves the rates by tenths in an iteration.
+    let rate = match (kind, granularity) {
+        (StrategyKind::MetaSgd, Granularity::Parameter) => 30.0,
+        (StrategyKind::MetaSgd, _) => 0.3,
+        (_, Granularity::Parameter) => 0.03,
+        (_, Granularity::Layer) => 1e-4,
+        (_, Granularity::Scalar) => 3e-5,
+    };
+    StrategySpec { kind, granularity, rate, ..StrategySpec::default() }
+}
+
+fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> Snapshot {
+    let mut trainer = Trainer::new(gpu, setup.clone()).unwrap();
+    trainer.advance(iterations, |_| true).unwrap();
+    trainer.snapshot().unwrap()
+}
+
+/// The parameters that share a rate, by their places in a canonical set.
+fn groups(model: &Model, granularity: Granularity) -> Vec<Vec<usize>> {
+    let layers = model.layers_with_parameters().map(|layer| {
+        let first = layer.canonical_offset;
+        (first..first + layer.parameter_count()).collect()
+    });
+    match granularity {
+        Granularity::Parameter => (0..model.parameter_count()).map(|i| vec![i]).collect(),
+        Granularity::Layer => layers.collect(),
+        Granularity::Scalar => vec![(0..model.parameter_count()).collect()],
+    }
+}
+
+/// One run in float64.
+fn in_float64(setup: &TrainerSetup, run: usize, iterations: u64) -> Learner {
+    let (spec, model, batches) = (&setup.strategy, &setup.model, &setup.batches);
+    let as_written = |value: f32| value.to_string().parse::<f64>().unwrap();
+    let settings = Settings {
+        rule: match spec.kind {
+            StrategyKind::None => panic!("no strategy"),
+            StrategyKind::MetaSgd => Rule::MetaSgd,
+            StrategyKind::Hypergradient => Rule::Hypergradient,
+            StrategyKind::Aruba => {
+                Rule::Aruba { zeta: spec.zeta.into(), power: spec.power.into(), start: RATE.into() }
+            }
+        },
+        step: spec.rate.into(),
+        bounds: [spec.min_rate, spec.max_rate].map(f64::from),
+        groups: groups(model, spec.granularity),
+        guard: spec.guard.into(),
+        momentum: as_written(spec.momentum),
+    };
+    let seed = setup.seed + run as u64;
+    let mut learner = Learner::new(widen(&model.initial(seed)), RATE.into());
+    for iteration in 0..iterations {
+        let drawn = drawn(&sine(), batches, seed, iteration, setup.outer.meta_batch);
+        let tasks = as_tasks(&drawn, batches);
+        let rate = f64::from(setup.outer.rate);
+        meta_iteration(model, &mut learner, &settings, iteration, rate, &tasks);
+    }
+    learner
+}
+
+/// Compares four iterations of every run with float64; returns how far rates went from where they began.
+fn check(
+    Device { name, gpu, .. }: &Device,
+    what: &str,
+    setup: &TrainerSetup,
+    plans: &[PlanKind],
+) -> f64 {
+    let wanted: Vec<Learner> = (0..setup.runs).map(|run| in_float64(setup, run, 4)).collect();
+    for plan in plans {
+        let got = trained(gpu, &TrainerSetup { plan: *plan, ..setup.clone() }, 4);
+        for (run, wanted) in wanted.iter().enumerate() {
+            let what = format!("{what}, {plan:?}, run {run}, {name}");
+            assert_close(&what, &got.parameters[run], &wanted.theta, 1e-4);
+            assert_close(&format!("rates of {what}"), &got.rates[run], &wanted.rates, 1e-3);
+        }
+    }
+    let factor = |rate: &f64| (rate / f64::from(RATE)).ln().abs().exp();
+    wanted.iter().flat_map(|of| &of.rates).map(factor).fold(1.0, f64::max)
+}
+
+fn every_strategy_agrees_with_float64_in_both_plans(device: &Device) {
+    for kind in KINDS {
+        for granularity in [Granularity::Scalar, Granularity::Layer, Granularity::Parameter] {
+            let setup = job(strategy(kind, granularity));
+            let what = format!("{kind:?} by {granularity:?}");
+            // In a short run, each in one of them.
+            let plans = [PlanKind::Fused, PlanKind::Layered];
+            let fused = (kind == StrategyKind::MetaSgd) == (granularity == Granularity::Layer);
+            let plans = if all() { &plans[..] } else { &plans[usize::from(!fused)..][..1] };
+            let factor = check(device, &what, &setup, plans);
+            assert!(factor > 1.05, "{what}: the rates moved by a factor of {factor} alone");
+        }
+    }
+}
+
+fn a_held_out_query_and_a_direction_agree_with_float64(device: &Device) {
+    let spec = StrategySpec {
+        query_shots: 4,
+        momentum: 0.7,
+        ..strategy(StrategyKind::MetaSgd, Granularity::Parameter)
+    };
+    check(device, "a held-out query", &job(spec), &[PlanKind::Fused, PlanKind::Layered]);
+}
+
+fn tasks_whose_loss_grows_are_left_out_and_lower_the_rates(device: &Device) {
+    for kind in KINDS {
+        // At this rate some tasks end with more than 1.2 times their first loss, and others do not.
+        let mut setup =
+            job(StrategySpec { guard: 1.2, rate: 0.0, ..strategy(kind, Granularity::Layer) });
+        setup.outer.meta_batch = 5;
+        let factor = check(device, &format!("{kind:?} with a guard"), &setup, &[PlanKind::Fused]);
+        assert!(factor > 1.05, "{kind:?}: no task was left out ({factor})");
+    }
+}
+
+fn a_step_of_zero_is_bitwise_plain_reptile(Device { name, gpu, .. }: &Device) {
+    for kind in [StrategyKind::Hypergradient, StrategyKind::MetaSgd] {
+        let still = StrategySpec { kind, rate: 0.0, ..StrategySpec::default() };
+        let setup = job(still);
+        // A query is one more minibatch behind the same four.
+        let batches = Batches { steps: 4, ..setup.batches.clone() };
+        let plain = TrainerSetup { strategy: StrategySpec::default(), batches, ..setup.clone() };
+        let (got, wanted) = (trained(gpu, &setup, 5), trained(gpu, &plain, 5));
+        assert_eq!(got.parameters, wanted.parameters, "{kind:?}, {name}");
+        assert!(got.rates.iter().flatten().all(|rate| *rate == RATE), "{kind:?}, {name}");
+    }
+}
+
+fn a_restored_strategy_goes_on_exactly_and_runs_do_not_see_each_other(
+    Device { name, gpu, .. }: &Device,
+) {
+    for kind in KINDS {
+        let spec = StrategySpec { momentum: 0.5, ..strategy(kind, Granularity::Layer) };
+        let setup = TrainerSetup { plan: PlanKind::Auto, ..job(spec) };
+        let straight = trained(gpu, &setup, 6);
+        let half = trained(gpu, &setup, 2);
+        let mut resumed = Trainer::new(gpu, setup.clone()).unwrap();
+        resumed.restore(&half).unwrap();
+        resumed.advance(4, |_| true).unwrap();
+        assert_eq!(straight, resumed.snapshot().unwrap(), "{kind:?}, {name}");
+        let alone = TrainerSetup { runs: 1, seed: setup.seed + 1, ..setup };
+        let alone = trained(gpu, &alone, 6);
+        assert_eq!(straight.parameters[1], alone.parameters[0], "{kind:?}, {name}");
+        assert_eq!(straight.rates[1], alone.rates[0], "{kind:?}, {name}");
+    }
+}
+
+fn tasks_in_waves_give_the_same_rates(entry: &AdapterEntry) {
+    let large = with_binding(entry, None);
+    // The one with the most state stands for the others in a short run.
+    let kinds = if all() { &KINDS[..] } else { &[StrategyKind::Hypergradient] };
+    for &kind in kinds {
+        let mut setup = job(strategy(kind, Granularity::Scalar));
+        setup.model = network(1, &[(60, Activation::Tanh), (60, Activation::Tanh)], 1, Loss::Mse);
+        setup.outer.meta_batch = 5;
+        let planes = if kind == StrategyKind::Hypergradient { 2 } else { 1 };
+        // Of five tasks of each of two runs, two fit.
+        let binding = (2 * 2 * 4 * planes * setup.model.packed_len()) as u64 + 4000;
+        let trained = |gpu| {
+            let mut trainer = Trainer::new(gpu, setup.clone()).unwrap();
+            trainer.advance(3, |_| true).unwrap();
+            (trainer.waves(), trainer.snapshot().unwrap())
+        };
+        let small = with_binding(entry, Some(binding));
+        let ((one, whole), (three, parts)) = (trained(&large), trained(&small));
+        assert_eq!((one, three), (1, 3), "waves");
+        assert_eq!(whole, parts, "{kind:?}, {}", entry.info.name);
+    }
+}
+
+/// Adapting to the tasks of `setup` with `rule`.
+fn refining(setup: &TrainerSetup, plan: PlanKind, rule: InnerRule) -> AdaptationSetup {
+    AdaptationSetup {
+        model: setup.model.clone(),
+        rule,
+        rate: RATE,
+        weight_decay: 1.0,
+        plan,
+        batches: setup.batches.clone(),
+        origin: setup.origin.clone(),
+        phase: Phase::Train,
+        seed: setup.seed,
+        scored: false,
+        transductive: vec![true],
+    }
+}
+
+fn aruba_goes_on_from_a_trainer_as_from_its_snapshot(Device { name, gpu, .. }: &Device) {
+    let setup = job(strategy(StrategyKind::Aruba, Granularity::Parameter));
+    let rule = InnerRule::Refined { factor: 2.0, bounds: [1e-6, 1.0] };
+    let mut adaptation = Adaptation::new(gpu, refining(&setup, PlanKind::Auto, rule), 2).unwrap();
+    let mut trainer = Trainer::new(gpu, setup).unwrap();
+    let mut from = |trainer: &Trainer| {
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        adaptation.record_start(&mut encoder, trainer, 1)?;
+        gpu.queue().submit([encoder.finish()]);
+        adaptation.run(0)?;
+        adaptation.adapted()
+    };
+    let error = from(&trainer).unwrap_err().to_string();
+    assert!(error.contains("strategy.refine"), "{error}, {name}");
+    trainer.advance(3, |_| true).unwrap();
+    let on_device = from(&trainer).unwrap();
+    adaptation.start_from(&starting_point(&trainer.snapshot().unwrap(), 1));
+    adaptation.run(0).unwrap();
+    assert_eq!(adaptation.adapted().unwrap(), on_device, "{name}");
+}
+
+fn aruba_goes_on_at_test_time_as_float64_says(Device { name, gpu, mode }: &Device) {
+    let (tasks, factor, bounds) = (3, 0.7_f32, [1e-3_f32, 0.05]);
+    let setup = job(strategy(StrategyKind::Aruba, Granularity::Parameter));
+    let (model, batches) = (&setup.model, &setup.batches);
+    let count = model.parameter_count();
+    let start = StartingPoint {
+        parameters: model.initial(3),
+        state: [None, None],
+        adam_steps: 0,
+        rates: None,
+        // Rates of about one: above the bound until gradients are large.
+        sums: Some([1, 2].map(|seed| {
+            numbers(seed, count).iter().map(|value| 1e-4 * (1.0 + value.abs())).collect()
+        })),
+    };
+    let [ways, squares] = start.sums.clone().unwrap();
+    let drawn = drawn(&sine(), batches, setup.seed, 0, tasks);
+    let wanted: Vec<f64> = as_tasks(&drawn, batches)
+        .iter()
+        .flat_map(|task| {
+            let sums = [widen(&ways), widen(&squares)];
+            let rates = refined(sums, factor.into(), bounds.map(f64::from));
+            inner_loop(model, &widen(&start.parameters), rates, task, false).parameters
+        })
+        .collect();
+    let adapted = |gpu: &Gpu, plan, start: &StartingPoint| {
+        let adapting = refining(&setup, plan, InnerRule::Refined { factor, bounds });
+        let mut adaptation = Adaptation::new(gpu, adapting, tasks).unwrap();
+        adaptation.start_from(start);
+        adaptation.run(0).unwrap();
+        adaptation.adapted().unwrap().concat()
+    };
+    for plan in [PlanKind::Fused, PlanKind::Layered] {
+        let what = format!("ARUBA++, {plan:?}, {name}");
+        assert_close(&what, &adapted(gpu, plan, &start), &wanted, 1e-4);
+        if *mode == "plain" {
+            // Without sums b = α² and g = 1.
+            let sums = [RATE * RATE, 1.0].map(|value| vec![value; count]);
+            let from_alpha = StartingPoint { sums: Some(sums), ..start.clone() };
+            let without = StartingPoint { sums: None, ..start.clone() };
+            let [a, b] = [from_alpha, without].map(|it| adapted(gpu, plan, &it));
+            assert_eq!(a, b, "{what}");
+        }
+    }
+}
+
+fn a_rate_that_overflows_is_an_error_that_names_the_key(Device { name, gpu, .. }: &Device) {
+    let wild = StrategySpec { rate: 1e6, ..strategy(StrategyKind::MetaSgd, Granularity::Scalar) };
+    let mut trainer = Trainer::new(gpu, job(wild)).unwrap();
+    let error = trainer.advance(20, |_| true).unwrap_err().to_string();
+    assert!(error.contains("strategy.rate") && error.contains("overflow"), "{error}, {name}");
+}

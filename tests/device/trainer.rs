@@ -1,0 +1,347 @@
+//! Whole meta-iterations: against float64, and what must hold exactly.
+
+use crate::common::assert_close;
+use crate::common::{network, widen, with_binding};
+use crate::harness::{Device, On, Tests, all, named};
+use crate::sines::{as_tasks, drawn};
+use reptile::gpu::{AdapterEntry, Gpu};
+use reptile::meta::{
+    Algorithm, InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterOptimizer, OuterSpec, PlanKind,
+    Schedule, StatePolicy, StrategySpec, Trainer, TrainerSetup,
+};
+use reptile::model::{Activation, Loss};
+use reptile::reference::network::{Targets, loss_and_gradient};
+use reptile::reference::optimizer as twin;
+use reptile::reference::reptile as reference;
+use reptile::tasks::{Batches, SineSpec};
+
+pub fn tests(tests: &mut Tests) {
+    tests.on(On::EVERY, named!(reptile_with_sgd_agrees_with_float64));
+    tests.on(On::EVERY, named!(weights_that_stay_in_registers_agree_with_float64));
+    tests.on(On::EVERY, named!(fomaml_with_and_without_a_tail_agrees_with_float64));
+    tests.on(On::EVERY, named!(inner_adam_with_every_state_policy_agrees_with_float64));
+    tests.on(On::EVERY, named!(outer_momentum_and_adam_agree_with_float64));
+    tests.on(On::EVERY, named!(one_sgd_step_with_interpolation_is_joint_sgd));
+    tests.on(On::PLAIN, named!(the_same_job_gives_the_same_bytes_however_it_is_cut));
+    tests.on(On::PLAIN, named!(a_run_among_others_equals_the_run_alone));
+    tests.on(On::PLAIN, named!(a_restored_trainer_goes_on_exactly));
+    tests.on(On::EVERY, named!(a_fused_meta_iteration_takes_two_to_four_dispatches));
+    tests.on(On::PLAIN, named!(recording_neither_submits_nor_waits));
+    tests.on(On::PLAIN, named!(a_diverging_run_is_named));
+    tests.own(On::FIRST_OR_PLAIN, named!(tasks_in_waves_give_the_same_bytes));
+}
+
+const BETA2: f32 = 0.99;
+const EPSILON: f32 = 1e-5;
+
+fn sine() -> SineSpec {
+    SineSpec { points: 20, shots: 5, ..SineSpec::default() }
+}
+
+/// A small sine job: three runs of four tasks, SGD and interpolation.
+fn job() -> TrainerSetup {
+    TrainerSetup {
+        model: network(1, &[(9, Activation::Tanh), (14, Activation::Tanh)], 1, Loss::Mse),
+        seed: 11,
+        runs: 3,
+        own: Vec::new(),
+        strategy: StrategySpec::default(),
+        memory: MemorySpec::default(),
+        telemetry: false,
+        iterations: 10,
+        plan: PlanKind::Auto,
+        inner: InnerSpec {
+            schedule: Schedule::Cosine { last: 0.01 },
+            beta2: BETA2,
+            epsilon: EPSILON,
+            ..InnerSpec::sgd(0.02, 6, 4)
+        },
+        outer: OuterSpec {
+            schedule: Schedule::Linear { last: 0.0 },
+            epsilon: 1e-5,
+            ..OuterSpec::interpolation(0.3, 4)
+        },
+        batches: Batches { way: 1, group: 20, tail: 0, steps: 4, batch: 6, replacement: false },
+        origin: Origin::Sine(sine()),
+    }
+}
+
+fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> Trainer {
+    let mut trainer = Trainer::new(gpu, setup.clone()).unwrap();
+    trainer.advance(iterations, |_| true).unwrap();
+    trainer
+}
+
+/// The parameters of one run after `iterations` in float64, and its inner losses.
+fn in_float64(setup: &TrainerSetup, run: usize, iterations: u64) -> (Vec<f64>, Vec<Vec<f64>>) {
+    let (model, batches) = (&setup.model, &setup.batches);
+    let seed = setup.seed + run as u64;
+    let meta_batch = setup.outer.meta_batch;
+    let mut learner = reference::Learner::new(widen(&model.initial(seed)), meta_batch);
+    let mut losses = Vec::new();
+    for iteration in 0..iterations {
+        let drawn = drawn(&sine(), batches, seed, iteration, meta_batch);
+        let tasks = as_tasks(&drawn, batches);
+        let adapted =
+            reference::meta_iteration(model, &mut learner, &meta(setup, iteration), &tasks);
+        losses.push(
+            (0..batches.steps)
+                .map(|k| adapted.iter().map(|task| task.losses[k]).sum::<f64>() / meta_batch as f64)
+                .collect(),
+        );
+    }
+    (learner.theta, losses)
+}
+
+/// The settings of an iteration for the reference.
+fn meta(setup: &TrainerSetup, iteration: u64) -> reference::Meta {
+    let (inner, outer) = (&setup.inner, &setup.outer);
+    let as_written = |value: f32| value.to_string().parse::<f64>().unwrap();
+    reference::Meta {
+        algorithm: match outer.algorithm {
+            Algorithm::Reptile => reference::Algorithm::Reptile,
+            Algorithm::Fomaml => reference::Algorithm::Fomaml,
+        },
+        inner: reference::Inner {
+            optimizer: match inner.optimizer {
+                InnerOptimizer::Sgd => twin::InnerOptimizer::Sgd,
+                InnerOptimizer::Adam => twin::InnerOptimizer::Adam {
+                    beta1: as_written(inner.beta1),
+                    beta2: as_written(inner.beta2),
+                    epsilon: as_written(inner.epsilon),
+                },
+            },
+            rate: f64::from(inner.schedule.rate(inner.rate, iteration, setup.iterations)),
+            weight_decay: f64::from(inner.weight_decay),
+        },
+        policy: match inner.state {
+            StatePolicy::Mean => reference::StatePolicy::Mean,
+            StatePolicy::Slot => reference::StatePolicy::Slot,
+            StatePolicy::Reset => reference::StatePolicy::Reset,
+        },
+        outer: match outer.optimizer {
+            OuterOptimizer::Interpolation => twin::OuterOptimizer::Interpolation,
+            OuterOptimizer::Momentum => {
+                twin::OuterOptimizer::Momentum { momentum: as_written(outer.momentum) }
+            }
+            OuterOptimizer::Adam => twin::OuterOptimizer::Adam {
+                beta1: as_written(outer.beta1),
+                beta2: as_written(outer.beta2),
+                epsilon: as_written(outer.epsilon),
+            },
+        },
+        outer_rate: f64::from(outer.schedule.rate(outer.rate, iteration, setup.iterations)),
+    }
+}
+
+/// Compares three iterations of every run, in both plans where both exist, with float64.
+fn check(Device { name, gpu, .. }: &Device, what: &str, setup: &TrainerSetup) {
+    for plan in [PlanKind::Fused, PlanKind::Layered] {
+        let setup = TrainerSetup { plan, ..setup.clone() };
+        let mut trainer = Trainer::new(gpu, setup.clone()).unwrap();
+        let mut losses = Vec::new();
+        trainer
+            .advance(3, |iteration| {
+                losses.push(iteration.losses.clone());
+                true
+            })
+            .unwrap();
+        let parameters = trainer.snapshot().unwrap().parameters;
+        for run in 0..setup.runs {
+            let (wanted, wanted_losses) = in_float64(&setup, run, 3);
+            let what = format!("{what}, {plan:?}, run {run}, {name}");
+            assert_close(&what, &parameters[run], &wanted, 3e-5);
+            for (got, wanted) in losses.iter().zip(&wanted_losses) {
+                let steps = wanted.len();
+                assert_close(&what, &got[run * steps..][..steps], wanted, 3e-5);
+            }
+        }
+    }
+}
+
+fn reptile_with_sgd_agrees_with_float64(device: &Device) {
+    check(device, "reptile", &job());
+}
+
+fn weights_that_stay_in_registers_agree_with_float64(device: &Device) {
+    let mut setup = job();
+    setup.model = network(1, &[(32, Activation::Tanh), (32, Activation::Relu)], 1, Loss::Mse);
+    setup.inner.weight_decay = 0.99;
+    setup.inner.schedule = Schedule::Constant;
+    setup.outer.schedule = Schedule::Constant;
+    // So long a job is worth the compile time.
+    setup.iterations = 1_000_000;
+    check(device, "resident weights", &setup);
+    if !all() {
+        return;
+    }
+    setup.model = network(
+        1,
+        &[(32, Activation::Gelu), (64, Activation::Sigmoid), (32, Activation::Tanh)],
+        1,
+        Loss::Mse,
+    );
+    setup.runs = 1;
+    check(device, "resident weights of three layers", &setup);
+}
+
+fn fomaml_with_and_without_a_tail_agrees_with_float64(device: &Device) {
+    let mut setup = job();
+    setup.outer.algorithm = Algorithm::Fomaml;
+    setup.inner.weight_decay = 0.98;
+    check(device, "fomaml", &setup);
+    setup.batches.tail = 5;
+    check(device, "fomaml with a tail", &setup);
+}
+
+fn inner_adam_with_every_state_policy_agrees_with_float64(device: &Device) {
+    for (state, beta1) in
+        [(StatePolicy::Mean, 0.0), (StatePolicy::Slot, 0.8), (StatePolicy::Reset, 0.8)]
+    {
+        let mut setup = job();
+        setup.runs = 2;
+        setup.inner =
+            InnerSpec { optimizer: InnerOptimizer::Adam, rate: 0.005, beta1, state, ..setup.inner };
+        check(device, &format!("adam, {state:?}"), &setup);
+    }
+}
+
+fn outer_momentum_and_adam_agree_with_float64(device: &Device) {
+    for optimizer in [OuterOptimizer::Momentum, OuterOptimizer::Adam] {
+        let mut setup = job();
+        setup.outer.optimizer = optimizer;
+        setup.outer.rate = 0.01;
+        check(device, &format!("outer {optimizer:?}"), &setup);
+    }
+}
+
+fn one_sgd_step_with_interpolation_is_joint_sgd(Device { name, gpu, .. }: &Device) {
+    let mut setup = job();
+    setup.runs = 1;
+    setup.batches.steps = 1;
+    setup.inner.schedule = Schedule::Constant;
+    setup.outer.schedule = Schedule::Constant;
+    let model = &setup.model;
+    // The union of all tasks' minibatches as one batch, at rate ε · α.
+    let (mut x, mut y) = (Vec::new(), Vec::new());
+    for (drawn, order) in drawn(&sine(), &setup.batches, setup.seed, 0, setup.outer.meta_batch) {
+        for element in order {
+            x.push(drawn.support_x[element as usize]);
+            y.push(drawn.support_y[element as usize]);
+        }
+    }
+    let mut wanted = widen(&model.initial(setup.seed));
+    let (_, gradient) = loss_and_gradient(model, &wanted, &x, Targets::Values(&y));
+    let rate = f64::from(setup.outer.rate) * f64::from(setup.inner.rate);
+    wanted.iter_mut().zip(&gradient).for_each(|(value, g)| *value -= rate * g);
+    let got = trained(gpu, &setup, 1).snapshot().unwrap();
+    assert_close(name, &got.parameters[0], &wanted, 1e-6);
+}
+
+fn the_same_job_gives_the_same_bytes_however_it_is_cut(Device { name, gpu, .. }: &Device) {
+    let whole = trained(gpu, &job(), 10).snapshot().unwrap();
+    let mut cut = Trainer::new(gpu, job()).unwrap();
+    for iterations in [1, 4, 2, 3] {
+        cut.advance(iterations, |_| true).unwrap();
+    }
+    assert_eq!(whole, cut.snapshot().unwrap(), "{name}");
+    assert_ne!(whole.parameters[0], whole.parameters[1], "runs have their own seeds");
+}
+
+fn a_run_among_others_equals_the_run_alone(Device { name, gpu, .. }: &Device) {
+    for plan in [PlanKind::Fused, PlanKind::Layered] {
+        let together = trained(gpu, &TrainerSetup { plan, ..job() }, 5).snapshot().unwrap();
+        for run in 0..3 {
+            let alone = TrainerSetup { plan, runs: 1, seed: job().seed + run as u64, ..job() };
+            let alone = trained(gpu, &alone, 5).snapshot().unwrap();
+            assert_eq!(together.parameters[run], alone.parameters[0], "{plan:?}, {name}");
+        }
+    }
+}
+
+fn a_restored_trainer_goes_on_exactly(Device { name, gpu, .. }: &Device) {
+    let states = [StatePolicy::Mean, StatePolicy::Slot, StatePolicy::Reset];
+    let outers = [OuterOptimizer::Adam, OuterOptimizer::Momentum, OuterOptimizer::Interpolation];
+    for (state, optimizer) in states.into_iter().zip(outers) {
+        let mut setup = job();
+        setup.inner.optimizer = InnerOptimizer::Adam;
+        setup.inner.beta1 = 0.5;
+        setup.inner.state = state;
+        setup.outer.optimizer = optimizer;
+        let straight = trained(gpu, &setup, 8).snapshot().unwrap();
+        let half = trained(gpu, &setup, 3).snapshot().unwrap();
+        let mut resumed = Trainer::new(gpu, setup).unwrap();
+        resumed.restore(&half).unwrap();
+        resumed.advance(5, |_| true).unwrap();
+        assert_eq!(straight, resumed.snapshot().unwrap(), "{state:?}, {optimizer:?}, {name}");
+    }
+}
+
+fn a_fused_meta_iteration_takes_two_to_four_dispatches(Device { name, gpu, .. }: &Device) {
+    let setup = TrainerSetup { plan: PlanKind::Fused, ..job() };
+    let kernels = Trainer::new(gpu, setup).unwrap().kernels();
+    assert!((2..=4).contains(&kernels.len()), "{kernels:?}, {name}");
+}
+
+fn recording_neither_submits_nor_waits(Device { name, gpu, .. }: &Device) {
+    let mut trainer = Trainer::new(gpu, job()).unwrap();
+    let before = trainer.snapshot().unwrap();
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    trainer.record(&mut encoder, 3).unwrap();
+    let untouched = trainer.snapshot().unwrap();
+    assert_eq!(before.parameters, untouched.parameters, "{name}: nothing has run yet");
+    gpu.queue().submit([encoder.finish()]);
+    let after = trainer.snapshot().unwrap();
+    assert_eq!(after.parameters, trained(gpu, &job(), 3).snapshot().unwrap().parameters);
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    let error = trainer.record(&mut encoder, Trainer::most_recorded() + 1).unwrap_err();
+    assert!(error.to_string().contains("at most"), "{error}");
+}
+
+fn a_diverging_run_is_named(Device { name, gpu, .. }: &Device) {
+    let mut setup = job();
+    setup.model = network(1, &[(9, Activation::Relu)], 1, Loss::Mse);
+    setup.inner.rate = 1e9;
+    let mut trainer = Trainer::new(gpu, setup).unwrap();
+    let error = trainer.advance(10, |_| true).unwrap_err().to_string();
+    assert!(error.contains("diverged at iteration"), "{error}, {name}");
+}
+
+/// Devices with small bindings beside the same ones as they are.
+fn tasks_in_waves_give_the_same_bytes(entry: &AdapterEntry) {
+    let model = network(1, &[(40, Activation::Tanh), (40, Activation::Tanh)], 1, Loss::Mse);
+    // Of five tasks of each of three runs, two fit.
+    let binding = 2 * 3 * 4 * model.packed_len() as u64 + 4000;
+    let sgd = TrainerSetup { model, outer: OuterSpec { meta_batch: 5, ..job().outer }, ..job() };
+    let mut adam = sgd.clone();
+    adam.inner.optimizer = InnerOptimizer::Adam;
+    adam.inner.beta1 = 0.5;
+    adam.outer.optimizer = OuterOptimizer::Adam;
+    let mut fomaml = sgd.clone();
+    fomaml.outer.algorithm = Algorithm::Fomaml;
+    fomaml.outer.optimizer = OuterOptimizer::Momentum;
+    fomaml.plan = PlanKind::Layered;
+    let [large, small] = [None, Some(binding)].map(|binding| with_binding(entry, binding));
+    for setup in [&sgd, &adam, &fomaml] {
+        let trained = |gpu| {
+            let mut trainer = Trainer::new(gpu, setup.clone()).unwrap();
+            let mut losses = Vec::new();
+            trainer
+                .advance(3, |iteration| {
+                    losses.push(iteration.clone());
+                    true
+                })
+                .unwrap();
+            (trainer.waves(), trainer.snapshot().unwrap(), losses)
+        };
+        let (one, whole, losses) = trained(&large);
+        let (three, parts, same_losses) = trained(&small);
+        assert_eq!((one, three), (1, 3), "waves");
+        assert_eq!(whole, parts, "{}", entry.info.name);
+        assert_eq!(losses, same_losses, "{}", entry.info.name);
+    }
+    let mut slots = adam.clone();
+    slots.inner.state = StatePolicy::Slot;
+    let error = Trainer::new(&small, slots).unwrap_err();
+    assert!(error.to_string().contains("inner.state"), "{error}");
+}

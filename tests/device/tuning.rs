@@ -1,0 +1,112 @@
+//! Variants of kernels: all give the same bytes, and the choice is kept.
+
+use crate::harness::{Device, On, Tests, all, named};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::common::{network, with_binding};
+use reptile::bench::Workload;
+use reptile::gpu::{AdapterEntry, Gpu};
+use reptile::meta::{InnerOptimizer, Origin, PlanKind, Trainer, TrainerSetup, Trial, Tuning, tune};
+use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
+use reptile::tasks::SineSpec;
+
+pub fn tests(tests: &mut Tests) {
+    tests.on(On::FIRST_OR_EVERY, named!(every_variant_gives_the_same_bytes));
+    tests.own(On::FIRST_OR_PLAIN, named!(an_inner_loop_that_a_subgroup_owns_has_no_sizes_to_time));
+    tests.own(On::FIRST_OR_PLAIN, named!(what_is_known_or_too_late_is_not_timed));
+}
+
+fn timed(gpu: &Gpu, setup: &TrainerSetup, again: bool, budget: Duration) -> Vec<Trial> {
+    let mut progress = |_: &str| ();
+    tune(gpu, setup, &mut Tuning { budget, again, progress: &mut progress }).unwrap()
+}
+
+/// A network with every kind of product, on images of 28×28.
+fn images(gpu: &Gpu) -> TrainerSetup {
+    let mut setup = Workload::Omniglot.training(gpu, 3).unwrap();
+    let spec = ModelSpec::builder(&[1, 28, 28])
+        .conv2d(9, 3, 2, Padding::SAME)
+        .batch_norm(Activation::Relu)
+        .conv2d(20, 3, 2, Padding::SAME)
+        .dense(37, Activation::Tanh)
+        .dense(5, Activation::Linear);
+    setup.model = Model::new(spec.loss(Loss::CrossEntropy)).unwrap();
+    setup
+}
+
+/// Sine waves in a network that the fused workgroup kernel takes.
+fn waves(gpu: &Gpu) -> TrainerSetup {
+    let mut setup = Workload::Sine.training(gpu, 3).unwrap();
+    setup.model = network(1, &[(20, Activation::Gelu), (12, Activation::Relu)], 1, Loss::Mse);
+    setup.origin = Origin::Sine(SineSpec::default());
+    setup.inner.optimizer = InnerOptimizer::Adam;
+    setup.plan = PlanKind::Fused;
+    setup
+}
+
+fn parameters(gpu: &Gpu, setup: &TrainerSetup) -> Vec<Vec<f32>> {
+    let mut trainer = Trainer::new(gpu, setup.clone()).unwrap();
+    trainer.advance(2, |_| true).unwrap();
+    trainer.snapshot().unwrap().parameters
+}
+
+fn every_variant_gives_the_same_bytes(device: &Device) {
+    let gpu = &device.gpu;
+    // Those of the fused kernel take long to compile.
+    let setups = if all() { vec![images(gpu), waves(gpu)] } else { vec![images(gpu)] };
+    for setup in setups {
+        let wanted = parameters(gpu, &setup);
+        let trials = timed(gpu, &setup, true, Duration::MAX);
+        let mut chosen: BTreeMap<&str, usize> = BTreeMap::new();
+        for trial in &trials {
+            assert!(trial.seconds.is_some(), "{trial:?} on {}", device.name);
+            *chosen.entry(&trial.key).or_default() += usize::from(trial.chosen);
+        }
+        assert!(chosen.values().all(|count| *count == 1), "{chosen:?}");
+        // Every kernel's first variant, then every kernel's second one, …
+        let mut variants: BTreeMap<&str, Vec<&Trial>> = BTreeMap::new();
+        trials.iter().for_each(|trial| variants.entry(&trial.key).or_default().push(trial));
+        for place in 0..variants.values().map(Vec::len).max().unwrap_or(0) {
+            let some = variants.values().map(|all| all[place % all.len()]);
+            gpu.set_variants(some.map(|trial| (trial.key.clone(), trial.variant.clone())));
+            assert_eq!(parameters(gpu, &setup), wanted, "{place} on {}", device.name);
+        }
+        trials.iter().for_each(|trial| gpu.forget_variant(&trial.key));
+    }
+}
+
+fn an_inner_loop_that_a_subgroup_owns_has_no_sizes_to_time(entry: &AdapterEntry) {
+    let gpu = with_binding(entry, None);
+    let mut setup = waves(&gpu);
+    setup.inner.optimizer = InnerOptimizer::Sgd;
+    let kernels = Trainer::new(&gpu, setup.clone()).unwrap().kernels();
+    if kernels.iter().any(|kernel| kernel.contains("fused_subgroup")) {
+        assert_eq!(timed(&gpu, &setup, true, Duration::MAX), [], "{}", entry.info.name);
+    }
+}
+
+fn what_is_known_or_too_late_is_not_timed(entry: &AdapterEntry) {
+    let gpu = with_binding(entry, None);
+    let setup = images(&gpu);
+    assert!(timed(&gpu, &setup, false, Duration::ZERO).is_empty(), "no time");
+    let trials = timed(&gpu, &setup, false, Duration::MAX);
+    assert!(!trials.is_empty());
+    assert!(timed(&gpu, &setup, false, Duration::MAX).is_empty(), "all is known");
+    let cache = tempfile::tempdir().unwrap();
+    gpu.store_variants(cache.path()).unwrap();
+    let fresh = with_binding(entry, None);
+    assert!(fresh.variants().is_empty());
+    fresh.load_variants(cache.path());
+    assert_eq!(fresh.variants(), gpu.variants());
+    let file = std::fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path();
+    std::fs::write(file, "{").unwrap();
+    let other = with_binding(entry, None);
+    other.load_variants(cache.path());
+    assert!(other.variants().is_empty(), "a damaged file is as good as none");
+    other.store_variants(cache.path()).unwrap();
+    // Nonsense in a cache is not taken either.
+    let wrong = trials.iter().map(|trial| (trial.key.clone(), "subgroup999x1".to_string()));
+    fresh.set_variants(wrong);
+    assert_eq!(parameters(&fresh, &images(&fresh)), parameters(&gpu, &setup));
+}
