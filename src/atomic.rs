@@ -67,7 +67,7 @@ pub fn check_new(path: &Path) -> Result<()> {
 pub fn sync_folder(folder: &Path) -> Result<()> {
     // Windows has no handle of a folder to sync; there the rename itself is journalled.
     if cfg!(unix) {
-        File::open(folder).and_then(|handle| handle.sync_all()).map_err(Error::io(folder))?;
+        File::open(folder).and_then(|handle| sync(&handle)).map_err(Error::io(folder))?;
     }
     Ok(())
 }
@@ -117,8 +117,15 @@ fn temporary(
     }
     let mut file = builder.tempfile_in(folder_of(path))?;
     fill(file.as_file_mut())?;
-    file.as_file().sync_all()?;
+    sync(file.as_file())?;
     Ok(file)
+}
+
+/// Waits until a file or a folder is on disk.
+fn sync(file: &File) -> io::Result<()> {
+    #[cfg(test)]
+    tests::SYNCED.with(|synced| synced.borrow_mut().push(file.metadata().unwrap().is_dir()));
+    file.sync_all()
 }
 
 fn exists(path: &Path) -> Error {
@@ -126,8 +133,31 @@ fn exists(path: &Path) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use std::cell::RefCell;
+
     use super::*;
+
+    thread_local! {
+        /// What this thread has synced: whether it was a folder.
+        pub static SYNCED: RefCell<Vec<bool>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// What `write` syncs: whether it is a folder, in order.
+    pub fn synced(write: impl FnOnce()) -> Vec<bool> {
+        SYNCED.take();
+        write();
+        SYNCED.take()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_is_on_disk_before_its_name_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        assert_eq!(synced(|| write(&path, b"first").unwrap()), [false, true]);
+        assert_eq!(synced(|| write_new(&path.with_extension("new"), b"").unwrap()), [false, true]);
+    }
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();

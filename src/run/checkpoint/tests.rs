@@ -95,6 +95,16 @@ fn every_kind_of_state_round_trips() {
     }
 }
 
+/// A checkpoint takes the place of an older one only once it is on disk.
+#[cfg(unix)]
+#[test]
+fn a_checkpoint_is_synced_and_then_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0000000120.safetensors");
+    let synced = crate::atomic::tests::synced(|| full(1).save(&model(), &path).unwrap());
+    assert_eq!(synced, [false, true]);
+}
+
 #[test]
 fn names_and_shapes_are_the_documented_ones() {
     let model = model();
