@@ -1,9 +1,12 @@
-//! The program from outside: its commands, messages, files and exit codes.
+//! The program from outside: its commands, messages, files and exit codes; and the embedding example.
 
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../common/episode_list.rs"]
 mod episode_list;
+
+#[path = "../../examples/embed.rs"]
+mod embed;
 
 mod adapt;
 mod bad_input;
@@ -23,3 +26,9 @@ mod resume;
 mod sweep;
 mod telemetry;
 mod train;
+
+/// The example as it stands.
+#[test]
+fn the_embedding_example_learns_the_curve() {
+    embed::main().unwrap();
+}

@@ -13,7 +13,7 @@ use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding};
 use reptile::tasks::Bits;
 
 pub fn tests(tests: &mut Tests) {
-    tests.on(On::EVERY, named!(the_fused_plan_takes_the_sine_network));
+    tests.on(On::FIRST_OR_EVERY, named!(the_fused_plan_takes_the_sine_network));
     tests.on(On::PLAIN_OR_EVERY, named!(a_network_of_every_layer_agrees_with_float64));
     tests.cases(
         On::FAST,

@@ -3,8 +3,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../../examples/embed.rs"]
-mod embed;
 #[path = "../common/episode_list.rs"]
 mod episode_list;
 
@@ -38,7 +36,7 @@ mod tuning;
 
 use std::process::ExitCode;
 
-use harness::{Tests, named};
+use harness::Tests;
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
@@ -65,16 +63,10 @@ fn main() -> ExitCode {
     tests.module("online", online::tests);
     tests.module("sweep", sweep::tests);
     tests.module("telemetry", telemetry::tests);
-    tests.module("embed", |tests| tests.alone(named!(the_example_learns_the_curve)));
     let listed = arguments.list;
     let conclusion = libtest_mimic::run(&arguments, tests.trials);
     if !listed {
         harness::print_costs();
     }
     conclusion.exit_code()
-}
-
-/// The embedding example, as it stands.
-fn the_example_learns_the_curve() {
-    embed::main().unwrap();
 }

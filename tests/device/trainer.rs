@@ -320,7 +320,7 @@ fn tasks_in_waves_give_the_same_bytes(entry: &AdapterEntry) {
     let mut fomaml = sgd.clone();
     fomaml.outer.algorithm = Algorithm::Fomaml;
     fomaml.outer.optimizer = OuterOptimizer::Momentum;
-    fomaml.plan = PlanKind::Layered;
+    fomaml.plan = if all() { PlanKind::Layered } else { PlanKind::Auto };
     let [large, small] = [None, Some(binding)].map(|binding| with_binding(entry, binding));
     for setup in [&sgd, &adam, &fomaml] {
         let trained = |gpu| {

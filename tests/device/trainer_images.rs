@@ -15,7 +15,7 @@ pub fn tests(tests: &mut Tests) {
         On::FIRST,
         named!(a_meta_iteration_with_much_work_takes_several_submits_and_the_same_bytes),
     );
-    tests.on(On::PLAIN, named!(the_planned_memory_is_what_is_allocated));
+    tests.on(On::FIRST_OR_PLAIN, named!(the_planned_memory_is_what_is_allocated));
     tests.own(On::FIRST_OR_PLAIN, named!(tasks_in_chunks_give_the_same_bytes));
 }
 
