@@ -16,7 +16,7 @@ use reptile::tasks::{Batches, SineSpec};
 #[test]
 fn long_training_does_not_grow() {
     let gpu = with_binding(&own_adapters()[0], None);
-    let images = TrainerSetup { iterations: 4_000, ..job(&gpu, network(4, 4, 1), 1) };
+    let images = TrainerSetup { iterations: 8_000, ..job(&gpu, network(4, 4, 1), 1) };
     for (name, setup) in [("images", images), ("memory and strategy", remembering())] {
         flat(&gpu, setup, name);
     }
@@ -31,7 +31,7 @@ fn remembering() -> TrainerSetup {
         seed: 1,
         runs: 1,
         own: Vec::new(),
-        iterations: 4_000,
+        iterations: 8_000,
         plan: PlanKind::Layered,
         inner: InnerSpec::sgd(0.02, 5, 1),
         outer: OuterSpec::interpolation(0.1, 1),
