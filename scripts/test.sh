@@ -24,6 +24,8 @@ part() {
 clippy=$(rustc --print sysroot)/bin/clippy-driver
 if [ -x "$clippy" ]; then
     export RUSTC_WORKSPACE_WRAPPER=$clippy CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings"
+else
+    echo "test: no clippy (rustup component add clippy); the lints are not checked" >&2
 fi
 programs=(--lib --test device --test cli --test growth)
 
