@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::common::{assert_close, integers, numbers, widen};
+use crate::common::{all, assert_close, integers, numbers, widen};
 use crate::program::{Run, refusal, reptile};
 use reptile::model::Model;
 use reptile::reference::network::{Targets, forward};
@@ -140,7 +140,7 @@ fn sgd_agrees_with_float64_for_networks_of_all_kinds() {
     ] {
         let run = trained(layers, &["--set", "inner.rate=0.005"]);
         check(&run, &[], InnerOptimizer::Sgd, true);
-        if layers.contains("gelu") {
+        if all() || layers.contains("gelu") {
             for arguments in [&["--plan", "fused"][..], &["--plan", "layered"], &["--baseline"]] {
                 check(&run, arguments, InnerOptimizer::Sgd, true);
             }

@@ -1,5 +1,4 @@
-//! One iteration of every benchmark, and the report: as Markdown, as JSON of the published schema,
-//! through the program.
+//! `reptile bench` measures, stores and compares.
 
 use crate::program::{refusal, reptile};
 use reptile::bench::Report;

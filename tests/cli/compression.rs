@@ -1,4 +1,4 @@
-//! Compressed models: the device's codes against plain arithmetic, and `reptile compress` from end to end.
+//! `reptile compress` from end to end.
 
 use crate::program::{Run, SMALL, eval_json, refusal, reptile, stderr, write_task};
 use std::path::Path;

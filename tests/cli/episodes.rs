@@ -1,8 +1,7 @@
-//! Lists of tasks: the sampler's own tasks as a list give the sampler's scores, in the library and
-//! through the program.
+//! `reptile eval --episodes`: lists of tasks in files.
 
-use crate::episode_list::{SEED, sampled, written};
-use crate::program::{Run, eval_json, refusal, reptile};
+use crate::common::episode_list::{SEED, sampled, written};
+use crate::program::{Run, eval_json, has_data, refusal, reptile};
 use image::{Rgb, RgbImage};
 use reptile::run::Config;
 use reptile::tasks::{Reading, TaskSpec, omniglot};
@@ -87,8 +86,7 @@ fn tasks_without_images_cannot_be_listed() {
 
 #[test]
 fn the_real_data_set_is_listed() {
-    if std::env::var_os("REPTILE_DATA").is_none() {
-        eprintln!("skipped: no data");
+    if !has_data() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

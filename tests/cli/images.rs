@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::program::{eval_json, refusal, reptile};
+use crate::program::{eval_json, has_data, refusal, reptile};
 use image::{Rgb, RgbImage};
 
 const SIDE: u32 = 9;
@@ -105,8 +105,7 @@ fn what_is_wrong_is_named_before_a_folder_is_made() {
 
 #[test]
 fn the_real_data_set_trains() {
-    if std::env::var_os("REPTILE_DATA").is_none() {
-        eprintln!("skipped: no data");
+    if !has_data() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -2,8 +2,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common/episode_list.rs"]
-mod episode_list;
 
 #[path = "../../examples/embed.rs"]
 mod embed;

@@ -1,4 +1,4 @@
-//! The memory of adapted parameter sets: what must hold exactly, its arithmetic, and warm starts.
+//! Warm starts from the memory of a run.
 
 use crate::program::{Run, SMALL, eval_json, refusal, reptile};
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::program::{eval_json, refusal, reptile};
+use crate::program::{eval_json, has_data, refusal, reptile};
 use image::{GrayImage, Luma};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -176,8 +176,7 @@ fn too_few_classes_or_images_are_refused() {
 
 #[test]
 fn the_real_data_set_trains() {
-    if std::env::var_os("REPTILE_DATA").is_none() {
-        eprintln!("skipped: no data");
+    if !has_data() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

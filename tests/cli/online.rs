@@ -1,4 +1,4 @@
-//! `reptile online`: the device's meta-steps against plain training, and the protocol over files.
+//! `reptile online`: the report, and the protocol over files.
 
 use crate::program::{SMALL, refusal, reptile, stdout, write_task};
 use serde_json::Value;

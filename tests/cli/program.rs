@@ -26,6 +26,15 @@ pub fn reptile() -> Command {
     command
 }
 
+/// Whether there are real data sets; says so if not.
+pub fn has_data() -> bool {
+    let there = std::env::var_os("REPTILE_DATA").is_some();
+    if !there {
+        eprintln!("skipped: no data");
+    }
+    there
+}
+
 /// `train` with the preset that every test here starts from.
 pub fn sine_config() -> [&'static str; 3] {
     ["train", "--preset", "sine"]

@@ -1,21 +1,9 @@
-//! Sweeps: every run equals the run alone, they stop and go on, and the program around them.
+//! `reptile sweep` from end to end.
 
+use crate::common::sweep_file::write;
 use crate::program::{refusal, reptile, stderr, stdout};
 use reptile::run::Config;
 use serde_json::Value;
-use std::path::Path;
-
-/// A base of which meta-iterations take no time.
-const BASE: &str = r#"preset = "sine"
-set = ["iterations=12", "model.layers.0.units=8", "model.layers.1.units=8", "outer.meta_batch=2",
-       "eval.validation_tasks=5", "eval.steps=3", "inner.steps=2", "log.checkpoint_every=4"]
-"#;
-
-fn write(folder: &Path, text: &str) -> std::path::PathBuf {
-    let path = folder.join("mine.toml");
-    std::fs::write(&path, format!("{BASE}{text}")).unwrap();
-    path
-}
 
 #[test]
 fn the_program_searches_resumes_and_hands_over_a_configuration() {

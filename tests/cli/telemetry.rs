@@ -1,4 +1,4 @@
-//! Telemetry of gradients, computed on the device: against float64, and that it changes nothing.
+//! Telemetry in the lines of metrics.
 
 use crate::program::{Run, SMALL};
 

@@ -1,7 +1,9 @@
-//! What the device tests and the test of growth share: devices of one's own, numbers, images.
+//! What the test programs share: devices of one's own, numbers, images, files.
 #![allow(dead_code)] // each test program uses its own part
 
+pub mod episode_list;
 pub mod image_jobs;
+pub mod sweep_file;
 
 use reptile::gpu::{AdapterChoice, AdapterEntry, Gpu, GpuOptions, list_adapters};
 use reptile::model::{Activation, Loss, Model, ModelSpec};
@@ -33,6 +35,11 @@ pub fn with_binding(entry: &AdapterEntry, binding: Option<u64>) -> Gpu {
 pub fn allocated(gpu: &Gpu) -> Option<u64> {
     gpu.wait().unwrap();
     gpu.device().generate_allocator_report().map(|report| report.total_allocated_bytes)
+}
+
+/// Whether everything is tested that can be, and not what fits into some minutes: `REPTILE_TESTS=all`.
+pub fn all() -> bool {
+    std::env::var("REPTILE_TESTS").is_ok_and(|tests| tests == "all")
 }
 
 /// Numbers in ±1 that depend on `seed` alone.

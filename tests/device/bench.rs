@@ -1,5 +1,4 @@
-//! One iteration of every benchmark, and the report: as Markdown, as JSON of the published schema,
-//! through the program.
+//! One iteration of every benchmark, and the report: as Markdown, as a picture, as JSON of the published schema.
 
 use crate::harness::{Device, On, Tests, named};
 use clap::ValueEnum;

@@ -1,4 +1,4 @@
-//! Compressed models: the device's codes against plain arithmetic, and `reptile compress` from end to end.
+//! Codes of compressed models against plain arithmetic.
 
 use crate::common::numbers;
 use crate::harness::{Device, On, Tests, named};

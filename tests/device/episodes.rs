@@ -1,8 +1,7 @@
-//! Lists of tasks: the sampler's own tasks as a list give the sampler's scores, in the library and
-//! through the program.
+//! Lists of tasks: the sampler's own tasks as a list give the sampler's scores.
 
+use crate::common::episode_list::{SEED, Sizes, sampled, written};
 use crate::common::{integers, network, with_binding};
-use crate::episode_list::{SEED, Sizes, sampled, written};
 use crate::harness::{Device, On, Tests, named};
 use reptile::Error;
 use reptile::gpu::{AdapterEntry, Gpu};

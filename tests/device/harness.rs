@@ -2,12 +2,14 @@
 //! that they run side by side and can be chosen by name.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Failed, Trial};
 use reptile::gpu::{AdapterChoice, AdapterEntry, Gpu, GpuOptions, list_adapters};
 use reptile::wgpu::Backend;
+
+pub use crate::common::all;
 
 /// A device and what it is opened as.
 pub struct Device {
@@ -50,11 +52,11 @@ impl On {
     pub const FIRST_OR_EVERY: Self = Self(Set::First, Set::Every);
     pub const FIRST_OR_FAST: Self = Self(Set::First, Set::Fast);
     pub const FIRST_OR_PLAIN: Self = Self(Set::First, Set::Plain);
-}
 
-/// Whether everything is tested that can be, and not what fits into some minutes: `REPTILE_TESTS=all`.
-pub fn all() -> bool {
-    std::env::var("REPTILE_TESTS").is_ok_and(|tests| tests == "all")
+    /// Those of this run.
+    fn pools(self) -> Vec<&'static Pool> {
+        chosen(if all() { self.1 } else { self.0 })
+    }
 }
 
 /// The modes of a device.
@@ -70,7 +72,7 @@ fn modes() -> [(&'static str, GpuOptions); 4] {
 
 /// The adapter of [`Set::First`].
 fn first_entry() -> &'static AdapterEntry {
-    let slow = |pool: &&Arc<Pool>| pool.entry.info.name.contains("SwiftShader");
+    let slow = |pool: &&Pool| pool.entry.info.name.contains("SwiftShader");
     let pools = pools();
     &pools.iter().find(|pool| !slow(pool)).unwrap_or(&pools[0]).entry
 }
@@ -134,8 +136,8 @@ impl Pool {
 }
 
 /// All pools. Panics if there is no adapter: no GPU is not a pass.
-fn pools() -> &'static [Arc<Pool>] {
-    static POOLS: OnceLock<Vec<Arc<Pool>>> = OnceLock::new();
+fn pools() -> &'static [Pool] {
+    static POOLS: OnceLock<Vec<Pool>> = OnceLock::new();
     POOLS.get_or_init(|| {
         let entries = list_adapters(&AdapterChoice::default());
         assert!(
@@ -144,18 +146,18 @@ fn pools() -> &'static [Arc<Pool>] {
         );
         let pool = |entry: &AdapterEntry, (mode, options)| {
             let (state, given_back) = (Mutex::default(), Condvar::new());
-            Arc::new(Pool { entry: entry.clone(), mode, options, state, given_back })
+            Pool { entry: entry.clone(), mode, options, state, given_back }
         };
         entries.iter().flat_map(|entry| modes().map(|mode| pool(entry, mode))).collect()
     })
 }
 
 /// The pools of `set`.
-fn chosen(set: Set) -> Vec<&'static Arc<Pool>> {
+fn chosen(set: Set) -> Vec<&'static Pool> {
     let pools = pools();
     let first = first_entry().index;
     let vulkan = pools.iter().any(|pool| pool.entry.info.backend == Backend::Vulkan);
-    let is_in = |pool: &&Arc<Pool>| {
+    let is_in = |pool: &&Pool| {
         let (plain, is_first) = (pool.mode == "plain", pool.entry.index == first);
         let without_gl = !pool.is_gl() && (pool.entry.info.backend == Backend::Vulkan || !vulkan);
         match set {
@@ -212,14 +214,15 @@ impl Tests {
         let run = move || -> Result<(), Failed> {
             let start = Instant::now();
             let pipelines = test();
+            let time = start.elapsed();
             let mut costs = COSTS.lock().unwrap_or_else(PoisonError::into_inner);
             let cost = costs.entry(module).or_default();
             cost.tests += 1;
             cost.pipelines += pipelines;
-            cost.time += start.elapsed();
+            cost.time += time;
             drop(costs);
-            let time = (start.elapsed().as_secs_f64(), shown);
-            TIMES.lock().unwrap_or_else(PoisonError::into_inner).push(time);
+            let mut times = TIMES.lock().unwrap_or_else(PoisonError::into_inner);
+            times.push((time.as_secs_f64(), shown));
             Ok(())
         };
         self.trials.push(Trial::test(name, run));
@@ -235,8 +238,7 @@ impl Tests {
 
     /// A test that opens devices of its own on the adapters of `on`, but for those of GL.
     pub fn own(&mut self, on: On, (name, test): (&str, fn(&AdapterEntry))) {
-        let pools = chosen(if all() { on.1 } else { on.0 });
-        for pool in pools.into_iter().filter(|pool| pool.mode == "plain" && !pool.is_gl()) {
+        for pool in on.pools().into_iter().filter(|pool| pool.mode == "plain" && !pool.is_gl()) {
             let name = format!("{name}, {}", pool.name());
             self.add(name, move || {
                 test(&pool.entry);
@@ -247,7 +249,7 @@ impl Tests {
 
     /// A test of every device of `on`.
     pub fn on(&mut self, on: On, (name, test): (&str, fn(&Device))) {
-        for pool in chosen(if all() { on.1 } else { on.0 }) {
+        for pool in on.pools() {
             self.on_pool(pool, name, test);
         }
     }
@@ -262,7 +264,7 @@ impl Tests {
     /// A test of random cases, so many for `make test` and so many for `make test-all`.
     pub fn cases(&mut self, on: On, [few, many]: [u64; 2], (name, test): (&str, fn(&Device, u64))) {
         for case in 0..if all() { many } else { few } {
-            for pool in chosen(if all() { on.1 } else { on.0 }) {
+            for pool in on.pools() {
                 self.on_pool(pool, &format!("{name}/{case}"), move |device| test(device, case));
             }
         }
@@ -270,7 +272,7 @@ impl Tests {
 
     fn on_pool(
         &mut self,
-        pool: &'static Arc<Pool>,
+        pool: &'static Pool,
         name: &str,
         test: impl FnOnce(&Device) + Send + 'static,
     ) {

@@ -3,8 +3,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-#[path = "../common/episode_list.rs"]
-mod episode_list;
 
 mod adapted;
 mod bench;

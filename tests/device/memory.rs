@@ -1,4 +1,4 @@
-//! The memory of adapted parameter sets: what must hold exactly, its arithmetic, and warm starts.
+//! The memory of adapted parameter sets: what must hold exactly, and its arithmetic.
 
 use crate::common::assert_close;
 use crate::common::{network, widen, with_binding};

@@ -1,4 +1,4 @@
-//! `reptile online`: the device's meta-steps against plain training, and the protocol over files.
+//! The device's meta-steps on named tasks against plain training.
 
 use crate::common::assert_close;
 use crate::common::{network, widen};

@@ -1,5 +1,6 @@
-//! Sweeps: every run equals the run alone, they stop and go on, and the program around them.
+//! Sweeps: every run equals the run alone, and they stop and go on.
 
+use crate::common::sweep_file::{BASE, write};
 use crate::harness::{Device, On, Tests, named};
 use reptile::gpu::Gpu;
 use reptile::run::checkpoint::Checkpoint;
@@ -14,18 +15,6 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST, named!(a_configuration_that_diverges_is_the_last_and_harms_no_other));
     tests.on(On::FIRST, named!(an_infinite_moment_of_the_optimiser_is_a_divergence));
     tests.on(On::FIRST, named!(a_folder_is_taken_over_or_refused_for_what_it_holds));
-}
-
-/// A base of which meta-iterations take no time.
-const BASE: &str = r#"preset = "sine"
-set = ["iterations=12", "model.layers.0.units=8", "model.layers.1.units=8", "outer.meta_batch=2",
-       "eval.validation_tasks=5", "eval.steps=3", "inner.steps=2", "log.checkpoint_every=4"]
-"#;
-
-fn write(folder: &Path, text: &str) -> std::path::PathBuf {
-    let path = folder.join("mine.toml");
-    std::fs::write(&path, format!("{BASE}{text}")).unwrap();
-    path
 }
 
 fn job(gpu: &Gpu, config: Config) -> Job {
