@@ -19,15 +19,15 @@ impl Ceilings {
     pub fn measure(gpu: &Gpu, effort: Effort) -> Result<Self> {
         let mut products = Recording::default();
         let result = gpu.storage("multiply-adds", (MULTIPLY_ADDS[0] * 64 * 16) as u64)?;
-        let flops = ceiling_multiply_add(gpu, &mut products, MULTIPLY_ADDS, &result)?;
+        ceiling_multiply_add(gpu, &mut products, MULTIPLY_ADDS, &result)?;
         let mut copies = Recording::default();
         let buffers = [
             gpu.storage("copied from", 16 * COPIED as u64)?,
             gpu.storage("copied to", 16 * COPIED as u64)?,
         ];
         ceiling_copy(gpu, &mut copies, COPIED, [&buffers[0], &buffers[1]])?;
-        let flops = flops as f64;
-        let bytes = (2 * 16 * COPIED) as f64;
+        let flops = products.work().operations as f64;
+        let bytes = copies.work().bytes as f64;
         let time = |recording: &Recording| {
             Timing::of(effort, |iterations| recording.run_times(gpu, iterations))
         };

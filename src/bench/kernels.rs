@@ -16,10 +16,8 @@ pub struct Alone {
     /// The sizes in words.
     pub shape: String,
     pub recording: Recording,
-    /// Floating-point operations, where they bound it.
-    pub flops: Option<u64>,
-    /// Bytes that it must read and write, where they bound it.
-    pub bytes_moved: Option<u64>,
+    /// Whether it is bound by multiply-adds, and not by bytes.
+    pub multiplies: bool,
     /// Bytes of its buffers.
     pub memory: u64,
 }
@@ -52,13 +50,14 @@ pub fn measure(
     kernels_of(gpu, workload, tasks)?
         .into_iter()
         .map(|kernel| {
-            let Alone { shape, recording, flops, bytes_moved, memory } = kernel;
+            let Alone { shape, recording, multiplies, memory } = kernel;
+            let work = recording.work();
             let time = Timing::of(effort, |iterations| recording.run_times(gpu, iterations))?;
             let variants = recording.kernel_variants();
             let measured = Measured {
                 task_steps: None,
-                flops,
-                bytes_moved,
+                flops: multiplies.then_some(work.operations),
+                bytes_moved: (!multiplies).then_some(work.bytes),
                 control: None,
                 host_share: None,
                 plan: None,
@@ -94,8 +93,6 @@ fn layers(gpu: &Gpu, workload: Workload, tasks: usize) -> Result<Vec<Alone>> {
     let (model, examples) = layer(workload)?;
     let rule = InnerRule::Adam { beta1: 0.0, beta2: 0.999, epsilon: 1e-8 };
     let layer = &model.layers()[0];
-    let batch = (tasks * examples) as u64;
-    let values = size_of_f32s(tasks * examples * layer.outputs_padded());
     let [input, output] = [layer.input, layer.output];
     let directions: &[(Direction, &str)] = match workload {
         Workload::Gemm => &[(Direction::Forward, "forward")],
@@ -128,14 +125,10 @@ fn layers(gpu: &Gpu, workload: Workload, tasks: usize) -> Result<Vec<Alone>> {
                 input.channels, input.height, input.width
             ),
         };
-        let norm = workload == Workload::Norm;
-        // Forward: read and write; backward: read inputs and gradients, write gradients.
-        let passes = if *direction == Direction::Forward { 2 } else { 3 };
         Ok(Alone {
             shape,
             recording,
-            flops: (!norm).then(|| 2 * batch * layer.products()),
-            bytes_moved: norm.then_some(passes * values),
+            multiplies: workload != Workload::Norm,
             memory: alone.bytes(),
         })
     };
@@ -187,8 +180,7 @@ fn reduce(gpu: &Gpu, tasks: usize) -> Result<Alone> {
     Ok(Alone {
         shape: format!("{tasks} sets of {} numbers", model.parameter_count()),
         recording,
-        flops: None,
-        bytes_moved: Some((tasks as u64 + 2) * set),
+        multiplies: false,
         memory: memory.total(),
     })
 }

@@ -4,7 +4,10 @@
 //! [`run`] measures and returns a [`Report`], plain data with a published schema.
 
 mod ceilings;
+mod dispatches;
 mod kernels;
+mod markdown;
+mod page;
 mod report;
 mod scaling;
 mod table;
@@ -12,12 +15,12 @@ mod timing;
 mod training;
 mod workload;
 
+pub use dispatches::{Bound, DispatchTime};
 pub use kernels::{Alone, kernels_of};
-pub use report::{
-    Ceilings, Device, FirstResult, KernelTime, Measured, Outcome, Report, Row, VERSION, schema,
-};
+pub use page::variants;
+pub use report::{Ceilings, Device, FirstResult, Measured, Outcome, Report, Row, VERSION, schema};
 pub use scaling::{Point, Size, scaling};
-pub use table::{compare, variants_head, variants_line};
+pub use table::compare;
 pub use timing::{Effort, Timing};
 pub use workload::Workload;
 
@@ -92,6 +95,8 @@ pub fn run(
         quick: settings.quick,
         ceilings,
         rows,
+        adapters: Vec::new(),
+        variants: Vec::new(),
         scaling: Vec::new(),
     })
 }

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::bench::dispatches::DispatchTime;
 use crate::bench::scaling::Point;
 use crate::bench::timing::Timing;
-use crate::gpu::Gpu;
+use crate::gpu::{AdapterReport, Gpu};
+use crate::meta::Trial;
 
 /// Changes with the meaning of a field.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Everything that one call measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +26,12 @@ pub struct Report {
     pub quick: bool,
     pub ceilings: Ceilings,
     pub rows: Vec<Row>,
+    /// Every adapter of the machine, in a report that is sent to others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adapters: Vec<AdapterReport>,
+    /// Every variant of the kernels with its time, in a report that is sent to others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Trial>,
     /// How the cost grows, if it was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scaling: Vec<Point>,
@@ -116,8 +124,9 @@ pub struct Measured {
     pub plan: Option<String>,
     /// Kernel: the variants that ran.
     pub variants: BTreeMap<String, BTreeSet<String>>,
-    /// Device time by kernel in one iteration; none without timestamps.
-    pub kernels: Option<Vec<KernelTime>>,
+    /// Device time of each dispatch of an iteration, the longest first; none for a kernel alone, and
+    /// without timestamps.
+    pub kernels: Option<Vec<DispatchTime>>,
     pub dispatches: usize,
     /// Submissions an iteration.
     pub submits: f64,
@@ -157,16 +166,6 @@ impl Measured {
     pub fn rate(&self) -> f64 {
         self.task_steps_per_second().unwrap_or(1.0 / self.time.median)
     }
-}
-
-/// Device time of one kernel.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct KernelTime {
-    pub name: String,
-    /// Dispatches in an iteration.
-    pub dispatches: usize,
-    /// Seconds of all of them.
-    pub seconds: f64,
 }
 
 /// Seconds from the start of a fresh process to the losses of the first meta-iteration.

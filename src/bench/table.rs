@@ -3,43 +3,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::bench::dispatches::by_kernel;
+use crate::bench::markdown::{head, line, number, percent};
 use crate::bench::report::{Device, Measured, Outcome, Report, Row};
 use crate::error::Result;
-use crate::meta::Trial;
 use crate::plot::{Group, Series, bars, growth};
-
-/// Three significant digits, thousands grouped.
-fn number(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return value.to_string();
-    }
-    let digits = 2 - value.abs().log10().floor() as i32;
-    let unit = 10f64.powi(-digits);
-    let text = format!("{:.*}", digits.max(0) as usize, (value / unit).round() * unit);
-    let (whole, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
-    let mut grouped = String::new();
-    for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && (whole.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped + rest
-}
-
-fn percent(share: f64) -> String {
-    format!("{} %", number(100.0 * share))
-}
-
-fn line(cells: &[String]) -> String {
-    let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
-    format!("| {} |\n", cells.join(" | "))
-}
-
-fn head(cells: &[&str]) -> String {
-    let cells: Vec<String> = cells.iter().map(|cell| cell.to_string()).collect();
-    format!("{}|{}\n", line(&cells), "---|".repeat(cells.len()))
-}
 
 impl Device {
     /// Name, graphics API and driver in a line.
@@ -142,7 +110,7 @@ impl Report {
         growth(path, &self.device.describe(), ["size", "µs a task-step"], &series, true)
     }
 
-    fn measured(&self) -> impl Iterator<Item = (&Row, &Measured)> {
+    pub(super) fn measured(&self) -> impl Iterator<Item = (&Row, &Measured)> {
         self.rows.iter().filter_map(|row| match &row.outcome {
             Outcome::Measured(measured) => Some((row, measured.as_ref())),
             Outcome::Skipped(_) => None,
@@ -199,19 +167,12 @@ impl Report {
         text.push('\n');
         text.push_str(&head(&["kernel", "sizes", "time", "± quartiles", "rate", "of ceiling"]));
         for (row, one) in rows {
-            let rate = match (one.flops_per_second(), one.bytes_moved) {
-                (Some(flops), _) => format!("{} GFLOP/s", number(flops / 1e9)),
-                (None, Some(bytes)) => {
-                    format!("{} GB/s", number(bytes as f64 / one.time.median / 1e9))
-                }
-                (None, None) => "–".into(),
-            };
             text.push_str(&line(&[
                 row.workload.clone(),
                 row.shape.clone(),
                 format!("{} ms", number(1e3 * one.time.median)),
                 percent(one.time.spread),
-                rate,
+                one.shown_rate(),
                 one.share(&self.ceilings).map_or("–".into(), percent),
             ]));
         }
@@ -221,17 +182,18 @@ impl Report {
     fn write_times(&self, text: &mut String) {
         let mut begun = false;
         for (row, one) in self.measured() {
-            let Some(kernels) = &one.kernels else { continue };
-            let total: f64 = kernels.iter().map(|kernel| kernel.seconds).sum();
+            let Some(dispatches) = &one.kernels else { continue };
+            let kernels = by_kernel(dispatches);
+            let total: f64 = kernels.iter().map(|(_, seconds)| seconds).sum();
             let mut shown = 0.0;
             let parts: Vec<String> = kernels
                 .iter()
-                .take_while(|kernel| {
+                .take_while(|(_, seconds)| {
                     let wanted = shown < 0.95 * total;
-                    shown += kernel.seconds;
+                    shown += seconds;
                     wanted
                 })
-                .map(|kernel| format!("{} {}", kernel.name, percent(kernel.seconds / total)))
+                .map(|(name, seconds)| format!("{name} {}", percent(seconds / total)))
                 .collect();
             if !begun {
                 text.push_str("\nDevice time:\n");
@@ -266,20 +228,6 @@ impl Report {
 /// What rows of two reports are matched by.
 fn key(row: &Row) -> (&str, usize, &str) {
     (&row.workload, row.tasks, &row.shape)
-}
-
-/// The first lines of a table of variants.
-pub fn variants_head() -> String {
-    head(&["kernel and shape", "variant", "time", "chosen"])
-}
-
-/// One candidate as a line of it.
-pub fn variants_line(trial: &Trial) -> String {
-    let time = trial.seconds.map_or("other numbers: left out".into(), |seconds| {
-        format!("{} ms", number(1e3 * seconds))
-    });
-    let chosen = if trial.chosen { "yes" } else { "" };
-    line(&[trial.key.clone(), trial.variant.clone(), time, chosen.to_string()])
 }
 
 /// The rates of `b` as multiples of those of `a`, row by row; rows that one of them lacks are named.
@@ -323,23 +271,4 @@ pub fn compare(a: &Report, b: &Report) -> String {
         let _ = writeln!(text, "\n{one}");
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_have_three_digits() {
-        let cases = [
-            (0.0, "0"),
-            (0.012_345, "0.0123"),
-            (9.996, "10.00"),
-            (123.4, "123"),
-            (1_234_567.0, "1,230,000"),
-        ];
-        for (value, text) in cases {
-            assert_eq!(number(value), text);
-        }
-    }
 }

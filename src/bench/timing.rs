@@ -84,6 +84,12 @@ impl Timing {
     }
 }
 
+/// The median.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    quantile(&values, 0.5)
+}
+
 /// The quantile of sorted values, between neighbours in proportion.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;

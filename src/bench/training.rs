@@ -1,11 +1,11 @@
 //! Whole meta-iterations: time, overhead, device time by kernel.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use cpu_time::ThreadTime;
 
-use crate::bench::report::{KernelTime, Measured};
+use crate::bench::dispatches;
+use crate::bench::report::Measured;
 use crate::bench::timing::{Effort, Timing};
 use crate::error::Result;
 use crate::gpu::Gpu;
@@ -22,7 +22,7 @@ pub fn measure(gpu: &Gpu, setup: TrainerSetup, effort: Effort) -> Result<Measure
     let flops = setup.model.flops_per_step(batch) * task_steps;
     let mut trainer = Trainer::new(gpu, setup.clone())?;
     let time = iterations(&mut trainer, effort)?;
-    let kernels = trainer.time_kernels()?.map(by_kernel);
+    let kernels = dispatches::measure(&mut trainer, effort)?;
     let variants = trainer.kernel_variants();
     let submissions = trainer.submissions();
     // Processor time: while a submission is under way, the next may block inside the driver.
@@ -55,23 +55,4 @@ pub fn measure(gpu: &Gpu, setup: TrainerSetup, effort: Effort) -> Result<Measure
 /// Time of a meta-iteration, its losses brought back.
 fn iterations(trainer: &mut Trainer, effort: Effort) -> Result<Timing> {
     Timing::of(effort, |iterations| trainer.advance(iterations, |_| true))
-}
-
-/// Sums by kernel, the longest first.
-fn by_kernel(times: Vec<(&'static str, f64)>) -> Vec<KernelTime> {
-    let mut sums: BTreeMap<&str, (usize, f64)> = BTreeMap::new();
-    for (name, seconds) in times {
-        let sum = sums.entry(name).or_default();
-        *sum = (sum.0 + 1, sum.1 + seconds);
-    }
-    let mut sums: Vec<KernelTime> = sums
-        .into_iter()
-        .map(|(name, (dispatches, seconds))| KernelTime {
-            name: name.to_string(),
-            dispatches,
-            seconds,
-        })
-        .collect();
-    sums.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-    sums
 }

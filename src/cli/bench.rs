@@ -9,14 +9,17 @@ use clap::{Args, ValueEnum};
 
 use crate::atomic;
 use crate::bench::{
-    self, Effort, FirstResult, Report, Settings, VERSION, Workload, compare, variants_head,
-    variants_line,
+    self, Effort, FirstResult, Report, Settings, VERSION, Workload, compare, variants,
 };
 use crate::cache::CACHE_VARIABLE;
 use crate::cli::common::{DeviceArgs, say, working};
 use crate::error::Error;
-use crate::gpu::Gpu;
+use crate::gpu::{AdapterChoice, Gpu, list_adapters};
+use crate::meta::Trial;
 use crate::plot::check_extension;
+
+/// How long the variants of a workload's kernels are timed at most for a report.
+const REPORT_VARIANTS: Duration = Duration::from_secs(60);
 
 /// Measure a device: whole meta-iterations and kernels alone, on data that it makes itself.
 #[derive(Debug, Args)]
@@ -31,8 +34,17 @@ pub struct Bench {
     #[arg(long)]
     quick: bool,
     /// Print every variant of the workloads' kernels with its time instead, timed anew.
-    #[arg(long, conflicts_with_all = ["json", "out", "plot", "scaling"])]
+    #[arg(long, conflicts_with_all = ["json", "out", "plot", "scaling", "kernels", "report"])]
     variants: bool,
+    /// Print a table of every dispatch of a meta-iteration instead, the longest first: kernel, layer, grid,
+    /// variant, device time, operations, bytes, and the share of the nearer ceiling.
+    #[arg(long, conflicts_with_all = ["json", "scaling"])]
+    kernels: bool,
+    /// Also write everything that others want to know of this device into this new folder: devices,
+    /// ceilings, workloads, dispatches and variants, as report.json and as a page, report.md. The variants
+    /// are timed anew (not at all with --no-autotune).
+    #[arg(long, value_name = "DIR", conflicts_with = "scaling")]
+    report: Option<PathBuf>,
     /// Print JSON (docs/bench.schema.json).
     #[arg(long)]
     json: bool,
@@ -51,7 +63,7 @@ pub struct Bench {
     plot: Option<PathBuf>,
     /// Compare two reports instead: the rates of B as multiples of those of A.
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], conflicts_with_all =
-        ["workload", "tasks", "quick", "json", "out", "variants", "scaling"])]
+        ["workload", "tasks", "quick", "json", "out", "variants", "scaling", "kernels", "report"])]
     compare: Vec<PathBuf>,
     /// Do one meta-iteration and end: what a first result costs.
     #[arg(long, hide = true)]
@@ -72,13 +84,14 @@ impl Bench {
             say(compare(&first, &second).trim_end());
             return Ok(ExitCode::SUCCESS);
         }
-        for path in self.out.iter().chain(&self.plot) {
+        for path in self.out.iter().chain(&self.plot).chain(&self.report) {
             atomic::check_new(path)?;
         }
         if let Some(path) = &self.plot {
             check_extension("--plot", path)?;
         }
-        let measurable = |it: &Workload| !(self.scaling || self.variants) || it.is_training();
+        let measurable =
+            |it: &Workload| !(self.scaling || self.variants || self.kernels) || it.is_training();
         if !self.workload.is_empty() && !self.workload.iter().any(measurable) {
             bail!(
                 "--workload: name a training (sine, dense, omniglot, …); this is not for kernels alone"
@@ -87,7 +100,7 @@ impl Bench {
         let workloads =
             if self.workload.is_empty() { Workload::value_variants() } else { &self.workload };
         let settings = Settings {
-            workloads: workloads.to_vec(),
+            workloads: workloads.iter().copied().filter(measurable).collect(),
             tasks: self.tasks.iter().map(|tasks| *tasks as usize).collect(),
             quick: self.quick,
             effort: if self.quick { Effort::QUICK } else { Effort::FULL },
@@ -100,8 +113,21 @@ impl Bench {
             return Ok(ExitCode::SUCCESS);
         }
         if self.variants {
-            return self.print_variants(&gpu, &settings);
+            let trainings = settings.sizes().into_iter().filter(|(it, _)| it.is_training());
+            let trials = self.time_variants(&gpu, trainings, Duration::MAX)?;
+            say(variants(&trials).trim_end());
+            return Ok(ExitCode::SUCCESS);
         }
+        if self.kernels && !gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            bail!(
+                "--kernels: this device tells no time of single dispatches (`reptile devices` lists those with \
+                 `timestamp-query`); without --kernels, whole meta-iterations and kernels alone are timed"
+            );
+        }
+        let trials = match self.report.is_some() && self.device.autotunes() {
+            true => self.time_variants(&gpu, largest(&settings), REPORT_VARIANTS)?,
+            false => Vec::new(),
+        };
         for (workload, tasks) in settings.sizes().into_iter().filter(|(it, _)| it.is_training()) {
             // What exceeds the device becomes a row that says so.
             if let (false, Ok(setup)) = (self.scaling, workload.training(&gpu, tasks)) {
@@ -110,12 +136,14 @@ impl Bench {
         }
         let spinner = working(String::new());
         let mut progress = |text: &str| spinner.set_message(text.to_string());
-        let mut first_result =
-            |workload: Workload, tasks: usize| match self.quick || self.no_first_result {
-                true => Ok(None),
-                false => self.first_result_of(workload, tasks).map(Some),
-            };
-        let report = if self.scaling {
+        let mut first_result = |workload: Workload, tasks: usize| match self.quick
+            || self.kernels
+            || self.no_first_result
+        {
+            true => Ok(None),
+            false => self.first_result_of(workload, tasks).map(Some),
+        };
+        let mut report = if self.scaling {
             let none = Settings { workloads: Vec::new(), ..settings.clone() };
             let mut report = bench::run(&gpu, &none, &mut progress, &mut first_result)?;
             let effort = settings.effort;
@@ -125,6 +153,9 @@ impl Bench {
             bench::run(&gpu, &settings, &mut progress, &mut first_result)?
         };
         spinner.finish_and_clear();
+        if let Some(folder) = &self.report {
+            self.write_report(folder, &mut report, trials)?;
+        }
         let json = serde_json::to_string_pretty(&report)?;
         if let Some(path) = &self.out {
             atomic::write_new(path, format!("{json}\n").as_bytes())?;
@@ -132,6 +163,8 @@ impl Bench {
         }
         if self.json {
             say(json);
+        } else if self.kernels {
+            say(report.dispatches().trim_end());
         } else {
             say(report.to_markdown().trim_end());
         }
@@ -141,17 +174,40 @@ impl Bench {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Times all variants and prints them, the chosen ones marked.
-    fn print_variants(&self, gpu: &Gpu, settings: &Settings) -> Result<ExitCode> {
-        let mut table = variants_head();
-        for (workload, tasks) in settings.sizes().into_iter().filter(|(it, _)| it.is_training()) {
-            let setup = workload.training(gpu, tasks)?;
-            for trial in self.device.tune(gpu, &setup, true, Duration::MAX)? {
-                table += &variants_line(&trial);
+    /// Times all variants of the kernels of trainings, each for `budget` at most.
+    fn time_variants(
+        &self,
+        gpu: &Gpu,
+        trainings: impl IntoIterator<Item = (Workload, usize)>,
+        budget: Duration,
+    ) -> Result<Vec<Trial>> {
+        let mut trials = Vec::new();
+        for (workload, tasks) in trainings {
+            match workload.training(gpu, tasks) {
+                Ok(setup) => trials.extend(self.device.tune(gpu, &setup, true, budget)?),
+                Err(error @ Error::Limit { .. }) => {
+                    tracing::warn!("{} of {tasks} tasks is not timed: {error}", workload.name());
+                }
+                Err(error) => return Err(error.into()),
             }
         }
-        say(table.trim_end());
-        Ok(ExitCode::SUCCESS)
+        Ok(trials)
+    }
+
+    /// Writes what others want to know of the device into a new folder.
+    fn write_report(&self, folder: &Path, report: &mut Report, trials: Vec<Trial>) -> Result<()> {
+        let options = self.device.options();
+        let entries = list_adapters(&AdapterChoice::default());
+        report.adapters = entries.iter().map(|entry| entry.report(&options)).collect();
+        report.variants = trials;
+        std::fs::create_dir(folder)
+            .with_context(|| format!("{} cannot be made", folder.display()))?;
+        let json = serde_json::to_string_pretty(&report)?;
+        atomic::write_new(&folder.join("report.json"), format!("{json}\n").as_bytes())?;
+        let page = folder.join("report.md");
+        atomic::write_new(&page, report.page().as_bytes())?;
+        eprintln!("written to {}", page.display());
+        Ok(())
     }
 
     /// Times a fresh process that does one meta-iteration, first with empty caches, then with what it
@@ -177,6 +233,18 @@ impl Bench {
         };
         Ok(FirstResult { cold: once()?, warm: once()? })
     }
+}
+
+/// Each training with the largest of its numbers of tasks.
+fn largest(settings: &Settings) -> Vec<(Workload, usize)> {
+    let mut largest: Vec<(Workload, usize)> = Vec::new();
+    for (workload, tasks) in settings.sizes().into_iter().filter(|(it, _)| it.is_training()) {
+        match largest.iter_mut().find(|(other, _)| *other == workload) {
+            Some((_, most)) => *most = tasks.max(*most),
+            None => largest.push((workload, tasks)),
+        }
+    }
+    largest
 }
 
 /// Reads a report back.

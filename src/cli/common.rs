@@ -83,6 +83,11 @@ impl DeviceArgs {
         cache_folder().filter(|_| !self.no_autotune)
     }
 
+    /// Whether variants of kernels may be timed.
+    pub fn autotunes(&self) -> bool {
+        !self.no_autotune
+    }
+
     /// Times the variants of the kernels of `setup`, if it is so long a job that this pays, and keeps
     /// the choice.
     pub fn autotune(&self, gpu: &Gpu, setup: &TrainerSetup) -> Result<()> {

@@ -1,5 +1,6 @@
 //! wgpu, and nothing of learning: adapters, the device, buffers, kernels, recordings, readback.
 
+mod adapter_report;
 mod adapters;
 mod buffers;
 mod context;
@@ -12,13 +13,16 @@ mod source;
 mod timestamps;
 mod unroll;
 mod variant_cache;
+mod work;
 
+pub use adapter_report::{AdapterReport, Limits};
 pub use adapters::{AdapterChoice, AdapterEntry, list_adapters, no_adapter};
 pub use buffers::{Memory, size_of_f32s};
 pub use context::{Gpu, GpuOptions, Variants};
 pub use kernel::{Binding, Kernel};
 pub use profile::Profile;
 pub use readback::Readback;
-pub use recording::{Offset, Recording};
+pub use recording::{HeldDispatch, Offset, Recording};
 pub use source::{Constant, Source};
 pub use unroll::unroll;
+pub use work::Work;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::gpu::context::Gpu;
 use crate::gpu::kernel::Kernel;
+use crate::gpu::work::Work;
 
 /// Where a binding with an offset per dispatch starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,7 @@ struct Dispatch {
     group: wgpu::BindGroup,
     offsets: Vec<Offset>,
     grid: [u32; 3],
+    work: Work,
 }
 
 /// One dispatch of the list.
@@ -35,6 +37,22 @@ struct Entry {
     step: u32,
 }
 
+/// A dispatch and how often it is in a list, for reports.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeldDispatch {
+    pub kernel: &'static str,
+    /// Which of the kernel's variants it is, where there are several.
+    pub variant: Option<String>,
+    /// Workgroups along each dimension.
+    pub grid: [u32; 3],
+    /// Of one dispatch.
+    pub work: Work,
+    /// How often it is in the list.
+    pub repeats: usize,
+    /// Of all repeats.
+    pub seconds: f64,
+}
+
 /// Dispatches in order. Building it allocates; replaying it does not.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
@@ -44,7 +62,7 @@ pub struct Recording {
 }
 
 impl Recording {
-    /// Appends a dispatch of `grid` workgroups. `offsets` belong to the kernel's bindings with an
+    /// Appends a dispatch of `grid` workgroups that do `work`. `offsets` belong to the kernel's bindings with an
     /// offset per dispatch, in order. An empty grid appends nothing.
     pub fn dispatch(
         &mut self,
@@ -52,10 +70,11 @@ impl Recording {
         group: wgpu::BindGroup,
         offsets: &[Offset],
         grid: [u32; 3],
+        work: Work,
     ) {
         if !grid.contains(&0) {
             self.order.push(Entry { dispatch: self.dispatches.len() as u32, step: 0 });
-            self.dispatches.push(Dispatch { kernel, group, offsets: offsets.to_vec(), grid });
+            self.dispatches.push(Dispatch { kernel, group, offsets: offsets.to_vec(), grid, work });
         }
     }
 
@@ -86,7 +105,8 @@ impl Recording {
         let dispatches = self.dispatches.iter().map(|dispatch| {
             if replaced(dispatch.kernel.name()) {
                 let (kernel, group) = (kernel.clone(), group.clone());
-                Dispatch { kernel, group, offsets: Vec::new(), grid: dispatch.grid }
+                let Dispatch { grid, work, .. } = dispatch.clone();
+                Dispatch { kernel, group, offsets: Vec::new(), grid, work }
             } else {
                 dispatch.clone()
             }
@@ -154,6 +174,41 @@ impl Recording {
         drop(pass);
         gpu.queue().submit([encoder.finish()]);
         gpu.wait()
+    }
+
+    /// What all dispatches do together.
+    pub fn work(&self) -> Work {
+        self.order.iter().fold(Work::default(), |sum, entry| {
+            let Work { operations, bytes, .. } = self.dispatches[entry.dispatch as usize].work;
+            Work { layer: None, operations: sum.operations + operations, bytes: sum.bytes + bytes }
+        })
+    }
+
+    /// Each dispatch once, however often it is repeated, in the order of their first: with its number
+    /// of repeats and, of `seconds` (one for each of [`Recording::len`]), the sum over them.
+    ///
+    /// # Panics
+    /// If there are not as many seconds as dispatches.
+    pub fn held_dispatches(&self, seconds: &[f64]) -> Vec<HeldDispatch> {
+        assert_eq!(seconds.len(), self.len(), "a time for each dispatch");
+        let mut held: Vec<HeldDispatch> = self
+            .dispatches
+            .iter()
+            .map(|dispatch| HeldDispatch {
+                kernel: dispatch.kernel.name(),
+                variant: dispatch.kernel.variant().map(str::to_string),
+                grid: dispatch.grid,
+                work: dispatch.work.clone(),
+                repeats: 0,
+                seconds: 0.0,
+            })
+            .collect();
+        for (entry, seconds) in self.order.iter().zip(seconds) {
+            let one = &mut held[entry.dispatch as usize];
+            one.repeats += 1;
+            one.seconds += seconds;
+        }
+        held
     }
 
     /// The variants of its kernels, where there are several: by kernel, each once.

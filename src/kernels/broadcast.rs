@@ -1,7 +1,7 @@
 //! `shaders/broadcast.wgsl`: every task gets its copy of a parameter set or of a state.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, Axis, BLOCK, RUN_STEP, RunSteps, call};
 
 /// Records target [T, `vectors`] = source [T / `sharers`, `vectors`], times the run's weight decay
@@ -29,5 +29,6 @@ pub fn broadcast(
         .constant("DECAYED", decayed)
         .constant("TASKS_PER_RUN", axis.per_run);
     let arguments = [Argument::Runs(runs), Argument::In(source), Argument::Out(target)];
-    call(gpu, recording, &kernel, &arguments, [vectors.div_ceil(BLOCK), axis.tasks(), 1])
+    let work = Work::words(4 * vectors * (axis.tasks() + axis.tasks().div_ceil(sharers)));
+    call(gpu, recording, &kernel, &arguments, [vectors.div_ceil(BLOCK), axis.tasks(), 1], work)
 }

@@ -1,7 +1,7 @@
 //! From a kernel's source and its buffers to a dispatch in a recording.
 
 use crate::error::{Error, Result};
-use crate::gpu::{Binding, Gpu, Offset, Recording, Source};
+use crate::gpu::{Binding, Gpu, Offset, Recording, Source, Work};
 use crate::kernels::host::{InnerStep, InnerSteps, RunSteps};
 
 /// A buffer in the place of one binding.
@@ -39,6 +39,15 @@ impl<'a> Argument<'a> {
         }
     }
 
+    /// Bytes that can be read and written, each once.
+    fn most_bytes(self) -> u64 {
+        match self {
+            Self::In(buffer) => buffer.size(),
+            Self::Out(buffer) => 2 * buffer.size(),
+            Self::Runs(_) | Self::Inner(..) => 0,
+        }
+    }
+
     fn offset(self) -> Option<Offset> {
         match self {
             Self::In(_) | Self::Out(_) => None,
@@ -48,7 +57,7 @@ impl<'a> Argument<'a> {
     }
 }
 
-/// Appends the kernel of `source` on `arguments` (binding 0, 1, …) with `grid` workgroups.
+/// Appends the kernel of `source` on `arguments` (binding 0, 1, …) with `grid` workgroups, which do `work`.
 ///
 /// # Errors
 /// [`Error::Limit`] if the grid or a buffer is larger than the device takes, [`Error::Shader`] if it
@@ -59,6 +68,7 @@ pub fn call(
     source: &Source,
     arguments: &[Argument<'_>],
     grid: [usize; 3],
+    work: Work,
 ) -> Result<()> {
     let check = |what, needed: u64, available: u64| match needed <= available {
         true => Ok(()),
@@ -77,11 +87,13 @@ pub fn call(
             check("a buffer (in bytes)", buffer.size(), gpu.profile().largest_binding)?;
         }
     }
+    let most: u64 = arguments.iter().map(|argument| argument.most_bytes()).sum();
+    debug_assert!(work.bytes <= most, "{}: {work:?}, but {most} bytes are bound", source.name());
     let bindings: Vec<Binding> = arguments.iter().map(|argument| argument.binding()).collect();
     let resources: Vec<_> = arguments.iter().map(|argument| argument.resource()).collect();
     let offsets: Vec<_> = arguments.iter().filter_map(|argument| argument.offset()).collect();
     let kernel = gpu.kernel(source, &bindings)?;
     let group = kernel.bind(gpu, &resources);
-    recording.dispatch(kernel, group, &offsets, grid.map(|size| size as u32));
+    recording.dispatch(kernel, group, &offsets, grid.map(|size| size as u32), work);
     Ok(())
 }

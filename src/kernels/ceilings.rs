@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::gpu::{Binding, Gpu, Kernel, Recording, Source};
+use crate::gpu::{Binding, Gpu, Kernel, Recording, Source, Work};
 use crate::kernels::{Argument, BLOCK, call};
 
-/// Floating-point operations of [`ceiling_multiply_add`] a workgroup and round: 64 invocations, 16
-/// times eight vectors of multiply-adds.
-const OPERATIONS: u64 = 64 * 16 * 8 * 4 * 2;
+/// Multiply-adds of [`ceiling_multiply_add`] a workgroup and round: 64 invocations, 16 times eight
+/// vectors.
+const MULTIPLY_ADDS: u64 = 64 * 16 * 8 * 4;
 
 /// Records `rounds` rounds of independent multiply-adds in `workgroups` workgroups of 64; `result`
-/// holds four floats an invocation. Returns the floating-point operations.
+/// holds four floats an invocation.
 ///
 /// # Errors
 /// See [`call`].
@@ -21,11 +21,12 @@ pub fn ceiling_multiply_add(
     recording: &mut Recording,
     [workgroups, rounds]: [usize; 2],
     result: &wgpu::Buffer,
-) -> Result<u64> {
+) -> Result<()> {
     let text = include_str!("../../shaders/ceiling_multiply_add.wgsl");
     let source = Source::new("ceiling_multiply_add", text).constant("ROUNDS", rounds);
-    call(gpu, recording, &source, &[Argument::Out(result)], [workgroups, 1, 1])?;
-    Ok(OPERATIONS * (workgroups * rounds) as u64)
+    let work = Work::words(workgroups * 64 * 4)
+        .multiply_adds(MULTIPLY_ADDS * (workgroups * rounds) as u64);
+    call(gpu, recording, &source, &[Argument::Out(result)], [workgroups, 1, 1], work)
 }
 
 /// Records a copy of `vectors` vectors of four floats from one buffer to another.
@@ -42,7 +43,8 @@ pub fn ceiling_copy(
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", vectors);
     let arguments = [Argument::In(from), Argument::Out(to)];
-    call(gpu, recording, &source, &arguments, [vectors.div_ceil(BLOCK), 1, 1])
+    let work = Work::words(2 * 4 * vectors);
+    call(gpu, recording, &source, &arguments, [vectors.div_ceil(BLOCK), 1, 1], work)
 }
 
 /// A kernel that does nothing, with one binding, a buffer that it could write, for any grid.

@@ -2,7 +2,7 @@
 //! differences from a base.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, BLOCK, call};
 
 /// Invocations that look for the largest differences: one a digit.
@@ -52,6 +52,11 @@ impl Coding<'_> {
         [row, self.groups.div_ceil(row), self.sets]
     }
 
+    /// The base and, for each set, values, codes and scales.
+    fn work(&self) -> Work {
+        Work::words(self.parameters + self.sets * (self.parameters + self.words + self.groups))
+    }
+
     fn check_rounds(&self, gpu: &Gpu, name: &'static str) -> Result<()> {
         let rounds = self.largest.div_ceil(BLOCK) * (2 + 32 / self.bits);
         gpu.profile().check_rounds(name, rounds, "the layers' sizes, or take another codec")
@@ -72,7 +77,7 @@ pub fn compress(gpu: &Gpu, recording: &mut Recording, c: &Coding<'_>) -> Result<
         Argument::Out(c.codes),
         Argument::Out(c.scales),
     ];
-    call(gpu, recording, &source, &arguments, c.grid())
+    call(gpu, recording, &source, &arguments, c.grid(), c.work())
 }
 
 /// Records the `values` that codes and scales stand for.
@@ -89,7 +94,7 @@ pub fn decompress(gpu: &Gpu, recording: &mut Recording, c: &Coding<'_>) -> Resul
         Argument::In(c.scales),
         Argument::Out(c.values),
     ];
-    call(gpu, recording, &source, &arguments, c.grid())
+    call(gpu, recording, &source, &arguments, c.grid(), c.work())
 }
 
 /// Records the bits of the size of the `kept`-th largest difference of each of `sets` sets of `parameters`
@@ -112,5 +117,6 @@ pub fn largest(
         .constant("PARAMETERS", parameters)
         .constant("KEPT", kept);
     let arguments = [Argument::In(base), Argument::In(values), Argument::Out(thresholds)];
-    call(gpu, recording, &source, &arguments, [sets, 1, 1])
+    let work = Work::words((1 + sets) * parameters + sets);
+    call(gpu, recording, &source, &arguments, [sets, 1, 1], work)
 }

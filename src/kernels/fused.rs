@@ -2,7 +2,7 @@
 //! one dispatch, for dense networks that fit.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Profile, Recording, Source};
+use crate::gpu::{Gpu, Profile, Recording, Source, Work};
 use crate::kernels::gather_rows::targets;
 use crate::kernels::{
     ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, RunSteps, Tile, Tiles,
@@ -200,6 +200,18 @@ pub fn fused(
     }
 }
 
+/// All steps of all tasks: parameters and state are read and written once.
+fn work(c: &FusedLoop<'_>) -> Work {
+    let (tasks, set) = (c.axis.tasks(), c.model.packed_len());
+    let state = 2 * (c.rule.planes() + usize::from(c.rule.has_first()));
+    let rows = c.batches.support() * (c.model.inputs_padded() + 4 * targets(c.model).1);
+    let order = c.segment.batch * c.segment.steps;
+    let sets = set * (tasks * (1 + state) + tasks.div_ceil(c.sharers));
+    let step = c.model.flops_per_step(c.segment.batch) / 2;
+    Work::words(sets + tasks * (rows + order + c.segment.steps))
+        .multiply_adds((tasks * c.segment.steps) as u64 * step)
+}
+
 /// What both kernels share.
 fn source(name: &'static str, text: &'static str, c: &FusedLoop<'_>) -> Source {
     Source::new(name, text)
@@ -300,7 +312,7 @@ fn subgroup(
         Argument::Out(c.theta),
         Argument::Out(c.losses),
     ];
-    call(gpu, recording, &source, &arguments, [c.axis.tasks(), 1, 1])
+    call(gpu, recording, &source, &arguments, [c.axis.tasks(), 1, 1], work(c))
 }
 
 fn workgroup(
@@ -342,5 +354,5 @@ fn workgroup(
         Argument::Out(&c.state.first),
         Argument::Out(c.losses),
     ];
-    call(gpu, recording, &source, &arguments, [c.axis.tasks(), 1, 1])
+    call(gpu, recording, &source, &arguments, [c.axis.tasks(), 1, 1], work(c))
 }

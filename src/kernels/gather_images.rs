@@ -1,7 +1,7 @@
 //! `shaders/gather_images.wgsl`: batches of every task from an image set.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, BLOCK, BatchRows, InnerSteps, call};
 use crate::model::{Layout, Model};
 
@@ -58,5 +58,10 @@ pub fn gather_images(
         Argument::Out(labels),
     ];
     let blocks = (rows.rows * columns).div_ceil(BLOCK);
-    call(gpu, recording, &rows.library(source), &arguments, [blocks, rows.count, 1])
+    let made = 4 * columns / if model.layers()[0].bytes { 4 } else { 1 };
+    let images = rows.count * rows.rows;
+    // An image may be in several batches.
+    let read = (images * shape.words_per_image).min(words.size() as usize / 4);
+    let work = Work::words(read + images * (made + 3));
+    call(gpu, recording, &rows.library(source), &arguments, [blocks, rows.count, 1], work)
 }

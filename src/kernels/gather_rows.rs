@@ -1,7 +1,7 @@
 //! `shaders/gather_rows.wgsl`: batches of every task from rows of numbers.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{
     Argument, BLOCK, BatchRows, InnerSteps, TARGETS_LABELS, TARGETS_VALUES, call, vectors,
 };
@@ -42,7 +42,13 @@ pub fn gather_rows(
         Argument::Out(batch_y),
     ];
     let blocks = (rows.rows * columns.max(targets)).div_ceil(BLOCK);
-    call(gpu, recording, &rows.library(source), &arguments, [blocks, rows.count, 1])
+    let examples = rows.count * rows.rows;
+    let values = 4 * examples * (columns + targets);
+    // An example may be in several batches.
+    let sets = [support_x, support_y, query_x, query_y];
+    let held = sets.into_iter().map(|buffer| buffer.size() as usize / 4).sum();
+    let work = Work::words(values + values.min(held) + examples);
+    call(gpu, recording, &rows.library(source), &arguments, [blocks, rows.count, 1], work)
 }
 
 /// The type of a target, and how many of them an example has.

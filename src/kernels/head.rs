@@ -1,7 +1,7 @@
 //! `shaders/head.wgsl`: the last, dense layer of a training step in one dispatch.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Profile, Recording, Source};
+use crate::gpu::{Gpu, Profile, Recording, Source, Work};
 use crate::kernels::gather_rows::targets;
 use crate::kernels::{
     ACTIVATION, Argument, BLOCK, Batch, Below, INNER_STEP, Update, activation_kind, call,
@@ -71,5 +71,12 @@ pub fn head(
         Argument::Out(losses),
     ];
     let source = update.library(source, &mut arguments);
-    call(gpu, recording, &source, &arguments, [batch.count, 1, 1])
+    // Forward, the weights' gradient, and on to the layer below.
+    let passes = 2 + u64::from(onward);
+    let values = layer.inputs_padded() * (1 + usize::from(onward)) + 4 * targets(model).1;
+    let sets = batch.sets(update.words() * layer.packed_len());
+    let work = Work::words(batch.values(values) + sets + batch.count)
+        .multiply_adds(passes * batch.products(layer))
+        .of_layer(&layer.name);
+    call(gpu, recording, &source, &arguments, [batch.count, 1, 1], work)
 }

@@ -54,6 +54,17 @@ impl InnerRule {
         (*self == Self::Rates(Some(Statistic::Query))).then_some(Self::Query)
     }
 
+    /// Words that a step reads and writes for each parameter.
+    pub(super) fn words(&self) -> usize {
+        match self {
+            Self::Query => 3,
+            _ => {
+                let state = self.planes() + usize::from(self.has_first());
+                2 + 2 * state + usize::from(self.has_rates())
+            }
+        }
+    }
+
     /// Adds the `update` function and its constants, with gradients that are seen at the binding `seen`.
     pub(super) fn library(&self, source: Source, seen: Option<usize>) -> Source {
         let source = match seen {
@@ -126,5 +137,11 @@ impl<'a> Update<'a> {
             Argument::Out(&self.state.second),
             Argument::Out(&self.state.first),
         ]
+    }
+
+    /// Words that a step reads and writes for each parameter.
+    pub(super) fn words(&self) -> usize {
+        let seen = self.seen.filter(|_| self.rule != InnerRule::Query);
+        self.rule.words() + if seen.is_some() { 4 } else { 0 }
     }
 }

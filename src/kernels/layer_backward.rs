@@ -2,7 +2,7 @@
 //! layers and convolutions.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Profile, Recording, Source};
+use crate::gpu::{Gpu, Profile, Recording, Source, Work};
 use crate::kernels::product::{self, Product};
 use crate::kernels::{
     ACTIVATION, Argument, Batch, Below, INNER_STEP, Tiles, activation_kind, call,
@@ -40,7 +40,11 @@ pub fn layer_backward(
         Argument::In(below.z),
         Argument::Out(dx),
     ];
-    call(gpu, recording, &source, &arguments, [rows, columns, batch.count])
+    let values = layer.outputs_padded() + (1 + below.reads()) * layer.inputs_padded();
+    let work = Work::words(batch.values(values) + batch.sets(layer.packed_len()))
+        .multiply_adds(batch.products(layer))
+        .of_layer(&layer.name);
+    call(gpu, recording, &source, &arguments, [rows, columns, batch.count], work)
 }
 
 /// The tiles that may run it on batches of `examples`.

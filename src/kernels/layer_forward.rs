@@ -2,7 +2,7 @@
 //! convolutions.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Profile, Recording, Source};
+use crate::gpu::{Gpu, Profile, Recording, Source, Work};
 use crate::kernels::product::{self, Product};
 use crate::kernels::{
     ACTIVATION, Argument, Batch, INNER_STEP, Outputs, Tiles, activation_kind, call,
@@ -38,7 +38,12 @@ pub fn layer_forward(
         Argument::Out(out.h),
         Argument::Out(out.z),
     ];
-    call(gpu, recording, &source, &arguments, [rows, columns, batch.count])
+    let inputs = layer.inputs_padded() / if layer.bytes { 4 } else { 1 };
+    let values = batch.values(inputs + out.copies() * layer.outputs_padded());
+    let work = Work::words(values + batch.sets(layer.packed_len()))
+        .multiply_adds(batch.products(layer))
+        .of_layer(&layer.name);
+    call(gpu, recording, &source, &arguments, [rows, columns, batch.count], work)
 }
 
 /// The tiles that may run it on batches of `examples`.

@@ -2,7 +2,7 @@
 //! it; dense layers and convolutions.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Profile, Recording, Source};
+use crate::gpu::{Gpu, Profile, Recording, Source, Work};
 use crate::kernels::product::{self, gradient_candidates, gradient_tiles};
 use crate::kernels::{Argument, Batch, INNER_STEP, Tiles, Update, call};
 use crate::model::Layer;
@@ -34,7 +34,12 @@ pub fn layer_update(
     ];
     let source = update.library(product::constants(source, layer, batch), &mut arguments);
     let (source, [rows, columns]) = gradient_tiles(gpu, source, layer, batch.examples)?;
-    call(gpu, recording, &source, &arguments, [rows, columns, batch.count])
+    let inputs = layer.inputs_padded() / if layer.bytes { 4 } else { 1 };
+    let values = batch.values(inputs + layer.outputs_padded());
+    let work = Work::words(values + batch.sets(update.words() * layer.packed_len()))
+        .multiply_adds(batch.products(layer))
+        .of_layer(&layer.name);
+    call(gpu, recording, &source, &arguments, [rows, columns, batch.count], work)
 }
 
 /// The tiles that may run it on batches of `examples`.

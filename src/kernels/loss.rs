@@ -1,9 +1,9 @@
 //! `shaders/loss_mse.wgsl` and `shaders/loss_cross_entropy.wgsl`: loss, accuracy and gradient.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, INNER_STEP, InnerSteps, call, vectors};
-use crate::model::Loss;
+use crate::model::{Loss, padded};
 
 /// Sizes and buffers of a loss over all tasks.
 #[derive(Clone, Copy, Debug)]
@@ -57,5 +57,12 @@ pub fn loss(gpu: &Gpu, recording: &mut Recording, c: &LossCall<'_>) -> Result<()
         Argument::Out(c.losses),
         Argument::Out(c.hits),
     ];
-    call(gpu, recording, &source, &arguments, [c.tasks, 1, 1])
+    let rows = c.batch.div_ceil(c.row_step);
+    let outputs = padded(c.outputs) * (1 + usize::from(c.gradient));
+    let targets = match c.loss {
+        Loss::Mse => padded(c.outputs),
+        Loss::CrossEntropy => 1,
+    };
+    let work = Work::words(c.tasks * (rows * (outputs + targets) + 2));
+    call(gpu, recording, &source, &arguments, [c.tasks, 1, 1], work)
 }

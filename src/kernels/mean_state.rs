@@ -1,7 +1,7 @@
 //! `shaders/mean_state.wgsl`: the mean of the tasks' optimiser state.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, Axis, BLOCK, call};
 
 /// Sizes and buffers of a mean over tasks, which may come in several waves.
@@ -37,5 +37,7 @@ pub fn mean_state(gpu: &Gpu, recording: &mut Recording, c: &MeanState<'_>) -> Re
         .constant("FIRST", c.begins)
         .constant("LAST", c.ends);
     let arguments = [Argument::In(c.state), Argument::Out(c.sums), Argument::Out(c.shared)];
-    call(gpu, recording, &source, &arguments, [c.vectors.div_ceil(BLOCK), c.axis.runs, 1])
+    let sums = c.axis.runs * (usize::from(!c.begins) + 1);
+    let work = Work::words(4 * c.vectors * (c.axis.tasks() + sums));
+    call(gpu, recording, &source, &arguments, [c.vectors.div_ceil(BLOCK), c.axis.runs, 1], work)
 }

@@ -1,7 +1,7 @@
 //! `shaders/memory_insert.wgsl` and `shaders/memory_sums.wgsl`: the ring of adapted parameter sets.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, call};
 
 /// Sizes and buffers of an insertion.
@@ -67,7 +67,9 @@ pub fn memory_insert(
         Argument::Out(c.entries),
         Argument::Out(c.entry_losses),
     ];
-    call(gpu, recording, &source, &arguments, [c.vectors.div_ceil(BLOCK), c.axis.tasks(), 1])
+    let theta = if c.parameters { c.axis.runs } else { 0 };
+    let work = Work::words(4 * c.vectors * (2 * c.planes * c.axis.tasks() + theta));
+    call(gpu, recording, &source, &arguments, [c.vectors.div_ceil(BLOCK), c.axis.tasks(), 1], work)
 }
 
 /// Records `sums` [R, 2, vectors] of a strategy over `entries` [R, capacity, vectors] of statistics.
@@ -89,5 +91,6 @@ pub fn memory_sums(
         .constant("VECTORS", vectors)
         .constant("CAPACITY", capacity);
     let arguments = [Argument::Runs(runs), Argument::In(entries), Argument::Out(sums)];
-    call(gpu, recording, &source, &arguments, [vectors.div_ceil(BLOCK), count, 1])
+    let work = Work::words(4 * vectors * count * (capacity + 1));
+    call(gpu, recording, &source, &arguments, [vectors.div_ceil(BLOCK), count, 1], work)
 }

@@ -61,7 +61,7 @@ pub use telemetry::{Telemetry, telemetry};
 pub use tile::{Tile, Tiles};
 
 use crate::gpu::Source;
-use crate::model::{Activation, Loss};
+use crate::model::{Activation, Layer, Loss};
 
 /// Invocations of the kernels that walk over vectors.
 const BLOCK: usize = 64;
@@ -113,6 +113,21 @@ impl<'a> Batch<'a> {
     fn argument(&self) -> Argument<'a> {
         Argument::Inner(self.inner.0, self.inner.1)
     }
+
+    /// Words of so many of every example.
+    fn values(&self, words: usize) -> usize {
+        self.count * self.examples * words
+    }
+
+    /// Words of so many of every parameter set.
+    fn sets(&self, words: usize) -> usize {
+        self.count.div_ceil(self.sharers) * words
+    }
+
+    /// Multiply-adds of a pass through `layer`.
+    fn products(&self, layer: &Layer) -> u64 {
+        (self.count * self.examples) as u64 * layer.products()
+    }
 }
 
 /// What a layer makes, `[G, B, …output]`.
@@ -124,6 +139,13 @@ pub struct Outputs<'a> {
     pub keep_z: bool,
 }
 
+impl Outputs<'_> {
+    /// How often each value is written.
+    fn copies(&self) -> usize {
+        1 + usize::from(self.keep_z)
+    }
+}
+
 /// What lies below a layer on the way back: its inputs and the activation that made them.
 #[derive(Clone, Copy, Debug)]
 pub struct Below<'a> {
@@ -131,6 +153,17 @@ pub struct Below<'a> {
     pub h: &'a wgpu::Buffer,
     /// Before the activation; read for GELU alone.
     pub z: &'a wgpu::Buffer,
+}
+
+impl Below<'_> {
+    /// How many values the slope of the activation is made from: none where it is one, h or h and z.
+    fn reads(&self) -> usize {
+        match self.activation {
+            Activation::Linear => 0,
+            Activation::Gelu => 2,
+            _ => 1,
+        }
+    }
 }
 
 /// The loss of one row of outputs in registers, which become their gradient.

@@ -1,7 +1,7 @@
 //! `shaders/noise.wgsl`: random words.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, BLOCK, RNG, call};
 
 /// Records `words` random words of the stream `seed` into `buffer`.
@@ -24,5 +24,5 @@ pub fn noise(
         .constant("WORDS", words)
         .constant("SEED", seed);
     let grid = [across, blocks.div_ceil(across.max(1)), 1];
-    call(gpu, recording, &source, &[Argument::Out(buffer)], grid)
+    call(gpu, recording, &source, &[Argument::Out(buffer)], grid, Work::words(words))
 }

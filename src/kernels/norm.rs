@@ -1,11 +1,11 @@
 //! `shaders/norm_forward.wgsl` and `shaders/norm_backward.wgsl`: batch-norm.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{
     ACTIVATION, Argument, Batch, Below, INNER_STEP, Outputs, Update, activation_kind, call, vectors,
 };
-use crate::model::{Layer, Op};
+use crate::model::{Layer, Op, padded};
 
 const COLUMN_SUMS: &str = include_str!("../../shaders/lib/column_sums.wgsl");
 
@@ -78,7 +78,11 @@ pub fn norm_forward(
         Argument::Out(out.z),
         Argument::Out(statistics),
     ];
-    call(gpu, recording, &source, &arguments, [blocks, batch.count, 1])
+    let channels = padded(layer.output.channels);
+    let values = batch.values((1 + out.copies()) * layer.outputs_padded());
+    let work = Work::words(values + batch.sets(2 * channels) + batch.count * 2 * channels)
+        .of_layer(&layer.name);
+    call(gpu, recording, &source, &arguments, [blocks, batch.count, 1], work)
 }
 
 /// Records the way back through a batch-norm, in place: `d` `[G, B, H, W, C]` is the gradient by its
@@ -116,5 +120,10 @@ pub fn norm_backward(
     ];
     let source = update.library(source, &mut arguments);
     let (source, blocks) = with_columns(gpu, source, layer, batch)?;
-    call(gpu, recording, &source, &arguments, [blocks, batch.count, 1])
+    let channels = padded(layer.output.channels);
+    let written = usize::from(onward) + if onward { below.reads() / 2 } else { 0 };
+    let values = batch.values((2 + written) * layer.outputs_padded());
+    let sets = batch.sets(2 * update.words() * channels) + batch.count * 2 * channels;
+    let work = Work::words(values + sets).of_layer(&layer.name);
+    call(gpu, recording, &source, &arguments, [blocks, batch.count, 1], work)
 }

@@ -1,7 +1,7 @@
 //! `shaders/outer_sum.wgsl`: what a wave of tasks adds to Δ and to the mean inner losses.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, TASK_SUMS, call};
 
 /// Sizes and buffers of a wave's sums.
@@ -69,5 +69,11 @@ pub fn outer_sum(
         Argument::In(c.losses),
         Argument::Out(c.metrics),
     ];
-    call(gpu, recording, &source, &arguments, [c.vectors.div_ceil(BLOCK) + 1, c.axis.runs, 1])
+    let grid = [c.vectors.div_ceil(BLOCK) + 1, c.axis.runs, 1];
+    let sets = c.axis.tasks() * (1 + usize::from(c.fomaml));
+    // θ is read, Δ is added to.
+    let shared = c.axis.runs * (2 + usize::from(!c.begins));
+    let losses = (c.axis.tasks() + c.axis.runs) * c.steps;
+    let work = Work::words(4 * c.vectors * (sets + shared) + losses);
+    call(gpu, recording, &source, &arguments, grid, work)
 }

@@ -1,7 +1,7 @@
 //! `shaders/outer_update.wgsl`: Δ, the outer step on θ, and the mean inner losses.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{
     Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, TASK_SUMS, adam_constants, call,
     decay_constants,
@@ -21,6 +21,15 @@ pub enum OuterRule {
 }
 
 impl OuterRule {
+    /// Numbers that it keeps for each parameter beside the parameter.
+    fn states(&self) -> usize {
+        match self {
+            Self::Interpolation => 0,
+            Self::Momentum { .. } | Self::Mean { .. } => 1,
+            Self::Adam { .. } => 2,
+        }
+    }
+
     fn library(&self, source: Source) -> Source {
         match *self {
             Self::Interpolation => {
@@ -114,5 +123,14 @@ pub fn outer_update(
         Argument::Out(c.metrics),
     ];
     let grid = [c.vectors.div_ceil(BLOCK) + 1, c.axis.runs, 1];
-    call(gpu, recording, &c.rule.library(source), &arguments, grid)
+    // A full memory, or Δ, takes the place of the tasks' sets.
+    let sets = match (c.capacity, c.summed) {
+        (0, true) => c.axis.runs,
+        (0, false) => c.axis.tasks() * (1 + usize::from(c.fomaml)),
+        (capacity, _) => c.axis.runs * capacity,
+    };
+    let losses = c.axis.runs * tasks * c.steps;
+    let shared = 2 * c.axis.runs * (1 + c.rule.states());
+    let work = Work::words(4 * c.vectors * (sets + shared) + losses + c.axis.runs * c.steps);
+    call(gpu, recording, &c.rule.library(source), &arguments, grid, work)
 }

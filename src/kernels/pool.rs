@@ -2,7 +2,7 @@
 //! activation that stands alone (a window of one pixel).
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::product::window_constants;
 use crate::kernels::{
     ACTIVATION, Argument, BLOCK, Batch, Below, Outputs, activation_kind, call, vectors,
@@ -44,7 +44,9 @@ pub fn pool_forward(
     let arguments = [Argument::In(x), Argument::Out(out.h), Argument::Out(out.z)];
     let blocks = (batch.examples * layer.outputs_padded() / 4).div_ceil(BLOCK);
     let source = with_window(source, layer, batch);
-    call(gpu, recording, &source, &arguments, [blocks, batch.count, 1])
+    let values = layer.inputs_padded() + out.copies() * layer.outputs_padded();
+    let work = Work::words(batch.values(values)).of_layer(&layer.name);
+    call(gpu, recording, &source, &arguments, [blocks, batch.count, 1], work)
 }
 
 /// Records the way back: `d` `[G, B, …output]`, `below` and `dx` `[G, B, …input]`.
@@ -66,5 +68,9 @@ pub fn pool_backward(
         [Argument::In(d), Argument::In(below.h), Argument::In(below.z), Argument::Out(dx)];
     let blocks = (batch.examples * layer.inputs_padded() / 4).div_ceil(BLOCK);
     let source = with_window(source, layer, batch);
-    call(gpu, recording, &source, &arguments, [blocks, batch.count, 1])
+    // A maximum is looked for again.
+    let reads = below.reads().max(usize::from(matches!(layer.op, Op::MaxPool(_))));
+    let values = layer.outputs_padded() + (1 + reads) * layer.inputs_padded();
+    let work = Work::words(batch.values(values)).of_layer(&layer.name);
+    call(gpu, recording, &source, &arguments, [blocks, batch.count, 1], work)
 }

@@ -2,7 +2,7 @@
 //! numbers, each with the order of its minibatches.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, Axis, PRECISE_SIN, RNG, RUN_STEP, RunSteps, call};
 use crate::tasks::{Batches, SineSpec};
 
@@ -97,7 +97,9 @@ pub fn sample_sine(
         Argument::Out(query_x),
         Argument::Out(query_y),
     ];
-    call(gpu, recording, &source, &arguments, [blocks, 1 + layers, axis.tasks()])
+    let points = batches.support() + if queries { spec.points } else { 0 };
+    let work = Work::words(axis.tasks() * (batches.order_len() + 8 * points));
+    call(gpu, recording, &source, &arguments, [blocks, 1 + layers, axis.tasks()], work)
 }
 
 /// Records episodes: image numbers of the support `[T, N]` and of the queries
@@ -131,7 +133,9 @@ pub fn sample_episode(
         Argument::Out(support),
         Argument::Out(query),
     ];
-    call(gpu, recording, &source, &arguments, [blocks, 1 + layers, axis.tasks()])
+    let images = batches.support() + batches.way * queries;
+    let work = Work::words(axis.tasks() * (batches.order_len() + 2 * batches.way + images));
+    call(gpu, recording, &source, &arguments, [blocks, 1 + layers, axis.tasks()], work)
 }
 
 /// Records the order of the minibatches alone.
@@ -150,5 +154,6 @@ pub fn sample_order(
     let (source, [blocks, layers]) =
         with_order(gpu, source, axis, batches, ordered_elements(batches), None)?;
     let arguments = [Argument::Runs(runs), Argument::Out(order)];
-    call(gpu, recording, &source, &arguments, [blocks, layers, axis.tasks()])
+    let work = Work::words(axis.tasks() * batches.order_len());
+    call(gpu, recording, &source, &arguments, [blocks, layers, axis.tasks()], work)
 }

@@ -2,7 +2,7 @@
 //! minibatches.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::sample::{ordered_elements, with_order};
 use crate::kernels::{Argument, Axis, PRECISE_SIN, RunSteps, call};
 use crate::model::{Layout, Model};
@@ -74,6 +74,9 @@ pub fn sample_glyphs(
         Argument::Out(query_x),
         Argument::Out(query_y),
     ];
-    let across = blocks.max(batches.support() + batches.way * queries);
-    call(gpu, recording, &source, &arguments, [across, 1 + layers, axis.tasks()])
+    let images = batches.support() + batches.way * queries;
+    let across = blocks.max(images);
+    let values = images * (4 * rows.columns + 1);
+    let work = Work::words(axis.tasks() * (batches.order_len() + values));
+    call(gpu, recording, &source, &arguments, [across, 1 + layers, axis.tasks()], work)
 }

@@ -2,7 +2,7 @@
 //! of all parameters.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, call};
 use crate::model::{Layer, Model};
 
@@ -124,7 +124,11 @@ pub fn strategy_sums(gpu: &Gpu, recording: &mut Recording, c: &StrategySums<'_>)
         Argument::Out(c.sums),
         Argument::Out(c.left_out),
     ];
-    call(gpu, recording, &source, &arguments, [c.vectors.div_ceil(BLOCK), c.axis.runs, 1])
+    let ways = usize::from(c.step.has_ways());
+    let read = c.axis.tasks() * (1 + ways) + c.axis.runs;
+    let sums = 2 * c.axis.runs * (1 + usize::from(!c.begins));
+    let work = Work::words(4 * c.vectors * (read + sums));
+    call(gpu, recording, &source, &arguments, [c.vectors.div_ceil(BLOCK), c.axis.runs, 1], work)
 }
 
 /// Sizes and buffers of a strategy's step on the rates.
@@ -199,5 +203,8 @@ pub fn strategy_update(
         Argument::Out(c.metrics),
     ];
     let groups = if c.step.sharing == Sharing::All { 1 } else { layers.len() };
-    call(gpu, recording, &source, &arguments, [groups, c.runs, 1])
+    // Sums are read; rates, and what they are made from, are read and written.
+    let sets = if c.step.has_ways() { 2 + 6 } else { 1 + 2 };
+    let work = Work::words(c.model.packed_len() * c.runs * sets);
+    call(gpu, recording, &source, &arguments, [groups, c.runs, 1], work)
 }

@@ -1,7 +1,7 @@
 //! `shaders/telemetry.wgsl`: gradient norms, products of gradients and the spread of tasks, by layer.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source};
+use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, Axis, BLOCK, RUN_STEP, RunSteps, call};
 use crate::model::{Layer, Model};
 
@@ -69,5 +69,6 @@ pub fn telemetry(
         Argument::In(c.theta),
         Argument::Out(c.metrics),
     ];
-    call(gpu, recording, &source, &arguments, [layers.len(), c.axis.runs, 1])
+    let work = Work::words(c.model.packed_len() * (3 * c.axis.tasks() + c.axis.runs));
+    call(gpu, recording, &source, &arguments, [layers.len(), c.axis.runs, 1], work)
 }

@@ -26,7 +26,7 @@ pub enum Direction {
 }
 
 /// Buffers of one layer with parameters on batches of examples, filled with numbers: every task has
-/// the same ones.
+/// the same ones, but for the last, which has others.
 #[derive(Debug)]
 pub struct LayerAlone {
     model: Model,
@@ -95,28 +95,41 @@ impl LayerAlone {
 
     /// Writes parameters, inputs and gradients anew.
     pub fn fill(&self, gpu: &Gpu) {
-        let write = |buffer: &wgpu::Buffer, values: &[f32]| {
-            gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&values.repeat(self.tasks)));
+        let write = |buffer: &wgpu::Buffer, values: &dyn Fn(usize) -> Vec<f32>| {
+            let mut all = values(0).repeat(self.tasks - 1);
+            all.extend(values(self.tasks - 1));
+            gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&all));
         };
         let (input, output) = (self.layer().input, self.layer().output);
-        write(&self.theta, &self.model.pack(&self.parameters()));
-        write(&self.inputs[0], &packed(input, &self.x()));
-        write(&self.outputs[1], &packed(output, &self.dz()));
+        write(&self.theta, &|task| self.model.pack(&self.parameters(task)));
+        write(&self.inputs[0], &|task| packed(input, &self.x(task)));
+        write(&self.outputs[1], &|task| packed(output, &self.dz(task)));
     }
 
-    /// Canonical.
-    fn parameters(&self) -> Vec<f32> {
-        numbers(1, self.model.parameter_count())
+    /// The tasks whose results are looked at: the first and the last.
+    fn looked_at(&self) -> Vec<usize> {
+        if self.tasks == 1 { vec![0] } else { vec![0, self.tasks - 1] }
     }
 
-    /// `[B, C, H, W]`
-    fn x(&self) -> Vec<f32> {
-        numbers(2, self.examples * self.layer().inputs())
+    /// Canonical parameters of a task.
+    fn parameters(&self, task: usize) -> Vec<f32> {
+        self.numbers(1, task, self.model.parameter_count())
     }
 
-    /// `[B, C, H, W]`
-    fn dz(&self) -> Vec<f32> {
-        numbers(3, self.examples * self.layer().outputs())
+    /// Inputs of a task: `[B, C, H, W]`.
+    fn x(&self, task: usize) -> Vec<f32> {
+        self.numbers(2, task, self.examples * self.layer().inputs())
+    }
+
+    /// Gradients by a task's outputs: `[B, C, H, W]`.
+    fn dz(&self, task: usize) -> Vec<f32> {
+        self.numbers(3, task, self.examples * self.layer().outputs())
+    }
+
+    /// Numbers of a task: those of the first and of the last one differ.
+    fn numbers(&self, kind: u32, task: usize, count: usize) -> Vec<f32> {
+        let last = task > 0 && task + 1 == self.tasks;
+        numbers(kind + if last { 4 } else { 0 }, count)
     }
 
     /// The layer.
@@ -164,42 +177,55 @@ impl LayerAlone {
         }
     }
 
-    /// What the first task's result is: outputs or gradients `[B, C, H, W]`, or all parameters,
-    /// canonical.
+    /// The results of the first task and, where there are several, of the last: outputs or gradients
+    /// `[B, C, H, W]`, or all parameters, canonical.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn result(&self, gpu: &Gpu, direction: Direction) -> Result<Vec<f32>> {
         let layer = self.layer();
-        let (buffer, shape) = match direction {
-            Direction::Forward => (&self.outputs[0], layer.output),
-            Direction::Backward => (&self.inputs[1], layer.input),
-            Direction::Update => {
-                let packed: Vec<f32> = gpu.read(&self.theta, 0, self.model.packed_len())?;
-                return Ok(self.model.unpack(&packed));
-            }
-        };
-        let values: Vec<f32> = gpu.read(buffer, 0, self.examples * shape.packed())?;
-        Ok(values.chunks_exact(shape.packed()).flat_map(|one| shape.unpack(one)).collect())
+        let mut results = Vec::new();
+        for task in self.looked_at() {
+            let read = |buffer: &wgpu::Buffer, floats: usize| -> Result<Vec<f32>> {
+                gpu.read(buffer, task * floats, floats)
+            };
+            let (buffer, shape) = match direction {
+                Direction::Forward => (&self.outputs[0], layer.output),
+                Direction::Backward => (&self.inputs[1], layer.input),
+                Direction::Update => {
+                    let packed = read(&self.theta, self.model.packed_len())?;
+                    results.extend(self.model.unpack(&packed));
+                    continue;
+                }
+            };
+            let values = read(buffer, self.examples * shape.packed())?;
+            results.extend(values.chunks_exact(shape.packed()).flat_map(|one| shape.unpack(one)));
+        }
+        Ok(results)
     }
 
     /// The same in float64, where the inner rule is SGD and the layer has weights.
     pub fn in_float64(&self, direction: Direction) -> Vec<f64> {
         let wide = |values: Vec<f32>| values.into_iter().map(f64::from).collect::<Vec<f64>>();
-        let (layer, parameters) = (self.layer(), wide(self.parameters()));
-        let (x, dz) = (wide(self.x()), wide(self.dz()));
-        match direction {
-            Direction::Forward => twin::layer_forward(layer, &parameters, &x).y,
-            Direction::Backward => twin::layer_backward(layer, &parameters, &x, &dz),
-            Direction::Update => {
-                let gradient = twin::layer_gradient(layer, &x, &dz);
-                let mut stepped = parameters;
-                for (value, slope) in stepped[layer.canonical_offset..].iter_mut().zip(gradient) {
-                    *value -= f64::from(RATE) * slope;
+        let layer = self.layer();
+        let of_task = |task| {
+            let parameters = wide(self.parameters(task));
+            let (x, dz) = (wide(self.x(task)), wide(self.dz(task)));
+            match direction {
+                Direction::Forward => twin::layer_forward(layer, &parameters, &x).y,
+                Direction::Backward => twin::layer_backward(layer, &parameters, &x, &dz),
+                Direction::Update => {
+                    let gradient = twin::layer_gradient(layer, &x, &dz);
+                    let mut stepped = parameters;
+                    let own = &mut stepped[layer.canonical_offset..];
+                    for (value, slope) in own.iter_mut().zip(gradient) {
+                        *value -= f64::from(RATE) * slope;
+                    }
+                    stepped
                 }
-                stepped
             }
-        }
+        };
+        self.looked_at().into_iter().flat_map(of_task).collect()
     }
 }
 

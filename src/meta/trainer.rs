@@ -7,7 +7,7 @@ mod state;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Recording, size_of_f32s};
+use crate::gpu::{Gpu, HeldDispatch, Recording, size_of_f32s};
 use crate::kernels::{
     self, Axis, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunStep, RunSteps,
     Telemetry, empty, mean_state, outer_sum, outer_update,
@@ -274,16 +274,16 @@ impl Trainer {
         self.submissions
     }
 
-    /// Does one meta-iteration, each dispatch in a pass of its own, and returns the kernels in order
-    /// with the device's time for each in seconds; none (and nothing done) if it has no timestamps.
+    /// Does one meta-iteration, each dispatch in a pass of its own, and returns what was dispatched with
+    /// the device's time for it; none (and nothing done) if the device has no timestamps.
     ///
     /// # Errors
     /// [`Error::DeviceLost`] if the device does not answer.
-    pub fn time_kernels(&mut self) -> Result<Option<Vec<(&'static str, f64)>>> {
+    pub fn time_dispatches(&mut self) -> Result<Option<Vec<HeldDispatch>>> {
         let offset = self.write_settings();
         let Some(seconds) = self.recording.time_each(&self.gpu, offset)? else { return Ok(None) };
         self.count_iteration();
-        Ok(Some(self.recording.kernel_names().zip(seconds).collect()))
+        Ok(Some(self.recording.held_dispatches(&seconds)))
     }
 
     /// Puts a kernel that does nothing in the place of every one of the inner loops, so that what is

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use cpu_time::ProcessTime;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recording};
@@ -47,7 +49,7 @@ pub struct Tuning<'a> {
 }
 
 /// One candidate.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trial {
     /// Kernel and shape.
     pub key: String,

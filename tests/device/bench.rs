@@ -36,17 +36,37 @@ fn every_workload_runs(Device { gpu, .. }: &Device) {
                 let control = one.control.as_ref().unwrap();
                 assert!(control.cpu < one.time.cpu, "the control does less: {row:?}");
             }
-            if let Some(kernels) = &one.kernels {
+            assert_eq!(one.kernels.is_some(), workload.is_training(), "the device has timestamps");
+            if let Some(dispatches) = &one.kernels {
+                let repeats = dispatches.iter().map(|dispatch| dispatch.repeats).sum::<usize>();
+                assert_eq!(repeats, one.dispatches);
+                let operations =
+                    dispatches.iter().map(|it| it.repeats as u64 * it.operations).sum::<u64>();
                 assert_eq!(
-                    kernels.iter().map(|kernel| kernel.dispatches).sum::<usize>(),
-                    one.dispatches
+                    Some(operations),
+                    one.flops,
+                    "counted from kernels and from the network"
                 );
+                for it in dispatches {
+                    assert!(it.seconds > 0.0 && it.bytes > 0, "{it:?}");
+                    assert!(it.workgroups > 0 && it.share(&report.ceilings).1 > 0.0, "{it:?}");
+                }
             }
         }
     }
     let text = report.to_markdown();
     for part in ["Ceilings", "| sine (32 steps of batch 10) |", "| gemm |", "Variants:"] {
         assert!(text.contains(part), "{part}: {text}");
+    }
+    let tables = report.dispatches();
+    for part in
+        ["sine (32 steps of batch 10), 2 tasks:", "| layer_update | conv2 |", "% of memory |"]
+    {
+        assert!(tables.contains(part), "{part}: {tables}");
+    }
+    let page = report.page();
+    for part in ["| device | driver, API |", "## Workloads", "## Dispatches", &tables] {
+        assert!(page.contains(part), "{part}: {page}");
     }
     let json = serde_json::to_string(&report).unwrap();
     let again: Report = serde_json::from_str(&json).unwrap();
