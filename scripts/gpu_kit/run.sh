@@ -2,7 +2,7 @@
 # Checks, then measures, on a machine with a GPU, and writes a report: see docs/devices.md. Run from anywhere.
 #
 #   OUT=DIR        where results go ($kit/out): report.md, report.json, log.txt, tests.txt
-#   STEPS="…"      which steps, in this order: devices tests ceilings base peers accuracy variants tuned
+#   STEPS="…"      which steps, in this order: devices tests ceilings base dispatches peers accuracy variants tuned
 #   PYTHON         a Python with jax and torch for the GPU (python3); without them the peers are left out
 #   SCALE          share of the paper's meta-iterations that Omniglot 5-way 1-shot is trained (0.3)
 #   QUICK=1        a rehearsal on a software device: small sizes instead of minutes
@@ -12,7 +12,7 @@ set -uo pipefail
 kit=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 OUT=${OUT:-$kit/out}
 PYTHON=${PYTHON:-python3}
-STEPS=${STEPS:-devices tests ceilings base peers accuracy variants tuned}
+STEPS=${STEPS:-devices tests ceilings base dispatches peers accuracy variants tuned}
 mkdir -p "$OUT"
 OUT=$(cd "$OUT" && pwd)
 log=$OUT/log.txt report=$OUT/report.md
@@ -103,6 +103,11 @@ base() {
         --workload sine dense omniglot --out "$work/base.json" && section "Workloads, default variants"
 }
 
+dispatches() { # the longest first: what to look at next
+    step dispatches "$(q 200 60)" "$R" bench --quick --kernels --no-autotune --workload dense omniglot --tasks "$(q 1 32)" &&
+        section "Dispatches"
+}
+
 peers() { # the same work in JAX and PyTorch on the same card, many meta-iterations in one compiled call
     local one line seconds
     seconds=$(q 1 2)
@@ -150,7 +155,7 @@ tuned() {
 echo "# reptile on $(uname -m), $(date -u +%F), $(nproc) processor cores" >"$report"
 for one in $STEPS; do
     case $one in
-    devices | tests | ceilings | base | peers | accuracy | variants | tuned) "$one" ;;
+    devices | tests | ceilings | base | dispatches | peers | accuracy | variants | tuned) "$one" ;;
     *) echo "run.sh: no step is named $one" >&2; failed=1 ;;
     esac
 done

@@ -26,3 +26,27 @@ fn the_program_measures_and_compares() {
     let text = refusal(reptile().args(["bench", "--compare", out, other.to_str().unwrap()]));
     assert!(text.contains("b.json is no report"), "{text}");
 }
+
+#[test]
+fn dispatches_are_printed_and_a_report_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("card");
+    let arguments = ["bench", "--quick", "--kernels", "--workload", "sine", "--tasks", "2"];
+    let printed = reptile().args(arguments).arg("--report").arg(&report).output().unwrap();
+    assert!(printed.status.success(), "{printed:?}");
+    let table = String::from_utf8(printed.stdout).unwrap();
+    for part in ["| kernel | layer | grid |", "| fused_", "| outer_update | – | 20×1×1 | 20 | – |"]
+    {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    let json = std::fs::read_to_string(report.join("report.json")).unwrap();
+    let read: Report = serde_json::from_str(&json).unwrap();
+    assert!(read.adapters.iter().any(|adapter| adapter.name == read.device.name), "{json}");
+    assert_eq!(read.rows.len(), 1);
+    let page = std::fs::read_to_string(report.join("report.md")).unwrap();
+    assert!(page.contains(table.trim_end()) && page.contains("## Adapters"), "{page}");
+    let text = refusal(reptile().args(arguments).arg("--report").arg(&report));
+    assert!(text.contains("card: exists already"), "{text}");
+    let text = refusal(reptile().args(["bench", "--kernels", "--workload", "gemm"]));
+    assert!(text.contains("name a training"), "{text}");
+}
