@@ -6,8 +6,11 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Recording};
 use crate::kernels::{ceiling_copy, ceiling_multiply_add};
 
-/// Workgroups and rounds of the multiply-adds: enough invocations to fill a large GPU.
-const MULTIPLY_ADDS: [usize; 2] = [2048, 256];
+/// Workgroups of the multiply-adds: enough invocations to fill a large GPU.
+const WORKGROUPS: usize = 2048;
+/// Their rounds: a millisecond on a GPU, 0.1 s on a CPU that plays GPU.
+const ROUNDS: usize = 256;
+const SOFTWARE_ROUNDS: usize = 32;
 /// Vectors that are copied: 60 MiB, more than caches hold, in one grid.
 const COPIED: usize = 60 << 16;
 
@@ -18,8 +21,9 @@ impl Ceilings {
     /// [`crate::Error::Limit`] if the device has no room, [`crate::Error::DeviceLost`].
     pub fn measure(gpu: &Gpu, effort: Effort) -> Result<Self> {
         let mut products = Recording::default();
-        let result = gpu.storage("multiply-adds", (MULTIPLY_ADDS[0] * 64 * 16) as u64)?;
-        ceiling_multiply_add(gpu, &mut products, MULTIPLY_ADDS, &result)?;
+        let result = gpu.storage("multiply-adds", (WORKGROUPS * 64 * 16) as u64)?;
+        let rounds = if gpu.profile().software { SOFTWARE_ROUNDS } else { ROUNDS };
+        ceiling_multiply_add(gpu, &mut products, [WORKGROUPS, rounds], &result)?;
         let mut copies = Recording::default();
         let buffers = [
             gpu.storage("copied from", 16 * COPIED as u64)?,

@@ -216,8 +216,13 @@ gradient_tests! {
     gradient_gelu_cross_entropy: Gelu, CrossEntropy;
 }
 
+/// Random cases: `REPTILE_TESTS=all` (`make test-all`) runs three times as many.
+fn cases() -> u32 {
+    if std::env::var("REPTILE_TESTS").is_ok_and(|tests| tests == "all") { 192 } else { 64 }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn gradient_of_networks_for_images(case in image_case()) {

@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 
 /// What a preset becomes under `assignments`.
@@ -169,11 +171,17 @@ fn values_of_another_type_are_refused_by_key() {
 #[test]
 fn every_key_can_be_set() {
     let others = [images(), glyphs()].map(|tasks| Config { tasks, ..with_options("sine") });
+    let mut seen = BTreeSet::new();
     for config in presets::names().into_iter().map(with_options).chain(others) {
         let table: Table = toml::from_str(&config.to_toml()).unwrap();
+        let text = config.to_toml();
         for (key, value) in leaves(&table) {
+            // Of presets with the same keys one is enough, where the values have the same form.
+            if !seen.insert((key.clone(), value.type_str())) {
+                continue;
+            }
             let list = [(key.clone(), value.to_string())];
-            let again = Config::with_overrides(&config.to_toml(), "it", &list).unwrap();
+            let again = Config::with_overrides(&text, "it", &list).unwrap();
             assert_eq!(again, config, "{key}");
         }
     }

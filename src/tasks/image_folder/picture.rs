@@ -62,9 +62,15 @@ pub(super) fn decode(
             if (whole.width(), whole.height()) != (width, width * source.images) {
                 return Err(changed());
             }
-            for (place, image) in (0..source.images).zip(packed.chunks_exact_mut(words)) {
-                let square = whole.crop_imm(0, place * width, width, width);
-                pack(&fit(&square, spec.size), spec.channels, image);
+            // One below the other: each is a part of the strip's bytes.
+            let squares = whole.as_bytes().chunks_exact((width * width) as usize * spec.channels);
+            for ((place, square), image) in (0..).zip(squares).zip(packed.chunks_exact_mut(words)) {
+                if width as usize == spec.size {
+                    pack(square, spec.channels, image);
+                } else {
+                    let square = whole.crop_imm(0, place * width, width, width);
+                    pack(&fit(&square, spec.size), spec.channels, image);
+                }
             }
         }
     }

@@ -344,11 +344,17 @@ fn the_real_cifar_fs_is_whole() {
     // The published means of CIFAR-100's own training part, the first 500 of each class.
     let wanted = [0.507_075_159, 0.486_548_873, 0.440_917_843];
     for (channel, wanted) in wanted.into_iter().enumerate() {
-        let first = images.classes.iter().flat_map(|class| {
-            (class.first_image as usize..).take(500).map(|n| n * images.words_per_image())
-        });
-        let words = first.flat_map(|at| &images.words[at + 256 * channel..][..256]);
-        let sum: u64 = words.flat_map(|word| word.to_le_bytes()).map(u64::from).sum();
+        let mut sum = 0;
+        for image in
+            images.classes.iter().flat_map(|class| (class.first_image as usize..).take(500))
+        {
+            let plane = image * images.words_per_image() + 256 * channel;
+            for word in &images.words[plane..plane + 256] {
+                // Four bytes at once: unoptimised code goes through 50,000 images.
+                let pairs = (word & 0x00FF_00FF) + ((word >> 8) & 0x00FF_00FF);
+                sum += u64::from((pairs & 0xFFFF) + (pairs >> 16));
+            }
+        }
         let mean = sum as f64 / 255.0 / (50_000.0 * 1024.0);
         assert!((mean - wanted).abs() < 1e-8, "channel {channel}: {mean}");
     }
