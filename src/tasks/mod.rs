@@ -7,6 +7,7 @@ mod data_folder;
 mod data_set;
 mod decode;
 mod episodes;
+mod image_cache;
 pub mod image_folder;
 mod images;
 mod left_out;

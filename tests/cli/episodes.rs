@@ -85,7 +85,7 @@ fn tasks_without_images_cannot_be_listed() {
 }
 
 #[test]
-fn the_real_data_set_is_listed() {
+fn the_real_data_set_trains_and_is_listed() {
     if !has_data() {
         return;
     }
@@ -103,6 +103,7 @@ fn the_real_data_set_is_listed() {
     let list = written(folder.path(), "list.json", &sampled(&split, 30, sizes));
     let seed = SEED.to_string();
     let drawn = eval_json(&out, &["--tasks", "30", "--seed", &seed]);
+    assert!(drawn["runs"][0]["after"]["accuracy"].as_f64().unwrap() > 0.2, "{drawn}");
     let mut listed = eval_json(&out, &["--episodes", &list, "--seed", &seed]);
     assert_eq!(listed["episodes"], json!(list));
     listed["episodes"] = Value::Null;

@@ -7,7 +7,6 @@
 //!
 //! All images are brought to one size and kind. What is resized is kept in the user's cache folder.
 
-mod cache;
 mod layout;
 mod picture;
 #[cfg(test)]
@@ -19,6 +18,7 @@ use std::path::Path;
 use crate::cache::cache_folder;
 use crate::error::{Error, Result};
 use crate::tasks::data_set::{DataSet, Reading};
+use crate::tasks::image_cache::{self, ImageCache};
 use crate::tasks::images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
 use crate::tasks::left_out::LeftOut;
 use crate::tasks::names::listed;
@@ -26,8 +26,10 @@ use crate::tasks::spec::ImagesSpec;
 use crate::tasks::stored_split::{ImageDigest, digest_of};
 use crate::tasks::{data_folder, decode};
 
-use cache::Cache;
 use layout::{Class, Layout, Listing, Source};
+
+/// Changes with what is done to an image.
+const VERSION: &str = "2";
 
 /// Reads the data set that `spec` names; `progress` hears of the files looked at and their number, and then, where they
 /// are decoded, of the images.
@@ -82,8 +84,11 @@ fn read_cached(
     let words = split.images.words_per_image();
     let exact = matches!(listing.layout, Layout::Strips { width } if width as usize == spec.size);
     let cache = cache.filter(|_| !exact);
-    let cache = cache.map(|cache| Cache::new(cache, &folder, &listing, &files, spec));
-    let kept = cache.as_ref().is_some_and(|cache| cache.load(&mut packed));
+    let cache = cache.map(|cache| {
+        let contents = contents(&listing, &files, spec);
+        ImageCache::new(cache, &folder, [spec.channels, spec.size], contents)
+    });
+    let kept = cache.as_ref().is_some_and(|cache| cache.load(&mut packed, &mut []));
     if !kept {
         let jobs: Vec<(&Source, ImageDigest)> =
             sources.iter().copied().zip(files.clone()).collect();
@@ -99,13 +104,28 @@ fn read_cached(
             progress,
         )?;
         if let Some(cache) = cache {
-            cache.store(&packed);
+            cache.store(&packed, &[]);
         }
     }
     split.images.words = packed;
     let total = split.images.len() as u64;
     progress(total, total);
     reading.finish(split, &of_images, missing, &folder, notes)
+}
+
+/// A hash of the layout, of every file's name and bytes, and of what is done to them.
+fn contents(listing: &Listing, digests: &[ImageDigest], spec: &ImagesSpec) -> String {
+    let layout: &[u8] = match listing.layout {
+        Layout::Folders => b"folders",
+        Layout::Strips { .. } => b"strips",
+    };
+    let mut parts = vec![VERSION.as_bytes(), &spec.background.0, layout];
+    let mut files = digests.iter();
+    for class in &listing.classes {
+        parts.extend([class.part.name().as_bytes(), class.name.as_bytes()]);
+        parts.extend(files.by_ref().take(class.sources.len()).map(|digest| digest.as_slice()));
+    }
+    image_cache::hash(parts)
 }
 
 /// The digest of every file.

@@ -99,6 +99,20 @@ impl Part {
         }
     }
 
+    /// The digest of the whole part, where it is one file.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn digest(&self) -> Result<Option<ImageDigest>> {
+        match &self.place {
+            Place::Zip(path) => {
+                let bytes = fs::read(path).map_err(Error::io(path))?;
+                Ok(Some(digest_of(self.name, &bytes)))
+            }
+            Place::Folder(_) => Ok(None),
+        }
+    }
+
     /// All images, and a note in `left` of what is none.
     ///
     /// # Errors

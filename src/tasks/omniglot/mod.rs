@@ -9,8 +9,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use crate::cache::cache_folder;
 use crate::error::{Error, Result};
 use crate::tasks::data_set::{DataSet, Reading};
+use crate::tasks::image_cache::{self, ImageCache};
 use crate::tasks::images::{Bits, ImageClass, ImageSet, Split, SplitClass};
 use crate::tasks::left_out::LeftOut;
 use crate::tasks::spec::OmniglotSpec;
@@ -37,6 +39,16 @@ const PARTS: [&str; 2] = ["images_background", "images_evaluation"];
 pub fn read(
     spec: &OmniglotSpec,
     reading: Reading<'_>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<DataSet> {
+    read_cached(spec, reading, cache_folder().as_deref(), progress)
+}
+
+/// As [`read`], with the folder of the cache, if there is one.
+fn read_cached(
+    spec: &OmniglotSpec,
+    reading: Reading<'_>,
+    cache: Option<&Path>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<DataSet> {
     let content = "images_background.zip and images_evaluation.zip (or the extracted folders)";
@@ -99,7 +111,7 @@ pub fn read(
     let mut split = Split { images, train, val, test };
     // Before the decoding.
     split.check(&spec.episodes, reading.parts)?;
-    let (words, digests) = decode_all(&parts, &members, spec.size, &folder, progress)?;
+    let (words, digests) = images_of(&parts, &members, spec.size, &folder, cache, progress)?;
     split.images.words = words;
     reading.finish(split, &digests, missing, &folder, notes)
 }
@@ -142,6 +154,48 @@ fn classes(members: &[(usize, Member)], parts: &[Part]) -> Vec<ImageClass> {
     classes
 }
 
+/// Changes with what is done to an image.
+const VERSION: &str = "1";
+
+/// The images of all members and the digests of their files, in the members' order: decoded, or, of zips that were
+/// read before, from the folder `cache`.
+fn images_of(
+    parts: &[Part],
+    members: &[(usize, Member)],
+    size: usize,
+    folder: &Path,
+    cache: Option<&Path>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Vec<u32>, Vec<ImageDigest>)> {
+    if size == 0 {
+        return Err(Error::config("tasks.size", "0 is too small; give 1 or more"));
+    }
+    let zips = || -> Result<Option<Vec<ImageDigest>>> { parts.iter().map(Part::digest).collect() };
+    let Some((cache, zips_before)) = cache.zip(zips()?) else {
+        return decode_all(parts, members, size, folder, progress);
+    };
+    let cache = cache_of(cache, folder, size, &zips_before);
+    let mut words = decode::room(members.len(), size as u128 * size as u128)?;
+    let mut digests = vec![ImageDigest::default(); members.len()];
+    if cache.load(&mut words, &mut digests) {
+        let all = members.len() as u64;
+        progress(all, all);
+        return Ok((words, digests));
+    }
+    let (words, digests) = decode_all(parts, members, size, folder, progress)?;
+    // Of what was changed meanwhile, nothing is kept.
+    if zips()? == Some(zips_before) {
+        cache.store(&words, &digests);
+    }
+    Ok((words, digests))
+}
+
+/// The place of the images `[1, size, size]` of zips with these digests in `folder`.
+fn cache_of(cache: &Path, folder: &Path, size: usize, zips: &[ImageDigest]) -> ImageCache {
+    let contents = [VERSION.as_bytes()].into_iter().chain(zips.iter().map(|zip| zip.as_slice()));
+    ImageCache::new(cache, folder, [1, size], image_cache::hash(contents))
+}
+
 /// Decodes all members; the results are in the members' order.
 fn decode_all(
     parts: &[Part],
@@ -150,9 +204,6 @@ fn decode_all(
     folder: &Path,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<(Vec<u32>, Vec<ImageDigest>)> {
-    if size == 0 {
-        return Err(Error::config("tasks.size", "0 is too small; give 1 or more"));
-    }
     let mut packed = decode::room(members.len(), size as u128 * size as u128)?;
     let words = packed.len() / members.len();
     let digests: Vec<OnceLock<ImageDigest>> = members.iter().map(|_| OnceLock::new()).collect();

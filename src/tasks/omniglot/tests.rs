@@ -1,6 +1,6 @@
 use std::fs;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma};
 use tempfile::TempDir;
@@ -80,7 +80,7 @@ fn spec(folder: &Path) -> OmniglotSpec {
 }
 
 fn read(spec: &OmniglotSpec) -> Result<Split> {
-    super::read(spec, Reading::ALL, &mut |_, _| {}).map(|set| set.split)
+    read_cached(spec, Reading::ALL, None, &mut |_, _| {}).map(|set| set.split)
 }
 
 fn message(spec: &OmniglotSpec) -> String {
@@ -353,7 +353,8 @@ fn characters_without_images_of_their_own_are_named() {
     fs::create_dir(&inner).unwrap();
     fs::rename(character.join("0001_00.png"), inner.join("0001_00.png")).unwrap();
     // The character has others: what is deeper is said.
-    let notes = super::read(&spec(folder.path()), Reading::ALL, &mut |_, _| {}).unwrap().notes;
+    let notes =
+        read_cached(&spec(folder.path()), Reading::ALL, None, &mut |_, _| {}).unwrap().notes;
     assert!(notes[0].contains("left out: 1 image not in a folder Alphabet/character"), "{notes:?}");
     for drawing in 1..3 {
         fs::remove_file(character.join(format!("0001_{drawing:02}.png"))).unwrap();
@@ -372,10 +373,46 @@ fn loops_and_pipes_end() {
         symlink(".", alphabet.join(name)).unwrap();
     }
     symlink("/nowhere", alphabet.join("character99")).unwrap();
-    let notes = super::read(&spec(folder.path()), Reading::ALL, &mut |_, _| {}).unwrap().notes;
+    let notes =
+        read_cached(&spec(folder.path()), Reading::ALL, None, &mut |_, _| {}).unwrap().notes;
     for part in ["1 link to nothing (Alpha/character99)", "2 folders too deep or leading back"] {
         assert!(notes[0].contains(part), "{part} in {notes:?}");
     }
     symlink("/dev/zero", alphabet.join("character01/x.png")).unwrap();
     assert!(message(&spec(folder.path())).contains("x.png: is a pipe, a socket or a device"));
+}
+
+#[test]
+fn zips_are_decoded_once_and_folders_are_read_each_time() {
+    let (zips, cache) = (both_zips(zip::CompressionMethod::Stored), TempDir::new().unwrap());
+    let read = |folder: &Path| {
+        read_cached(&spec(folder), Reading::ALL, Some(cache.path()), &mut |_, _| {}).unwrap()
+    };
+    let kept = || -> Vec<PathBuf> {
+        fs::read_dir(cache.path()).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let set = read(zips.path());
+    let stored = fs::read(&kept()[0]).unwrap();
+    let again = read(zips.path());
+    assert_eq!((&again.split, &again.stored), (&set.split, &set.stored));
+    for at in [stored.len() - 1, stored.len() - 32 * set.split.images.len() - 1] {
+        let mut damaged = stored.clone();
+        damaged[at] ^= 1;
+        fs::write(&kept()[0], damaged).unwrap();
+        assert_eq!(read(zips.path()).split, set.split);
+        assert_eq!(fs::read(&kept()[0]).unwrap(), stored, "is made anew");
+    }
+    // What is kept is what is taken.
+    let digests: Vec<ImageDigest> =
+        parts(zips.path()).unwrap().iter().map(|part| part.digest().unwrap().unwrap()).collect();
+    let black = vec![0; set.split.images.words.len()];
+    let size = set.split.images.width;
+    cache_of(cache.path(), zips.path(), size, &digests)
+        .store(&black, &vec![[7; 32]; set.split.images.len()]);
+    assert_eq!(read(zips.path()).split.images.words, black);
+    zip(zips.path(), "images_evaluation", 3, zip::CompressionMethod::Deflated);
+    let other = read(zips.path()).split.images;
+    assert!(other.len() != set.split.images.len() && other.words.iter().any(|word| *word != 0));
+    read(folders().path());
+    assert_eq!(kept().len(), 1, "one file a data set, and none for folders");
 }
