@@ -4,9 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use reptile::bench::{Workload, kernels_of};
+use reptile::experiments::bench::{Workload, kernels_of};
 use reptile::gpu::{AdapterChoice, Gpu, GpuOptions};
 use reptile::meta::{PlanKind, Trainer};
 
@@ -36,7 +35,7 @@ fn workloads(criterion: &mut Criterion) {
     let gpu = Gpu::request(&AdapterChoice::default(), GpuOptions::default())
         .expect("a benchmark needs an adapter");
     println!("{} ({})", gpu.info().name, gpu.info().driver_info);
-    for workload in Workload::value_variants() {
+    for workload in &Workload::ALL {
         let mut group = criterion.benchmark_group(workload.name());
         group.sample_size(10).measurement_time(Duration::from_secs(5));
         if !workload.is_training() {

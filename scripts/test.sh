@@ -37,7 +37,14 @@ part "on devices" scripts/all-drivers.sh cargo test --test device
 part "the program" cargo test --test cli
 part "constant memory" cargo test --test growth
 part "examples in the documentation" cargo test --doc
+if rustc --print target-libdir --target wasm32-unknown-unknown >/dev/null 2>&1 &&
+    [ -d "$(rustc --print target-libdir --target wasm32-unknown-unknown)" ]; then
+    part "the library for browsers" cargo check --lib --no-default-features --target wasm32-unknown-unknown
+else
+    echo "test: the library is not checked for browsers (rustup target add wasm32-unknown-unknown)" >&2
+fi
 if [ "${REPTILE_TESTS:-}" = all ]; then
+    part "features" scripts/features.sh
     part "benchmarks and examples" cargo test --benches --examples
 fi
 printf '%s\n' "${times[@]}"

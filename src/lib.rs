@@ -4,12 +4,12 @@
 //! - [`meta::Trainer`] records meta-iterations into an encoder of yours or runs them itself;
 //!   [`meta::Adaptation`] adapts given parameters to many tasks at once.
 //! - [`gpu::Gpu`] opens an adapter or takes your device.
-//! - [`run::Session`] trains a [`run::Config`] into a folder, with checkpoints and metrics.
+//! - [`session::Session`] trains a [`config::Config`] into a folder, with checkpoints and metrics.
 //! - [`mod@reference`] is the float64 twin of the kernels, which the tests compare them with.
 //!
 //! ```
 //! use reptile::gpu::{AdapterChoice, Gpu, GpuOptions};
-//! use reptile::run::{Config, Job, presets};
+//! use reptile::config::{Config, Job, presets};
 //!
 //! let gpu = Gpu::request(&AdapterChoice::default(), GpuOptions::default())?;
 //! let config = Config::from_toml(presets::get("sine")?, "preset sine")?;
@@ -24,24 +24,36 @@
 //! # Ok::<(), reptile::Error>(())
 //! ```
 
-mod atomic;
-pub mod bench;
-mod cache;
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "files")]
+pub mod config;
+#[cfg(feature = "data")]
+pub mod data;
+#[cfg(feature = "data")]
+#[cfg_attr(not(feature = "files"), allow(dead_code))] // readers do not write
+mod disk;
 pub mod error;
+#[cfg(feature = "experiments")]
+pub mod experiments;
 pub mod gpu;
 pub mod kernels;
 pub mod meta;
 pub mod model;
+#[cfg(feature = "plot")]
 pub mod plot;
+#[cfg(feature = "reference")]
 pub mod reference;
 pub mod rng;
-pub mod run;
-mod shell;
-pub mod sweep;
+#[cfg(test)]
+mod rooms;
+#[cfg(feature = "files")]
+pub mod session;
+#[cfg(feature = "files")]
+pub mod store;
 pub mod tasks;
-mod tensor_file;
-mod text_file;
+#[cfg(feature = "tune")]
+pub mod tune;
 
 pub use error::{Error, Result};
 pub use wgpu;

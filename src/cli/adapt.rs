@@ -7,11 +7,13 @@ use anyhow::{Result, bail};
 use clap::{ArgGroup, Args};
 
 use crate::cli::common::{DeviceArgs, Stored, WarmStart, counting, load_job, note_missing_split};
+use crate::config::Config;
+use crate::data::arrays::TaskArrays;
+use crate::disk::atomic;
 use crate::meta::{InnerOptimizer, PlanKind, Snapshot};
-use crate::run::adapted::{Adapted, Settings};
-use crate::run::adapting::{Recipe, Tasks, adapt};
-use crate::run::{Config, atomic, memory_points};
-use crate::tasks::arrays::TaskArrays;
+use crate::session::adapting::{Tasks, adapt};
+use crate::store::adapted::{Adapted, Recipe, Settings};
+use crate::store::memory_points;
 
 /// Adapt a checkpoint to tasks of your own, or to its test tasks.
 #[derive(Debug, Args)]

@@ -5,18 +5,29 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
-use crate::atomic;
-use crate::bench::{
+use crate::cli::common::{DeviceArgs, say, working};
+use crate::disk::atomic;
+use crate::disk::cache::CACHE_VARIABLE;
+use crate::error::Error;
+use crate::experiments::bench::{
     self, Effort, FirstResult, Report, Settings, VERSION, Workload, compare, variants,
 };
-use crate::cache::CACHE_VARIABLE;
-use crate::cli::common::{DeviceArgs, say, working};
-use crate::error::Error;
 use crate::gpu::{AdapterChoice, Gpu, list_adapters};
-use crate::meta::Trial;
 use crate::plot::check_extension;
+use crate::tune::Trial;
+
+impl ValueEnum for Workload {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.name()).help(self.description()))
+    }
+}
 
 /// How long the variants of a workload's kernels are timed at most for a report.
 const REPORT_VARIANTS: Duration = Duration::from_secs(60);
@@ -97,8 +108,7 @@ impl Bench {
                 "--workload: name a training (sine, dense, omniglot, …); this is not for kernels alone"
             );
         }
-        let workloads =
-            if self.workload.is_empty() { Workload::value_variants() } else { &self.workload };
+        let workloads = if self.workload.is_empty() { &Workload::ALL[..] } else { &self.workload };
         let settings = Settings {
             workloads: workloads.iter().copied().filter(measurable).collect(),
             tasks: self.tasks.iter().map(|tasks| *tasks as usize).collect(),
@@ -217,7 +227,7 @@ impl Bench {
         let once = || -> crate::Result<f64> {
             let program = std::env::current_exe().map_err(Error::io("this program"))?;
             let mut command = Command::new(&program);
-            command.args(["bench", "--first-result", "--workload", &workload.name()]);
+            command.args(["bench", "--first-result", "--workload", workload.name()]);
             command.args(["--tasks", &tasks.to_string()]);
             command.args(self.device.arguments());
             for name in ["MESA_SHADER_CACHE_DIR", "__GL_SHADER_DISK_CACHE_PATH", CACHE_VARIABLE] {

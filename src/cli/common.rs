@@ -9,15 +9,18 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::bench::Device;
-use crate::cache::cache_folder;
+use crate::config::{Config, Data, Job, Purpose, presets};
+use crate::data::{StoredSplit, listed};
+use crate::disk::cache::cache_folder;
+use crate::disk::text_file;
+use crate::experiments::bench::Device;
 use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
-use crate::meta::{Snapshot, TrainerSetup, Trial, Tuning, tune};
-use crate::run::adapted::Settings;
-use crate::run::checkpoint::{CheckpointFile, Header};
-use crate::run::{Config, Data, Job, Purpose, RunDirectory, directory, presets, snapshot_of};
-use crate::tasks::{StoredSplit, TaskSpec, listed};
-use crate::text_file;
+use crate::meta::{Snapshot, TrainerSetup};
+use crate::store::adapted::Settings;
+use crate::store::checkpoint::{CheckpointFile, Header};
+use crate::store::{RunDirectory, directory, keep_pipelines, snapshot_of};
+use crate::tasks::TaskSpec;
+use crate::tune::{Trial, Tuning, tune};
 
 /// How long a job may time variants before it begins.
 const AUTOTUNE: Duration = Duration::from_secs(4);
@@ -75,7 +78,7 @@ impl DeviceArgs {
     /// How kernels are to be made.
     pub fn options(&self) -> GpuOptions {
         let (checked, baseline) = (self.checked, self.baseline);
-        GpuOptions { checked, rolled: false, baseline, cache: cache_folder() }
+        GpuOptions { checked, rolled: false, baseline }
     }
 
     /// Where the fastest variants of this machine's devices are kept; nowhere with `--no-autotune`.
@@ -147,7 +150,10 @@ impl DeviceArgs {
     /// Opens the device and says on stderr which one it is.
     pub fn open(&self) -> Result<Gpu> {
         let choice = self.choice();
-        let gpu = Gpu::request(&choice, self.options())?;
+        let mut gpu = Gpu::request(&choice, self.options())?;
+        if let Some(cache) = cache_folder() {
+            gpu = keep_pipelines(gpu, &cache);
+        }
         if let Some(cache) = self.cache() {
             gpu.load_variants(&cache);
         }

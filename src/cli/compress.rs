@@ -7,15 +7,15 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::HumanBytes;
 
-use crate::atomic;
 use crate::cli::common::{DeviceArgs, Stored, counting, device_name};
 use crate::cli::models::Models;
+use crate::data::arrays::TaskArrays;
+use crate::disk::atomic;
 use crate::gpu::Gpu;
 use crate::model::Model;
-use crate::run::adapted::{Adapted, RESIDUAL, Settings, sha256_file};
-use crate::run::compressed::{Codec, Compressed, Payload};
-use crate::run::replay::replay;
-use crate::tasks::arrays::TaskArrays;
+use crate::session::replay::replay;
+use crate::store::adapted::{Adapted, RESIDUAL, Settings, sha256_file};
+use crate::store::compressed::{Codec, Compressed, Payload};
 
 /// Compress adapted models: what they differ in from the checkpoint that they were adapted from.
 #[derive(Debug, Args)]

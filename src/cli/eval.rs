@@ -11,9 +11,9 @@ use crate::cli::common::{
     DeviceArgs, Stored, WarmStart, load_job, note_missing_split, say, working,
 };
 use crate::cli::models::Models;
+use crate::data::{EpisodeList, listed};
 use crate::model::Loss;
-use crate::run::evaluation::{self, Evaluation, Origin, PerTask, Test};
-use crate::tasks::{EpisodeList, listed};
+use crate::session::evaluation::{self, Evaluation, Origin, PerTask, Test};
 
 /// Adapt a trained network to test tasks.
 #[derive(Debug, Args)]

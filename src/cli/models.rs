@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::cli::common::{Stored, counting, device_name};
+use crate::disk::tensor_file::TensorFile;
 use crate::gpu::Gpu;
-use crate::run::adapted::{self, Adapted, Settings};
-use crate::run::compressed::{self, Codec, Compressed};
-use crate::run::replay::{Replayed, replay};
-use crate::tensor_file::TensorFile;
+use crate::session::replay::{Replayed, replay};
+use crate::store::adapted::{self, Adapted, Settings};
+use crate::store::compressed::{self, Codec, Compressed};
 
 /// Models that were adapted from a checkpoint, as they are or compressed.
 pub enum Models {

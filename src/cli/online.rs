@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::atomic;
 use crate::cli::common::{DeviceArgs, config_text, load_job, progress_bar, say};
 use crate::cli::out_folder::OutFolder;
 use crate::cli::training::Stop;
+use crate::config::{Config, Data, Purpose, overrides};
+use crate::data::TaskFiles;
+use crate::disk::atomic;
 use crate::plot::{Series, learning_curves};
-use crate::run::online::{Arrivals, LEARNERS, Protocol, Report, learn};
-use crate::run::{Config, Data, Purpose, overrides};
-use crate::tasks::TaskFiles;
+use crate::session::online::{Arrivals, LEARNERS, Protocol, Report, learn};
 
 const BAR: &str = "{bar:30} {pos}/{len} [{elapsed}<{eta}] {msg}";
 
@@ -159,7 +159,7 @@ fn print(report: &Report) {
 fn draw(path: &Path, report: &Report) -> Result<()> {
     let curve = |learner: usize| {
         let mut sum = 0.0;
-        let point = |one: &crate::run::online::Arrival| {
+        let point = |one: &crate::session::online::Arrival| {
             sum += one.error[0] - one.error[learner];
             (one.task as f64 + 1.0, sum)
         };

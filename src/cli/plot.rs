@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::atomic;
 use crate::cli::common::{DeviceArgs, Stored, load_job, say};
+use crate::disk::atomic;
 use crate::meta::Adaptation;
 use crate::plot::{SineCurve, learning_curves, sine_adaptation};
 use crate::rng::Phase;
-use crate::run::metrics::read;
-use crate::run::{RunDirectory, curves, directory, starting_point};
+use crate::session::curves;
+use crate::store::metrics::read;
+use crate::store::{RunDirectory, directory, starting_point};
 use crate::tasks::TaskSpec;
 
 const ITERATION: &str = "meta-iteration";

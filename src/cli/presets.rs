@@ -7,8 +7,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::cli::common::say;
+use crate::config::presets::{self, Figure, Preset};
 use crate::meta::InnerOptimizer;
-use crate::run::presets::{self, Figure, Preset};
 
 /// List the presets, or print one.
 #[derive(Debug, Args)]

@@ -10,14 +10,15 @@ use clap::Args;
 use crate::cli::common::{DeviceArgs, device_name, load_job, say, working};
 use crate::cli::out_folder::OutFolder;
 use crate::cli::training::{self, Stop};
+use crate::config::{Data, Purpose, overrides, presets};
+use crate::data::listed;
+use crate::disk::shell::quoted;
 use crate::error::Error;
+use crate::experiments::reproduce::{Plan, Results, Stored, Training, missing_data, write_table};
 use crate::gpu::Gpu;
-use crate::run::evaluation::{Evaluation, Test};
-use crate::run::presets;
-use crate::run::reproduce::{Plan, Results, Stored, Training, missing_data, write_table};
-use crate::run::{Data, Outcome, Purpose, RunDirectory, Session, overrides, snapshot_of};
-use crate::shell::quoted;
-use crate::tasks::listed;
+use crate::session::evaluation::{Evaluation, Test};
+use crate::session::{Outcome, Session};
+use crate::store::{RunDirectory, snapshot_of};
 
 /// Train and evaluate cells of the paper, and compare.
 #[derive(Debug, Args)]

@@ -11,10 +11,10 @@ use indicatif::HumanBytes;
 use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar, say};
 use crate::cli::out_folder::OutFolder;
 use crate::cli::training::Stop;
+use crate::config::{Data, Purpose};
+use crate::disk::shell::quoted;
+use crate::experiments::sweep::{Prepared, Search};
 use crate::meta::memory;
-use crate::run::{Data, Purpose};
-use crate::shell::quoted;
-use crate::sweep::{Prepared, Search};
 
 const BAR: &str = "{bar:30} [{elapsed}<{eta}] {msg}";
 

@@ -9,8 +9,10 @@ use clap::Args;
 use crate::cli::common::{DeviceArgs, config_text};
 use crate::cli::out_folder::OutFolder;
 use crate::cli::training::{self, Stop};
-use crate::run::{Config, Outcome, Purpose, RunDirectory, Session, overrides};
-use crate::shell::quoted;
+use crate::config::{Config, Purpose, overrides};
+use crate::disk::shell::quoted;
+use crate::session::{Outcome, Session};
+use crate::store::RunDirectory;
 
 /// Meta-train a network.
 #[derive(Debug, Args)]

@@ -10,13 +10,15 @@ use anyhow::{Context, Result, bail};
 use indicatif::{HumanBytes, ProgressBar};
 
 use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar, say};
+use crate::config::{Config, Data, Job, Purpose};
+use crate::data::StoredSplit;
 use crate::gpu::Gpu;
 use crate::meta::{Mean, memory, memory_bytes, number};
-use crate::run::checkpoint::Checkpoint;
-use crate::run::directory::check_unused;
-use crate::run::metrics::{Record, ValidationRecord};
-use crate::run::{Config, Data, Event, Job, Outcome, Progress, Purpose, RunDirectory, Session};
-use crate::tasks::StoredSplit;
+use crate::session::{Event, Outcome, Progress, Session};
+use crate::store::RunDirectory;
+use crate::store::checkpoint::Checkpoint;
+use crate::store::directory::check_unused;
+use crate::store::metrics::{Record, ValidationRecord};
 
 const BAR: &str = "{bar:30} {pos}/{len} [{elapsed}<{eta}] {msg}";
 /// How often a line is printed where there is no terminal.

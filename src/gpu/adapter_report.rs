@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::gpu::adapters::AdapterEntry;
-use crate::gpu::context::GpuOptions;
+use crate::gpu::options::GpuOptions;
 
 /// Features that kernels can use, by the name that is printed.
 const FEATURES: [(&str, wgpu::Features); 3] = [
@@ -17,7 +16,8 @@ const FEATURES: [(&str, wgpu::Features); 3] = [
 ];
 
 /// What an adapter is and can do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "experiments", derive(schemars::JsonSchema))]
 pub struct AdapterReport {
     /// What `--device` takes.
     pub index: usize,
@@ -36,7 +36,8 @@ pub struct AdapterReport {
 }
 
 /// What an adapter takes at most: bytes, invocations or numbers, by WebGPU's names.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "experiments", derive(schemars::JsonSchema))]
 pub struct Limits {
     pub max_buffer_size: u64,
     pub max_storage_buffer_binding_size: u64,

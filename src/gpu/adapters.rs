@@ -1,7 +1,7 @@
 //! Finding adapters and choosing one.
 
 use crate::error::{Error, Result};
-use crate::gpu::context::GpuOptions;
+use crate::gpu::options::GpuOptions;
 use crate::gpu::profile::Profile;
 
 /// What to install where no adapter is found.

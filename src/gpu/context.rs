@@ -1,32 +1,26 @@
 //! The device that everything runs on: one of our own, or the caller's.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::adapters::{self, AdapterChoice};
 use crate::gpu::kernel::{Binding, Kernel};
-use crate::gpu::pipeline_cache::PipelineStore;
+use crate::gpu::options::GpuOptions;
 use crate::gpu::profile::Profile;
 use crate::gpu::source::Source;
 
 /// How long a poll may take before the device counts as hung.
 const POLL_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How kernels are made.
-#[derive(Clone, Debug, Default)]
-pub struct GpuOptions {
-    /// Compiles kernels with bounds checks and loop bounds, and zeroes workgroup memory.
-    pub checked: bool,
-    /// Keeps marked loops as loops instead of repeating their bodies.
-    pub rolled: bool,
-    /// Takes the variants that need no optional feature even where better ones could run.
-    pub baseline: bool,
-    /// Folder in which the driver's compiled pipelines are kept between processes, for devices that
-    /// [`Gpu::request`] opens; none keeps nothing.
-    pub cache: Option<PathBuf>,
+/// Has the driver's cache of compiled pipelines, as long as a device is in use.
+pub trait PipelineKeeper: Debug + Send + Sync {
+    /// What pipelines are compiled with.
+    fn cache(&self) -> &wgpu::PipelineCache;
 }
 
 /// A device, its queue and the kernels compiled for it. Clones share everything.
@@ -38,7 +32,7 @@ pub struct Gpu {
     profile: Profile,
     options: GpuOptions,
     kernels: Arc<Mutex<HashMap<Source, Arc<Kernel>>>>,
-    pipelines: Option<Arc<PipelineStore>>,
+    pipelines: Option<Arc<dyn PipelineKeeper>>,
     variants: Arc<RwLock<Variants>>,
 }
 
@@ -53,10 +47,9 @@ impl Gpu {
     /// [`Error::Adapter`] if there is no adapter, none matches, or it gives no device.
     pub fn request(choice: &AdapterChoice, options: GpuOptions) -> Result<Self> {
         let entry = adapters::choose(choice)?;
-        let mut wanted = wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY;
-        if options.cache.is_some() {
-            wanted |= wgpu::Features::PIPELINE_CACHE;
-        }
+        let wanted = wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::PIPELINE_CACHE;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("reptile"),
             required_features: entry.adapter.features() & wanted,
@@ -68,12 +61,12 @@ impl Gpu {
             .map_err(|error| {
                 Error::Adapter(format!("{} gave no device: {error}", entry.info.name))
             })?;
-        let mut gpu = Self::from_existing(device, queue, options);
-        gpu.pipelines = match &gpu.options.cache {
-            Some(cache) => PipelineStore::open(&gpu.device, &gpu.info, cache).map(Arc::new),
-            None => None,
-        };
-        Ok(gpu)
+        Ok(Self::from_existing(device, queue, options))
+    }
+
+    /// The same device, whose pipelines are compiled with the driver's cache that `keeper` has.
+    pub fn with_pipelines(self, keeper: Arc<dyn PipelineKeeper>) -> Self {
+        Self { pipelines: Some(keeper), ..self }
     }
 
     /// Uses a device that the caller owns. Only its enabled features and limits are used; the
@@ -118,9 +111,9 @@ impl Gpu {
         &self.options
     }
 
-    /// The driver's compiled pipelines, where they are kept.
-    pub(super) fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
-        self.pipelines.as_ref().map(|store| store.cache())
+    /// The driver's compiled pipelines, where somebody keeps them.
+    fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
+        self.pipelines.as_ref().map(|keeper| keeper.cache())
     }
 
     /// The kernel of `source`, compiled at its first use. `bindings` are those of group 0, in
@@ -135,8 +128,14 @@ impl Gpu {
         }
         let start = Instant::now();
         let text = source.text(!self.options.rolled);
-        let kernel = Arc::new(Kernel::compile(self, source, &text, bindings)?);
-        tracing::debug!(kernel = source.name(), elapsed = ?start.elapsed(), "compiled");
+        let kernel = Arc::new(Kernel::compile(
+            &self.device,
+            (&self.options, self.pipeline_cache()),
+            source,
+            &text,
+            bindings,
+        )?);
+        log::debug!("{} compiled in {:?}", source.name(), start.elapsed());
         kernels.insert(source.clone(), kernel.clone());
         Ok(kernel)
     }

@@ -1,7 +1,7 @@
 //! A compiled kernel: pipeline, bind group layout, and how to bind buffers to it.
 
 use crate::error::{Error, Result};
-use crate::gpu::context::Gpu;
+use crate::gpu::options::GpuOptions;
 use crate::gpu::source::Source;
 
 /// How a kernel sees one buffer.
@@ -48,18 +48,19 @@ pub struct Kernel {
 
 impl Kernel {
     pub(super) fn compile(
-        gpu: &Gpu,
+        device: &wgpu::Device,
+        (options, cache): (&GpuOptions, Option<&wgpu::PipelineCache>),
         of: &Source,
         text: &str,
         bindings: &[Binding],
     ) -> Result<Self> {
-        let (device, name) = (gpu.device(), of.name());
+        let name = of.name();
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(name),
             source: wgpu::ShaderSource::Wgsl(text.into()),
         };
-        let module = if gpu.options().checked {
+        let module = if options.checked {
             device.create_shader_module(descriptor)
         } else {
             // SAFETY: the text is this crate's own. Its indices are bounded by constants and
@@ -89,10 +90,10 @@ impl Kernel {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: gpu.options().checked,
+                zero_initialize_workgroup_memory: options.checked,
                 ..Default::default()
             },
-            cache: gpu.pipeline_cache(),
+            cache,
         });
         match pollster::block_on(scope.pop()) {
             None => {
@@ -115,7 +116,11 @@ impl Kernel {
     }
 
     /// Binds `resources` in order.
-    pub fn bind(&self, gpu: &Gpu, resources: &[wgpu::BufferBinding<'_>]) -> wgpu::BindGroup {
+    pub fn bind(
+        &self,
+        device: &wgpu::Device,
+        resources: &[wgpu::BufferBinding<'_>],
+    ) -> wgpu::BindGroup {
         let entries: Vec<_> = resources
             .iter()
             .enumerate()
@@ -124,7 +129,7 @@ impl Kernel {
                 resource: wgpu::BindingResource::Buffer(buffer.clone()),
             })
             .collect();
-        gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+        device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some(self.name),
             layout: &self.layout,
             entries: &entries,

@@ -1,7 +1,7 @@
 //! What a device can do, as far as kernels choose their variant by it.
 
 use crate::error::{Error, Result};
-use crate::gpu::context::GpuOptions;
+use crate::gpu::options::GpuOptions;
 
 /// The capability profile: the key by which kernel variants are chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -101,7 +101,7 @@ impl Recording {
         (kernel, buffer): (&Arc<Kernel>, &wgpu::Buffer),
         replaced: impl Fn(&str) -> bool,
     ) -> Self {
-        let group = kernel.bind(gpu, &[buffer.as_entire_buffer_binding()]);
+        let group = kernel.bind(gpu.device(), &[buffer.as_entire_buffer_binding()]);
         let dispatches = self.dispatches.iter().map(|dispatch| {
             if replaced(dispatch.kernel.name()) {
                 let (kernel, group) = (kernel.clone(), group.clone());

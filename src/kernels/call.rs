@@ -93,7 +93,7 @@ pub fn call(
     let resources: Vec<_> = arguments.iter().map(|argument| argument.resource()).collect();
     let offsets: Vec<_> = arguments.iter().filter_map(|argument| argument.offset()).collect();
     let kernel = gpu.kernel(source, &bindings)?;
-    let group = kernel.bind(gpu, &resources);
+    let group = kernel.bind(gpu.device(), &resources);
     recording.dispatch(kernel, group, &offsets, grid.map(|size| size as u32), work);
     Ok(())
 }

@@ -1,37 +1,12 @@
 //! The memory of a trainer: a ring of the parameter sets that its last tasks were adapted to, on the device and
 //! shared by all tasks.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::Result;
 use crate::gpu::{self, Gpu, Recording, size_of_f32s};
 use crate::kernels::{InnerRule, MemoryInsert, RunSteps, Statistic, memory_insert, memory_sums};
 use crate::meta::setup::TrainerSetup;
+use crate::meta::spec::MemorySpec;
 use crate::meta::waves::Wave;
-
-/// `[memory]`: a ring of adapted parameter sets. Task i of meta-iteration t has slot (t · M + i) mod n.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct MemorySpec {
-    /// Entries n of a run, at least `outer.meta_batch`; 0 (default) = no memory.
-    pub capacity: usize,
-    /// β of u ← (1 − β) u + β U^K(θ) for a task's entry u; the outer step is ε (mean u − θ). With 1 (default) and
-    /// n = M it is Reptile's.
-    pub blend: f32,
-}
-
-impl Default for MemorySpec {
-    fn default() -> Self {
-        Self { capacity: 0, blend: 1.0 }
-    }
-}
-
-impl MemorySpec {
-    /// Entries of a run that hold something after `iterations` meta-iterations of `tasks` tasks.
-    pub fn filled(&self, iterations: u64, tasks: usize) -> usize {
-        iterations.saturating_mul(tasks as u64).min(self.capacity as u64) as usize
-    }
-}
 
 /// A memory's buffers, `[R, n, packed]` each; those that a job has no use for are empty.
 #[derive(Debug)]

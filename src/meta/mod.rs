@@ -1,11 +1,11 @@
 //! Reptile: inner loops, outer update, schedules, the trainer, evaluation and adaptation.
 
 mod adaptation;
+mod budget;
 mod codec;
 mod evaluation;
 mod images;
 mod inner;
-mod layer_alone;
 mod layers;
 mod memory;
 mod online;
@@ -16,30 +16,28 @@ mod snapshot;
 mod source;
 mod spec;
 mod strategy;
+mod strategy_spec;
 mod summary;
 mod trainer;
-mod tuning;
 mod warm_start;
 mod waves;
 
 pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint, Starts};
+pub use budget::{memory, memory_bytes};
 pub use codec::{CodeLayout, Coded, largest_differences};
 pub use evaluation::{evaluate, evaluate_episodes, evaluate_models, evaluate_warm};
 pub use images::DeviceImages;
 pub use inner::InnerLoop;
-pub use layer_alone::{Direction, LayerAlone};
-pub use memory::MemorySpec;
 pub use online::Leader;
 pub use schedule::Schedule;
-pub use setup::{RunSettings, TrainerSetup, inner_rule, memory, memory_bytes};
+pub use setup::{RunSettings, TrainerSetup};
 pub use snapshot::{Sets, Snapshot};
 pub use source::{Origin, TaskBuffers};
 pub use spec::{
-    Algorithm, EvalSpec, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind,
-    StatePolicy, StopSpec,
+    Algorithm, EvalSpec, InnerOptimizer, InnerSpec, MemorySpec, OuterOptimizer, OuterSpec,
+    PlanKind, StatePolicy, StopSpec, inner_rule,
 };
-pub use strategy::{Granularity, StrategyKind, StrategySpec};
+pub use strategy_spec::{Granularity, StrategyKind, StrategySpec};
 pub use summary::{Mean, Summary, number};
 pub use trainer::{IterationMetrics, Trainer};
-pub use tuning::{Trial, Tuning, tune};
 pub use warm_start::best_entries;

@@ -1,18 +1,19 @@
 //! What a trainer trains, and the memory it takes.
 
-use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Memory, size_of_f32s};
-use crate::kernels::{Axis, InnerRule, OuterRule, RunSteps};
-use crate::meta::memory::{Entries, MemorySpec};
+use crate::kernels::{InnerRule, OuterRule};
 use crate::meta::source::Origin;
 use crate::meta::spec::{
-    Algorithm, InnerOptimizer, InnerSpec, OuterOptimizer, OuterSpec, PlanKind, StatePolicy,
+    Algorithm, InnerSpec, MemorySpec, OuterOptimizer, OuterSpec, PlanKind, inner_rule,
 };
-use crate::meta::strategy::{Strategy, StrategySpec};
-use crate::meta::trainer::{RING, TELEMETRY};
-use crate::meta::waves;
+use crate::meta::strategy_spec::StrategySpec;
 use crate::model::Model;
 use crate::tasks::Batches;
+
+/// Meta-iterations whose settings and losses the device holds at once.
+pub(super) const RING: usize = 1024;
+
+/// Numbers of a layer that telemetry has.
+pub(super) const TELEMETRY: usize = 3;
 
 /// What a trainer trains, and how.
 #[derive(Clone, Debug)]
@@ -65,7 +66,7 @@ impl TrainerSetup {
     }
 
     /// The inner optimiser of training as kernels know it.
-    pub(super) fn rule(&self) -> InnerRule {
+    pub(crate) fn rule(&self) -> InnerRule {
         match self.strategy.step() {
             Some(step) => InnerRule::Rates(Some(step.statistic())),
             None => inner_rule(&self.inner),
@@ -109,16 +110,6 @@ impl TrainerSetup {
     }
 }
 
-/// The inner optimiser as kernels know it.
-pub fn inner_rule(spec: &InnerSpec) -> InnerRule {
-    match spec.optimizer {
-        InnerOptimizer::Sgd => InnerRule::Sgd,
-        InnerOptimizer::Adam => {
-            InnerRule::Adam { beta1: spec.beta1, beta2: spec.beta2, epsilon: spec.epsilon }
-        }
-    }
-}
-
 /// Which settings make a training's buffer smaller. The tasks of a run do not: they come in waves.
 pub(super) fn remedy(buffer: &str) -> &'static str {
     match buffer {
@@ -134,54 +125,4 @@ pub(super) fn remedy(buffer: &str) -> &'static str {
         | "batch statistics" | "gradients" => "lower inner.batch or the layers' sizes",
         _ => "lower the layers' sizes, or runs",
     }
-}
-
-/// Bytes of the ring of adapted parameter sets.
-pub fn memory_bytes(setup: &TrainerSetup) -> u64 {
-    Entries::bytes(setup)
-}
-
-/// Checks the buffers of a job before anything is made, and returns the bytes of all.
-///
-/// # Errors
-/// [`crate::Error::Limit`] that names the buffer, the needed and the available bytes,
-/// [`crate::Error::Config`] if the plan is impossible.
-pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
-    if !setup.own.is_empty() && setup.own.len() != setup.runs {
-        let message = format!("{} runs have settings of {}", setup.runs, setup.own.len());
-        return Err(Error::config("runs", message));
-    }
-    let mut memory = Memory::default();
-    let setup = &setup.on_device();
-    let model = &setup.model;
-    let rule = setup.rule();
-    let outer = setup.outer_rule();
-    let sets = size_of_f32s(setup.runs * model.packed_len());
-    for used in [
-        true,
-        rule.has_second(),
-        rule.has_first(),
-        outer != OuterRule::Interpolation,
-        matches!(outer, OuterRule::Adam { .. }),
-    ] {
-        memory.add("parameters and moments", if used { sets } else { 0 });
-    }
-    Strategy::plan(&mut memory, &setup.strategy, model, setup.runs);
-    Entries::plan(&mut memory, setup);
-    memory.add("metrics", size_of_f32s(RING * setup.runs * setup.columns()[2]));
-    let waves = waves::sizes(gpu, setup, usize::MAX)?;
-    if waves.len() > 1 {
-        let mean = setup.inner.state == StatePolicy::Mean;
-        for used in [true, mean && rule.has_second(), mean && rule.has_first()] {
-            memory.add("sums over tasks", if used { sets } else { 0 });
-        }
-    }
-    let (first, last) = (waves[0], waves[waves.len() - 1]);
-    for per_run in std::iter::once(first).chain((last != first).then_some(last)) {
-        waves::plan(&mut memory, gpu, setup, Axis { runs: setup.runs, per_run })?;
-    }
-    memory.check(gpu, remedy)?;
-    // Of this one a slot is bound at a time.
-    memory.add("iteration settings", RunSteps::bytes(gpu, setup.runs, RING * waves.len()));
-    Ok(memory.total() + setup.origin.image_bytes())
 }

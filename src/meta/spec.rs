@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::InnerRule;
 use crate::meta::schedule::Schedule;
 
 /// How the inner loops run on the device.
@@ -270,6 +271,40 @@ fn thousand() -> usize {
 
 fn hundred() -> usize {
     100
+}
+
+/// The inner optimiser as kernels know it.
+pub fn inner_rule(spec: &InnerSpec) -> InnerRule {
+    match spec.optimizer {
+        InnerOptimizer::Sgd => InnerRule::Sgd,
+        InnerOptimizer::Adam => {
+            InnerRule::Adam { beta1: spec.beta1, beta2: spec.beta2, epsilon: spec.epsilon }
+        }
+    }
+}
+
+/// `[memory]`: a ring of adapted parameter sets. Task i of meta-iteration t has slot (t · M + i) mod n.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemorySpec {
+    /// Entries n of a run, at least `outer.meta_batch`; 0 (default) = no memory.
+    pub capacity: usize,
+    /// β of u ← (1 − β) u + β U^K(θ) for a task's entry u; the outer step is ε (mean u − θ). With 1 (default) and
+    /// n = M it is Reptile's.
+    pub blend: f32,
+}
+
+impl Default for MemorySpec {
+    fn default() -> Self {
+        Self { capacity: 0, blend: 1.0 }
+    }
+}
+
+impl MemorySpec {
+    /// Entries of a run that hold something after `iterations` meta-iterations of `tasks` tasks.
+    pub fn filled(&self, iterations: u64, tasks: usize) -> usize {
+        iterations.saturating_mul(tasks as u64).min(self.capacity as u64) as usize
+    }
 }
 
 #[cfg(test)]

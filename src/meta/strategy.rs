@@ -1,141 +1,14 @@
 //! The learned strategy of a trainer on the device: rates σ for all parameters, which every meta-iteration
 //! moves, and what they are moved by.
 
-use serde::{Deserialize, Serialize};
-
 use crate::error::Result;
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
-    InnerRule, RateRule, RateStep, RunSteps, Sharing, StrategySums, StrategyUpdate, strategy_sums,
-    strategy_update,
+    RateRule, RateStep, RunSteps, StrategySums, StrategyUpdate, strategy_sums, strategy_update,
 };
-use crate::meta::setup::inner_rule;
-use crate::meta::spec::InnerSpec;
+use crate::meta::strategy_spec::StrategySpec;
 use crate::meta::waves::Wave;
 use crate::model::Model;
-
-/// How the inner rates are learned.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum StrategyKind {
-    /// Not at all: `inner.rate` is the rate.
-    #[default]
-    None,
-    /// First-order Meta-SGD (Li et al. 2017, arXiv 1707.09835; first order as in La-MAML, arXiv
-    /// 2007.13904): a gradient step on ln σ that lowers the loss of a query set after adaptation.
-    MetaSgd,
-    /// σ ← σ + β Σ_k g_k ⊙ g_{k−1} (Baydin et al. 2018, arXiv 1703.04782); no query set.
-    Hypergradient,
-    /// σ = √(b / g) of the tasks' ways and gradients (Khodak et al. 2019, arXiv 1906.02717).
-    Aruba,
-}
-
-/// Which parameters share a learned rate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Granularity {
-    /// All.
-    Scalar,
-    /// Those of a layer.
-    Layer,
-    /// None.
-    #[default]
-    Parameter,
-}
-
-/// `[strategy]`: a strategy φ = [μ, σ] of direction and rate that is learned beside the parameters. σ starts
-/// at `inner.rate`. Sums over tasks are means, so that β does not depend on `outer.meta_batch`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct StrategySpec {
-    /// How σ is learned. Default none.
-    pub kind: StrategyKind,
-    /// Which parameters share a rate. Default parameter.
-    pub granularity: Granularity,
-    /// β: the step of meta-sgd (on ln σ) and of hypergradient; 0 leaves σ as it is. Default 0.01.
-    pub rate: f32,
-    /// γ of the direction μ ← γ μ + (1 − γ) Δ, θ ← θ + ε μ; 0 (default) = off.
-    pub momentum: f32,
-    /// Lower bound of σ. Default 1e-6.
-    pub min_rate: f32,
-    /// Upper bound of σ. Default 1.
-    pub max_rate: f32,
-    /// A task whose loss grew by more than this factor in its inner loop moves neither θ nor the
-    /// statistics, but halves σ (by its share of the tasks); 0 = off. Default 10.
-    pub guard: f32,
-    /// meta-sgd: examples a class of a training task that only the query has; 0 (default): the query is one
-    /// more minibatch.
-    pub query_shots: usize,
-    /// aruba: ζ, the weight of the start in g; that in b is ζ times `inner.rate`. Default 1.
-    pub zeta: f32,
-    /// aruba: p, how fast what is added to the start fades. Default 1.
-    pub power: f32,
-    /// aruba: c of ARUBA++; in adaptations a task's own g goes on, by c g_k² with each gradient. Default 0: off.
-    pub refine: f32,
-}
-
-impl Default for StrategySpec {
-    fn default() -> Self {
-        Self {
-            kind: StrategyKind::default(),
-            granularity: Granularity::default(),
-            rate: 0.01,
-            momentum: 0.0,
-            min_rate: 1e-6,
-            max_rate: 1.0,
-            guard: 10.0,
-            query_shots: 0,
-            zeta: 1.0,
-            power: 1.0,
-            refine: 0.0,
-        }
-    }
-}
-
-impl StrategySpec {
-    /// Whether a training task has a query minibatch after its inner steps.
-    pub fn has_query(&self) -> bool {
-        self.kind == StrategyKind::MetaSgd
-    }
-
-    /// The inner optimiser of an adaptation, which takes the learned rates as they are, or as what ARUBA++ goes
-    /// on from.
-    pub fn adaptation_rule(&self, inner: &InnerSpec) -> InnerRule {
-        match self.kind {
-            StrategyKind::None => inner_rule(inner),
-            StrategyKind::Aruba if self.refine > 0.0 => {
-                InnerRule::Refined { factor: self.refine, bounds: [self.min_rate, self.max_rate] }
-            }
-            _ => InnerRule::Rates(None),
-        }
-    }
-
-    /// The guard of the outer update.
-    pub(super) fn guard(&self) -> f32 {
-        if self.kind == StrategyKind::None { 0.0 } else { self.guard }
-    }
-
-    /// How the kernels move σ; none if it is not learned.
-    pub(super) fn step(&self) -> Option<RateStep> {
-        let rule = match self.kind {
-            StrategyKind::None => return None,
-            StrategyKind::MetaSgd => RateRule::MetaSgd,
-            StrategyKind::Hypergradient => RateRule::Hypergradient,
-            StrategyKind::Aruba => RateRule::Aruba { zeta: self.zeta },
-        };
-        let sharing = match self.granularity {
-            Granularity::Scalar => Sharing::All,
-            Granularity::Layer => Sharing::Layer,
-            Granularity::Parameter => Sharing::None,
-        };
-        Some(RateStep { rule, sharing, bounds: [self.min_rate, self.max_rate] })
-    }
-
-    /// ARUBA: 1 / (t + 1)^p.
-    pub(super) fn prior(&self, iteration: u64) -> f32 {
-        (iteration as f64 + 1.0).powf(-f64::from(self.power)) as f32
-    }
-}
 
 /// A strategy's buffers.
 #[derive(Debug)]

@@ -12,21 +12,19 @@ use crate::kernels::{
     self, Axis, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunStep, RunSteps,
     Telemetry, empty, mean_state, outer_sum, outer_update,
 };
+use crate::meta::budget::memory;
 use crate::meta::inner::Start;
 use crate::meta::memory::Entries;
-use crate::meta::setup::{TrainerSetup, memory};
+use crate::meta::setup::{RING, TrainerSetup};
 use crate::meta::snapshot::{self, Sets};
 use crate::meta::spec::{Algorithm, PlanKind, StatePolicy};
-use crate::meta::strategy::{Granularity, Strategy, StrategyKind};
+use crate::meta::strategy::Strategy;
+use crate::meta::strategy_spec::{Granularity, StrategyKind};
 use crate::meta::waves::{self, Wave};
 use crate::model::Model;
 use crate::rng::Phase;
 
 pub use metrics::IterationMetrics;
-pub(super) use metrics::TELEMETRY;
-
-/// Meta-iterations whose settings and losses the device holds at once.
-pub(super) const RING: usize = 1024;
 
 /// R runs of Reptile (or FOMAML) on one device.
 #[derive(Debug)]

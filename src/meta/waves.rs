@@ -5,11 +5,39 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, size_of_f32s};
-use crate::kernels::Axis;
-use crate::meta::inner::{InnerLoop, choose, plan_layers, plan_sets};
+use crate::kernels::{Axis, Tiles};
+use crate::meta::inner::{InnerLoop, Plan, choose, chunk_candidates, plan_layers, plan_sets};
 use crate::meta::setup::{TrainerSetup, remedy};
 use crate::meta::source::TaskBuffers;
-use crate::meta::spec::StatePolicy;
+use crate::meta::spec::{PlanKind, StatePolicy};
+
+impl TrainerSetup {
+    /// The plan of the inner loops on `gpu`, and the runs of inner steps that it takes.
+    fn plan_on(&self, gpu: &Gpu) -> Result<Plan> {
+        let (rule, rows, split) = (self.rule(), self.origin.has_rows(), self.splits_last());
+        choose(gpu, &self.model, rule, rows, self.wanted_plan(), &self.batches, split)
+    }
+
+    /// Whether the inner loops run fused on `gpu`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the plan is impossible.
+    #[cfg_attr(not(feature = "tune"), allow(dead_code))]
+    pub(crate) fn is_fused(&self, gpu: &Gpu) -> Result<bool> {
+        Ok(self.plan_on(gpu)?.0 == PlanKind::Fused)
+    }
+
+    /// How many tasks may go through the layers at a time.
+    ///
+    /// # Errors
+    /// As [`sizes`].
+    #[cfg_attr(not(feature = "tune"), allow(dead_code))]
+    pub(crate) fn chunk_candidates(&self, gpu: &Gpu) -> Result<Tiles> {
+        let setup = self.on_device();
+        let axis = Axis { runs: setup.runs, per_run: sizes(gpu, &setup, usize::MAX)?[0] };
+        chunk_candidates(gpu, &setup.model, axis, setup.batches.batch)
+    }
+}
 
 /// Some tasks of every run.
 #[derive(Clone, Debug)]
@@ -67,16 +95,10 @@ pub(super) fn plan(memory: &mut Memory, gpu: &Gpu, setup: &TrainerSetup, axis: A
 }
 
 /// The buffers that grow with the number of tasks.
-fn plan_tasks(
-    memory: &mut Memory,
-    gpu: &Gpu,
-    setup: &TrainerSetup,
-    axis: Axis,
-) -> Result<crate::meta::inner::Plan> {
+fn plan_tasks(memory: &mut Memory, gpu: &Gpu, setup: &TrainerSetup, axis: Axis) -> Result<Plan> {
     let (model, batches) = (&setup.model, &setup.batches);
-    let (rule, rows, split) = (setup.rule(), setup.origin.has_rows(), setup.splits_last());
-    let plan = choose(gpu, model, rule, rows, setup.wanted_plan(), batches, split)?;
-    plan_sets(memory, model, rule, axis, &plan.1);
+    let plan = setup.plan_on(gpu)?;
+    plan_sets(memory, model, setup.rule(), axis, &plan.1);
     if setup.telemetry {
         memory.add("gradients seen", size_of_f32s(2 * axis.tasks() * model.packed_len()));
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Where tasks come from.
 ///
 /// Specs that share the keys of [`EpisodeSpec`] cannot refuse unknown keys by themselves (serde
-/// flattens or denies, not both); [`crate::run::Config`] refuses them first.
+/// flattens or denies, not both); a configuration refuses them first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum TaskSpec {
@@ -161,7 +161,7 @@ pub struct OmniglotSpec {
     pub test_classes: Option<PathBuf>,
 }
 
-/// Episodes over a folder of images ([`crate::tasks::image_folder`]).
+/// Episodes over a folder of images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImagesSpec {
     /// Folder with `train`, `test` and, if there is one, `val`.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{all, assert_close, integers, numbers, widen};
 use crate::program::{Run, refusal, reptile};
+use reptile::config::Config;
 use reptile::model::Model;
 use reptile::reference::network::{Targets, forward};
 use reptile::reference::optimizer::{InnerOptimizer, OptimizerState};
 use reptile::reference::reptile::{Inner, Task, inner_loop};
-use reptile::run::Config;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 

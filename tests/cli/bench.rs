@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::program::{refusal, reptile};
-use reptile::bench::Report;
+use reptile::experiments::bench::Report;
 
 #[test]
 fn the_program_measures_reports_and_compares() {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::program::{bytes_of_parameters, eval_json, refusal, reptile, stderr};
 use assert_cmd::Command;
 use image::{GrayImage, Luma, Rgb, RgbImage};
-use reptile::run::Config;
-use reptile::run::checkpoint::Checkpoint;
+use reptile::config::Config;
+use reptile::store::checkpoint::Checkpoint;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use tempfile::TempDir;
 

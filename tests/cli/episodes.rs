@@ -3,8 +3,9 @@
 use crate::common::episode_list::{SEED, sampled, written};
 use crate::program::{Run, eval_json, has_data, refusal, reptile};
 use image::{Rgb, RgbImage};
-use reptile::run::Config;
-use reptile::tasks::{Reading, TaskSpec, omniglot};
+use reptile::config::Config;
+use reptile::data::{Reading, omniglot};
+use reptile::tasks::TaskSpec;
 use serde_json::{Value, json};
 use std::path::Path;
 

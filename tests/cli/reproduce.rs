@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::program::{
-    SMALL, bytes_of_parameters, eval_json, numbers, refusal, reptile, signal, stderr,
+    SMALL, bytes_of_parameters, eval_json, numbers, refusal, reptile, signal, stderr, stdout,
+    wait_for,
 };
-use crate::program::{stdout, wait_for};
 use serde_json::Value;
 
 const SCALE: [&str; 6] = ["--scale", "0.001", "--tasks", "6", "--set", "eval.validation_tasks=4"];

@@ -2,7 +2,7 @@
 
 use crate::common::sweep_file::write;
 use crate::program::{refusal, reptile, stderr, stdout};
-use reptile::run::Config;
+use reptile::config::Config;
 use serde_json::Value;
 
 #[test]

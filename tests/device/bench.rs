@@ -1,8 +1,7 @@
 //! One iteration of every benchmark, and the report: as Markdown, as a picture, as JSON of the published schema.
 
 use crate::harness::{Device, On, Tests, named};
-use clap::ValueEnum;
-use reptile::bench::{
+use reptile::experiments::bench::{
     Effort, Outcome, Point, Report, Settings, Size, Timing, Workload, compare, run, scaling, schema,
 };
 
@@ -15,7 +14,7 @@ pub fn tests(tests: &mut Tests) {
 
 fn every_workload_runs(Device { gpu, .. }: &Device) {
     let settings = Settings {
-        workloads: Workload::value_variants().to_vec(),
+        workloads: Workload::ALL.to_vec(),
         tasks: vec![2],
         quick: true,
         effort: Effort::ONCE,

@@ -4,6 +4,7 @@ use crate::common::episode_list::{SEED, Sizes, sampled, written};
 use crate::common::{integers, network, with_binding};
 use crate::harness::{Device, On, Tests, named};
 use reptile::Error;
+use reptile::data::EpisodeList;
 use reptile::gpu::{AdapterEntry, Gpu};
 use reptile::kernels::InnerRule;
 use reptile::meta::{
@@ -12,9 +13,7 @@ use reptile::meta::{
 };
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::rng::Phase;
-use reptile::tasks::{
-    Batches, Bits, EpisodeList, Episodes, ImageClass, ImageSet, Split, SplitClass, SplitPart,
-};
+use reptile::tasks::{Batches, Bits, Episodes, ImageClass, ImageSet, Split, SplitClass, SplitPart};
 use serde_json::{Value, json};
 use std::sync::Arc;
 

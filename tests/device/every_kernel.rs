@@ -5,7 +5,8 @@ use crate::harness::{Device, On, Tests, all, first_adapter, named};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
-use reptile::bench::{Ceilings, Effort, Workload};
+use reptile::config::{Config, Job, presets};
+use reptile::experiments::bench::{Ceilings, Effort, Workload};
 use reptile::gpu::{Gpu, GpuOptions, Recording};
 use reptile::kernels::{Axis, OuterSum, RunSteps, outer_sum};
 use reptile::meta::{
@@ -13,7 +14,6 @@ use reptile::meta::{
     StatePolicy, StrategyKind, StrategySpec, Trainer, TrainerSetup, largest_differences,
 };
 use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding};
-use reptile::run::{Config, Job, presets};
 use reptile::wgpu;
 
 use crate::common::{assert_close, integers, network, numbers, widen};

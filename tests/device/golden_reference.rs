@@ -1,7 +1,6 @@
 //! The float64 reference against PyTorch.
 
-use crate::common::assert_close;
-use crate::common::widen;
+use crate::common::{assert_close, widen};
 use crate::golden::{BATCH, BETA2, EPSILON, Expected, Golden, RATE, STEPS};
 use crate::harness::{Tests, all, named};
 use reptile::reference::network::{Targets, forward, loss_and_gradient};

@@ -1,8 +1,7 @@
 //! Whole inner loops in every plan, on every device, against float64.
 
 use crate::adapted::{Case, Kind, check, on_device};
-use crate::common::assert_close;
-use crate::common::{network, widen};
+use crate::common::{assert_close, network, widen};
 use crate::every_kernel::every_layer;
 use crate::forms::{any_classifier, any_network};
 use crate::harness::{Device, On, Tests, named};

@@ -1,7 +1,6 @@
 //! Batches from the tasks' rows and images, in all kinds of batches, on every device.
 
-use crate::common::assert_close;
-use crate::common::{integers, network, numbers, random_images};
+use crate::common::{assert_close, integers, network, numbers, random_images};
 use crate::harness::{Device, On, Tests, named};
 use crate::tools::{play, room};
 use reptile::gpu::{Gpu, Recording};

@@ -1,7 +1,6 @@
 //! The kernels of every kind of layer, each by itself, on every device, against float64.
 
-use crate::common::assert_close;
-use crate::common::{integers, network, numbers, widen};
+use crate::common::{assert_close, integers, network, numbers, widen};
 use crate::forms::any_network;
 use crate::harness::{Device, On, Tests, named};
 use crate::tools::{activation, layer_shape, one_step, play, random, room, run_steps, upload};

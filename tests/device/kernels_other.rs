@@ -1,7 +1,6 @@
 //! The kernels beside the layers, each by itself, on every device, against float64.
 
-use crate::common::assert_close;
-use crate::common::{integers, numbers, widen};
+use crate::common::{assert_close, integers, numbers, widen};
 use crate::harness::{Device, On, Tests, named};
 use crate::tools::{
     layer_shape, one_step, padded_rows, play, random, room, run_steps, upload, without_padding,

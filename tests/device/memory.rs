@@ -1,7 +1,6 @@
 //! The memory of adapted parameter sets: what must hold exactly, and its arithmetic.
 
-use crate::common::assert_close;
-use crate::common::{network, widen, with_binding};
+use crate::common::{assert_close, network, widen, with_binding};
 use crate::harness::{Device, On, Tests, named};
 use crate::sines::family;
 use reptile::gpu::{AdapterEntry, Gpu};

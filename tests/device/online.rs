@@ -1,7 +1,6 @@
 //! The device's meta-steps on named tasks against plain training.
 
-use crate::common::assert_close;
-use crate::common::{network, widen};
+use crate::common::{assert_close, network, widen};
 use crate::harness::{Device, On, Tests, named};
 use crate::sines::family;
 use reptile::kernels::InnerRule;

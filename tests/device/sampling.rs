@@ -1,7 +1,6 @@
 //! Tasks drawn on the device against the reference: integers bit for bit.
 
-use crate::common::assert_close;
-use crate::common::network;
+use crate::common::{assert_close, network};
 use crate::harness::{Device, On, Tests, named};
 use crate::sines::family;
 use crate::tools::{play, room, run_steps, without_padding};

@@ -1,7 +1,6 @@
 //! Learned strategies on the device: against float64, and what must hold exactly.
 
-use crate::common::assert_close;
-use crate::common::{network, numbers, widen, with_binding};
+use crate::common::{assert_close, network, numbers, widen, with_binding};
 use crate::harness::{Device, On, Tests, all, named};
 use crate::sines::{as_tasks, drawn};
 use reptile::gpu::{AdapterEntry, Gpu};
@@ -13,7 +12,7 @@ use reptile::meta::{
 use reptile::model::{Activation, Loss, Model};
 use reptile::reference::strategy::{Learner, Rule, Settings, inner_loop, meta_iteration, refined};
 use reptile::rng::Phase;
-use reptile::run::starting_point;
+use reptile::store::starting_point;
 use reptile::tasks::{Batches, SineSpec};
 
 pub fn tests(tests: &mut Tests) {

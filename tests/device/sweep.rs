@@ -2,10 +2,10 @@
 
 use crate::common::sweep_file::{BASE, write};
 use crate::harness::{Device, On, Tests, named};
+use reptile::config::{Config, Job};
+use reptile::experiments::sweep::{Prepared, Search};
 use reptile::gpu::Gpu;
-use reptile::run::checkpoint::Checkpoint;
-use reptile::run::{Config, Job};
-use reptile::sweep::{Prepared, Search};
+use reptile::store::checkpoint::Checkpoint;
 use serde_json::Value;
 use std::path::Path;
 

@@ -1,7 +1,6 @@
 //! Telemetry of gradients, computed on the device: against float64, and that it changes nothing.
 
-use crate::common::assert_close;
-use crate::common::{network, widen, with_binding};
+use crate::common::{assert_close, network, widen, with_binding};
 use crate::harness::{Device, On, Tests, all, named};
 use crate::sines::{as_tasks, drawn};
 use reptile::gpu::AdapterEntry;

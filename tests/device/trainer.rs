@@ -1,7 +1,6 @@
 //! Whole meta-iterations: against float64, and what must hold exactly.
 
-use crate::common::assert_close;
-use crate::common::{network, widen, with_binding};
+use crate::common::{assert_close, network, widen, with_binding};
 use crate::harness::{Device, On, Tests, all, named};
 use crate::sines::{as_tasks, drawn};
 use reptile::gpu::{AdapterEntry, Gpu};
@@ -11,8 +10,7 @@ use reptile::meta::{
 };
 use reptile::model::{Activation, Loss};
 use reptile::reference::network::{Targets, loss_and_gradient};
-use reptile::reference::optimizer as twin;
-use reptile::reference::reptile as reference;
+use reptile::reference::{optimizer as twin, reptile as reference};
 use reptile::tasks::{Batches, SineSpec};
 
 pub fn tests(tests: &mut Tests) {

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::common::{network, with_binding};
-use reptile::bench::Workload;
+use reptile::experiments::bench::Workload;
 use reptile::gpu::{AdapterEntry, Gpu};
-use reptile::meta::{InnerOptimizer, Origin, PlanKind, Trainer, TrainerSetup, Trial, Tuning, tune};
+use reptile::meta::{InnerOptimizer, Origin, PlanKind, Trainer, TrainerSetup};
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::tasks::SineSpec;
+use reptile::tune::{Trial, Tuning, tune};
 
 pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST_OR_EVERY, named!(every_variant_gives_the_same_bytes));

@@ -1,9 +1,11 @@
 //! Running meta-iterations: many to a submission, two submissions under way, losses brought back.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{IterationMetrics, RING, Trainer, begin_pass};
+use web_time::Instant;
+
 use crate::error::Result;
 use crate::gpu::{Readback, size_of_f32s};
 use crate::meta::setup::TrainerSetup;

@@ -4,9 +4,6 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 
-/// Numbers of a layer that telemetry has.
-pub(in crate::meta) const TELEMETRY: usize = 3;
-
 /// What the device says of one meta-iteration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IterationMetrics {

@@ -6,7 +6,8 @@ use crate::kernels::OuterRule;
 use crate::meta::memory::{self, Entries};
 use crate::meta::snapshot::{self, Sets, Snapshot};
 use crate::meta::spec::StatePolicy;
-use crate::meta::strategy::{Strategy, StrategyKind};
+use crate::meta::strategy::Strategy;
+use crate::meta::strategy_spec::StrategyKind;
 
 impl Trainer {
     /// Everything that training goes on from, in the order of [`Snapshot::sets`]: the buffer, and the

@@ -1,0 +1,21 @@
+//! Readers of data sets: Omniglot, folders of images, the user's arrays, lists of tasks; and the split that a run was
+//! trained on. No GPU.
+
+pub mod arrays;
+mod arrivals;
+mod data_folder;
+mod data_set;
+mod decode;
+mod episodes;
+mod image_cache;
+pub mod image_folder;
+mod left_out;
+pub(crate) mod names;
+pub mod omniglot;
+mod stored_split;
+
+pub use arrivals::TaskFiles;
+pub use data_set::{DataSet, Reading};
+pub use episodes::{EpisodeClass, EpisodeList};
+pub use names::listed;
+pub use stored_split::StoredSplit;

@@ -1,0 +1,12 @@
+//! How kernels are made.
+
+/// How kernels are made.
+#[derive(Clone, Debug, Default)]
+pub struct GpuOptions {
+    /// Compiles kernels with bounds checks and loop bounds, and zeroes workgroup memory.
+    pub checked: bool,
+    /// Keeps marked loops as loops instead of repeating their bodies.
+    pub rolled: bool,
+    /// Takes the variants that need no optional feature even where better ones could run.
+    pub baseline: bool,
+}

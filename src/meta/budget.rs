@@ -1,0 +1,60 @@
+//! The memory that a training takes on the device, before anything is made.
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Memory, size_of_f32s};
+use crate::kernels::{Axis, OuterRule, RunSteps};
+use crate::meta::memory::Entries;
+use crate::meta::setup::{RING, TrainerSetup, remedy};
+use crate::meta::spec::StatePolicy;
+use crate::meta::strategy::Strategy;
+use crate::meta::waves;
+
+/// Bytes of the ring of adapted parameter sets.
+pub fn memory_bytes(setup: &TrainerSetup) -> u64 {
+    Entries::bytes(setup)
+}
+
+/// Checks the buffers of a job before anything is made, and returns the bytes of all.
+///
+/// # Errors
+/// [`crate::Error::Limit`] that names the buffer, the needed and the available bytes,
+/// [`crate::Error::Config`] if the plan is impossible.
+pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
+    if !setup.own.is_empty() && setup.own.len() != setup.runs {
+        let message = format!("{} runs have settings of {}", setup.runs, setup.own.len());
+        return Err(Error::config("runs", message));
+    }
+    let mut memory = Memory::default();
+    let setup = &setup.on_device();
+    let model = &setup.model;
+    let rule = setup.rule();
+    let outer = setup.outer_rule();
+    let sets = size_of_f32s(setup.runs * model.packed_len());
+    for used in [
+        true,
+        rule.has_second(),
+        rule.has_first(),
+        outer != OuterRule::Interpolation,
+        matches!(outer, OuterRule::Adam { .. }),
+    ] {
+        memory.add("parameters and moments", if used { sets } else { 0 });
+    }
+    Strategy::plan(&mut memory, &setup.strategy, model, setup.runs);
+    Entries::plan(&mut memory, setup);
+    memory.add("metrics", size_of_f32s(RING * setup.runs * setup.columns()[2]));
+    let waves = waves::sizes(gpu, setup, usize::MAX)?;
+    if waves.len() > 1 {
+        let mean = setup.inner.state == StatePolicy::Mean;
+        for used in [true, mean && rule.has_second(), mean && rule.has_first()] {
+            memory.add("sums over tasks", if used { sets } else { 0 });
+        }
+    }
+    let (first, last) = (waves[0], waves[waves.len() - 1]);
+    for per_run in std::iter::once(first).chain((last != first).then_some(last)) {
+        waves::plan(&mut memory, gpu, setup, Axis { runs: setup.runs, per_run })?;
+    }
+    memory.check(gpu, remedy)?;
+    // Of this one a slot is bound at a time.
+    memory.add("iteration settings", RunSteps::bytes(gpu, setup.runs, RING * waves.len()));
+    Ok(memory.total() + setup.origin.image_bytes())
+}

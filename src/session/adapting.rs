@@ -1,0 +1,242 @@
+//! Adapting a stored state to many tasks: the user's own arrays, or the run's test tasks.
+
+use crate::config::{Config, Job};
+use crate::data::arrays::{Targets, TaskArrays};
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::kernels::InnerRule;
+use crate::meta::{
+    Adaptation, AdaptationSetup, Origin, Snapshot, StartingPoint, Starts, StrategySpec,
+    best_entries,
+};
+use crate::model::Model;
+use crate::rng::Phase;
+use crate::session::evaluation::NO_MEMORY;
+use crate::store::adapted::{Adapted, Recipe, Settings};
+use crate::store::{memory_points, starting_point};
+use crate::tasks::Batches;
+
+/// What is adapted to.
+#[derive(Clone, Copy, Debug)]
+pub enum Tasks<'a> {
+    /// Tasks of the user's own.
+    Arrays(&'a TaskArrays),
+    /// The first so many test tasks of a run.
+    Test(&'a Job, usize),
+}
+
+impl Tasks<'_> {
+    /// Number of tasks.
+    pub fn count(&self) -> usize {
+        match self {
+            Self::Arrays(arrays) => arrays.tasks,
+            Self::Test(_, count) => *count,
+        }
+    }
+}
+
+impl Recipe {
+    /// The configuration of the base with what the recipe changes.
+    fn apply(&self, base: &Config) -> Config {
+        let mut config = base.clone();
+        if self.rate.is_some() || self.optimizer.is_some() {
+            config.strategy = StrategySpec::default();
+        }
+        config.strategy.refine = self.refine.unwrap_or(config.strategy.refine);
+        config.inner.rate = self.rate.unwrap_or(config.inner.rate);
+        config.inner.optimizer = self.optimizer.unwrap_or(config.inner.optimizer);
+        config.plan = self.plan;
+        config
+    }
+
+    /// The setup of the device, the network with it.
+    fn setup(&self, base: &Config, model: &Model, tasks: Tasks<'_>) -> Result<AdaptationSetup> {
+        let mut config = self.apply(base);
+        config.validate()?;
+        let rule = config.strategy.adaptation_rule(&config.inner);
+        let (rate, plan) = (config.inner.rate, config.plan);
+        match tasks {
+            Tasks::Test(job, _) => {
+                (config.eval.steps, config.eval.batch) = (self.steps, self.batch);
+                let setup = job.with(config)?.evaluation(self.run, Phase::Test);
+                Ok(AdaptationSetup { seed: self.seed, scored: false, ..setup })
+            }
+            Tasks::Arrays(arrays) => Ok(AdaptationSetup {
+                model: model.clone(),
+                rule,
+                rate,
+                weight_decay: config.inner.weight_decay,
+                plan,
+                batches: Batches {
+                    way: 1,
+                    group: arrays.support,
+                    tail: 0,
+                    steps: self.steps,
+                    batch: self.batch,
+                    replacement: config.inner.replacement
+                        && arrays.order.is_none()
+                        && self.batch <= arrays.support,
+                },
+                origin: Origin::Rows {
+                    queries: arrays.query.as_ref().map_or(0, |query| query.count),
+                    ordered: arrays.order.is_some(),
+                },
+                phase: Phase::Adapt,
+                seed: self.seed,
+                scored: false,
+                transductive: vec![config.eval.transductive],
+            }),
+        }
+    }
+}
+
+/// Adapts run `recipe.run` of `snapshot`, a state of the run with the configuration `base`, to `tasks`, as
+/// many at once as the device allows. `digest` is the SHA-256 of the base's file; `progress` is told the tasks that
+/// are done and their number.
+///
+/// # Errors
+/// [`Error::Config`] if there is no such run or a value of the recipe is impossible; as [`Adaptation::new`].
+pub fn adapt(
+    gpu: &Gpu,
+    (base, digest): (&Config, String),
+    snapshot: &Snapshot,
+    recipe: &Recipe,
+    tasks: Tasks<'_>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Adapted> {
+    if recipe.run >= snapshot.runs {
+        let message = format!(
+            "there is no run {}; the checkpoint holds {}, from 0 on",
+            recipe.run, snapshot.runs
+        );
+        return Err(Error::config("--run", message));
+    }
+    let model = Model::new(base.model.clone())?;
+    let setup = recipe.setup(base, &model, tasks)?;
+    let mut points = match recipe.warm_start {
+        true => memory_points(base, snapshot, recipe.run),
+        false => vec![starting_point(snapshot, recipe.run)],
+    };
+    if points.is_empty() {
+        return Err(Error::config("memory.capacity", NO_MEMORY));
+    }
+    for start in points.iter_mut().filter(|_| recipe.reset_optimizer) {
+        start.state = [None, None];
+        start.adam_steps = 0;
+    }
+    let settings = Settings {
+        base: digest,
+        steps: setup.batches.steps,
+        batch: setup.batches.batch,
+        rate: setup.rate,
+        optimizer: match setup.rule {
+            InnerRule::Sgd => "sgd".into(),
+            InnerRule::Adam { .. } => "adam".into(),
+            InnerRule::Rates(_) | InnerRule::Refined { .. } | InnerRule::Query => {
+                "learned rates".into()
+            }
+        },
+        seed: setup.seed,
+        tasks: match tasks {
+            Tasks::Arrays(_) => "arrays".into(),
+            Tasks::Test(..) => "test".into(),
+        },
+        recipe: serde_json::to_string(recipe).expect("a recipe is plain data"),
+    };
+    in_batches(gpu, &setup, &points, tasks, settings, progress)
+}
+
+fn in_batches(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    points: &[StartingPoint],
+    tasks: Tasks<'_>,
+    settings: Settings,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Adapted> {
+    let size = Adaptation::batch_size(gpu, setup, tasks.count());
+    let starts = if points.len() > 1 { Starts::Each } else { Starts::One };
+    let mut adaptation = Adaptation::with_starts(gpu, setup.clone(), size, starts)?;
+    adaptation.start_from(&points[0]);
+    let query = match tasks {
+        Tasks::Arrays(arrays) => arrays.query.as_ref(),
+        Tasks::Test(..) => None,
+    };
+    let (mut parameters, mut support_loss) = (Vec::new(), Vec::new());
+    let mut query_output = query.map(|_| Vec::new());
+    for first in (0..tasks.count()).step_by(size) {
+        let count = size.min(tasks.count() - first);
+        if starts == Starts::Each {
+            let range = first..first + count;
+            let best = best_entries(gpu, setup, points, range, |scorer, range, times| {
+                if let Tasks::Arrays(arrays) = tasks {
+                    let all: Vec<usize> = (0..times).flat_map(|_| range.clone()).collect();
+                    upload_support(gpu, &setup.model, scorer, arrays, &all);
+                }
+            })?;
+            let best: Vec<_> = best.into_iter().map(|entry| points[entry].clone()).collect();
+            adaptation.start_from_each(&best);
+        }
+        if let Tasks::Arrays(arrays) = tasks {
+            let own: Vec<usize> = (first..first + count).collect();
+            upload_support(gpu, &setup.model, &adaptation, arrays, &own);
+            upload_rest(gpu, &setup.model, &adaptation, arrays, first, count);
+        }
+        adaptation.run(first)?;
+        parameters.extend(adaptation.adapted()?.into_iter().take(count));
+        let losses = adaptation.support_losses()?;
+        support_loss.extend(losses.into_iter().take(count * setup.batches.steps));
+        if let (Some(all), Some(query)) = (&mut query_output, query) {
+            let [_, outputs] = adaptation.query_outputs()?;
+            let wanted = count * query.count * setup.model.outputs();
+            all.extend(outputs.unwrap_or_default().into_iter().take(wanted));
+        }
+        progress((first + count) as u64, tasks.count() as u64);
+    }
+    Ok(Adapted { parameters, support_loss: Some(support_loss), query_output, settings })
+}
+
+/// Uploads the support sets of the tasks `of`, one behind the other.
+fn upload_support(
+    gpu: &Gpu,
+    model: &Model,
+    adaptation: &Adaptation,
+    arrays: &TaskArrays,
+    of: &[usize],
+) {
+    fn picked<T: Copy>(all: &[T], one: usize, of: &[usize]) -> Vec<T> {
+        of.iter().flat_map(|task| &all[task * one..(task + 1) * one]).copied().collect()
+    }
+    let (tasks, support) = (adaptation.tasks(), arrays.support);
+    let x = picked(&arrays.support_x, support * model.inputs(), of);
+    tasks.upload_support_x(gpu, model, &x);
+    match &arrays.support_y {
+        Targets::Values(values) => {
+            let values = picked(values, support * model.outputs(), of);
+            tasks.upload_support_values(gpu, model, &values);
+        }
+        Targets::Labels(labels) => {
+            tasks.upload_support_labels(gpu, &picked(labels, support, of));
+        }
+    }
+}
+
+/// Uploads queries and minibatches of tasks `first..first + count`.
+fn upload_rest(
+    gpu: &Gpu,
+    model: &Model,
+    adaptation: &Adaptation,
+    arrays: &TaskArrays,
+    first: usize,
+    count: usize,
+) {
+    let tasks = adaptation.tasks();
+    if let Some(query) = &arrays.query {
+        let one = query.count * model.inputs();
+        tasks.upload_query_x(gpu, model, &query.x[first * one..(first + count) * one]);
+    }
+    if let Some(order) = &arrays.order {
+        let one = order.steps * order.batch;
+        tasks.upload_order(gpu, &order.indices[first * one..(first + count) * one]);
+    }
+}

@@ -1,0 +1,318 @@
+//! What a run's states are worth: scores on test tasks, and what of them is written down.
+
+mod per_task;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::Job;
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::kernels::InnerRule;
+use crate::meta::{
+    AdaptationSetup, Score, Snapshot, StartingPoint, Summary, evaluate, evaluate_episodes,
+    evaluate_models, evaluate_warm,
+};
+use crate::model::Loss;
+use crate::rng::Phase;
+use crate::store::metrics::{nan_if_null, some_nan_if_null};
+use crate::store::{memory_points, starting_point};
+use crate::tasks::Episodes;
+
+pub use per_task::PerTask;
+
+/// What is said where a memory is asked for and there is none.
+pub(crate) const NO_MEMORY: &str =
+    "the run has no memory to start from; train with memory.capacity, or leave --warm-start out";
+
+/// What the tasks of an evaluation start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// The state of a run.
+    Trained,
+    /// The initial parameters of a run, as a baseline.
+    Random,
+}
+
+/// Scores of one starting point in one mode of evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    pub origin: Origin,
+    /// Index of the run, 0..R.
+    pub run: usize,
+    /// Seed of this run.
+    pub seed: u64,
+    /// Whether the queries of a task shared one batch.
+    pub transductive: bool,
+    /// Of each test task, before and after adaptation.
+    pub scores: Vec<[Score; 2]>,
+}
+
+/// Which modes of evaluation differ for `job`'s network: both where there are batch statistics,
+/// otherwise only that of the configuration.
+pub fn modes(job: &Job) -> Vec<bool> {
+    if job.model().has_batch_statistics() {
+        vec![false, true]
+    } else {
+        vec![job.config().eval.transductive]
+    }
+}
+
+/// Which test tasks, and how their queries are predicted.
+#[derive(Clone, Copy, Debug)]
+pub struct Test<'a> {
+    /// The modes of evaluation: whether the queries of a task share one batch.
+    pub transductive: &'a [bool],
+    /// What tasks (or the order of their minibatches) are drawn from; without one, each run's own seed.
+    pub seed: Option<u64>,
+    /// A list of tasks, instead of drawing them.
+    pub episodes: Option<&'a Episodes>,
+}
+
+impl Evaluation {
+    /// Adapts run `run` of `snapshot` to the tasks of `test`, once for all modes; returns the modes in
+    /// their order.
+    ///
+    /// # Errors
+    /// As [`evaluate`] and [`evaluate_episodes`].
+    pub fn trained(
+        gpu: &Gpu,
+        job: &Job,
+        snapshot: &Snapshot,
+        run: usize,
+        test: Test<'_>,
+    ) -> Result<Vec<Self>> {
+        Self::of(gpu, job, Origin::Trained, &starting_point(snapshot, run), run, test, None)
+    }
+
+    /// The same with `models` (one for each test task, `[P]`) in place of an adaptation of run `run`.
+    ///
+    /// # Errors
+    /// As [`evaluate_models`].
+    pub fn models(
+        gpu: &Gpu,
+        job: &Job,
+        snapshot: &Snapshot,
+        run: usize,
+        models: &[Vec<f32>],
+        test: Test<'_>,
+    ) -> Result<Vec<Self>> {
+        let start = starting_point(snapshot, run);
+        Self::of(gpu, job, Origin::Trained, &start, run, test, Some(models))
+    }
+
+    /// The same, each task from the entry of the run's memory that fits its support set best.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is no memory, or for tasks from a list; as [`evaluate_warm`].
+    pub fn warm(
+        gpu: &Gpu,
+        job: &Job,
+        snapshot: &Snapshot,
+        run: usize,
+        test: Test<'_>,
+    ) -> Result<Vec<Self>> {
+        let entries = memory_points(job.config(), snapshot, run);
+        if entries.is_empty() {
+            return Err(Error::config("memory.capacity", NO_MEMORY));
+        }
+        if test.episodes.is_some() {
+            let message = "tasks from a list start from the run's parameters; leave --episodes out";
+            return Err(Error::config("--warm-start", message));
+        }
+        let setup = Self::setup(job, run, test);
+        let scores = evaluate_warm(gpu, &setup, &entries, job.config().eval.tasks)?;
+        Ok(Self::in_modes(job, Origin::Trained, run, test, scores))
+    }
+
+    /// The same from the initial parameters of run 0, with the rates that the training starts from.
+    ///
+    /// # Errors
+    /// As [`Evaluation::trained`].
+    pub fn random(gpu: &Gpu, job: &Job, test: Test<'_>) -> Result<Vec<Self>> {
+        let parameters = job.model().initial(job.config().seed);
+        let start = StartingPoint {
+            parameters,
+            state: [None, None],
+            adam_steps: 0,
+            rates: None,
+            sums: None,
+        };
+        Self::of(gpu, job, Origin::Random, &start, 0, test, None)
+    }
+
+    fn of(
+        gpu: &Gpu,
+        job: &Job,
+        origin: Origin,
+        start: &StartingPoint,
+        run: usize,
+        test: Test<'_>,
+        models: Option<&[Vec<f32>]>,
+    ) -> Result<Vec<Self>> {
+        let mut setup = Self::setup(job, run, test);
+        if origin == Origin::Random && matches!(setup.rule, InnerRule::Refined { .. }) {
+            // There are no sums that its rates could go on from.
+            setup.rule = InnerRule::Rates(None);
+        }
+        let scores = match (test.episodes, models) {
+            (_, Some(models)) => evaluate_models(gpu, &setup, start, models)?,
+            (Some(episodes), None) => evaluate_episodes(gpu, &setup, start, episodes)?,
+            (None, None) => evaluate(gpu, &setup, start, job.config().eval.tasks)?,
+        };
+        Ok(Self::in_modes(job, origin, run, test, scores))
+    }
+
+    /// How run `run` is tested.
+    fn setup(job: &Job, run: usize, test: Test<'_>) -> AdaptationSetup {
+        let mut setup = job.evaluation(run, Phase::Test);
+        setup.transductive = test.transductive.to_vec();
+        setup.seed = test.seed.unwrap_or(setup.seed);
+        setup
+    }
+
+    /// Every mode with its scores.
+    fn in_modes(
+        job: &Job,
+        origin: Origin,
+        run: usize,
+        test: Test<'_>,
+        scores: Vec<Vec<[Score; 2]>>,
+    ) -> Vec<Self> {
+        let seed = job.config().seed.wrapping_add(run as u64);
+        let modes = test.transductive.iter().zip(scores);
+        modes
+            .map(|(transductive, scores)| Self {
+                origin,
+                run,
+                seed,
+                transductive: *transductive,
+                scores,
+            })
+            .collect()
+    }
+
+    /// Tasks whose loss after adaptation is not finite.
+    pub fn diverged(&self) -> usize {
+        self.scores.len() - self.left().count()
+    }
+
+    /// Means and intervals over the tasks that did not diverge, before and after adaptation.
+    pub fn summaries(&self) -> [Summary; 2] {
+        [0, 1].map(|when| Summary::of(self.left().map(move |pair| pair[when])))
+    }
+
+    /// The same as it is written down.
+    pub fn scored(&self, loss: Loss) -> BeforeAfter {
+        let [before, after] = self.summaries().map(|summary| Scored::of(&summary, loss));
+        BeforeAfter { seed: self.seed, diverged: self.diverged(), before, after }
+    }
+
+    /// The scores of the tasks that did not diverge.
+    fn left(&self) -> impl Iterator<Item = &[Score; 2]> + Clone {
+        self.scores.iter().filter(|[_, after]| after.loss.is_finite())
+    }
+}
+
+/// Means over tasks with the halves of their 95 % intervals. What is undefined is NaN, `null` in a file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    #[serde(deserialize_with = "nan_if_null")]
+    pub loss: f64,
+    #[serde(deserialize_with = "nan_if_null")]
+    pub loss_interval: f64,
+    /// For classes only, as is its interval.
+    #[serde(
+        default,
+        deserialize_with = "some_nan_if_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub accuracy: Option<f64>,
+    #[serde(
+        default,
+        deserialize_with = "some_nan_if_null",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub accuracy_interval: Option<f64>,
+}
+
+/// Scores of one seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BeforeAfter {
+    pub seed: u64,
+    /// Tasks that diverged and are left out of the means.
+    #[serde(default)]
+    pub diverged: usize,
+    pub before: Scored,
+    pub after: Scored,
+}
+
+impl Scored {
+    fn of(summary: &Summary, loss: Loss) -> Self {
+        let classes = loss == Loss::CrossEntropy;
+        Self {
+            loss: summary.loss.mean,
+            loss_interval: summary.loss.interval,
+            accuracy: classes.then_some(summary.accuracy.mean),
+            accuracy_interval: classes.then_some(summary.accuracy.interval),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two tasks, of which the second diverges.
+    pub fn evaluation() -> Evaluation {
+        let score = |loss, accuracy| Score { loss, accuracy };
+        Evaluation {
+            origin: Origin::Trained,
+            run: 1,
+            seed: 6,
+            transductive: true,
+            scores: vec![
+                [score(1.5, 0.2), score(0.1, 1.0)],
+                [score(2.5, 0.4), score(f32::INFINITY, 0.0)],
+            ],
+        }
+    }
+
+    #[test]
+    fn scores_read_back_as_they_were_written() {
+        let score = |loss, accuracy| Score { loss, accuracy };
+        let mut two = evaluation();
+        two.scores[1][1] = score(0.3, 0.0);
+        let scored = two.scored(Loss::CrossEntropy);
+        assert_eq!((scored.seed, scored.diverged, scored.after.accuracy), (6, 0, Some(0.5)));
+        let text = serde_json::to_string(&scored).unwrap();
+        assert_eq!(serde_json::from_str::<BeforeAfter>(&text).unwrap(), scored);
+        let old = text.replace("\"diverged\":0,", "");
+        assert!(!old.contains("diverged"), "{old}");
+        assert_eq!(serde_json::from_str::<BeforeAfter>(&old).unwrap(), scored);
+        let text = serde_json::to_string(&two.scored(Loss::Mse)).unwrap();
+        assert!(!text.contains("accuracy"), "{text}");
+    }
+
+    #[test]
+    fn tasks_that_diverged_are_left_out_and_what_is_undefined_is_null() {
+        let mut evaluation = evaluation();
+        let scored = evaluation.scored(Loss::CrossEntropy);
+        assert_eq!((scored.diverged, scored.before.loss), (1, 1.5), "of the task that is left");
+        assert_eq!((scored.after.loss, scored.after.accuracy), (f64::from(0.1_f32), Some(1.0)));
+        let again = |scored: &BeforeAfter| -> (String, BeforeAfter) {
+            let text = serde_json::to_string(scored).unwrap();
+            let read = serde_json::from_str(&text).unwrap();
+            (text, read)
+        };
+        let (text, read) = again(&scored);
+        assert_eq!(text.matches("_interval\":null").count(), 4, "{text}");
+        assert_eq!((read.diverged, read.after.accuracy), (1, Some(1.0)));
+        assert!(read.after.loss_interval.is_nan());
+        assert!(read.after.accuracy_interval.unwrap().is_nan(), "undefined is not missing");
+        evaluation.scores.remove(0);
+        let (_, read) = again(&evaluation.scored(Loss::CrossEntropy));
+        assert_eq!(read.diverged, 1);
+        assert!(read.after.loss.is_nan() && read.after.accuracy.unwrap().is_nan());
+    }
+}

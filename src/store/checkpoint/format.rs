@@ -1,0 +1,392 @@
+//! The bytes of a checkpoint: its tensors, fields and digests, written and checked.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+use super::{Checkpoint, Header, InnerState, MemoryState, OuterState, StrategyState};
+use crate::disk::tensor_file::{self, Floats, TensorFile};
+use crate::model::{Model, TensorInfo};
+
+/// The format tag of the files.
+pub const FORMAT: &str = "reptile-checkpoint-1";
+
+/// What the names of metadata fields have in front among the digests.
+const FIELD: &str = "metadata/";
+
+/// The tensor of the losses of a memory's entries.
+const MEMORY_LOSSES: &str = "memory.loss";
+/// What the names of other tensors of a memory begin with: moments, and statistics of a strategy.
+const MEMORY_OTHERS: [&str; 3] = ["memory.v/", "memory.m/", "memory.h/"];
+
+/// Sets of one kind: the names of their tensors get `prefix` in front, their shapes `lead`.
+struct Group<'a> {
+    prefix: &'static str,
+    lead: Vec<usize>,
+    /// As many as the product of `lead`, each P numbers in canonical layout.
+    sets: &'a [Vec<f32>],
+}
+
+impl Checkpoint {
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// A sentence that names the tensor that is not finite or does not fit `model`.
+    pub(super) fn to_bytes(&self, model: &Model) -> Result<Vec<u8>, String> {
+        if self.runs == 0 {
+            return Err("it has 0 runs; at least one is expected".into());
+        }
+        let mut tensors = BTreeMap::new();
+        for group in self.groups() {
+            group.check(model)?;
+            for info in model.tensors() {
+                let (name, shape) = (group.name(info), group.shape(info));
+                let values = group.sets.iter().flat_map(|set| &set[range(info)]);
+                let values: Vec<f32> = values.copied().collect();
+                tensor_file::check_finite(&name, &shape, &values)?;
+                tensors.insert(name, (shape, values));
+            }
+        }
+        if let Some(memory) = &self.memory {
+            let shape = vec![self.runs, memory.losses.len() / self.runs];
+            tensors.insert(MEMORY_LOSSES.into(), (shape, memory.losses.clone()));
+        }
+        Ok(tensor_file::serialize(&self.metadata(&tensors), &tensors))
+    }
+
+    /// The checkpoint in `file`.
+    ///
+    /// # Errors
+    /// A sentence that names the tensor or field that is wrong, and how.
+    pub(super) fn from_file(model: &Model, file: &TensorFile<'_>) -> Result<Self, String> {
+        let header = Header::parse(&file.metadata)?;
+        let lead = run_axis(header.runs);
+        let read = |prefix| Group::read(model, file, prefix, &lead);
+        let checkpoint = Self {
+            parameters: read("")?,
+            inner: read_inner(model, file, header.runs)?,
+            outer: if has(file, "outer.u/") {
+                OuterState::Momentum(read("outer.u/")?)
+            } else if has(file, "outer.m/") || has(file, "outer.v/") {
+                OuterState::Adam { m: read("outer.m/")?, v: read("outer.v/")? }
+            } else {
+                OuterState::None
+            },
+            strategy: match has(file, "strategy.") {
+                false => None,
+                true => Some(StrategyState {
+                    rates: read("strategy.rate/")?,
+                    history: match has(file, "strategy.b/") || has(file, "strategy.g/") {
+                        true => Some([read("strategy.b/")?, read("strategy.g/")?]),
+                        false => None,
+                    },
+                }),
+            },
+            memory: read_memory(model, file, header.runs)?,
+            iteration: header.iteration,
+            adam_steps: header.adam_steps,
+            seed: header.seed,
+            runs: header.runs,
+            config_hash: header.config_hash,
+            config: header.config,
+            split: header.split,
+        };
+        checkpoint.refuse_others(model, file)?;
+        check_digests(file)?;
+        Ok(checkpoint)
+    }
+
+    fn groups(&self) -> Vec<Group<'_>> {
+        let lead = run_axis(self.runs);
+        let group = |prefix, sets| Group { prefix, lead: lead.clone(), sets };
+        let mut groups = vec![group("", &self.parameters)];
+        match &self.inner {
+            InnerState::None => {}
+            InnerState::Shared { m, v } => {
+                groups.push(group("inner.v/", v));
+                groups.extend(m.iter().map(|m| group("inner.m/", m)));
+            }
+            InnerState::Slots { m, v, slots } => {
+                let lead = || vec![self.runs, *slots];
+                groups.push(Group { prefix: "inner.v/", lead: lead(), sets: v });
+                let group = |m| Group { prefix: "inner.m/", lead: lead(), sets: m };
+                groups.extend(m.as_deref().map(group));
+            }
+        }
+        match &self.outer {
+            OuterState::None => {}
+            OuterState::Momentum(u) => groups.push(group("outer.u/", u)),
+            OuterState::Adam { m, v } => {
+                groups.extend([group("outer.m/", m), group("outer.v/", v)]);
+            }
+        }
+        if let Some(StrategyState { rates, history }) = &self.strategy {
+            groups.push(group("strategy.rate/", rates));
+            if let Some([b, g]) = history {
+                groups.extend([group("strategy.b/", b), group("strategy.g/", g)]);
+            }
+        }
+        if let Some(MemoryState { parameters, others, losses }) = &self.memory {
+            let lead = || vec![self.runs, losses.len() / self.runs];
+            groups.push(Group { prefix: "memory/", lead: lead(), sets: parameters });
+            let named = MEMORY_OTHERS.into_iter().zip(others);
+            groups.extend(named.filter_map(|(prefix, sets)| {
+                Some(Group { prefix, lead: lead(), sets: sets.as_deref()? })
+            }));
+        }
+        groups
+    }
+
+    /// The fields of the file that holds `tensors`.
+    fn metadata(&self, tensors: &BTreeMap<String, Floats>) -> BTreeMap<String, String> {
+        let fields = [
+            ("format", FORMAT.to_owned()),
+            ("iteration", self.iteration.to_string()),
+            ("adam_steps", self.adam_steps.to_string()),
+            ("seed", self.seed.to_string()),
+            ("runs", self.runs.to_string()),
+            ("config_hash", self.config_hash.clone()),
+            ("config", self.config.clone()),
+        ];
+        let mut fields = BTreeMap::from(fields.map(|(name, value)| (name.to_owned(), value)));
+        fields.extend(self.split.clone().map(|split| ("split".to_owned(), split)));
+        let bytes =
+            |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
+        let tensors = tensors.iter().map(|(name, (_, v))| (name.clone(), sha256(&bytes(v))));
+        let digests: BTreeMap<String, String> = field_digests(&fields).chain(tensors).collect();
+        let digests = serde_json::to_string(&digests).expect("strings are valid JSON");
+        fields.insert("digest".into(), sha256(digests.as_bytes()));
+        fields.insert("digests".into(), digests);
+        fields
+    }
+
+    /// Refuses a file with tensors that are not part of this checkpoint.
+    fn refuse_others(&self, model: &Model, file: &TensorFile<'_>) -> Result<(), String> {
+        let groups = self.groups();
+        let own = |name: &str| {
+            self.memory.is_some() && name == MEMORY_LOSSES
+                || groups
+                    .iter()
+                    .any(|group| model.tensors().iter().any(|info| group.name(info) == name))
+        };
+        match file.tensors.keys().find(|name| !own(name)) {
+            Some(name) => Err(format!("tensor `{name}` does not belong to this model")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Group<'_> {
+    fn name(&self, info: &TensorInfo) -> String {
+        format!("{}{}", self.prefix, info.name)
+    }
+
+    fn shape(&self, info: &TensorInfo) -> Vec<usize> {
+        shape(&self.lead, info)
+    }
+
+    /// Refuses sets whose number or length is not what `lead` and `model` say.
+    fn check(&self, model: &Model) -> Result<(), String> {
+        let (expected, length) = (self.lead.iter().product::<usize>(), model.parameter_count());
+        let tensor = format!("`{}{}`", self.prefix, model.tensors()[0].name);
+        if self.sets.len() != expected {
+            let found = self.sets.len();
+            return Err(format!("{tensor}…: {found} parameter sets where {expected} belong"));
+        }
+        match self.sets.iter().position(|set| set.len() != length) {
+            None => Ok(()),
+            Some(at) => {
+                let found = self.sets[at].len();
+                Err(format!("{tensor}…: set {at} has {found} numbers, the model {length}"))
+            }
+        }
+    }
+
+    /// The sets in the tensors `prefix/NAME` of shape [...lead, ...shape].
+    fn read(
+        model: &Model,
+        file: &TensorFile<'_>,
+        prefix: &str,
+        lead: &[usize],
+    ) -> Result<Vec<Vec<f32>>, String> {
+        let tensors = model.tensors();
+        let part =
+            |info: &TensorInfo| file.floats(&format!("{prefix}{}", info.name), &shape(lead, info));
+        let parts: Vec<Vec<f32>> = tensors.iter().map(part).collect::<Result<_, _>>()?;
+        let set = |index: usize| {
+            let of_set = |(info, part): (&TensorInfo, &Vec<f32>)| {
+                part[index * info.elements()..][..info.elements()].to_vec()
+            };
+            tensors.iter().zip(&parts).flat_map(of_set).collect()
+        };
+        Ok((0..lead.iter().product()).map(set).collect())
+    }
+}
+
+impl Header {
+    /// The fields of `file`, checked against their digests.
+    ///
+    /// # Errors
+    /// A sentence that names the field that is missing, not a number or changed.
+    pub(super) fn from_file(file: &TensorFile<'_>) -> Result<Self, String> {
+        let header = Self::parse(&file.metadata)?;
+        let stored = stored_digests(&file.metadata)?.into_iter();
+        let stored = stored.filter(|(name, _)| name.starts_with(FIELD));
+        compare(field_digests(&file.metadata).collect(), stored)?;
+        Ok(header)
+    }
+
+    fn parse(metadata: &BTreeMap<String, String>) -> Result<Self, String> {
+        match metadata.get("format").map(String::as_str) {
+            Some(FORMAT) => {}
+            Some(other) => {
+                return Err(format!("metadata field `format` is `{other}`, not `{FORMAT}`"));
+            }
+            None => {
+                return Err(format!(
+                    "not a checkpoint of this program: metadata field `format` (`{FORMAT}`) is \
+                     missing"
+                ));
+            }
+        }
+        let header = Self {
+            iteration: number(metadata, "iteration")?,
+            adam_steps: number(metadata, "adam_steps")?,
+            seed: number(metadata, "seed")?,
+            runs: number(metadata, "runs")?,
+            config_hash: field(metadata, "config_hash")?.to_owned(),
+            config: field(metadata, "config")?.to_owned(),
+            split: metadata.get("split").cloned(),
+        };
+        if header.runs == 0 {
+            return Err("metadata field `runs` is 0; at least one run is expected".into());
+        }
+        Ok(header)
+    }
+}
+
+/// Refuses a file in which a field or a tensor is not what was written.
+///
+/// # Errors
+/// A sentence that names it.
+pub(super) fn check_digests(file: &TensorFile<'_>) -> Result<(), String> {
+    let stored = stored_digests(&file.metadata)?;
+    let tensors = file.tensors.iter().map(|(name, t)| (name.clone(), sha256(t.data())));
+    compare(field_digests(&file.metadata).chain(tensors).collect(), stored)
+}
+
+/// Refuses the first name whose digest in `found` is not the one that was `stored`.
+fn compare(
+    mut found: BTreeMap<String, String>,
+    stored: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), String> {
+    let words = |name: &str| match name.strip_prefix(FIELD) {
+        Some(field) => format!("metadata field `{field}`"),
+        None => format!("tensor `{name}`"),
+    };
+    for (name, digest) in stored {
+        match found.remove(&name) {
+            None => return Err(format!("{} is missing", words(&name))),
+            Some(other) if other != digest => {
+                return Err(format!("{} was changed after it was written", words(&name)));
+            }
+            Some(_) => {}
+        }
+    }
+    match found.keys().next() {
+        Some(name) => Err(format!("{} was added after the file was written", words(name))),
+        None => Ok(()),
+    }
+}
+
+fn read_inner(model: &Model, file: &TensorFile<'_>, runs: usize) -> Result<InnerState, String> {
+    if !has(file, "inner.v/") && !has(file, "inner.m/") {
+        return Ok(InnerState::None);
+    }
+    let first = &model.tensors()[0];
+    let found = file.tensors.get(&format!("inner.v/{}", first.name)).map(|t| t.shape());
+    // A state for each slot has two axes in front, whatever the number of runs.
+    let slots = found.filter(|s| s.len() == first.shape.len() + 2 && s[0] == runs).map(|s| s[1]);
+    let lead = slots.map_or_else(|| run_axis(runs), |slots| vec![runs, slots]);
+    let v = Group::read(model, file, "inner.v/", &lead)?;
+    let m = match has(file, "inner.m/") {
+        true => Some(Group::read(model, file, "inner.m/", &lead)?),
+        false => None,
+    };
+    Ok(match slots {
+        Some(slots) => InnerState::Slots { m, v, slots },
+        None => InnerState::Shared { m, v },
+    })
+}
+
+fn read_memory(
+    model: &Model,
+    file: &TensorFile<'_>,
+    runs: usize,
+) -> Result<Option<MemoryState>, String> {
+    let Some(tensor) = file.tensors.get(MEMORY_LOSSES) else { return Ok(None) };
+    let &[found, entries] = tensor.shape() else {
+        return Err(format!("tensor `{MEMORY_LOSSES}` is not [R, n]"));
+    };
+    if found != runs {
+        return Err(format!("tensor `{MEMORY_LOSSES}` is of {found} runs, not {runs}"));
+    }
+    let lead = [runs, entries];
+    let read = |prefix| match has(file, prefix) {
+        true => Group::read(model, file, prefix, &lead).map(Some),
+        false => Ok(None),
+    };
+    let [v, m, h] = MEMORY_OTHERS.map(read);
+    Ok(Some(MemoryState {
+        parameters: Group::read(model, file, "memory/", &lead)?,
+        others: [v?, m?, h?],
+        losses: file.floats(MEMORY_LOSSES, &lead)?,
+    }))
+}
+
+/// The axis of the runs in front of a tensor: none for a single run.
+fn run_axis(runs: usize) -> Vec<usize> {
+    if runs > 1 { vec![runs] } else { Vec::new() }
+}
+
+fn shape(lead: &[usize], info: &TensorInfo) -> Vec<usize> {
+    [lead, &info.shape].concat()
+}
+
+fn range(info: &TensorInfo) -> Range<usize> {
+    info.offset..info.offset + info.elements()
+}
+
+fn has(file: &TensorFile<'_>, prefix: &str) -> bool {
+    file.tensors.keys().any(|name| name.starts_with(prefix))
+}
+
+fn field<'a>(metadata: &'a BTreeMap<String, String>, name: &str) -> Result<&'a str, String> {
+    let value = metadata.get(name).ok_or_else(|| format!("metadata field `{name}` is missing"))?;
+    Ok(value)
+}
+
+fn number<T: FromStr>(metadata: &BTreeMap<String, String>, name: &str) -> Result<T, String> {
+    let text = field(metadata, name)?;
+    text.parse().map_err(|_| format!("metadata field `{name}` is `{text}`, not a whole number"))
+}
+
+fn field_digests(metadata: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> {
+    let fields = metadata.iter().filter(|(name, _)| !name.starts_with("digest"));
+    fields.map(|(name, value)| (format!("{FIELD}{name}"), sha256(value.as_bytes())))
+}
+
+fn stored_digests(metadata: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
+    let (digests, digest) = (field(metadata, "digests")?, field(metadata, "digest")?);
+    if sha256(digests.as_bytes()) != digest {
+        return Err("metadata field `digests` or `digest` was changed after it was written".into());
+    }
+    serde_json::from_str(digests).map_err(|error| format!("metadata field `digests`: {error}"))
+}
+
+/// SHA-256 in lower-case hexadecimal digits.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}

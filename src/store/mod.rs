@@ -1,0 +1,18 @@
+//! What is kept on disk: checkpoints, adapted and compressed models, the folder of a run, its metrics, caches.
+
+pub mod adapted;
+pub mod checkpoint;
+pub mod compressed;
+pub mod directory;
+pub(crate) mod journal;
+pub mod metrics;
+mod pipelines;
+pub(crate) mod split_file;
+mod stored;
+pub mod tensorboard;
+mod variants;
+
+pub use directory::RunDirectory;
+pub use pipelines::keep_pipelines;
+pub(crate) use stored::checkpoint_of;
+pub use stored::{memory_points, snapshot_of, starting_point};

@@ -1,0 +1,316 @@
+//! Which variants of the kernels are the fastest on a device: candidates timed on a job's own shapes.
+//! The choice never changes a result, since all candidates give the same bytes, and one that does not
+//! is dropped.
+
+mod layer_alone;
+
+pub use layer_alone::{Direction, LayerAlone};
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use cpu_time::ProcessTime;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::gpu::{Gpu, Recording};
+use crate::kernels::{
+    InnerRule, Tiles, backward_tiles, forward_tiles, fused_candidates, head_fits, update_tiles,
+};
+use crate::meta::{Trainer, TrainerSetup};
+
+/// Distance from float64 that a candidate may have, as a share of the largest number.
+const TOLERANCE: f64 = 1e-3;
+/// Share of the default's time that a candidate must stay below to take its place.
+const CLEARLY: f64 = 0.97;
+/// Tasks that candidates are timed on at most.
+const MOST_TASKS: usize = 32;
+/// Repeats of one candidate at least, the first of which compiles it.
+const REPEATS: u32 = 4;
+/// Time for the repeats of one candidate.
+const SLICE: Duration = Duration::from_millis(25);
+/// What one repeat takes at least on a real GPU, by running the candidate several times in it: a submission
+/// alone takes 50 to 100 µs there, as long as many a kernel.
+const REPEAT: Duration = Duration::from_millis(2);
+/// How often a candidate runs in a repeat at most.
+const MOST_RUNS: u64 = 256;
+
+/// How candidates are timed.
+pub struct Tuning<'a> {
+    /// No further candidate is begun after so long; what was timed until then decides.
+    pub budget: Duration,
+    /// Whether kernels whose choice is known already are timed again.
+    pub again: bool,
+    /// Is told which kernel comes next.
+    pub progress: &'a mut dyn FnMut(&str),
+}
+
+/// One candidate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "experiments", derive(schemars::JsonSchema))]
+pub struct Trial {
+    /// Kernel and shape.
+    pub key: String,
+    pub variant: String,
+    /// Of one dispatch (or, for fused loops and chunks of tasks, of a meta-iteration), of processor time
+    /// where the device is a CPU; none if it was dropped.
+    pub seconds: Option<f64>,
+    /// Whether it is the fastest.
+    pub chosen: bool,
+}
+
+/// What a candidate is tried on.
+enum Subject {
+    Layer {
+        index: usize,
+        direction: Direction,
+    },
+    /// A whole meta-iteration.
+    Whole,
+}
+
+/// Times the candidates of the kernels of `setup` and makes the fastest ones the device's choice
+/// ([`Gpu::variants`]); trainers that are made afterwards have them. The largest layers come first.
+///
+/// # Errors
+/// As [`Trainer::new`]; [`crate::Error::DeviceLost`].
+pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<Vec<Trial>> {
+    let start = Instant::now();
+    let late = || start.elapsed() >= tuning.budget;
+    let mut trials = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (subject, tiles) in subjects(gpu, setup)? {
+        let left = tuning.budget.saturating_sub(start.elapsed());
+        let repeats = REPEATS as usize * tiles.candidates.len();
+        if matches!(subject, Subject::Whole) && meta_iterations(gpu, setup, repeats) > left {
+            continue;
+        }
+        let known = !tuning.again && tiles.is_known(gpu);
+        if tiles.candidates.len() < 2 || known || !seen.insert(tiles.key.clone()) {
+            continue;
+        }
+        if late() {
+            break;
+        }
+        (tuning.progress)(&tiles.key);
+        gpu.forget_variant(&tiles.key);
+        let times = match subject {
+            Subject::Layer { index, direction } => {
+                of_layer(gpu, setup, index, direction, &tiles, &late)
+            }
+            Subject::Whole => of_whole(gpu, setup, &tiles, &late),
+        };
+        let times = match times {
+            // By itself a layer may take more room than in the job, which takes tasks in waves.
+            Err(Error::Limit { .. }) => continue,
+            times => times?,
+        };
+        let fastest = choice(&times);
+        gpu.set_variants([(tiles.key.clone(), tiles.candidates[fastest].to_string())]);
+        trials.extend(tiles.candidates.iter().zip(times).enumerate().map(
+            |(place, (tile, seconds))| Trial {
+                key: tiles.key.clone(),
+                variant: tile.to_string(),
+                seconds,
+                chosen: place == fastest,
+            },
+        ));
+    }
+    Ok(trials)
+}
+
+/// The kernels with candidates, those with the most work first, and chunks of tasks.
+fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
+    let (model, batch, profile) = (&setup.model, setup.batches.batch, gpu.profile());
+    if setup.is_fused(gpu)? {
+        let tiles = fused_candidates(gpu, model, setup.rule(), batch);
+        return Ok(tiles.into_iter().map(|tiles| (Subject::Whole, tiles)).collect());
+    }
+    let last = model.layers().len() - 1;
+    let trained = model.layers().iter().position(|layer| layer.parameter_count() > 0);
+    let mut layers: Vec<(usize, u64)> = model
+        .layers()
+        .iter()
+        .enumerate()
+        .filter(|(index, layer)| {
+            layer.products() > 0 && !(*index == last && head_fits(profile, model, batch))
+        })
+        .map(|(index, layer)| (index, layer.products()))
+        .collect();
+    layers.sort_by_key(|(_, products)| std::cmp::Reverse(*products));
+    let mut subjects = Vec::new();
+    for (index, _) in layers {
+        let layer = &model.layers()[index];
+        let mut add =
+            |direction, tiles| subjects.push((Subject::Layer { index, direction }, tiles));
+        add(Direction::Forward, forward_tiles(profile, layer, batch));
+        if Some(index) > trained {
+            add(Direction::Backward, backward_tiles(profile, layer, batch));
+        }
+        add(Direction::Update, update_tiles(profile, layer, batch));
+    }
+    // With the other choices made.
+    subjects.push((Subject::Whole, setup.chunk_candidates(gpu)?));
+    Ok(subjects)
+}
+
+/// What so many meta-iterations take at most, if the device is a slow one of its kind.
+fn meta_iterations(gpu: &Gpu, setup: &TrainerSetup, count: usize) -> Duration {
+    let task_steps = setup.runs * setup.outer.meta_batch * setup.batches.steps;
+    let flops = task_steps as f64 * setup.model.flops_per_step(setup.batches.batch) as f64;
+    let a_second = if gpu.profile().software { 3e8 } else { 5e11 };
+    Duration::from_secs_f64(count as f64 * flops / a_second)
+}
+
+/// Seconds of each candidate for one way through a layer, of the first ones where it gets `late`.
+fn of_layer(
+    gpu: &Gpu,
+    setup: &TrainerSetup,
+    index: usize,
+    direction: Direction,
+    tiles: &Tiles,
+    late: &dyn Fn() -> bool,
+) -> Result<Vec<Option<f64>>> {
+    let tasks = (setup.runs * setup.outer.meta_batch).min(MOST_TASKS);
+    let sizes = [tasks, setup.batches.batch];
+    let alone = LayerAlone::new(gpu, &setup.model, index, sizes, InnerRule::Sgd)?;
+    let reference = alone.in_float64(direction);
+    each_candidate(gpu, tiles, late, |first| {
+        let mut recording = Recording::default();
+        alone.record(gpu, &mut recording, direction)?;
+        alone.fill(gpu);
+        recording.run_times(gpu, 1)?;
+        let result = alone.result(gpu, direction)?;
+        let good = is_close(&result, &reference) && same_bytes(&result, first);
+        good.then(|| fastest(gpu, |times| recording.run_times(gpu, times))).transpose()
+    })
+}
+
+/// The same for what needs a whole meta-iteration.
+fn of_whole(
+    gpu: &Gpu,
+    setup: &TrainerSetup,
+    tiles: &Tiles,
+    late: &dyn Fn() -> bool,
+) -> Result<Vec<Option<f64>>> {
+    each_candidate(gpu, tiles, late, |first| {
+        let mut trainer = Trainer::new(gpu, setup.clone())?;
+        // Repeats may be more than the job has, and past the end of its schedules.
+        trainer.let_runs_diverge();
+        trainer.advance(1, |_| true)?;
+        let good = same_bytes(&trainer.snapshot()?.parameters.concat(), first);
+        good.then(|| fastest(gpu, |times| trainer.advance(times, |_| true))).transpose()
+    })
+}
+
+/// What `measure` says of each candidate, of the first ones where it gets `late`: seconds, or nothing for
+/// one that computes other numbers. It is handed the result of the first candidate, once there is one.
+fn each_candidate(
+    gpu: &Gpu,
+    tiles: &Tiles,
+    late: &dyn Fn() -> bool,
+    mut measure: impl FnMut(&mut Option<Vec<f32>>) -> Result<Option<f64>>,
+) -> Result<Vec<Option<f64>>> {
+    let (mut first, mut times) = (None, Vec::new());
+    for tile in &tiles.candidates {
+        if late() && times.len() > 1 {
+            break;
+        }
+        gpu.set_variants([(tiles.key.clone(), tile.to_string())]);
+        let seconds = measure(&mut first).inspect_err(|_| gpu.forget_variant(&tiles.key))?;
+        if seconds.is_none() {
+            let key = &tiles.key;
+            log::warn!("{key}: the variant {tile} computes other numbers here and is left out");
+        }
+        times.push(seconds);
+    }
+    Ok(times)
+}
+
+/// The place of the fastest candidate; the first one stays unless another is clearly faster.
+fn choice(times: &[Option<f64>]) -> usize {
+    let measured = times.iter().enumerate().filter_map(|(place, time)| Some((place, (*time)?)));
+    let Some((place, best)) = measured.min_by(|a, b| a.1.total_cmp(&b.1)) else { return 0 };
+    match times[0] {
+        Some(default) if best > CLEARLY * default => 0,
+        _ => place,
+    }
+}
+
+fn is_close(result: &[f32], reference: &[f64]) -> bool {
+    let largest = reference.iter().fold(0.0_f64, |all, value| all.max(value.abs()));
+    let pairs = result.iter().zip(reference);
+    result.len() == reference.len()
+        && pairs.into_iter().all(|(a, b)| (f64::from(*a) - b).abs() <= TOLERANCE * largest)
+}
+
+/// Whether `result` has the bytes of the first one.
+fn same_bytes(result: &[f32], first: &mut Option<Vec<f32>>) -> bool {
+    let first = first.get_or_insert_with(|| result.to_vec());
+    first.iter().zip(result).all(|(a, b)| a.to_bits() == b.to_bits())
+}
+
+/// Seconds of one run of `work`, which does as many at once as it is told: of the fastest of as many repeats as
+/// fill a slice; they were warm before. A CPU that plays GPU may be busy with other things as well: there processor
+/// time counts.
+fn fastest(gpu: &Gpu, mut work: impl FnMut(u64) -> Result<()>) -> Result<f64> {
+    let software = gpu.profile().software;
+    let mut timed = |runs: u64| -> Result<Duration> {
+        let (one, processor) = (Instant::now(), ProcessTime::now());
+        work(runs)?;
+        Ok(if software { processor.elapsed() } else { one.elapsed() })
+    };
+    let least = if software { Duration::ZERO } else { REPEAT };
+    let runs = enough_runs(least, &mut timed)?;
+    let start = Instant::now();
+    let mut best = f64::INFINITY;
+    let mut repeats = 0;
+    while repeats + 1 < REPEATS || (start.elapsed() < SLICE && repeats < 100) {
+        best = best.min(timed(runs)?.as_secs_f64() / runs as f64);
+        repeats += 1;
+    }
+    Ok(best)
+}
+
+/// How many runs take `least` at least, twice as many each time.
+fn enough_runs(least: Duration, timed: &mut impl FnMut(u64) -> Result<Duration>) -> Result<u64> {
+    let mut runs = 1;
+    while !least.is_zero() && runs < MOST_RUNS && timed(runs)? < least {
+        runs *= 2;
+    }
+    Ok(runs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_stays_unless_another_is_clearly_faster() {
+        assert_eq!(choice(&[Some(1.0), Some(0.98), Some(2.0)]), 0);
+        assert_eq!(choice(&[Some(1.0), Some(0.5), Some(0.4)]), 2);
+        assert_eq!(choice(&[None, Some(3.0), None]), 1);
+        assert_eq!(choice(&[None, None]), 0);
+    }
+
+    #[test]
+    fn a_repeat_is_longer_than_a_submission_takes_alone() {
+        // 60 µs for the submission, 20 for each run.
+        let mut timed = |runs: u64| Ok(Duration::from_micros(60 + 20 * runs));
+        assert_eq!(enough_runs(REPEAT, &mut timed).unwrap(), 128);
+        assert_eq!(enough_runs(Duration::ZERO, &mut timed).unwrap(), 1);
+        let mut endless = |_| Ok(Duration::ZERO);
+        assert_eq!(enough_runs(REPEAT, &mut endless).unwrap(), MOST_RUNS);
+    }
+
+    #[test]
+    fn results_are_compared_by_value_and_by_byte() {
+        assert!(is_close(&[1.0, -100.05], &[1.05, -100.0]));
+        assert!(!is_close(&[1.0, f32::NAN], &[1.0, 1.0]));
+        assert!(!is_close(&[1.0], &[1.0, 0.0]));
+        let mut first = None;
+        assert!(same_bytes(&[0.0, 1.0], &mut first));
+        assert!(same_bytes(&[0.0, 1.0], &mut first));
+        assert!(!same_bytes(&[-0.0, 1.0], &mut first), "minus zero is another byte");
+    }
+}
