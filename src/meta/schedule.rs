@@ -36,8 +36,9 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// The rate of iteration t = `iteration` of T = `total`.
+    /// The rate of iteration t = `iteration` of T = `total`; from t = T on it stays what it is there.
     pub fn rate(&self, first: f32, iteration: u64, total: u64) -> f32 {
+        let iteration = iteration.min(total);
         let start = f64::from(first);
         let share = iteration as f64 / total.max(1) as f64;
         let rate = match *self {
@@ -125,6 +126,20 @@ mod tests {
         close(stairs.rate(0.8, 29, 100), 0.2);
         let smooth = Schedule::Exponential { ratio: 0.25, every: 10, staircase: false };
         close(smooth.rate(0.8, 5, 100), 0.4);
+    }
+
+    #[test]
+    fn rates_stay_past_the_end() {
+        for schedule in [
+            Schedule::Linear { last: 0.0 },
+            Schedule::Linear { last: 0.5 },
+            Schedule::Cosine { last: 0.2 },
+            Schedule::Exponential { ratio: 0.5, every: 10, staircase: false },
+        ] {
+            let end = schedule.rate(0.1, 100, 100);
+            assert!(end >= 0.0);
+            assert_eq!([101, 150, 1000].map(|t| schedule.rate(0.1, t, 100)), [end; 3]);
+        }
     }
 
     #[test]

@@ -350,7 +350,9 @@ impl Trainer {
 
     /// Records `iterations` meta-iterations into the caller's encoder; neither submits nor waits.
     /// Their settings are written through the queue, so at most [`Trainer::most_recorded`] iterations
-    /// in all may be recorded and not yet submitted.
+    /// in all may be recorded and not yet submitted. Training may go on past the setup's `iterations`:
+    /// rates then stay where their schedules end (a linear one to 0 learns no more), and a warning is
+    /// logged once.
     ///
     /// # Errors
     /// [`Error::Config`] if more are asked for at once.
@@ -374,6 +376,12 @@ impl Trainer {
             self.count_iteration();
         }
         self.runs.write(&self.gpu, begin * waves, &steps);
+        let planned = self.setup.iterations;
+        if first <= planned && planned < self.iteration {
+            log::warn!(
+                "all {planned} meta-iterations are done; rates stay where their schedules end"
+            );
+        }
         let mut pass = begin_pass(encoder);
         for iteration in first..self.iteration {
             self.recording.replay(&mut pass, self.runs.offset_of(slot(iteration) * waves));

@@ -25,6 +25,7 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::PLAIN, named!(a_restored_trainer_goes_on_exactly));
     tests.on(On::EVERY, named!(a_fused_meta_iteration_takes_two_to_four_dispatches));
     tests.on(On::PLAIN, named!(recording_neither_submits_nor_waits));
+    tests.on(On::FIRST_OR_PLAIN, named!(past_its_end_a_linear_schedule_changes_nothing));
     tests.on(On::PLAIN, named!(a_diverging_run_is_named));
     tests.own(On::FIRST_OR_PLAIN, named!(tasks_in_waves_give_the_same_bytes));
 }
@@ -294,6 +295,18 @@ fn recording_neither_submits_nor_waits(Device { name, gpu, .. }: &Device) {
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let error = trainer.record(&mut encoder, Trainer::most_recorded() + 1).unwrap_err();
     assert!(error.to_string().contains("at most"), "{error}");
+}
+
+fn past_its_end_a_linear_schedule_changes_nothing(Device { name, gpu, .. }: &Device) {
+    let mut setup = TrainerSetup { iterations: 3, ..job() };
+    setup.outer.optimizer = OuterOptimizer::Interpolation;
+    setup.outer.schedule = Schedule::Linear { last: 0.0 };
+    let mut trainer = trained(gpu, &setup, 3);
+    let end = trainer.snapshot().unwrap().parameters;
+    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    trainer.record(&mut encoder, 20).unwrap();
+    gpu.queue().submit([encoder.finish()]);
+    assert_eq!(trainer.snapshot().unwrap().parameters, end, "{name}");
 }
 
 fn a_diverging_run_is_named(Device { name, gpu, .. }: &Device) {
