@@ -25,10 +25,11 @@ const PARTICLES: u32 = 4096;
 const SCREEN: u32 = 64;
 
 pub fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // The program's own device, with nothing asked for but what WebGPU guarantees.
+    // The program's own device, with all that makes kernels fast; less will do.
     let instance = wgpu::Instance::default();
     let adapter = pollster::block_on(instance.request_adapter(&Default::default()))?;
-    let (device, queue) = pollster::block_on(adapter.request_device(&Default::default()))?;
+    let (device, queue) =
+        pollster::block_on(adapter.request_device(&Gpu::device_descriptor(&adapter)))?;
     let gpu = Gpu::from_existing(device.clone(), queue.clone(), GpuOptions::default());
 
     let model = Model::new(

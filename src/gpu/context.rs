@@ -47,16 +47,7 @@ impl Gpu {
     /// [`Error::Adapter`] if there is no adapter, none matches, or it gives no device.
     pub fn request(choice: &AdapterChoice, options: GpuOptions) -> Result<Self> {
         let entry = adapters::choose(choice)?;
-        let wanted = wgpu::Features::SUBGROUP
-            | wgpu::Features::TIMESTAMP_QUERY
-            | wgpu::Features::PIPELINE_CACHE;
-        let descriptor = wgpu::DeviceDescriptor {
-            label: Some("reptile"),
-            required_features: entry.adapter.features() & wanted,
-            required_limits: entry.adapter.limits(),
-            memory_hints: wgpu::MemoryHints::Performance,
-            ..Default::default()
-        };
+        let descriptor = Self::device_descriptor(&entry.adapter);
         let (device, queue) = pollster::block_on(entry.adapter.request_device(&descriptor))
             .map_err(|error| {
                 Error::Adapter(format!("{} gave no device: {error}", entry.info.name))
@@ -64,13 +55,30 @@ impl Gpu {
         Ok(Self::from_existing(device, queue, options))
     }
 
+    /// What to ask `adapter` for so that no kernel runs in a slower variant than the device has: all its
+    /// limits, and of its features those that kernels and measurements use. A program adds what it needs
+    /// itself.
+    pub fn device_descriptor(adapter: &wgpu::Adapter) -> wgpu::DeviceDescriptor<'static> {
+        let wanted = wgpu::Features::SUBGROUP
+            | wgpu::Features::TIMESTAMP_QUERY
+            | wgpu::Features::PIPELINE_CACHE;
+        wgpu::DeviceDescriptor {
+            label: Some("reptile"),
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::Performance,
+            ..Default::default()
+        }
+    }
+
     /// The same device, whose pipelines are compiled with the driver's cache that `keeper` has.
     pub fn with_pipelines(self, keeper: Arc<dyn PipelineKeeper>) -> Self {
         Self { pipelines: Some(keeper), ..self }
     }
 
-    /// Uses a device that the caller owns. Only its enabled features and limits are used; the
-    /// library never submits, polls or blocks on it unless a method says so.
+    /// Uses a device that the caller owns. Only its enabled features and limits are used
+    /// ([`Gpu::device_descriptor`] asks for all that help); the library never submits, polls or blocks on
+    /// it unless a method says so.
     pub fn from_existing(device: wgpu::Device, queue: wgpu::Queue, options: GpuOptions) -> Self {
         let info = device.adapter_info();
         let profile = Profile::new(&info, device.features(), &device.limits(), &options);
