@@ -46,8 +46,8 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let wave = |x: f32| 2.5 * (x + 0.7).sin();
     let samples: Vec<f32> = (0..10).map(|i| -4.5 + i as f32).collect();
     let values: Vec<f32> = samples.iter().map(|x| wave(*x)).collect();
-    adaptation.tasks().upload_support_x(&gpu, &model, &samples);
-    adaptation.tasks().upload_support_values(&gpu, &model, &values);
+    adaptation.tasks().upload_support_x(&gpu, &model, &samples)?;
+    adaptation.tasks().upload_support_values(&gpu, &model, &values)?;
 
     let swarm = Own::swarm(&device);
     let screen = Own::screen(&device, &model, adaptation.parameters());

@@ -38,7 +38,7 @@ pub fn evaluate_warm(
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
     in_batches(gpu, setup, None, tasks, |adaptation, tasks| {
-        let best = best_entries(gpu, setup, entries, tasks.clone(), |_, _, _| ())?;
+        let best = best_entries(gpu, setup, entries, tasks.clone(), |_, _| Ok(()))?;
         let starts: Vec<_> = best.into_iter().map(|entry| entries[entry].clone()).collect();
         adaptation.start_from_each(&starts);
         adaptation.run(tasks.start)
@@ -102,8 +102,8 @@ pub fn evaluate_episodes(
     let setup = AdaptationSetup { batches, origin, scored: true, ..setup.clone() };
     in_batches(gpu, &setup, Some(start), episodes.len(), |adaptation, tasks| {
         let own = |examples: usize| tasks.start * examples..tasks.end * examples;
-        adaptation.tasks().upload_support_numbers(gpu, &support[own(per_task[0])]);
-        adaptation.tasks().upload_query_numbers(gpu, &query[own(per_task[1])]);
+        adaptation.tasks().upload_support_numbers(gpu, &support[own(per_task[0])])?;
+        adaptation.tasks().upload_query_numbers(gpu, &query[own(per_task[1])])?;
         adaptation.run(tasks.start)
     })
 }

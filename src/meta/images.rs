@@ -56,6 +56,13 @@ pub(super) struct DevicePart {
     places: Vec<(Range<u32>, u32)>,
 }
 
+impl DevicePart {
+    /// Number of images.
+    pub fn images(&self) -> usize {
+        self.places.iter().map(|(range, _)| range.len()).sum()
+    }
+}
+
 /// An image set in device memory, each part of its split by itself, since one binding has to hold
 /// what tasks are drawn from.
 #[derive(Debug)]

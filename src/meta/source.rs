@@ -1,5 +1,7 @@
 //! Tasks in device memory: drawn by a kernel or uploaded, and cut into minibatches by another.
 
+mod upload;
+
 use std::sync::Arc;
 
 use crate::error::Result;
@@ -10,7 +12,7 @@ use crate::kernels::{
 };
 use crate::meta::images::DeviceImages;
 use crate::meta::query::QueryBatches;
-use crate::model::{Layout, Loss, Model, padded};
+use crate::model::{Loss, Model, padded};
 use crate::tasks::{Batches, GlyphsSpec, SineSpec, SplitPart};
 
 /// Where a batch of tasks comes from.
@@ -66,6 +68,8 @@ pub struct TaskBuffers {
     axis: Axis,
     batches: Batches,
     labels: bool,
+    /// Classes, or numbers of a target.
+    outputs: usize,
     /// Query examples of a task, all classes.
     queries: usize,
     /// How glyphs are laid out.
@@ -105,6 +109,7 @@ impl TaskBuffers {
             axis,
             batches,
             labels,
+            outputs: model.outputs(),
             queries,
             glyphs: GlyphRows::of(model),
         })
@@ -297,53 +302,6 @@ impl TaskBuffers {
         }
     }
 
-    /// Uploads minibatch orders `[T, order length]`; this and the other uploads may hold fewer tasks
-    /// than the batch.
-    pub fn upload_order(&self, gpu: &Gpu, order: &[u32]) {
-        gpu.queue().write_buffer(&self.order, 0, bytemuck::cast_slice(order));
-    }
-
-    /// Uploads support rows: inputs `[T, N, in]`.
-    pub fn upload_support_x(&self, gpu: &Gpu, model: &Model, x: &[f32]) {
-        upload_inputs(gpu, model, &self.support[0], x);
-    }
-
-    /// Uploads support targets: values `[T, N, out]`.
-    pub fn upload_support_values(&self, gpu: &Gpu, model: &Model, y: &[f32]) {
-        upload_rows(gpu, &self.support[1], y, model.outputs());
-    }
-
-    /// Uploads support labels `[T, N]`.
-    pub fn upload_support_labels(&self, gpu: &Gpu, labels: &[u32]) {
-        gpu.queue().write_buffer(&self.support[1], 0, bytemuck::cast_slice(labels));
-    }
-
-    /// Uploads query inputs `[T, Q, in]`.
-    pub fn upload_query_x(&self, gpu: &Gpu, model: &Model, x: &[f32]) {
-        upload_inputs(gpu, model, &self.query[0], x);
-    }
-
-    /// Uploads query targets: values `[T, Q, out]`.
-    pub fn upload_query_values(&self, gpu: &Gpu, model: &Model, y: &[f32]) {
-        upload_rows(gpu, &self.query[1], y, model.outputs());
-    }
-
-    /// Uploads query labels `[T, Q]`.
-    pub fn upload_query_labels(&self, gpu: &Gpu, labels: &[u32]) {
-        gpu.queue().write_buffer(&self.query[1], 0, bytemuck::cast_slice(labels));
-    }
-
-    /// Uploads the image numbers `[T, N]` of support sets that are [`Origin::Listed`], as
-    /// [`DeviceImages::number`] gives them.
-    pub fn upload_support_numbers(&self, gpu: &Gpu, numbers: &[u32]) {
-        gpu.queue().write_buffer(&self.support[0], 0, bytemuck::cast_slice(numbers));
-    }
-
-    /// Uploads the image numbers `[T, Q]` of query sets.
-    pub fn upload_query_numbers(&self, gpu: &Gpu, numbers: &[u32]) {
-        gpu.queue().write_buffer(&self.query[0], 0, bytemuck::cast_slice(numbers));
-    }
-
     /// Inputs and targets of the support sets of a regression, without padding.
     pub(super) fn read_support(&self, gpu: &Gpu, model: &Model) -> Result<[Vec<f32>; 2]> {
         let rows = self.axis.tasks() * self.batches.support();
@@ -378,28 +336,6 @@ fn example_floats(model: &Model, origin: &Origin) -> [usize; 2] {
         Origin::Episodes { .. } | Origin::Listed { .. } => [1, 0],
         _ => [model.inputs_padded(), target_floats(model)],
     }
-}
-
-/// Writes examples `[…, in]` as kernels hold them.
-fn upload_inputs(gpu: &Gpu, model: &Model, buffer: &wgpu::Buffer, x: &[f32]) {
-    if model.inputs_padded() == model.inputs() && model.input_layout() == Layout::Row {
-        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(x));
-    } else {
-        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&model.pack_inputs(x)));
-    }
-}
-
-/// Writes rows of `width` numbers, each padded to whole vectors.
-fn upload_rows(gpu: &Gpu, buffer: &wgpu::Buffer, rows: &[f32], width: usize) {
-    if width.is_multiple_of(4) {
-        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(rows));
-        return;
-    }
-    let mut padded_rows = vec![0.0_f32; rows.len() / width * padded(width)];
-    for (to, from) in padded_rows.chunks_exact_mut(padded(width)).zip(rows.chunks_exact(width)) {
-        to[..width].copy_from_slice(from);
-    }
-    gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&padded_rows));
 }
 
 /// Reads `rows` examples back, without their padding.

@@ -9,8 +9,8 @@ use crate::meta::source::Origin;
 use crate::tasks::Batches;
 
 /// For each of `tasks` the place of the entry with the lowest loss on the whole support set: all entries and
-/// tasks are scored in one batch, as far as the device has room. `upload` brings what is not drawn of a range
-/// of tasks, for so many entries.
+/// tasks are scored in one batch, as far as the device has room. `upload` brings what is not drawn: it is
+/// told the task in each place of the batch.
 ///
 /// # Errors
 /// As [`crate::meta::Trainer::new`].
@@ -22,7 +22,7 @@ pub fn best_entries(
     setup: &AdaptationSetup,
     entries: &[StartingPoint],
     tasks: Range<usize>,
-    upload: impl Fn(&Adaptation, Range<usize>, usize),
+    upload: impl Fn(&Adaptation, &[usize]) -> Result<()>,
 ) -> Result<Vec<usize>> {
     let support = setup.batches.support();
     let batches = Batches { steps: 1, batch: support, replacement: false, ..setup.batches.clone() };
@@ -48,7 +48,8 @@ pub fn best_entries(
         for first in (0..tasks.len()).step_by(count) {
             let own = first..tasks.len().min(first + count);
             let numbers = tasks.start + own.start..tasks.start + own.end;
-            upload(&adaptation, numbers.clone(), starts.len());
+            let places: Vec<usize> = (0..starts.len()).flat_map(|_| numbers.clone()).collect();
+            upload(&adaptation, &places)?;
             adaptation.run(numbers.start)?;
             let losses = adaptation.support_losses()?;
             for (entry, losses) in losses.chunks_exact(count).enumerate() {

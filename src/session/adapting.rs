@@ -168,19 +168,17 @@ fn in_batches(
         let count = size.min(tasks.count() - first);
         if starts == Starts::Each {
             let range = first..first + count;
-            let best = best_entries(gpu, setup, points, range, |scorer, range, times| {
-                if let Tasks::Arrays(arrays) = tasks {
-                    let all: Vec<usize> = (0..times).flat_map(|_| range.clone()).collect();
-                    upload_support(gpu, &setup.model, scorer, arrays, &all);
-                }
+            let best = best_entries(gpu, setup, points, range, |scorer, places| match tasks {
+                Tasks::Arrays(arrays) => upload_support(gpu, &setup.model, scorer, arrays, places),
+                Tasks::Test(..) => Ok(()),
             })?;
             let best: Vec<_> = best.into_iter().map(|entry| points[entry].clone()).collect();
             adaptation.start_from_each(&best);
         }
         if let Tasks::Arrays(arrays) = tasks {
             let own: Vec<usize> = (first..first + count).collect();
-            upload_support(gpu, &setup.model, &adaptation, arrays, &own);
-            upload_rest(gpu, &setup.model, &adaptation, arrays, first, count);
+            upload_support(gpu, &setup.model, &adaptation, arrays, &own)?;
+            upload_rest(gpu, &setup.model, &adaptation, arrays, first, count)?;
         }
         adaptation.run(first)?;
         parameters.extend(adaptation.adapted()?.into_iter().take(count));
@@ -203,21 +201,19 @@ fn upload_support(
     adaptation: &Adaptation,
     arrays: &TaskArrays,
     of: &[usize],
-) {
+) -> Result<()> {
     fn picked<T: Copy>(all: &[T], one: usize, of: &[usize]) -> Vec<T> {
         of.iter().flat_map(|task| &all[task * one..(task + 1) * one]).copied().collect()
     }
     let (tasks, support) = (adaptation.tasks(), arrays.support);
     let x = picked(&arrays.support_x, support * model.inputs(), of);
-    tasks.upload_support_x(gpu, model, &x);
+    tasks.upload_support_x(gpu, model, &x)?;
     match &arrays.support_y {
         Targets::Values(values) => {
             let values = picked(values, support * model.outputs(), of);
-            tasks.upload_support_values(gpu, model, &values);
+            tasks.upload_support_values(gpu, model, &values)
         }
-        Targets::Labels(labels) => {
-            tasks.upload_support_labels(gpu, &picked(labels, support, of));
-        }
+        Targets::Labels(labels) => tasks.upload_support_labels(gpu, &picked(labels, support, of)),
     }
 }
 
@@ -229,14 +225,15 @@ fn upload_rest(
     arrays: &TaskArrays,
     first: usize,
     count: usize,
-) {
+) -> Result<()> {
     let tasks = adaptation.tasks();
     if let Some(query) = &arrays.query {
         let one = query.count * model.inputs();
-        tasks.upload_query_x(gpu, model, &query.x[first * one..(first + count) * one]);
+        tasks.upload_query_x(gpu, model, &query.x[first * one..(first + count) * one])?;
     }
     if let Some(order) = &arrays.order {
         let one = order.steps * order.batch;
-        tasks.upload_order(gpu, &order.indices[first * one..(first + count) * one]);
+        tasks.upload_order(gpu, &order.indices[first * one..(first + count) * one])?;
     }
+    Ok(())
 }

@@ -299,18 +299,18 @@ impl Stage<'_> {
             let tasks = scorer.tasks();
             let [ins, outs] = [model.inputs(), model.outputs()];
             let (x, rest) = file.support_x.split_at(samples * ins);
-            tasks.upload_support_x(self.gpu, model, &x.repeat(3));
-            tasks.upload_query_x(self.gpu, model, &rest.repeat(3));
+            tasks.upload_support_x(self.gpu, model, &x.repeat(3))?;
+            tasks.upload_query_x(self.gpu, model, &rest.repeat(3))?;
             match &file.support_y {
                 Targets::Values(values) => {
                     let (y, rest) = values.split_at(samples * outs);
-                    tasks.upload_support_values(self.gpu, model, &y.repeat(3));
-                    tasks.upload_query_values(self.gpu, model, &rest.repeat(3));
+                    tasks.upload_support_values(self.gpu, model, &y.repeat(3))?;
+                    tasks.upload_query_values(self.gpu, model, &rest.repeat(3))?;
                 }
                 Targets::Labels(labels) => {
                     let (y, rest) = labels.split_at(samples);
-                    tasks.upload_support_labels(self.gpu, &y.repeat(3));
-                    tasks.upload_query_labels(self.gpu, &rest.repeat(3));
+                    tasks.upload_support_labels(self.gpu, &y.repeat(3))?;
+                    tasks.upload_query_labels(self.gpu, &rest.repeat(3))?;
                 }
             }
         }
@@ -333,7 +333,7 @@ impl Stage<'_> {
             let buffers = learner.adaptation().tasks();
             let of = || tasks.iter().map(|task| &files[*task as usize]);
             let x: Vec<f32> = of().flat_map(|file| &file.support_x).copied().collect();
-            buffers.upload_support_x(self.gpu, self.model, &x);
+            buffers.upload_support_x(self.gpu, self.model, &x)?;
             let (mut values, mut labels) = (Vec::new(), Vec::new());
             for file in of() {
                 match &file.support_y {
@@ -342,8 +342,8 @@ impl Stage<'_> {
                 }
             }
             match self.model.loss() {
-                Loss::Mse => buffers.upload_support_values(self.gpu, self.model, &values),
-                Loss::CrossEntropy => buffers.upload_support_labels(self.gpu, &labels),
+                Loss::Mse => buffers.upload_support_values(self.gpu, self.model, &values)?,
+                Loss::CrossEntropy => buffers.upload_support_labels(self.gpu, &labels)?,
             }
         }
         learner.step(&tasks)

@@ -271,13 +271,13 @@ pub fn on_device(gpu: &Gpu, case: &Case, plan: PlanKind) -> Option<(Results<f32>
     if case.kind == Kind::Arrays {
         let tasks = adaptation.tasks();
         let data = case.data(gpu, tasks);
-        tasks.upload_support_x(gpu, model, &data.x);
+        tasks.upload_support_x(gpu, model, &data.x).unwrap();
         match case.model.loss() {
-            Loss::Mse => tasks.upload_support_values(gpu, model, &data.values),
-            Loss::CrossEntropy => tasks.upload_support_labels(gpu, &data.labels),
+            Loss::Mse => tasks.upload_support_values(gpu, model, &data.values).unwrap(),
+            Loss::CrossEntropy => tasks.upload_support_labels(gpu, &data.labels).unwrap(),
         }
-        tasks.upload_order(gpu, &data.order);
-        tasks.upload_query_x(gpu, model, &data.query);
+        tasks.upload_order(gpu, &data.order).unwrap();
+        tasks.upload_query_x(gpu, model, &data.query).unwrap();
     }
     adaptation.run(0).unwrap();
     let [_, outputs] = adaptation.query_outputs().unwrap();

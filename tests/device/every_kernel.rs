@@ -259,11 +259,15 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
         });
         if uploaded {
             let tasks = adaptation.tasks();
-            tasks.upload_support_x(gpu, model, &numbers(5, 2 * 4 * 25));
-            tasks.upload_query_x(gpu, model, &numbers(6, 2 * 2 * 25));
+            tasks.upload_support_x(gpu, model, &numbers(5, 2 * 4 * 25)).unwrap();
+            tasks.upload_query_x(gpu, model, &numbers(6, 2 * 2 * 25)).unwrap();
             match model.loss() {
-                Loss::CrossEntropy => tasks.upload_support_labels(gpu, &[0, 0, 1, 1, 0, 0, 1, 1]),
-                Loss::Mse => tasks.upload_support_values(gpu, model, &numbers(7, 2 * 4 * 2)),
+                Loss::CrossEntropy => {
+                    tasks.upload_support_labels(gpu, &[0, 0, 1, 1, 0, 0, 1, 1]).unwrap()
+                }
+                Loss::Mse => {
+                    tasks.upload_support_values(gpu, model, &numbers(7, 2 * 4 * 2)).unwrap()
+                }
             }
         }
         adaptation.run(0).unwrap();

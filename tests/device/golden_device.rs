@@ -52,10 +52,10 @@ fn adapted(gpu: &Gpu, golden: &Golden, rule: InnerRule, rate: f32, steps: usize)
         sums: None,
     });
     let tasks = adaptation.tasks();
-    tasks.upload_support_x(gpu, model, &golden.x);
-    tasks.upload_support_labels(gpu, &golden.labels);
-    tasks.upload_query_x(gpu, model, golden.minibatch(0).0);
-    tasks.upload_order(gpu, &(0..(steps * BATCH) as u32).collect::<Vec<_>>());
+    tasks.upload_support_x(gpu, model, &golden.x).unwrap();
+    tasks.upload_support_labels(gpu, &golden.labels).unwrap();
+    tasks.upload_query_x(gpu, model, golden.minibatch(0).0).unwrap();
+    tasks.upload_order(gpu, &(0..(steps * BATCH) as u32).collect::<Vec<_>>()).unwrap();
     adaptation.run(0).unwrap();
     adaptation
 }

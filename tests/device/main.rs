@@ -31,6 +31,7 @@ mod tools;
 mod trainer;
 mod trainer_images;
 mod tuning;
+mod uploads;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
     tests.module("compression", compression::tests);
     tests.module("episodes", episodes::tests);
     tests.module("memory", memory::tests);
+    tests.module("uploads", uploads::tests);
     tests.module("online", online::tests);
     tests.module("sweep", sweep::tests);
     tests.module("telemetry", telemetry::tests);

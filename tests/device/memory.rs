@@ -182,6 +182,6 @@ fn the_entry_with_the_lowest_loss_on_the_support_set_is_found(Device { name, gpu
         scored: true,
         transductive: vec![false],
     };
-    let found = best_entries(gpu, &setup, &entries, 2..9, |_, _, _| ()).unwrap();
+    let found = best_entries(gpu, &setup, &entries, 2..9, |_, _| Ok(())).unwrap();
     assert_eq!(found, wanted, "{name}");
 }

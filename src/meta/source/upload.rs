@@ -1,0 +1,215 @@
+//! Tasks of the caller's own: checked, and written into the tasks' buffers.
+
+use crate::error::{Error, Result};
+use crate::gpu::Gpu;
+use crate::meta::source::{Origin, TaskBuffers};
+use crate::model::{Layout, Model, padded};
+
+/// Where the turn of an image begins in its number on the device.
+const TURN: u32 = 30;
+
+/// Each of these may be given fewer tasks than the batch has: the first ones.
+///
+/// # Errors
+/// All return [`Error::Config`] that names the array if it holds no whole tasks, more tasks than there are, or values that
+/// the kernels do not take: numbers that are not finite, labels and places beyond the last; or if tasks of this
+/// origin have no such array.
+impl TaskBuffers {
+    /// Uploads minibatch orders `[T, order length]`: places of support examples.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn upload_order(&self, gpu: &Gpu, order: &[u32]) -> Result<()> {
+        const WHAT: &str = "minibatch order";
+        if !matches!(self.origin, Origin::Rows { ordered: true, .. }) {
+            let message = "is drawn on the device for these tasks; set `ordered` in their origin, or leave it out";
+            return Err(Error::config(WHAT, message));
+        }
+        self.check_length(WHAT, order.len(), self.batches.order_len())?;
+        check_below(WHAT, order, self.batches.support(), "support examples")?;
+        gpu.queue().write_buffer(&self.order, 0, bytemuck::cast_slice(order));
+        Ok(())
+    }
+
+    /// Uploads support rows: inputs `[T, N, in]`.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn upload_support_x(&self, gpu: &Gpu, model: &Model, x: &[f32]) -> Result<()> {
+        const WHAT: &str = "support inputs";
+        self.check_rows(WHAT, x, self.batches.support() * model.inputs())?;
+        upload_inputs(gpu, model, &self.support[0], x);
+        Ok(())
+    }
+
+    /// Uploads support targets: values `[T, N, out]`.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn upload_support_values(&self, gpu: &Gpu, model: &Model, y: &[f32]) -> Result<()> {
+        const WHAT: &str = "support targets";
+        self.check_targets(WHAT, false)?;
+        self.check_rows(WHAT, y, self.batches.support() * self.outputs)?;
+        upload_rows(gpu, &self.support[1], y, model.outputs());
+        Ok(())
+    }
+
+    /// Uploads support labels `[T, N]`.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn upload_support_labels(&self, gpu: &Gpu, labels: &[u32]) -> Result<()> {
+        const WHAT: &str = "support labels";
+        self.check_targets(WHAT, true)?;
+        self.check_length(WHAT, labels.len(), self.batches.support())?;
+        check_below(WHAT, labels, self.outputs, "classes")?;
+        gpu.queue().write_buffer(&self.support[1], 0, bytemuck::cast_slice(labels));
+        Ok(())
+    }
+
+    /// Uploads query inputs `[T, Q, in]`.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn upload_query_x(&self, gpu: &Gpu, model: &Model, x: &[f32]) -> Result<()> {
+        self.check_rows("query inputs", x, self.queries * model.inputs())?;
+        upload_inputs(gpu, model, &self.query[0], x);
+        Ok(())
+    }
+
+    /// Uploads query targets: values `[T, Q, out]`.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn upload_query_values(&self, gpu: &Gpu, model: &Model, y: &[f32]) -> Result<()> {
+        const WHAT: &str = "query targets";
+        self.check_targets(WHAT, false)?;
+        self.check_rows(WHAT, y, self.queries * self.outputs)?;
+        upload_rows(gpu, &self.query[1], y, model.outputs());
+        Ok(())
+    }
+
+    /// Uploads query labels `[T, Q]`.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn upload_query_labels(&self, gpu: &Gpu, labels: &[u32]) -> Result<()> {
+        const WHAT: &str = "query labels";
+        self.check_targets(WHAT, true)?;
+        self.check_length(WHAT, labels.len(), self.queries)?;
+        check_below(WHAT, labels, self.outputs, "classes")?;
+        gpu.queue().write_buffer(&self.query[1], 0, bytemuck::cast_slice(labels));
+        Ok(())
+    }
+
+    /// Uploads the image numbers `[T, N]` of support sets that are [`Origin::Listed`], as
+    /// [`crate::meta::DeviceImages::number`] gives them.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn upload_support_numbers(&self, gpu: &Gpu, numbers: &[u32]) -> Result<()> {
+        self.check_numbers("image numbers of the support sets", numbers, self.batches.support())?;
+        gpu.queue().write_buffer(&self.support[0], 0, bytemuck::cast_slice(numbers));
+        Ok(())
+    }
+
+    /// Uploads the image numbers `[T, Q]` of query sets.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn upload_query_numbers(&self, gpu: &Gpu, numbers: &[u32]) -> Result<()> {
+        self.check_numbers("image numbers of the query sets", numbers, self.queries)?;
+        gpu.queue().write_buffer(&self.query[0], 0, bytemuck::cast_slice(numbers));
+        Ok(())
+    }
+
+    /// Refuses `length` values that are no whole tasks of `one`, or of more tasks than there are.
+    fn check_length(&self, what: &str, length: usize, one: usize) -> Result<()> {
+        let tasks = self.axis.tasks();
+        if length == 0 || (one > 0 && length.is_multiple_of(one) && length / one <= tasks) {
+            return Ok(());
+        }
+        let message = if one == 0 {
+            format!("{length} values are given, but these tasks have none")
+        } else {
+            format!("{length} values are given; a task has {one}, and there are {tasks} tasks")
+        };
+        Err(Error::config(what, message))
+    }
+
+    /// Refuses rows of another length, of tasks that are images, and numbers that are not finite.
+    fn check_rows(&self, what: &str, values: &[f32], one: usize) -> Result<()> {
+        if !self.origin.has_rows() {
+            let message = "are numbers, but these tasks are numbers of images; upload those";
+            return Err(Error::config(what, message));
+        }
+        self.check_length(what, values.len(), one)?;
+        match values.iter().position(|value| !value.is_finite()) {
+            Some(place) => {
+                let message =
+                    format!("value {place} is {}; leave it out, or mend it", values[place]);
+                Err(Error::config(what, message))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses values for a classification and labels for a regression.
+    fn check_targets(&self, what: &str, labels: bool) -> Result<()> {
+        if self.labels == labels && self.origin.has_rows() {
+            return Ok(());
+        }
+        let message = match (self.origin.has_rows(), self.labels) {
+            (false, _) => "these tasks are images, whose labels follow from their places",
+            (true, true) => "the network's loss is cross-entropy: its targets are labels",
+            (true, false) => "the network's loss is the mean squared error: its targets are values",
+        };
+        Err(Error::config(what, message))
+    }
+
+    fn check_numbers(&self, what: &str, numbers: &[u32], one: usize) -> Result<()> {
+        let Origin::Listed { images, part, .. } = &self.origin else {
+            let message = "are for tasks whose images are listed; these have another origin";
+            return Err(Error::config(what, message));
+        };
+        self.check_length(what, numbers.len(), one)?;
+        let places: Vec<u32> = numbers.iter().map(|number| number & ((1 << TURN) - 1)).collect();
+        check_below(what, &places, images.part(*part).images(), "images")
+    }
+}
+
+/// Refuses numbers of `things` from `count` on.
+fn check_below(what: &str, numbers: &[u32], count: usize, things: &str) -> Result<()> {
+    match numbers.iter().position(|number| *number as usize >= count) {
+        Some(place) => {
+            let number = numbers[place];
+            let message = format!(
+                "value {place} is {number}, but there are {count} {things}, counted from 0"
+            );
+            Err(Error::config(what, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Writes examples `[…, in]` as kernels hold them.
+fn upload_inputs(gpu: &Gpu, model: &Model, buffer: &wgpu::Buffer, x: &[f32]) {
+    if model.inputs_padded() == model.inputs() && model.input_layout() == Layout::Row {
+        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(x));
+    } else {
+        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&model.pack_inputs(x)));
+    }
+}
+
+/// Writes rows of `width` numbers, each padded to whole vectors.
+fn upload_rows(gpu: &Gpu, buffer: &wgpu::Buffer, rows: &[f32], width: usize) {
+    if width.is_multiple_of(4) {
+        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(rows));
+        return;
+    }
+    let mut padded_rows = vec![0.0_f32; rows.len() / width * padded(width)];
+    for (to, from) in padded_rows.chunks_exact_mut(padded(width)).zip(rows.chunks_exact(width)) {
+        to[..width].copy_from_slice(from);
+    }
+    gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&padded_rows));
+}
