@@ -19,7 +19,8 @@ if [ -e "$kit" ] && [ ! -e "$kit/run.sh" ]; then
     echo "gpu_kit: $kit is there and no kit; give another folder" >&2
     exit 1
 fi
-rm -rf "$kit"
+# What was measured there (out/) stays.
+rm -rf "$kit"/{bin,peers,loader,data}
 mkdir -p "$kit"/{bin,peers,loader,data/omniglot}
 cargo build --release --quiet
 strip -o "$kit/bin/reptile" "${CARGO_TARGET_DIR:-target}/release/reptile"

@@ -48,8 +48,8 @@ pub struct Bench {
     #[arg(long, conflicts_with_all = ["json", "out", "plot", "scaling", "kernels", "report"])]
     variants: bool,
     /// Print a table of every dispatch of a meta-iteration instead, the longest first: kernel, layer, grid,
-    /// variant, device time, operations, bytes, and the share of the nearer ceiling.
-    #[arg(long, conflicts_with_all = ["json", "scaling"])]
+    /// variant, device time, GFLOP/s, GB/s, and the share of the nearer ceiling.
+    #[arg(long, conflicts_with = "scaling")]
     kernels: bool,
     /// Also write everything that others want to know of this device into this new folder: devices,
     /// ceilings, workloads, dispatches and variants, as report.json and as a page, report.md. The variants
@@ -85,6 +85,9 @@ pub struct Bench {
 
 impl Bench {
     pub(super) fn run(self) -> Result<ExitCode> {
+        if let Some(path) = &self.plot {
+            check_extension("--plot", path)?;
+        }
         if let [a, b] = self.compare.as_slice() {
             let (first, second) = (load(a)?, load(b)?);
             if let Some(path) = &self.plot {
@@ -95,26 +98,8 @@ impl Bench {
             say(compare(&first, &second).trim_end());
             return Ok(ExitCode::SUCCESS);
         }
-        for path in self.out.iter().chain(&self.plot).chain(&self.report) {
-            atomic::check_new(path)?;
-        }
-        if let Some(path) = &self.plot {
-            check_extension("--plot", path)?;
-        }
-        let measurable =
-            |it: &Workload| !(self.scaling || self.variants || self.kernels) || it.is_training();
-        if !self.workload.is_empty() && !self.workload.iter().any(measurable) {
-            bail!(
-                "--workload: name a training (sine, dense, omniglot, …); this is not for kernels alone"
-            );
-        }
-        let workloads = if self.workload.is_empty() { &Workload::ALL[..] } else { &self.workload };
-        let settings = Settings {
-            workloads: workloads.iter().copied().filter(measurable).collect(),
-            tasks: self.tasks.iter().map(|tasks| *tasks as usize).collect(),
-            quick: self.quick,
-            effort: if self.quick { Effort::QUICK } else { Effort::FULL },
-        };
+        self.check_outputs()?;
+        let settings = self.settings()?;
         let gpu = self.device.open()?;
         if self.first_result {
             for (workload, tasks) in settings.sizes() {
@@ -125,6 +110,12 @@ impl Bench {
         if self.variants {
             let trainings = settings.sizes().into_iter().filter(|(it, _)| it.is_training());
             let trials = self.time_variants(&gpu, trainings, Duration::MAX)?;
+            if trials.is_empty() {
+                bail!(
+                    "--variants: no kernel of these workloads has several variants on this device, or none of \
+                     their sizes fits; name others by --workload and --tasks"
+                );
+            }
             say(variants(&trials).trim_end());
             return Ok(ExitCode::SUCCESS);
         }
@@ -163,25 +154,87 @@ impl Bench {
             bench::run(&gpu, &settings, &mut progress, &mut first_result)?
         };
         spinner.finish_and_clear();
-        if let Some(folder) = &self.report {
-            self.write_report(folder, &mut report, trials)?;
+        report.options = self.device.kernel_options();
+        if self.report.is_some() {
+            let options = self.device.options();
+            let entries = list_adapters(&AdapterChoice::default());
+            report.adapters = entries.iter().map(|entry| entry.report(&options)).collect();
+            report.variants = trials;
         }
         let json = serde_json::to_string_pretty(&report)?;
-        if let Some(path) = &self.out {
-            atomic::write_new(path, format!("{json}\n").as_bytes())?;
-            eprintln!("written to {}", path.display());
-        }
+        // Whatever becomes of the files, what was measured is seen.
         if self.json {
-            say(json);
+            say(&json);
         } else if self.kernels {
             say(report.dispatches().trim_end());
         } else {
             say(report.to_markdown().trim_end());
         }
+        let mut files = Vec::new();
+        if let Some(folder) = &self.report {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+            files.push((folder.join("report.json"), format!("{json}\n")));
+            files.push((folder.join("report.md"), report.page()));
+        }
+        files.extend(self.out.iter().map(|path| (path.clone(), format!("{json}\n"))));
+        for (path, text) in files {
+            atomic::write_new(&path, text.as_bytes())?;
+            eprintln!("written to {}", path.display());
+        }
         if let Some(path) = &self.plot {
             report.draw(path, &report.device.name, &[])?;
+            eprintln!("written to {}", path.display());
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Refuses, before anything is measured, places that cannot take what will be.
+    fn check_outputs(&self) -> Result<()> {
+        let outputs: Vec<(&str, &PathBuf)> =
+            [("--out", &self.out), ("--plot", &self.plot), ("--report", &self.report)]
+                .into_iter()
+                .filter_map(|(flag, path)| Some((flag, path.as_ref()?)))
+                .collect();
+        for (place, (flag, path)) in outputs.iter().enumerate() {
+            if *flag == "--report" && is_empty_folder(path) {
+                continue;
+            }
+            atomic::check_new(path)?;
+            let absolute = std::path::absolute(path);
+            for (other, own) in &outputs[..place] {
+                if std::path::absolute(own).ok() == absolute.as_ref().ok().cloned() {
+                    bail!("{flag} and {other} both name {}; give each its own", path.display());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be measured; refuses workloads that were asked for and cannot be.
+    fn settings(&self) -> Result<Settings> {
+        let takes = |workload: Workload| match (self.scaling, self.variants || self.kernels) {
+            (true, _) => bench::scales(workload),
+            // A report is of everything.
+            (_, true) => workload.is_training() || (self.kernels && self.report.is_some()),
+            _ => true,
+        };
+        if let Some(workload) = self.workload.iter().find(|workload| !takes(**workload)) {
+            let name = workload.name();
+            if self.scaling {
+                bail!("--workload: --scaling varies sine and omniglot, not {name}; leave it out");
+            }
+            let flag = if self.kernels { "--kernels" } else { "--variants" };
+            bail!(
+                "--workload: {name} is a kernel alone, and {flag} is for trainings; leave it out"
+            );
+        }
+        let workloads = if self.workload.is_empty() { &Workload::ALL[..] } else { &self.workload };
+        Ok(Settings {
+            workloads: workloads.iter().copied().filter(|workload| takes(*workload)).collect(),
+            tasks: self.tasks.iter().map(|tasks| *tasks as usize).collect(),
+            quick: self.quick,
+            effort: if self.quick { Effort::QUICK } else { Effort::FULL },
+        })
     }
 
     /// Times all variants of the kernels of trainings, each for `budget` at most.
@@ -202,22 +255,6 @@ impl Bench {
             }
         }
         Ok(trials)
-    }
-
-    /// Writes what others want to know of the device into a new folder.
-    fn write_report(&self, folder: &Path, report: &mut Report, trials: Vec<Trial>) -> Result<()> {
-        let options = self.device.options();
-        let entries = list_adapters(&AdapterChoice::default());
-        report.adapters = entries.iter().map(|entry| entry.report(&options)).collect();
-        report.variants = trials;
-        std::fs::create_dir(folder)
-            .with_context(|| format!("{} cannot be made", folder.display()))?;
-        let json = serde_json::to_string_pretty(&report)?;
-        atomic::write_new(&folder.join("report.json"), format!("{json}\n").as_bytes())?;
-        let page = folder.join("report.md");
-        atomic::write_new(&page, report.page().as_bytes())?;
-        eprintln!("written to {}", page.display());
-        Ok(())
     }
 
     /// Times a fresh process that does one meta-iteration, first with empty caches, then with what it
@@ -243,6 +280,11 @@ impl Bench {
         };
         Ok(FirstResult { cold: once()?, warm: once()? })
     }
+}
+
+/// Whether `path` is a folder with nothing in it.
+fn is_empty_folder(path: &Path) -> bool {
+    std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Each training with the largest of its numbers of tasks.

@@ -126,6 +126,19 @@ impl DeviceArgs {
         Ok(trials)
     }
 
+    /// The flags that change how kernels are made or chosen.
+    pub fn kernel_options(&self) -> Vec<String> {
+        [
+            ("--checked", self.checked),
+            ("--baseline", self.baseline),
+            ("--no-autotune", self.no_autotune),
+        ]
+        .into_iter()
+        .filter(|(_, set)| *set)
+        .map(|(flag, _)| flag.to_string())
+        .collect()
+    }
+
     /// The flags again, for another process.
     pub fn arguments(&self) -> Vec<String> {
         let mut all = Vec::new();
@@ -135,15 +148,7 @@ impl DeviceArgs {
         if let Some(name) = self.backend.and_then(|api| api.to_possible_value()) {
             all.extend(["--backend".to_string(), name.get_name().to_string()]);
         }
-        for (flag, set) in [
-            ("--checked", self.checked),
-            ("--baseline", self.baseline),
-            ("--no-autotune", self.no_autotune),
-        ] {
-            if set {
-                all.push(flag.to_string());
-            }
-        }
+        all.extend(self.kernel_options());
         all
     }
 

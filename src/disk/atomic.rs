@@ -47,16 +47,25 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 /// [`write_new`] will store.
 ///
 /// # Errors
-/// [`Error::Data`] if `path` exists or its folder does not.
+/// [`Error::Data`] if `path` exists, or its folder does not or takes no files.
 pub fn check_new(path: &Path) -> Result<()> {
     if path.symlink_metadata().is_ok() {
         return Err(exists(path));
     }
     let folder = folder_of(path);
     if !folder.is_dir() {
-        let message = format!("the folder {} does not exist; make it first", folder.display());
+        let message = match folder.exists() {
+            true => format!("{} is a file, not a folder; name another place", folder.display()),
+            false => format!("the folder {} does not exist; make it first", folder.display()),
+        };
         return Err(Error::data(path, message));
     }
+    let probe = tempfile::tempfile_in(folder).map_err(|error| {
+        let message =
+            format!("the folder {} takes no files ({error}); name another", folder.display());
+        Error::data(path, message)
+    })?;
+    drop(probe);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::disk::atomic;
+use crate::disk::{atomic, cache};
 use crate::error::Result;
 use crate::gpu::{Gpu, Variants};
 
@@ -45,15 +45,15 @@ impl Gpu {
     pub fn load_variants(&self, cache: &Path) {
         let device = device(self);
         let path = path(cache, &device);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
+        let bytes = match cache::read(&path) {
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => {
                 tracing::warn!("{}: {error}; kernels are timed anew", path.display());
                 return;
             }
         };
-        match serde_json::from_str::<File>(&text) {
+        match serde_json::from_slice::<File>(&bytes) {
             Ok(file) if file.device == device => self.set_variants(file.variants),
             _ => tracing::warn!("{}: not this device's; kernels are timed anew", path.display()),
         }
@@ -66,8 +66,8 @@ impl Gpu {
     pub fn store_variants(&self, cache: &Path) -> Result<()> {
         let device = device(self);
         let path = path(cache, &device);
-        let stored = fs::read_to_string(&path).ok();
-        let stored = stored.and_then(|text| serde_json::from_str::<File>(&text).ok());
+        let stored = cache::read(&path).ok();
+        let stored = stored.and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok());
         let mut variants = stored.map_or_else(Variants::new, |file| file.variants);
         variants.extend(self.variants());
         let text = serde_json::to_string_pretty(&File { device, variants });

@@ -172,7 +172,7 @@ fn images_of(
     let Some((cache, zips_before)) = cache.zip(zips()?) else {
         return decode_all(parts, members, size, folder, progress);
     };
-    let cache = cache_of(cache, folder, size, &zips_before);
+    let cache = cache_of(cache, folder, size, &zips_before, members);
     let mut words = decode::room(members.len(), size as u128 * size as u128)?;
     let mut digests = vec![ImageDigest::default(); members.len()];
     if cache.load(&mut words, &mut digests) {
@@ -188,9 +188,17 @@ fn images_of(
     Ok((words, digests))
 }
 
-/// The place of the images `[1, size, size]` of zips with these digests in `folder`.
-fn cache_of(cache: &Path, folder: &Path, size: usize, zips: &[ImageDigest]) -> ImageCache {
-    let contents = [VERSION.as_bytes()].into_iter().chain(zips.iter().map(|zip| zip.as_slice()));
+/// The place of the images `[1, size, size]` of these members, in their order, of zips with these digests in `folder`.
+fn cache_of(
+    cache: &Path,
+    folder: &Path,
+    size: usize,
+    zips: &[ImageDigest],
+    members: &[(usize, Member)],
+) -> ImageCache {
+    let zips = zips.iter().map(|zip| zip.as_slice());
+    let names = members.iter().map(|(_, member)| member.path.as_bytes());
+    let contents = std::iter::once(VERSION.as_bytes()).chain(zips).chain(names);
     ImageCache::new(cache, folder, [1, size], image_cache::hash(contents))
 }
 

@@ -68,11 +68,11 @@ impl Report {
             let total: f64 = dispatches.iter().map(DispatchTime::total).sum();
             let _ = writeln!(
                 text,
-                "\n{} ({}), {} tasks: {} ms a meta-iteration, {} ms of it in dispatches that are \
-                 timed one by one\n",
+                "\n{} ({}), {} task{}: {} ms a meta-iteration; {} ms for its dispatches, timed one by one\n",
                 row.workload,
                 row.shape,
                 row.tasks,
+                if row.tasks == 1 { "" } else { "s" },
                 number(1e3 * one.time.median),
                 number(1e3 * total)
             );
@@ -93,6 +93,7 @@ impl Report {
                 text.push_str(&dispatch.line(total, &self.ceilings));
             }
         }
+        self.write_skipped(&mut text);
         text
     }
 }

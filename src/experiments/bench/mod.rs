@@ -21,7 +21,7 @@ pub use report::{
     Bound, Ceilings, Device, DispatchTime, FirstResult, Measured, Outcome, Report, Row, VERSION,
     schema,
 };
-pub use scaling::{Point, Size, scaling};
+pub use scaling::{Point, Size, scales, scaling};
 pub use table::compare;
 pub use timing::{Effort, Timing};
 pub use workload::Workload;
@@ -97,6 +97,7 @@ pub fn run(
         quick: settings.quick,
         ceilings,
         rows,
+        options: Vec::new(),
         adapters: Vec::new(),
         variants: Vec::new(),
         scaling: Vec::new(),

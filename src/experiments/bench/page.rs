@@ -50,12 +50,17 @@ impl Report {
             format!("{} GB/s", number(self.ceilings.bytes / 1e9)),
         ];
         cells.extend(SHOWN.iter().map(|(workload, tasks, _)| {
-            let name = workload.name();
-            let found =
-                self.measured().find(|(row, _)| row.workload == name && row.tasks == *tasks);
-            found.map_or("–".into(), |(_, one)| one.shown_rate())
+            // Another number of tasks is named.
+            let rows = || self.measured().filter(|(row, _)| row.workload == workload.name());
+            let wanted = rows().find(|(row, _)| row.tasks == *tasks);
+            let other = || rows().max_by_key(|(row, _)| row.tasks);
+            match (wanted, other()) {
+                (Some((_, one)), _) => one.shown_rate(),
+                (None, Some((row, one))) => format!("{} (tasks: {})", one.shown_rate(), row.tasks),
+                (None, None) => "–".into(),
+            }
         }));
-        cells.push(self.program.clone());
+        cells.push(self.made_by());
         head(&names) + &line(&cells)
     }
 }

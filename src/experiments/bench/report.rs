@@ -21,6 +21,9 @@ pub struct Report {
     /// Name and version of the program.
     pub program: String,
     pub device: Device,
+    /// Flags that changed how kernels were made or chosen: `--no-autotune`, `--baseline`, `--checked`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
     /// Whether fewer and shorter repeats were taken.
     pub quick: bool,
     pub ceilings: Ceilings,

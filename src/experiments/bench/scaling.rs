@@ -77,6 +77,11 @@ const SERIES: [Series; 2] = [
     ),
 ];
 
+/// Whether there are sizes of `workload` to vary.
+pub fn scales(workload: Workload) -> bool {
+    SERIES.iter().any(|(it, ..)| *it == workload)
+}
+
 /// Measures every point of the workloads among `workloads` that have series. `progress` is told what
 /// comes next; what exceeds the device is left out.
 ///

@@ -18,9 +18,15 @@ impl Device {
 }
 
 impl Report {
+    /// Name and version of the program, and how its kernels were made.
+    pub(super) fn made_by(&self) -> String {
+        let parts = [std::slice::from_ref(&self.program), &self.options].concat();
+        parts.join(" ")
+    }
+
     /// What people read first: device, ceilings, a line a row, then where the time goes.
     pub fn to_markdown(&self) -> String {
-        let mut text = format!("{}, {}", self.program, self.device.describe());
+        let mut text = format!("{}, {}", self.made_by(), self.device.describe());
         let _ = writeln!(
             text,
             "{}\n\nCeilings: {} GFLOP/s of multiply-adds, {} GB/s of copies{}.\n",
@@ -35,15 +41,20 @@ impl Report {
         );
         self.write_training(&mut text);
         self.write_kernels(&mut text);
+        self.write_skipped(&mut text);
+        self.write_times(&mut text);
+        self.write_variants(&mut text);
+        self.write_scaling(&mut text);
+        text
+    }
+
+    /// Why the device could not take a row, a line each.
+    pub(super) fn write_skipped(&self, text: &mut String) {
         for row in &self.rows {
             if let Outcome::Skipped(reason) = &row.outcome {
                 let _ = writeln!(text, "\n{} of {} tasks: {reason}", row.workload, row.tasks);
             }
         }
-        self.write_times(&mut text);
-        self.write_variants(&mut text);
-        self.write_scaling(&mut text);
-        text
     }
 
     fn write_scaling(&self, text: &mut String) {
