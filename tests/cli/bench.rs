@@ -52,6 +52,23 @@ fn dispatches_are_printed() {
     {
         assert!(table.contains(part), "{part}: {printed:?}");
     }
-    let text = refusal(reptile().args(["bench", "--kernels", "--workload", "gemm"]));
-    assert!(text.contains("name a training"), "{text}");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    for (arguments, part) in [
+        ("--kernels --workload sine gemm", "gemm is a kernel alone"),
+        ("--variants --workload norm", "norm is a kernel alone"),
+        ("--scaling --workload dense", "not dense"),
+        ("--out a.svg --plot a.svg", "--plot and --out both name a.svg"),
+        ("--report a --out ./a", "--report and --out both name a"),
+        ("--report file/a", "file is a file"),
+        ("--out none/a", "make it first"),
+        ("--plot a.png", ".svg"),
+    ] {
+        let mut command = reptile();
+        command.arg("bench").args(arguments.split(' ')).current_dir(folder.path());
+        let text = refusal(&mut command);
+        assert!(text.contains(part), "{arguments}: {text}");
+    }
+    let kept: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
 }
