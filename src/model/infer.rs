@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::model::layer::{Layer, Op, Shape, Window};
 use crate::model::spec::{Activation, Extent, LayerSpec, Loss, ModelSpec, Padding};
 
-/// The kernels' indices have 32 bits.
-const LARGEST: usize = u32::MAX as usize;
+/// Floats that a network may take: kernels' indices have 32 bits, and so may the host's, which counts one further.
+const LARGEST: usize = i32::MAX as usize;
 
 /// What is known before a layer.
 struct Before {
