@@ -3,7 +3,7 @@
 # reptile: the release program, the device tests, Vulkan's loader, Omniglot and the peers' scripts where there are any,
 # and run.sh, which does it (docs/devices.md).
 #
-#   scripts/gpu_kit.sh DIR [MODULE…]  DIR is made anew; MODULEs of the device tests that are run there are every_kernel,
+#   scripts/gpu_kit.sh DIR [MODULE…]  DIR is made anew, but for its out/; MODULEs of the device tests that are run there are every_kernel,
 #                                     kernels_layers, inner_loops and trainer by default
 #
 #   REPTILE_DATA    folder of data sets: Omniglot's zips are packed (15 MB), nothing else

@@ -19,9 +19,7 @@ pub enum Error {
     Shader { kernel: String, message: String },
 
     /// The device is gone (driver reset, unplugged, out of memory).
-    #[error(
-        "the device was lost: {0}; start again with --resume to go on from the last checkpoint"
-    )]
+    #[error("the device was lost: {0}; open it again and go on from what was stored last")]
     DeviceLost(String),
 
     /// A configuration key with an impossible value.

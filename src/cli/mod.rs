@@ -20,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::error::Error;
+
 /// Reptile meta-learning that lives on the GPU.
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -70,7 +72,9 @@ impl Cli {
             .with_writer(std::io::stderr)
             .without_time()
             .init();
-        match self.command {
+        // Of the commands that go on where they were.
+        let resumes = matches!(self.command, Command::Train(_) | Command::Sweep(_));
+        let result = match self.command {
             Command::Devices(command) => command.run(),
             Command::Presets(command) => command.run(),
             Command::Train(command) => command.run(),
@@ -83,6 +87,12 @@ impl Cli {
             Command::Sweep(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::Plot(command) => command.run(),
-        }
+        };
+        result.map_err(|error| match error.downcast_ref() {
+            Some(Error::DeviceLost(_)) if resumes => {
+                anyhow::anyhow!("{error:#}: start again with --resume")
+            }
+            _ => error,
+        })
     }
 }

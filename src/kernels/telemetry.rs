@@ -41,11 +41,7 @@ pub fn telemetry(
     let layers: Vec<&Layer> = c.model.layers_with_parameters().collect();
     let largest = layers.iter().map(|layer| (layer.packed_len() / 4).div_ceil(BLOCK) + 1).max();
     let rounds = c.axis.per_run * largest.unwrap_or(0);
-    gpu.profile().check_rounds(
-        "telemetry",
-        rounds,
-        "outer.meta_batch, or leave --telemetry out",
-    )?;
+    gpu.profile().check_rounds("telemetry", rounds, "outer.meta_batch, or leave telemetry out")?;
     let per_layer = |number: fn(&Layer) -> usize| -> Vec<usize> {
         layers.iter().map(|layer| number(layer)).collect()
     };

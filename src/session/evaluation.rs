@@ -22,7 +22,7 @@ pub use per_task::PerTask;
 
 /// What is said where a memory is asked for and there is none.
 pub(crate) const NO_MEMORY: &str =
-    "the run has no memory to start from; train with memory.capacity, or leave --warm-start out";
+    "the run has no memory to start from; train with memory.capacity, or leave the warm start out";
 
 /// What the tasks of an evaluation start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
