@@ -355,12 +355,9 @@ pub fn check(Device { name, gpu, .. }: &Device, case: &Case, fused_fits: bool) {
         let wanted = in_float64(case, &data);
         let what = |part: &str| format!("{part}, {plan:?}, {name}, {case:?}");
         assert_close(&what("parameters"), &got.parameters, &wanted.parameters, 3e-5);
-        // A batch-norm divides by the deviation of a batch: where units hardly differ in it, the rounding
-        // of the sums below is up to 1/√ε = 32 times as large above.
-        let relative = if case.model.has_batch_statistics() { 1e-4 } else { 3e-5 };
         // Logits near zero are differences of larger numbers.
         let close = |part, got: &[f32], wanted: &[f64]| {
-            assert_close_from(&what(part), got, wanted, relative, 0.1);
+            assert_close_from(&what(part), got, wanted, 3e-5, 0.1);
         };
         close("support losses", &got.losses, &wanted.losses);
         close("query outputs", &got.outputs, &wanted.outputs);
