@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source, Work};
-use crate::kernels::gather_rows::{target_words, targets};
+use crate::kernels::gather_rows::targets;
 use crate::kernels::{
     ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, RunSteps, Tile, Tiles,
     activation_kind, broadcast, call, fused_loss, vectors,
@@ -204,7 +204,7 @@ pub fn fused(
 fn work(c: &FusedLoop<'_>) -> Work {
     let (tasks, set) = (c.axis.tasks(), c.model.packed_len());
     let state = 2 * (c.rule.planes() + usize::from(c.rule.has_first()));
-    let rows = c.batches.support() * (c.model.inputs_padded() + target_words(c.model));
+    let rows = c.batches.support() * (c.model.inputs_padded() + c.model.target_words());
     let order = c.segment.batch * c.segment.steps;
     let sets = set * (tasks * (1 + state) + tasks.div_ceil(c.sharers));
     let step = c.model.flops_per_step(c.segment.batch) / 2;

@@ -58,10 +58,9 @@ pub fn gather_images(
         Argument::Out(labels),
     ];
     let blocks = (rows.rows * columns).div_ceil(BLOCK);
-    let made = 4 * columns / if model.layers()[0].bytes { 4 } else { 1 };
     let images = rows.count * rows.rows;
     // An image may be in several batches.
     let read = (images * shape.words_per_image).min(words.size() as usize / 4);
-    let work = Work::words(read + images * (made + 3));
+    let work = Work::words(read + images * (model.input_words() + 3));
     call(gpu, recording, &rows.library(source), &arguments, [blocks, rows.count, 1], work)
 }

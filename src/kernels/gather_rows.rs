@@ -5,7 +5,7 @@ use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{
     Argument, BLOCK, BatchRows, InnerSteps, TARGETS_LABELS, TARGETS_VALUES, call, vectors,
 };
-use crate::model::{Loss, Model, padded};
+use crate::model::{Loss, Model};
 
 /// Records batch_x `[G, B, in]` and batch_y (`[G, B, out]` or labels `[G, B]`) from the tasks' support
 /// and query rows (inputs, targets).
@@ -43,7 +43,7 @@ pub fn gather_rows(
     ];
     let blocks = (rows.rows * columns.max(targets)).div_ceil(BLOCK);
     let examples = rows.count * rows.rows;
-    let values = examples * (4 * columns + target_words(model));
+    let values = examples * (4 * columns + model.target_words());
     // An example may be in several batches.
     let sets = [support_x, support_y, query_x, query_y];
     let held = sets.into_iter().map(|buffer| buffer.size() as usize / 4).sum();
@@ -56,13 +56,5 @@ pub(super) fn targets(model: &Model) -> (&'static str, usize) {
     match model.loss() {
         Loss::Mse => (TARGETS_VALUES, vectors(model.outputs())),
         Loss::CrossEntropy => (TARGETS_LABELS, 1),
-    }
-}
-
-/// Words of an example's target: predictions, padded, or a label.
-pub(super) fn target_words(model: &Model) -> usize {
-    match model.loss() {
-        Loss::Mse => padded(model.outputs()),
-        Loss::CrossEntropy => 1,
     }
 }

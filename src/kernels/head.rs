@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source, Work};
-use crate::kernels::gather_rows::{target_words, targets};
+use crate::kernels::gather_rows::targets;
 use crate::kernels::{
     ACTIVATION, Argument, BLOCK, Batch, Below, INNER_STEP, Update, activation_kind, call,
     fused_loss, vectors,
@@ -73,7 +73,7 @@ pub fn head(
     let source = update.library(source, &mut arguments);
     // Forward, the weights' gradient, and on to the layer below.
     let passes = 2 + u64::from(onward);
-    let values = layer.inputs_padded() * (1 + usize::from(onward)) + target_words(model);
+    let values = layer.inputs_padded() * (1 + usize::from(onward)) + model.target_words();
     let sets = batch.sets(update.words() * layer.packed_len());
     let work = Work::words(batch.values(values) + sets + batch.count)
         .multiply_adds(passes * batch.products(layer))

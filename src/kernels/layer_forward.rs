@@ -38,8 +38,7 @@ pub fn layer_forward(
         Argument::Out(out.h),
         Argument::Out(out.z),
     ];
-    let inputs = layer.inputs_padded() / if layer.bytes { 4 } else { 1 };
-    let values = batch.values(inputs + out.copies() * layer.outputs_padded());
+    let values = batch.values(layer.input_words() + out.copies() * layer.outputs_padded());
     let work = Work::words(values + batch.sets(layer.packed_len()))
         .multiply_adds(batch.products(layer))
         .of_layer(&layer.name);

@@ -34,8 +34,7 @@ pub fn layer_update(
     ];
     let source = update.library(product::constants(source, layer, batch), &mut arguments);
     let (source, [rows, columns]) = gradient_tiles(gpu, source, layer, batch.examples)?;
-    let inputs = layer.inputs_padded() / if layer.bytes { 4 } else { 1 };
-    let values = batch.values(inputs + layer.outputs_padded());
+    let values = batch.values(layer.input_words() + layer.outputs_padded());
     let work = Work::words(values + batch.sets(update.words() * layer.packed_len()))
         .multiply_adds(batch.products(layer))
         .of_layer(&layer.name);

@@ -59,10 +59,7 @@ pub fn loss(gpu: &Gpu, recording: &mut Recording, c: &LossCall<'_>) -> Result<()
     ];
     let rows = c.batch.div_ceil(c.row_step);
     let outputs = padded(c.outputs) * (1 + usize::from(c.gradient));
-    let targets = match c.loss {
-        Loss::Mse => padded(c.outputs),
-        Loss::CrossEntropy => 1,
-    };
+    let targets = c.loss.target_words(c.outputs);
     let work = Work::words(c.tasks * (rows * (outputs + targets) + 2));
     call(gpu, recording, &source, &arguments, [c.tasks, 1, 1], work)
 }

@@ -9,7 +9,7 @@ use crate::kernels::{
     Tiles, Update, broadcast, fused, fused_pays, fused_steps, head, head_fits, loss,
 };
 use crate::meta::layers::{Keep, Layers};
-use crate::meta::source::{TaskBuffers, target_floats};
+use crate::meta::source::TaskBuffers;
 use crate::meta::spec::PlanKind;
 use crate::model::Model;
 use crate::tasks::{Batches, Segment};
@@ -303,7 +303,7 @@ fn inner_steps(segments: &[Segment], tasks: usize, chunk: usize) -> Vec<InnerSte
 
 /// Words of the inputs and the targets of `rows` examples.
 fn batch_words(model: &Model, rows: usize) -> [usize; 2] {
-    [rows * model.input_words(), rows * target_floats(model)]
+    [rows * model.input_words(), rows * model.target_words()]
 }
 
 /// Tasks that go through the layers at a time.

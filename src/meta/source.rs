@@ -136,7 +136,7 @@ impl TaskBuffers {
         for mode in modes {
             let rows = mode.count() * mode.examples();
             memory.add("query inputs", size_of_f32s(rows * model.input_words()));
-            memory.add("query targets", size_of_f32s(rows * target_floats(model)));
+            memory.add("query targets", size_of_f32s(rows * model.target_words()));
         }
     }
 
@@ -248,7 +248,7 @@ impl TaskBuffers {
         }
         let rows = batches.count() * batches.examples();
         let x = gpu.storage("query inputs", size_of_f32s(rows * model.input_words()))?;
-        let y = gpu.storage("query targets", size_of_f32s(rows * target_floats(model)))?;
+        let y = gpu.storage("query targets", size_of_f32s(rows * model.target_words()))?;
         let rows = BatchRows {
             count: batches.count(),
             per_task: batches.per_task(),
@@ -322,19 +322,11 @@ impl TaskBuffers {
     }
 }
 
-/// Floats of an example's target.
-pub(super) fn target_floats(model: &Model) -> usize {
-    match model.loss() {
-        Loss::Mse => padded(model.outputs()),
-        Loss::CrossEntropy => 1,
-    }
-}
-
 /// Floats that the tasks' buffers hold of an example: inputs and target, or an image's number.
 fn example_floats(model: &Model, origin: &Origin) -> [usize; 2] {
     match origin {
         Origin::Episodes { .. } | Origin::Listed { .. } => [1, 0],
-        _ => [model.inputs_padded(), target_floats(model)],
+        _ => [model.inputs_padded(), model.target_words()],
     }
 }
 

@@ -161,6 +161,11 @@ impl Layer {
         self.input.packed()
     }
 
+    /// Words of 32 bits of one example that it takes: floats, or four bytes each.
+    pub fn input_words(&self) -> usize {
+        if self.bytes { self.inputs_padded() / 4 } else { self.inputs_padded() }
+    }
+
     /// Floats of one example that it makes, as kernels hold them.
     pub fn outputs_padded(&self) -> usize {
         self.output.packed()

@@ -132,7 +132,12 @@ impl Model {
 
     /// Words of 32 bits that hold an example of a batch.
     pub fn input_words(&self) -> usize {
-        if self.layers[0].bytes { self.inputs_padded() / 4 } else { self.inputs_padded() }
+        self.layers[0].input_words()
+    }
+
+    /// Words of 32 bits that hold an example's target.
+    pub fn target_words(&self) -> usize {
+        self.loss().target_words(self.outputs())
     }
 
     /// Examples `[…, inputs]` as kernels hold them: `[…, inputs_padded]`.

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::padded;
+
 /// The function after a layer's affine part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -40,6 +42,17 @@ pub enum Loss {
     Mse,
     /// Softmax cross-entropy against class labels, mean over the batch.
     CrossEntropy,
+}
+
+impl Loss {
+    /// Words of 32 bits that hold an example's target, where the network has so many outputs: values, padded, or
+    /// a label.
+    pub fn target_words(self, outputs: usize) -> usize {
+        match self {
+            Self::Mse => padded(outputs),
+            Self::CrossEntropy => 1,
+        }
+    }
 }
 
 /// Height and width of a kernel or a stride: one number for both, or `[height, width]`.
