@@ -11,13 +11,19 @@
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4<f32>>;       // [G, BATCH, IN4]
 @group(0) @binding(8) var<storage, read_write> losses: array<f32>;         // [T, STEPS]
 
-var<workgroup> logits: array<vec4<f32>, BATCH * OUT4>;   // and their gradient
+// The inputs are summed in PARTS parts, each by an invocation of its own.
+const PART = (IN4 + PARTS - 1u) / PARTS;
+
+var<workgroup> logits: array<vec4<f32>, PARTS * BATCH * OUT4>;   // in parts, then whole, then their gradient
 var<workgroup> row_losses: array<f32, BATCH>;
 
-// Row `row`, vector `column` of x · W + b.
-fn logit(first_x: u32, weights: u32, row: u32, column: u32) -> vec4<f32> {
-    var sum = theta[weights + 4u * IN4 * OUT4 + column];
-    for (var k = 0u; k < IN4; k++) {
+// What part `part` of the inputs adds to row `row`, vector `column` of x · W + b.
+fn partial_logit(first_x: u32, weights: u32, part: u32, row: u32, column: u32) -> vec4<f32> {
+    var sum = vec4<f32>(0.0);
+    if (part == 0u) {
+        sum = theta[weights + 4u * IN4 * OUT4 + column];
+    }
+    for (var k = part * PART; k < min((part + 1u) * PART, IN4); k++) {
         let v = x[first_x + row * IN4 + k];
         let w = weights + 4u * k * OUT4 + column;
         sum = fma(vec4<f32>(v.w), theta[w + 3u * OUT4], fma(vec4<f32>(v.z), theta[w + 2u * OUT4],
@@ -77,8 +83,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let task = inner.first_task + batch;
     let weights = task * STRIDE + OFFSET;
     let first_x = batch * BATCH * IN4;
+    for (var i = lane; i < PARTS * BATCH * OUT4; i += BLOCK) {
+        let own = i % (BATCH * OUT4);
+        let part = i / (BATCH * OUT4);
+        logits[i] = partial_logit(first_x, weights, part, own / OUT4, own % OUT4);
+    }
+    workgroupBarrier();
     for (var i = lane; i < BATCH * OUT4; i += BLOCK) {
-        logits[i] = logit(first_x, weights, i / OUT4, i % OUT4);
+        for (var part = 1u; part < PARTS; part++) {
+            logits[i] += logits[part * BATCH * OUT4 + i];
+        }
     }
     workgroupBarrier();
     for (var row = lane; row < BATCH; row += BLOCK) {

@@ -10,7 +10,7 @@
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;              // [G, ROWS, C4]
 @group(0) @binding(3) var<storage, read_write> d: array<vec4<f32>>;        // [G, ROWS, C4]
 @group(0) @binding(4) var<storage, read_write> theta: array<vec4<f32>>;    // [T, STRIDE]: γ, β at OFFSET
-@group(0) @binding(7) var<storage, read> statistics: array<vec4<f32>>;     // [G, 2, C4]: mean, 1/√
+@group(0) @binding(7) var<storage, read> statistics: array<vec4<f32>>;     // [G, 2, C4]: mean − first row, 1/√
 @group(0) @binding(8) var<storage, read> z: array<vec4<f32>>;              // as x, for GELU
 
 @compute @workgroup_size(COLUMN_LANES * SLICES)
@@ -20,7 +20,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let slice = lane / COLUMN_LANES;
     let safe_column = min(column, C4 - 1u);
     let first = batch * ROWS * C4 + safe_column;
-    let mean = statistics[2u * batch * C4 + safe_column];
+    let shift = x[first];
+    let distance = statistics[2u * batch * C4 + safe_column];
     let inverse = statistics[(2u * batch + 1u) * C4 + safe_column];
     var sum = vec4<f32>(0.0);
     var products = vec4<f32>(0.0);
@@ -28,7 +29,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let place = first + row * C4;
         let gradient = d[place];
         sum += gradient;
-        products = fma(gradient, (x[place] - mean) * inverse, products);
+        products = fma(gradient, ((x[place] - shift) - distance) * inverse, products);
     }
     let task = inner.first_task + batch;
     let own = task * STRIDE + OFFSET + safe_column;
@@ -44,7 +45,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var row = slice; row < ROWS; row += SLICES) {
             let place = first + row * C4;
             let value = x[place];
-            let normal = (value - mean) * inverse;
+            let normal = ((value - shift) - distance) * inverse;
             var before = vec4<f32>(0.0);
             if (ACTIVATION == GELU) {
                 before = z[place];

@@ -8,7 +8,7 @@
 @group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;              // [G, ROWS, C4]
 @group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;        // [G, ROWS, C4]
 @group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;        // as h, if KEEP_Z
-@group(0) @binding(5) var<storage, read_write> statistics: array<vec4<f32>>;   // [G, 2, C4]: mean, 1/√
+@group(0) @binding(5) var<storage, read_write> statistics: array<vec4<f32>>;   // [G, 2, C4]: mean − first row, 1/√
 
 @compute @workgroup_size(COLUMN_LANES * SLICES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -29,13 +29,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let totals = column_sums(sum, squares, lane);
     let distance = totals[0] / f32(ROWS);
     let variance = max(totals[1] / f32(ROWS) - distance * distance, vec4<f32>(0.0));
-    let mean = shift + distance;
     let inverse = 1.0 / sqrt(variance + EPSILON);
     if (column >= C4) {
         return;
     }
     if (slice == 0u) {
-        statistics[2u * batch * C4 + column] = mean;
+        statistics[2u * batch * C4 + column] = distance;
         statistics[(2u * batch + 1u) * C4 + column] = inverse;
     }
     let own = (inner.first_task + batch / SHARERS) * STRIDE + OFFSET + column;
@@ -43,7 +42,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let offset = theta[own + C4];
     for (var row = slice; row < ROWS; row += SLICES) {
         let place = first + row * C4;
-        let value = fma(x[place] - mean, scale, offset);
+        // The mean itself is nowhere: its rounding would shift all rows by the same.
+        let value = fma((x[place] - shift) - distance, scale, offset);
         if (KEEP_Z == 1u) {
             z[place] = value;
         }

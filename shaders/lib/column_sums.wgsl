@@ -1,4 +1,4 @@
-// Sums of two vectors over the SLICES invocations that share a column (lane % COLUMN_LANES), in a fixed
+// Sums of two vectors over the SLICES (a power of two) invocations that share a column (lane % COLUMN_LANES), in a fixed
 // order. Called in uniform control flow.
 
 var<workgroup> partial: array<array<vec4<f32>, 2>, COLUMN_LANES * SLICES>;
@@ -10,11 +10,13 @@ fn column_sums(one: vec4<f32>, other: vec4<f32>, lane: u32) -> array<vec4<f32>, 
     }
     partial[lane] = totals;
     workgroupBarrier();
-    totals = array<vec4<f32>, 2>(vec4<f32>(0.0), vec4<f32>(0.0));
-    for (var slice = 0u; slice < SLICES; slice++) {
-        let place = slice * COLUMN_LANES + lane % COLUMN_LANES;
-        totals[0] += partial[place][0];
-        totals[1] += partial[place][1];
+    for (var half = SLICES / 2u; half > 0u; half /= 2u) {
+        if (lane < half * COLUMN_LANES) {
+            let upper = lane + half * COLUMN_LANES;
+            partial[lane][0] += partial[upper][0];
+            partial[lane][1] += partial[upper][1];
+        }
+        workgroupBarrier();
     }
-    return totals;
+    return partial[lane % COLUMN_LANES];
 }

@@ -1,9 +1,10 @@
 // G = Aᵀ · B over all output pixels for one tile: a subgroup of LANES owns ROW_BLOCK row vectors and
 // LANES · WIDTH vector columns. Both factors are loaded as vectors; A's reach all lanes by shuffles.
 // lib/cells_*.wgsl says what A is; the kernel gives ROW_VECTORS, COLUMNS (vectors), BATCH, OUT_HEIGHT,
-// OUT_WIDTH (a multiple of X_BLOCK), and the functions begin_store, store and store_bias.
+// OUT_WIDTH (a multiple of X_BLOCK), LINE_BLOCK (rows of outputs that are summed by themselves), and the functions begin_store, store and store_bias.
 // Grid: (row tiles, column tiles, batches).
 
+const LINES = BATCH * OUT_HEIGHT;
 // Row vectors that a lane loads.
 const ROW_GROUPS = (ROW_BLOCK + LANES - 1u) / LANES;
 
@@ -16,22 +17,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
         cells[g] = cell_of(min(first + g * LANES + lane, ROW_VECTORS - 1u));
     }
+    var totals: array<mat4x4<f32>, ROW_BLOCK * WIDTH>;
     var sums: array<mat4x4<f32>, ROW_BLOCK * WIDTH>;
-    for (var r = 0u; r < ROW_BLOCK * WIDTH; r++) { // unroll
-        sums[r] = mat4x4<f32>();
-    }
+    var bias_totals: array<vec4<f32>, WIDTH>;
     var bias: array<vec4<f32>, WIDTH>;
     var places: array<u32, WIDTH>;
     for (var c = 0u; c < WIDTH; c++) { // unroll
-        bias[c] = vec4<f32>(0.0);
-        places[c] = batch * BATCH * OUT_HEIGHT * OUT_WIDTH * COLUMNS
-            + min(column + c * LANES, COLUMNS - 1u);
+        places[c] = batch * LINES * OUT_WIDTH * COLUMNS + min(column + c * LANES, COLUMNS - 1u);
     }
-    for (var image = batch * BATCH; image < (batch + 1u) * BATCH; image++) {
-        for (var y = 0u; y < OUT_HEIGHT; y++) {
+    for (var first_line = 0u; first_line < LINES; first_line += LINE_BLOCK) {
+        for (var line = first_line; line < min(first_line + LINE_BLOCK, LINES); line++) {
             var lines: array<Line, ROW_GROUPS>;
             for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
-                lines[g] = line_of(cells[g], image, y);
+                lines[g] = line_of(cells[g], batch * BATCH + line / OUT_HEIGHT, line % OUT_HEIGHT);
             }
             for (var x = 0u; x < OUT_WIDTH; x += X_BLOCK) {
                 for (var i = 0u; i < X_BLOCK; i++) { // unroll
@@ -58,16 +56,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 }
             }
         }
+        for (var s = 0u; s < ROW_BLOCK * WIDTH; s++) { // unroll
+            totals[s] += sums[s];
+            sums[s] = mat4x4<f32>();
+        }
+        for (var c = 0u; c < WIDTH; c++) { // unroll
+            bias_totals[c] += bias[c];
+            bias[c] = vec4<f32>(0.0);
+        }
     }
     begin_store(batch);
     for (var c = 0u; c < WIDTH; c++) { // unroll
         for (var r = 0u; r < ROW_BLOCK; r++) { // unroll
             if (first + r < ROW_VECTORS && column + c * LANES < COLUMNS) {
-                store(first + r, column + c * LANES, sums[r * WIDTH + c]);
+                store(first + r, column + c * LANES, totals[r * WIDTH + c]);
             }
         }
         if (first == 0u && column + c * LANES < COLUMNS) {
-            store_bias(column + c * LANES, bias[c]);
+            store_bias(column + c * LANES, bias_totals[c]);
         }
     }
 }

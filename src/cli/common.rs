@@ -78,7 +78,7 @@ impl DeviceArgs {
     /// How kernels are to be made.
     pub fn options(&self) -> GpuOptions {
         let (checked, baseline) = (self.checked, self.baseline);
-        GpuOptions { checked, rolled: false, baseline }
+        GpuOptions { checked, baseline, ..GpuOptions::default() }
     }
 
     /// Where the fastest variants of this machine's devices are kept; nowhere with `--no-autotune`.

@@ -9,4 +9,6 @@ pub struct GpuOptions {
     pub rolled: bool,
     /// Takes the variants that need no optional feature even where better ones could run.
     pub baseline: bool,
+    /// Takes the variants for real GPUs on a software device too: slow, and for testing them where no GPU is.
+    pub hardware: bool,
 }

@@ -6,7 +6,7 @@ use crate::gpu::options::GpuOptions;
 /// The capability profile: the key by which kernel variants are chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// The adapter is a CPU that plays GPU (lavapipe, SwiftShader, WARP).
+    /// The adapter is a CPU that plays GPU (lavapipe, SwiftShader, WARP), and kernels are chosen for it.
     pub software: bool,
     /// Lanes of a subgroup, where subgroup operations exist and every subgroup has this size.
     pub subgroup: Option<u32>,
@@ -35,7 +35,7 @@ impl Profile {
         let subgroups =
             features.contains(wgpu::Features::SUBGROUP) && fixed_size && !options.baseline;
         Self {
-            software: info.device_type == wgpu::DeviceType::Cpu,
+            software: info.device_type == wgpu::DeviceType::Cpu && !options.hardware,
             subgroup: (subgroups && (4..=128).contains(&info.subgroup_min_size))
                 .then_some(info.subgroup_min_size),
             largest_workgroup: limits

@@ -12,16 +12,34 @@ use crate::model::{Activation, Model, Op};
 /// Logits that an invocation may keep in registers.
 const LARGEST_OUTPUTS: usize = 32;
 
+/// Invocations of a workgroup on a real GPU.
+const HEAD_INVOCATIONS: usize = 256;
+
 /// Whether [`head`] can take the last layer of `model` for minibatches of `batch`.
 pub fn head_fits(profile: &Profile, model: &Model, batch: usize) -> bool {
     let layers = model.layers();
     let gelu = layers.iter().rev().nth(1).is_some_and(|l| l.activation == Activation::Gelu);
-    let bytes = batch * (16 * vectors(model.outputs()) + 4);
     let dense = layers[layers.len() - 1].op == Op::Dense;
     dense
         && !gelu
         && model.outputs() <= LARGEST_OUTPUTS
-        && bytes <= profile.workgroup_memory as usize
+        && workgroup_bytes(model, batch, 1) <= profile.workgroup_memory as usize
+}
+
+/// Workgroup memory if the inputs are summed in so many parts.
+fn workgroup_bytes(model: &Model, batch: usize, parts: usize) -> usize {
+    batch * (parts * 16 * vectors(model.outputs()) + 4)
+}
+
+/// Invocations of a workgroup, and parts that the inputs are summed in: a software device gains by neither.
+fn shape(profile: &Profile, model: &Model, batch: usize) -> [usize; 2] {
+    if profile.software {
+        return [BLOCK, 1];
+    }
+    let fits =
+        |parts: &usize| workgroup_bytes(model, batch, *parts) <= profile.workgroup_memory as usize;
+    let parts = [8, 4, 2].into_iter().find(fits).unwrap_or(1);
+    [HEAD_INVOCATIONS.min(profile.largest_workgroup as usize), parts]
 }
 
 /// Records logits, loss, the gradient `dx` `[G, B, …input]` (if `onward`) and the inner step of the last
@@ -43,12 +61,14 @@ pub fn head(
     (losses, steps): (&wgpu::Buffer, usize),
 ) -> Result<()> {
     let layer = &model.layers()[model.layers().len() - 1];
+    let [invocations, parts] = shape(gpu.profile(), model, batch.examples);
     let source = Source::new("head", include_str!("../../shaders/head.wgsl"))
         .library(INNER_STEP)
         .library(ACTIVATION)
         .library(targets(model).0)
         .library(fused_loss(model.loss()))
-        .constant("BLOCK", BLOCK)
+        .constant("BLOCK", invocations)
+        .constant("PARTS", parts)
         .constant("BATCH", batch.examples)
         .constant("STRIDE", batch.stride)
         .constant("OFFSET", layer.packed_offset / 4)

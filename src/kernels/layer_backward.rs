@@ -31,7 +31,7 @@ pub fn layer_backward(
         .constant("ACTIVATION", activation_kind(below.activation));
     let product = Product::backward(layer, batch.examples);
     let source = product::constants(source, layer, batch);
-    let (source, [rows, columns]) = product.tiles(gpu, source)?;
+    let (source, [rows, columns]) = product.tiles(gpu, source, batch.count)?;
     let arguments = [
         Argument::In(theta),
         batch.argument(),
@@ -47,7 +47,7 @@ pub fn layer_backward(
     call(gpu, recording, &source, &arguments, [rows, columns, batch.count], work)
 }
 
-/// The tiles that may run it on batches of `examples`.
-pub fn backward_tiles(profile: &Profile, layer: &Layer, examples: usize) -> Tiles {
-    Product::backward(layer, examples).candidates(profile, "layer_backward")
+/// The tiles that may run it on `count` batches of `examples`.
+pub fn backward_tiles(profile: &Profile, layer: &Layer, [count, examples]: [usize; 2]) -> Tiles {
+    Product::backward(layer, examples).candidates(profile, "layer_backward", count)
 }

@@ -30,7 +30,7 @@ pub fn layer_forward(
         .constant("KEEP_Z", out.keep_z);
     let product = Product::forward(layer, batch.examples);
     let source = product::constants(source, layer, batch);
-    let (source, [rows, columns]) = product.tiles(gpu, source)?;
+    let (source, [rows, columns]) = product.tiles(gpu, source, batch.count)?;
     let arguments = [
         Argument::In(theta),
         batch.argument(),
@@ -45,7 +45,7 @@ pub fn layer_forward(
     call(gpu, recording, &source, &arguments, [rows, columns, batch.count], work)
 }
 
-/// The tiles that may run it on batches of `examples`.
-pub fn forward_tiles(profile: &Profile, layer: &Layer, examples: usize) -> Tiles {
-    Product::forward(layer, examples).candidates(profile, "layer_forward")
+/// The tiles that may run it on `count` batches of `examples`.
+pub fn forward_tiles(profile: &Profile, layer: &Layer, [count, examples]: [usize; 2]) -> Tiles {
+    Product::forward(layer, examples).candidates(profile, "layer_forward", count)
 }

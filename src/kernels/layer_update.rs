@@ -33,7 +33,8 @@ pub fn layer_update(
         first,
     ];
     let source = update.library(product::constants(source, layer, batch), &mut arguments);
-    let (source, [rows, columns]) = gradient_tiles(gpu, source, layer, batch.examples)?;
+    let (source, [rows, columns]) =
+        gradient_tiles(gpu, source, layer, [batch.count, batch.examples])?;
     let values = batch.values(layer.input_words() + layer.outputs_padded());
     let work = Work::words(values + batch.sets(update.words() * layer.packed_len()))
         .multiply_adds(batch.products(layer))
@@ -41,7 +42,7 @@ pub fn layer_update(
     call(gpu, recording, &source, &arguments, [rows, columns, batch.count], work)
 }
 
-/// The tiles that may run it on batches of `examples`.
-pub fn update_tiles(profile: &Profile, layer: &Layer, examples: usize) -> Tiles {
-    gradient_candidates(profile, layer, examples)
+/// The tiles that may run it on `count` batches of `examples`.
+pub fn update_tiles(profile: &Profile, layer: &Layer, sizes: [usize; 2]) -> Tiles {
+    gradient_candidates(profile, layer, sizes)
 }

@@ -51,6 +51,7 @@ pub use norm::{norm_backward, norm_forward};
 pub use outer_sum::{OuterSum, outer_sum};
 pub use outer_update::{OuterRule, OuterUpdate, outer_update};
 pub use pool::{pool_backward, pool_forward};
+pub use product::MOST_BATCHES;
 pub use sample::{sample_episode, sample_order, sample_sine};
 pub use sample_glyphs::{GlyphRows, sample_glyphs};
 pub use strategy::{

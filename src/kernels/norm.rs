@@ -23,14 +23,15 @@ fn with_columns(
     let rows = batch.examples * layer.output.pixels();
     let rounds = |slices: usize| 2 * rows.div_ceil(slices) + slices;
     let profile = gpu.profile();
-    // On a CPU that plays GPU a lane walks down its whole column, if it may; elsewhere 32 share one.
+    // On a CPU that plays GPU a lane walks down its whole column, if it may; elsewhere many share one.
     let (lanes, slices) = match profile.broadcast_lanes() {
         Some(lanes) => {
             let most = profile.loop_rounds.unwrap_or(usize::MAX);
             let enough = (0..5).map(|n| 1_usize << n).find(|slices| rounds(*slices) <= most);
             (lanes as usize, enough.unwrap_or(32).min(256 / lanes as usize))
         }
-        None => (8, 32),
+        None if profile.software => (8, 32),
+        None => (4, 64),
     };
     profile.check_rounds(source.name(), rounds(slices), "inner.batch or tasks.shots")?;
     let source = source

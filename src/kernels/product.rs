@@ -25,6 +25,14 @@ const CELLS_NARROW: &str = include_str!("../../shaders/lib/cells_narrow.wgsl");
 /// What the rows of a convolution's forward product start with.
 const WINDOW_ORIGIN: &str = include_str!("../../shaders/lib/window_origin.wgsl");
 
+/// Vectors of a product's row that are summed by themselves at most, taps included.
+const BLOCK_VECTORS: usize = 32;
+/// Pixels of a weights' gradient that are summed by themselves, about.
+const BLOCK_PIXELS: usize = 64;
+
+/// Numbers of batches beyond this one have the same tiles: any GPU is busy then.
+pub const MOST_BATCHES: usize = 128;
+
 /// A product C = A · B of every batch; see `shaders/lib/product_*.wgsl`.
 #[derive(Clone, Debug)]
 pub(super) struct Product {
@@ -86,10 +94,28 @@ impl Product {
         Self { libraries, rows, columns, depth, taps, phases, shape }
     }
 
-    /// The tiles that may run it in the kernel `kernel`.
-    pub fn candidates(&self, profile: &Profile, kernel: &str) -> Tiles {
+    /// Taps, and vectors under each, that are summed by themselves, whatever the tile: a chain of thousands of
+    /// numbers would round too much, and several groups of invocations can share the blocks. Even ones, so that none
+    /// is nearly empty.
+    fn block(&self) -> [usize; 2] {
+        let depths = self.depth.div_ceil(BLOCK_VECTORS);
+        if depths > 1 {
+            return [1, self.depth.div_ceil(depths).next_multiple_of(4)];
+        }
+        let taps = (BLOCK_VECTORS / self.depth).max(1);
+        [self.taps.div_ceil(self.taps.div_ceil(taps)), self.depth]
+    }
+
+    /// How many blocks there are at most.
+    fn blocks(&self) -> usize {
+        let [taps, depth] = self.block();
+        self.taps.div_ceil(taps) * self.depth.div_ceil(depth)
+    }
+
+    /// The tiles that may run it in the kernel `kernel` for `count` batches at once.
+    pub fn candidates(&self, profile: &Profile, kernel: &str, count: usize) -> Tiles {
         let fitting = self.rows.div_ceil(8).min(4).next_power_of_two();
-        let workgroup = |rows| Tile::Workgroup { rows };
+        let workgroup = |rows| Tile::Workgroup { rows, slices: 1 };
         let candidates = match (profile.broadcast_lanes(), profile.subgroup) {
             (Some(lanes), _) => {
                 let lanes = lanes as usize;
@@ -104,6 +130,8 @@ impl Product {
             (None, subgroup) => {
                 let mut all = vec![workgroup(fitting)];
                 all.extend([1, 2, 4, 8].into_iter().filter(|rows| *rows != fitting).map(workgroup));
+                let vectors = |rows, slices| slices * (32 * rows + 128) + (slices - 1) * 64 * rows;
+                all.extend(sliced(profile, &[1, 2, 4], self.blocks(), vectors));
                 // Wider subgroups would leave most of their columns empty.
                 let lanes = subgroup.filter(|lanes| *lanes as usize <= self.columns.max(16));
                 let rows = [16, 32];
@@ -114,23 +142,24 @@ impl Product {
                 all
             }
         };
-        Tiles { key: format!("{kernel}, {}", self.shape), candidates }
+        Tiles { key: key(profile, kernel, &self.shape, count), candidates }
     }
 
-    /// Adds the libraries and sizes of the device's tile, and says the grid's row tiles and its
-    /// phases · column tiles.
+    /// Adds the libraries and sizes of the device's tile for `count` batches, and says the grid's row tiles and
+    /// its phases · column tiles.
     ///
     /// # Errors
     /// [`crate::Error::Config`] if the driver would end the sum over the inputs early.
-    pub fn tiles(&self, gpu: &Gpu, source: Source) -> Result<(Source, [usize; 2])> {
-        let rounds = self.taps * (self.depth + 1);
+    pub fn tiles(&self, gpu: &Gpu, source: Source, count: usize) -> Result<(Source, [usize; 2])> {
+        let rounds = self.taps * (self.depth + 1) + 3 * self.blocks();
         gpu.profile().check_rounds(source.name(), rounds, "model.layers")?;
-        let tile = self.candidates(gpu.profile(), source.name()).choose(gpu);
+        let tile = self.candidates(gpu.profile(), source.name(), count).choose(gpu);
         let columns_at_once = match tile {
             Tile::Subgroup { lanes, width, .. } => lanes * width,
             _ => 8,
         };
         let column_tiles = self.columns.div_ceil(columns_at_once);
+        let [tap_block, depth_block] = self.block();
         let [library, its] = self.libraries;
         let source = source
             .library(library)
@@ -139,6 +168,8 @@ impl Product {
             .constant("ROW_LIMIT", self.rows)
             .constant("COLUMNS", self.columns)
             .constant("DEPTH", self.depth)
+            .constant("TAP_BLOCK", tap_block)
+            .constant("DEPTH_BLOCK", depth_block)
             .constant("COLUMN_TILES", column_tiles);
         let (source, row_tiles) = match tile {
             Tile::Subgroup { lanes, rows, width } => {
@@ -149,8 +180,11 @@ impl Product {
                     source.constant("LANES", lanes).constant("ROWS", rows).constant("WIDTH", width);
                 (source.library(PRODUCT_SUBGROUP), tiles)
             }
-            Tile::Workgroup { rows } => {
-                let source = source.constant("ROWS", rows).library(PRODUCT_WORKGROUP);
+            Tile::Workgroup { rows, slices } => {
+                let source = source
+                    .constant("ROWS", rows)
+                    .constant("SLICES", slices)
+                    .library(PRODUCT_WORKGROUP);
                 (source, self.rows.div_ceil(8 * rows))
             }
             Tile::Invocations(_) | Tile::Tasks(_) => unreachable!("no candidate of a product"),
@@ -178,10 +212,52 @@ fn shape(layer: &Layer, examples: usize) -> String {
     format!("{operation} {} to {}, {examples} examples", image(layer.input), image(layer.output))
 }
 
-/// The tiles that may run the weights' gradient of `layer` on batches of `examples`.
-pub(super) fn gradient_candidates(profile: &Profile, layer: &Layer, examples: usize) -> Tiles {
+/// The tiles of several groups of 64 invocations that have room, for sums of so many blocks: `vectors` says what
+/// workgroup memory a tile of so many rows and groups takes.
+fn sliced(
+    profile: &Profile,
+    rows: &[usize],
+    blocks: usize,
+    vectors: impl Fn(usize, usize) -> usize,
+) -> Vec<Tile> {
+    let all = [2, 4, 8].into_iter().flat_map(|slices| rows.iter().map(move |rows| (*rows, slices)));
+    let room = |(rows, slices): &(usize, usize)| {
+        *slices <= blocks
+            && 64 * slices <= profile.largest_workgroup as usize
+            && 16 * vectors(*rows, *slices) <= profile.workgroup_memory as usize
+    };
+    all.filter(room).map(|(rows, slices)| Tile::Workgroup { rows, slices }).collect()
+}
+
+/// Rows of a layer's outputs whose pixels are summed by themselves in the weights' gradient: about
+/// [`BLOCK_PIXELS`] pixels, a multiple of eight, and no block nearly empty.
+fn line_block(layer: &Layer, examples: usize) -> usize {
+    let (lines, width) = (examples * layer.output.height, layer.output.width);
+    let step = [1, 2, 4, 8].into_iter().find(|step| (step * width).is_multiple_of(8)).unwrap_or(8);
+    let most = (BLOCK_PIXELS / width).max(1).next_multiple_of(step);
+    lines.div_ceil(lines.div_ceil(most)).next_multiple_of(step)
+}
+
+/// What the device's table of variants knows a kernel by. How many batches there are says which tiles keep a real
+/// GPU busy; a software device is busy with one.
+fn key(profile: &Profile, kernel: &str, shape: &str, count: usize) -> String {
+    match profile.software {
+        true => format!("{kernel}, {shape}"),
+        false => {
+            format!("{kernel}, {shape}, {} batches", count.next_power_of_two().min(MOST_BATCHES))
+        }
+    }
+}
+
+/// The tiles that may run the weights' gradient of `layer` on `count` batches of `examples`.
+pub(super) fn gradient_candidates(
+    profile: &Profile,
+    layer: &Layer,
+    [count, examples]: [usize; 2],
+) -> Tiles {
     let (rows, columns) = (weights(layer).rows() / 4, weights(layer).columns() / 4);
-    let workgroup = |rows| Tile::Workgroup { rows };
+    let workgroup = |rows| Tile::Workgroup { rows, slices: 1 };
+    let blocks = (examples * layer.output.height).div_ceil(line_block(layer, examples));
     let candidates = match profile.broadcast_lanes() {
         Some(lanes) => {
             let lanes = lanes as usize;
@@ -197,14 +273,20 @@ pub(super) fn gradient_candidates(profile: &Profile, layer: &Layer, examples: us
             let sizes = sizes.into_iter().filter(|(fits, _)| *fits).map(|(_, size)| size);
             sizes.map(|(rows, width)| Tile::Subgroup { lanes, rows, width }).collect()
         }
-        None if rows > 8 => vec![workgroup(1), workgroup(2), workgroup(4)],
-        None => vec![workgroup(1)],
+        None => {
+            let vectors =
+                |rows, slices| slices * (64 * rows + 64) + (slices - 1) * (256 * rows + 64);
+            let fitting: &[usize] = if rows > 8 { &[1, 2, 4] } else { &[1] };
+            let mut all: Vec<Tile> = fitting.iter().map(|rows| workgroup(*rows)).collect();
+            all.extend(sliced(profile, fitting, blocks, vectors));
+            all
+        }
     };
-    Tiles { key: format!("layer_update, {}", shape(layer, examples)), candidates }
+    Tiles { key: key(profile, "layer_update", &shape(layer, examples), count), candidates }
 }
 
-/// Adds the libraries and sizes of the weights' gradient G = Aᵀ · B on batches of `examples`, and says
-/// the grid's row tiles and column tiles; see `shaders/lib/gradient_*.wgsl`.
+/// Adds the libraries and sizes of the weights' gradient G = Aᵀ · B on `count` batches of
+/// `examples`, and says the grid's row tiles and column tiles; see `shaders/lib/gradient_*.wgsl`.
 ///
 /// # Errors
 /// [`crate::Error::Config`] if the driver would end the sum over all pixels early.
@@ -212,7 +294,7 @@ pub(super) fn gradient_tiles(
     gpu: &Gpu,
     source: Source,
     layer: &Layer,
-    examples: usize,
+    [count, examples]: [usize; 2],
 ) -> Result<(Source, [usize; 2])> {
     let weights = weights(layer);
     let (rows, columns) = (weights.rows() / 4, weights.columns() / 4);
@@ -222,17 +304,18 @@ pub(super) fn gradient_tiles(
         _ => [CELLS_DENSE, inputs(layer)],
     };
     let profile = gpu.profile();
-    let tile = gradient_candidates(profile, layer, examples).choose(gpu);
+    let tile = gradient_candidates(profile, layer, [count, examples]).choose(gpu);
     let source = source
         .library(library)
         .library(its)
         .variant(tile.to_string())
         .constant("ROW_VECTORS", rows)
-        .constant("COLUMNS", columns);
+        .constant("COLUMNS", columns)
+        .constant("LINE_BLOCK", line_block(layer, examples));
     let lines = examples * layer.output.height;
     match tile {
         Tile::Subgroup { lanes, rows: block, width } => {
-            let rounds = |at_once: usize| lines * (layer.output.width / at_once + 1) + examples;
+            let rounds = |at_once: usize| lines * (layer.output.width / at_once + 2);
             let pixels = pixels_at_once(profile, layer.output.width, rounds);
             profile.check_rounds(source.name(), rounds(pixels), "inner.batch")?;
             let source = source
@@ -243,10 +326,13 @@ pub(super) fn gradient_tiles(
                 .library(GRADIENT_SUBGROUP);
             Ok((source, [rows.div_ceil(block), columns.div_ceil(lanes * width)]))
         }
-        Tile::Workgroup { rows: block } => {
-            let rounds = (lines * layer.output.width).div_ceil(8);
+        Tile::Workgroup { rows: block, slices } => {
+            let rounds = (lines * layer.output.width).div_ceil(8) + 3 * lines;
             profile.check_rounds(source.name(), rounds, "inner.batch")?;
-            let source = source.constant("ROWS", block).library(GRADIENT_WORKGROUP);
+            let source = source
+                .constant("ROWS", block)
+                .constant("SLICES", slices)
+                .library(GRADIENT_WORKGROUP);
             Ok((source, [rows.div_ceil(8 * block), columns.div_ceil(8)]))
         }
         Tile::Invocations(_) | Tile::Tasks(_) => unreachable!("no candidate of a gradient"),

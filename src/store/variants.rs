@@ -25,12 +25,12 @@ fn device(gpu: &Gpu) -> String {
     let parts = [&info.name, &info.backend.to_string(), &info.driver, &info.driver_info];
     let parts: Vec<&str> = parts.into_iter().map(String::as_str).collect();
     let options = gpu.options();
-    let options = match (options.checked, options.baseline) {
-        (false, false) => "",
-        (true, false) => ", checked",
-        (false, true) => ", baseline",
-        (true, true) => ", checked, baseline",
-    };
+    let named = [
+        (options.checked, ", checked"),
+        (options.baseline, ", baseline"),
+        (options.hardware, ", hardware"),
+    ];
+    let options: String = named.into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
     format!("{}, reptile {}{options}", parts.join(", "), env!("CARGO_PKG_VERSION"))
 }
 

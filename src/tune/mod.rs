@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recording};
 use crate::kernels::{
-    InnerRule, Tiles, backward_tiles, forward_tiles, fused_candidates, head_fits, update_tiles,
+    InnerRule, MOST_BATCHES, Tile, Tiles, backward_tiles, forward_tiles, fused_candidates,
+    head_fits, update_tiles,
 };
 use crate::meta::{Trainer, TrainerSetup};
 
@@ -23,7 +24,7 @@ use crate::meta::{Trainer, TrainerSetup};
 const TOLERANCE: f64 = 1e-3;
 /// Share of the default's time that a candidate must stay below to take its place.
 const CLEARLY: f64 = 0.97;
-/// Tasks that candidates are timed on at most.
+/// Tasks that candidates are timed on at most on a software device, whose time is that of a task times their number.
 const MOST_TASKS: usize = 32;
 /// Repeats of one candidate at least, the first of which compiles it.
 const REPEATS: u32 = 4;
@@ -139,15 +140,16 @@ fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
         .collect();
     layers.sort_by_key(|(_, products)| std::cmp::Reverse(*products));
     let mut subjects = Vec::new();
+    let sizes = [tasks_at_once(gpu, setup)?, batch];
     for (index, _) in layers {
         let layer = &model.layers()[index];
         let mut add =
             |direction, tiles| subjects.push((Subject::Layer { index, direction }, tiles));
-        add(Direction::Forward, forward_tiles(profile, layer, batch));
+        add(Direction::Forward, forward_tiles(profile, layer, sizes));
         if Some(index) > trained {
-            add(Direction::Backward, backward_tiles(profile, layer, batch));
+            add(Direction::Backward, backward_tiles(profile, layer, sizes));
         }
-        add(Direction::Update, update_tiles(profile, layer, batch));
+        add(Direction::Update, update_tiles(profile, layer, sizes));
     }
     // With the other choices made.
     subjects.push((Subject::Whole, setup.chunk_candidates(gpu)?));
@@ -162,6 +164,14 @@ fn meta_iterations(gpu: &Gpu, setup: &TrainerSetup, count: usize) -> Duration {
     Duration::from_secs_f64(count as f64 * flops / a_second)
 }
 
+/// Tasks that go through the layers at a time.
+fn tasks_at_once(gpu: &Gpu, setup: &TrainerSetup) -> Result<usize> {
+    match setup.chunk_candidates(gpu)?.choose(gpu) {
+        Tile::Tasks(count) => Ok(count),
+        tile => unreachable!("{tile} is no chunk of tasks"),
+    }
+}
+
 /// Seconds of each candidate for one way through a layer, of the first ones where it gets `late`.
 fn of_layer(
     gpu: &Gpu,
@@ -171,8 +181,8 @@ fn of_layer(
     tiles: &Tiles,
     late: &dyn Fn() -> bool,
 ) -> Result<Vec<Option<f64>>> {
-    let tasks = (setup.runs * setup.outer.meta_batch).min(MOST_TASKS);
-    let sizes = [tasks, setup.batches.batch];
+    let most = if gpu.profile().software { MOST_TASKS } else { MOST_BATCHES };
+    let sizes = [tasks_at_once(gpu, setup)?.min(most), setup.batches.batch];
     let alone = LayerAlone::new(gpu, &setup.model, index, sizes, InnerRule::Sgd)?;
     let reference = alone.in_float64(direction);
     each_candidate(gpu, tiles, late, |first| {

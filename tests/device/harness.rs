@@ -30,7 +30,7 @@ pub enum Set {
     Plain,
     /// The first adapter in its other modes.
     Modes,
-    /// Every adapter as it is, and every Vulkan one without optional features.
+    /// Every adapter as it is, and every Vulkan one without optional features and as a real GPU.
     Fast,
     /// Every adapter as it is, and every Vulkan one in every mode.
     Every,
@@ -60,12 +60,13 @@ impl On {
 }
 
 /// The modes of a device.
-fn modes() -> [(&'static str, GpuOptions); 4] {
+fn modes() -> [(&'static str, GpuOptions); 5] {
     let plain = GpuOptions::default();
     [
         ("plain", plain.clone()),
         ("baseline", GpuOptions { baseline: true, ..plain.clone() }),
         ("checked", GpuOptions { checked: true, ..plain.clone() }),
+        ("hardware", GpuOptions { hardware: true, ..plain.clone() }),
         ("rolled", GpuOptions { rolled: true, ..plain }),
     ]
 }
@@ -165,7 +166,7 @@ fn chosen(set: Set) -> Vec<&'static Pool> {
             Set::Vulkan => plain && (without_gl || is_first),
             Set::Plain => plain,
             Set::Modes => !plain && is_first && !pool.is_gl(),
-            Set::Fast => plain || (pool.mode == "baseline" && !pool.is_gl()),
+            Set::Fast => plain || (["baseline", "hardware"].contains(&pool.mode) && !pool.is_gl()),
             Set::Every => plain || !pool.is_gl(),
         }
     };

@@ -18,6 +18,7 @@ use reptile::rng::Phase;
 pub fn tests(tests: &mut Tests) {
     tests.cases(On::EVERY, [3, 12], named!(every_layer_of_random_networks_agrees_with_float64));
     tests.cases(On::EVERY, [2, 6], named!(dense_layers_of_any_size_agree_with_float64));
+    tests.cases(On::EVERY, [5, 5], named!(activations_of_any_input_are_exact));
     tests.cases(On::EVERY, [2, 4], named!(a_dense_layer_reads_bytes_as_the_numbers_they_stand_for));
 }
 
@@ -244,4 +245,28 @@ fn a_dense_layer_reads_bytes_as_the_numbers_they_stand_for(
         close("outputs", &a.h, &b.h);
         close("parameters", &a.theta, &b.theta);
     });
+}
+
+/// A layer of one unit whose weighted input is its input: h = activation(x), to a few units in the last place.
+fn activations_of_any_input_are_exact(Device { name, gpu, .. }: &Device, number: u64) {
+    use Activation::{Gelu, Linear, Relu, Sigmoid, Tanh};
+    let kind = [Linear, Relu, Tanh, Sigmoid, Gelu][number as usize];
+    let model = network(1, &[(1, kind)], 1, Loss::Mse);
+    let layer = &model.layers()[0];
+    let x: Vec<f32> = (0..4001).map(|i| (i as f32 - 2000.0) / 100.0).collect();
+    let theta = upload(gpu, &model.pack(&[1.0, 0.0, 1.0, 0.0]));
+    let inputs = upload(gpu, &packed(layer.input, &x));
+    let [h, z] = [0, 1].map(|_| room(gpu, 4 * x.len()));
+    let (inner, stride) = (one_step(gpu), model.packed_len() / 4);
+    let batch = Batch { count: 1, sharers: 1, examples: x.len(), stride, inner: (&inner, 0) };
+    let made = Outputs { h: &h, z: &z, keep_z: kind == Gelu };
+    let mut out = Recording::default();
+    layer_forward(gpu, &mut out, layer, batch, &theta, &inputs, made).unwrap();
+    play(gpu, &out, 0);
+    let got: Vec<f32> = gpu.read(&h, 0, 4 * x.len()).unwrap();
+    for (got, x) in unpacked(layer.output, &got).iter().zip(&x) {
+        let wanted = activate(kind, f64::from(*x));
+        let error = (f64::from(*got) - wanted).abs();
+        assert!(error <= 2e-7 * wanted.abs().max(1.0), "{kind:?} of {x} on {name}: {got}");
+    }
 }

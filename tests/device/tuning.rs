@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::common::{network, with_binding};
 use reptile::experiments::bench::Workload;
-use reptile::gpu::{AdapterEntry, Gpu};
+use reptile::gpu::{AdapterChoice, AdapterEntry, Gpu, GpuOptions};
 use reptile::meta::{InnerOptimizer, Origin, PlanKind, Trainer, TrainerSetup};
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::tasks::SineSpec;
@@ -14,6 +14,7 @@ use reptile::tune::{Trial, Tuning, tune};
 
 pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST_OR_EVERY, named!(every_variant_gives_the_same_bytes));
+    tests.own(On::FIRST, named!(every_variant_for_real_gpus_gives_the_same_bytes));
     tests.own(On::FIRST_OR_PLAIN, named!(an_inner_loop_that_a_subgroup_owns_has_no_sizes_to_time));
     tests.own(On::FIRST_OR_PLAIN, named!(what_is_known_or_too_late_is_not_timed));
 }
@@ -56,12 +57,29 @@ fn every_variant_gives_the_same_bytes(device: &Device) {
     let gpu = &device.gpu;
     // Those of the fused kernel take long to compile.
     let setups = if all() { vec![images(gpu), waves(gpu)] } else { vec![images(gpu)] };
+    variants_give_the_same_bytes(gpu, setups, &device.name);
+}
+
+/// Workgroups of one to eight groups of invocations, each with its share of the sums.
+fn every_variant_for_real_gpus_gives_the_same_bytes(entry: &AdapterEntry) {
+    let choice = AdapterChoice { device: Some(entry.index.to_string()), ..Default::default() };
+    let options = GpuOptions { hardware: true, baseline: true, ..GpuOptions::default() };
+    let gpu = Gpu::request(&choice, options).unwrap();
+    let timed = variants_give_the_same_bytes(&gpu, vec![images(&gpu)], &entry.info.name);
+    for slices in [1, 2, 4, 8] {
+        let name = format!("workgroup{}x", 64 * slices);
+        assert!(timed.iter().any(|trial| trial.variant.starts_with(&name)), "{name}: {timed:?}");
+    }
+}
+
+fn variants_give_the_same_bytes(gpu: &Gpu, setups: Vec<TrainerSetup>, device: &str) -> Vec<Trial> {
+    let mut all_trials = Vec::new();
     for setup in setups {
         let wanted = parameters(gpu, &setup);
         let trials = timed(gpu, &setup, true, Duration::MAX);
         let mut chosen: BTreeMap<&str, usize> = BTreeMap::new();
         for trial in &trials {
-            assert!(trial.seconds.is_some(), "{trial:?} on {}", device.name);
+            assert!(trial.seconds.is_some(), "{trial:?} on {device}");
             *chosen.entry(&trial.key).or_default() += usize::from(trial.chosen);
         }
         assert!(chosen.values().all(|count| *count == 1), "{chosen:?}");
@@ -71,10 +89,12 @@ fn every_variant_gives_the_same_bytes(device: &Device) {
         for place in 0..variants.values().map(Vec::len).max().unwrap_or(0) {
             let some = variants.values().map(|all| all[place % all.len()]);
             gpu.set_variants(some.map(|trial| (trial.key.clone(), trial.variant.clone())));
-            assert_eq!(parameters(gpu, &setup), wanted, "{place} on {}", device.name);
+            assert_eq!(parameters(gpu, &setup), wanted, "{place} on {device}");
         }
         trials.iter().for_each(|trial| gpu.forget_variant(&trial.key));
+        all_trials.extend(trials);
     }
+    all_trials
 }
 
 fn an_inner_loop_that_a_subgroup_owns_has_no_sizes_to_time(entry: &AdapterEntry) {
