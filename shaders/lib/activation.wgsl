@@ -23,7 +23,7 @@ fn normal_cdf4(z: vec4<f32>) -> vec4<f32> {
 
 fn activate(kind: u32, z: vec4<f32>) -> vec4<f32> {
     switch kind {
-        case TANH: { return 1.0 - 2.0 / (exp(2.0 * z) + 1.0); }
+        case TANH: { return sign(z) * (1.0 - 2.0 / (exp(2.0 * abs(z)) + 1.0)); }
         case RELU: { return max(z, vec4<f32>(0.0)); }
         case SIGMOID: { return 1.0 / (1.0 + exp(-z)); }
         case GELU: { return z * normal_cdf4(z); }

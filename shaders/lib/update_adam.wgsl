@@ -4,6 +4,7 @@
 @group(0) @binding(5) var<storage, read_write> second: array<vec4<f32>>;   // v: [T, STRIDE]
 @group(0) @binding(6) var<storage, read_write> first: array<vec4<f32>>;    // m: [T, STRIDE]
 
+// Every sum of a product is a fused one by name, so that no compiler decides which are.
 struct Rates {
     rate: f32,
     decay: f32,
@@ -21,12 +22,12 @@ fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
 
 fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
     see(index, gradient);
-    let v = BETA2 * second[index] + BETA2_REST * gradient * gradient;
+    let v = fma(vec4<f32>(BETA2), second[index], BETA2_REST * gradient * gradient);
     second[index] = v;
     var m = gradient;
     if (BETA1 > 0.0) {
-        m = BETA1 * first[index] + BETA1_REST * gradient;
+        m = fma(vec4<f32>(BETA1), first[index], BETA1_REST * gradient);
         first[index] = m;
     }
-    theta[index] = rates.decay * (theta[index] - rates.rate * m / (sqrt(v) + EPSILON));
+    theta[index] = rates.decay * fma(vec4<f32>(-rates.rate), m / (sqrt(v) + EPSILON), theta[index]);
 }

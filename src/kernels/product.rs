@@ -88,7 +88,9 @@ impl Product {
         let pixels = layer.input.height.div_ceil(sy) * layer.input.width.div_ceil(sx);
         let columns = vectors(layer.input.channels);
         let rows = examples * pixels;
-        let (taps, phases) = (window.taps(), sy * sx);
+        // Those of one phase at most.
+        let taps = window.kernel[0].div_ceil(sy) * window.kernel[1].div_ceil(sx);
+        let phases = sy * sx;
         let shape = shape(layer, examples);
         let libraries = [ROWS_TRANSPOSED, ""];
         Self { libraries, rows, columns, depth, taps, phases, shape }
@@ -114,8 +116,6 @@ impl Product {
 
     /// The tiles that may run it in the kernel `kernel` for `count` batches at once.
     pub fn candidates(&self, profile: &Profile, kernel: &str, count: usize) -> Tiles {
-        let fitting = self.rows.div_ceil(8).min(4).next_power_of_two();
-        let workgroup = |rows| Tile::Workgroup { rows, slices: 1 };
         let candidates = match (profile.broadcast_lanes(), profile.subgroup) {
             (Some(lanes), _) => {
                 let lanes = lanes as usize;
@@ -128,10 +128,27 @@ impl Product {
                 sizes.into_iter().map(tile).collect()
             }
             (None, subgroup) => {
-                let mut all = vec![workgroup(fitting)];
-                all.extend([1, 2, 4, 8].into_iter().filter(|rows| *rows != fitting).map(workgroup));
-                let vectors = |rows, slices| slices * (32 * rows + 128) + (slices - 1) * 64 * rows;
-                all.extend(sliced(profile, &[1, 2, 4], self.blocks(), vectors));
+                let fitting = self.rows.div_ceil(8).min(4).next_power_of_two();
+                let groups = Groups {
+                    sizes: &[(1, 1), (2, 1), (4, 1), (8, 1), (4, 2), (8, 2)],
+                    columns: self.columns,
+                    blocks: self.blocks(),
+                    // A tile of both factors, and what all groups but the first hand over.
+                    vectors: |rows, width, slices| {
+                        slices * (4 * (8 * rows + 1) + 128 * width)
+                            + (slices - 1) * 64 * rows * width
+                    },
+                };
+                let tiles = |rows: usize| {
+                    self.rows.div_ceil(8 * rows) * self.columns.div_ceil(8) * self.phases * count
+                };
+                let default = match tiles(fitting) {
+                    _ if profile.software => (fitting, 1),
+                    1024.. => (fitting, 1),
+                    257.. => (fitting.min(2), 2),
+                    _ => (fitting.min(2), 4),
+                };
+                let mut all = groups.candidates(profile, default);
                 // Wider subgroups would leave most of their columns empty.
                 let lanes = subgroup.filter(|lanes| *lanes as usize <= self.columns.max(16));
                 let rows = [16, 32];
@@ -156,7 +173,8 @@ impl Product {
         let tile = self.candidates(gpu.profile(), source.name(), count).choose(gpu);
         let columns_at_once = match tile {
             Tile::Subgroup { lanes, width, .. } => lanes * width,
-            _ => 8,
+            Tile::Workgroup { width, .. } => 8 * width,
+            Tile::Invocations(_) | Tile::Tasks(_) => unreachable!("no candidate of a product"),
         };
         let column_tiles = self.columns.div_ceil(columns_at_once);
         let [tap_block, depth_block] = self.block();
@@ -180,9 +198,10 @@ impl Product {
                     source.constant("LANES", lanes).constant("ROWS", rows).constant("WIDTH", width);
                 (source.library(PRODUCT_SUBGROUP), tiles)
             }
-            Tile::Workgroup { rows, slices } => {
+            Tile::Workgroup { rows, width, slices } => {
                 let source = source
                     .constant("ROWS", rows)
+                    .constant("WIDTH", width)
                     .constant("SLICES", slices)
                     .library(PRODUCT_WORKGROUP);
                 (source, self.rows.div_ceil(8 * rows))
@@ -212,21 +231,38 @@ fn shape(layer: &Layer, examples: usize) -> String {
     format!("{operation} {} to {}, {examples} examples", image(layer.input), image(layer.output))
 }
 
-/// The tiles of several groups of 64 invocations that have room, for sums of so many blocks: `vectors` says what
-/// workgroup memory a tile of so many rows and groups takes.
-fn sliced(
-    profile: &Profile,
-    rows: &[usize],
+/// The tiles of one or several groups of 64 invocations that a product may have.
+struct Groups<'a> {
+    /// Rows and width of an invocation's part.
+    sizes: &'a [(usize, usize)],
+    /// Vectors of columns that there are.
+    columns: usize,
+    /// Blocks that groups can share at most.
     blocks: usize,
-    vectors: impl Fn(usize, usize) -> usize,
-) -> Vec<Tile> {
-    let all = [2, 4, 8].into_iter().flat_map(|slices| rows.iter().map(move |rows| (*rows, slices)));
-    let room = |(rows, slices): &(usize, usize)| {
-        *slices <= blocks
-            && 64 * slices <= profile.largest_workgroup as usize
-            && 16 * vectors(*rows, *slices) <= profile.workgroup_memory as usize
-    };
-    all.filter(room).map(|(rows, slices)| Tile::Workgroup { rows, slices }).collect()
+    /// Vectors of workgroup memory for an invocation's rows and width, and a number of groups.
+    vectors: fn(usize, usize, usize) -> usize,
+}
+
+impl Groups<'_> {
+    /// Those that have room. The first is the one of `rows` rows and so many groups, or as many as are possible.
+    fn candidates(&self, profile: &Profile, (rows, slices): (usize, usize)) -> Vec<Tile> {
+        let room = |slices: usize, (rows, width): (usize, usize)| {
+            slices <= self.blocks
+                && (width == 1 || self.columns > 8)
+                && 64 * slices <= profile.largest_workgroup as usize
+                && 16 * (self.vectors)(rows, width, slices) <= profile.workgroup_memory as usize
+        };
+        let most = |wanted: usize| {
+            [4, 2].into_iter().find(|slices| *slices <= wanted && room(*slices, (rows, 1)))
+        };
+        let default = Tile::Workgroup { rows, width: 1, slices: most(slices).unwrap_or(1) };
+        let all = [1, 2, 4, 8].into_iter().flat_map(|slices| {
+            let fitting = self.sizes.iter().filter(move |size| slices == 1 || room(slices, **size));
+            let fitting = fitting.filter(|(_, width)| *width == 1 || self.columns > 8);
+            fitting.map(move |(rows, width)| Tile::Workgroup { rows: *rows, width: *width, slices })
+        });
+        [default].into_iter().chain(all.filter(|tile| *tile != default)).collect()
+    }
 }
 
 /// Rows of a layer's outputs whose pixels are summed by themselves in the weights' gradient: about
@@ -256,7 +292,6 @@ pub(super) fn gradient_candidates(
     [count, examples]: [usize; 2],
 ) -> Tiles {
     let (rows, columns) = (weights(layer).rows() / 4, weights(layer).columns() / 4);
-    let workgroup = |rows| Tile::Workgroup { rows, slices: 1 };
     let blocks = (examples * layer.output.height).div_ceil(line_block(layer, examples));
     let candidates = match profile.broadcast_lanes() {
         Some(lanes) => {
@@ -274,12 +309,21 @@ pub(super) fn gradient_candidates(
             sizes.map(|(rows, width)| Tile::Subgroup { lanes, rows, width }).collect()
         }
         None => {
-            let vectors =
-                |rows, slices| slices * (64 * rows + 64) + (slices - 1) * (256 * rows + 64);
-            let fitting: &[usize] = if rows > 8 { &[1, 2, 4] } else { &[1] };
-            let mut all: Vec<Tile> = fitting.iter().map(|rows| workgroup(*rows)).collect();
-            all.extend(sliced(profile, fitting, blocks, vectors));
-            all
+            let sizes: &[(usize, usize)] = match rows {
+                9.. => &[(1, 1), (2, 1), (4, 1), (2, 2)],
+                _ => &[(1, 1), (1, 2)],
+            };
+            let vectors = |rows, width, slices| {
+                slices * 64 * (rows + width) + (slices - 1) * 64 * (4 * rows + 1) * width
+            };
+            let groups = Groups { sizes, columns, blocks, vectors };
+            let slices = match rows.div_ceil(8) * columns.div_ceil(8) * count {
+                _ if profile.software => 1,
+                1024.. => 1,
+                257.. => 2,
+                _ => 4,
+            };
+            groups.candidates(profile, (1, slices))
         }
     };
     Tiles { key: key(profile, "layer_update", &shape(layer, examples), count), candidates }
@@ -326,14 +370,15 @@ pub(super) fn gradient_tiles(
                 .library(GRADIENT_SUBGROUP);
             Ok((source, [rows.div_ceil(block), columns.div_ceil(lanes * width)]))
         }
-        Tile::Workgroup { rows: block, slices } => {
+        Tile::Workgroup { rows: block, width, slices } => {
             let rounds = (lines * layer.output.width).div_ceil(8) + 3 * lines;
             profile.check_rounds(source.name(), rounds, "inner.batch")?;
             let source = source
                 .constant("ROWS", block)
+                .constant("WIDTH", width)
                 .constant("SLICES", slices)
                 .library(GRADIENT_WORKGROUP);
-            Ok((source, [rows.div_ceil(8 * block), columns.div_ceil(8)]))
+            Ok((source, [rows.div_ceil(8 * block), columns.div_ceil(8 * width)]))
         }
         Tile::Invocations(_) | Tile::Tasks(_) => unreachable!("no candidate of a gradient"),
     }

@@ -12,9 +12,9 @@ use crate::gpu::Gpu;
 pub enum Tile {
     /// A subgroup of `lanes`, each with `width` vector columns: values go around by broadcasts.
     Subgroup { lanes: usize, rows: usize, width: usize },
-    /// A workgroup of `slices` groups of 64 invocations, each invocation with `rows` rows: values go around in
-    /// workgroup memory, and each group sums other blocks of the inner dimension.
-    Workgroup { rows: usize, slices: usize },
+    /// A workgroup of `slices` groups of 64 invocations, each invocation with `rows` rows of `width` vector columns:
+    /// values go around in workgroup memory, and each group sums other blocks of the inner dimension.
+    Workgroup { rows: usize, width: usize, slices: usize },
     /// A workgroup of so many invocations.
     Invocations(usize),
     /// So many tasks at a time.
@@ -25,7 +25,9 @@ impl Display for Tile {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Subgroup { lanes, rows, width } => write!(f, "subgroup{lanes}x{rows}x{width}"),
-            Self::Workgroup { rows, slices } => write!(f, "workgroup{}x{rows}", 64 * slices),
+            Self::Workgroup { rows, width, slices } => {
+                write!(f, "workgroup{}x{rows}x{width}", 64 * slices)
+            }
             Self::Invocations(count) => write!(f, "workgroup{count}"),
             Self::Tasks(count) => write!(f, "tasks{count}"),
         }
@@ -44,10 +46,12 @@ impl FromStr for Tile {
                 let [lanes, rows, width] = [number(lanes)?, number(rows)?, number(width)?];
                 Ok(Self::Subgroup { lanes, rows, width })
             }
-            ("workgroup", Some((invocations, rows))) => {
-                let (rows, invocations) = (number(rows)?, number(invocations)?);
-                let whole = invocations % 64 == 0;
-                whole.then_some(Self::Workgroup { rows, slices: invocations / 64 }).ok_or(())
+            ("workgroup", Some((invocations, size))) => {
+                let (rows, width) = size.split_once('x').ok_or(())?;
+                let [invocations, rows, width] =
+                    [number(invocations)?, number(rows)?, number(width)?];
+                let tile = Self::Workgroup { rows, width, slices: invocations / 64 };
+                (invocations % 64 == 0).then_some(tile).ok_or(())
             }
             ("workgroup", None) => Ok(Self::Invocations(number(numbers)?)),
             ("tasks", None) => Ok(Self::Tasks(number(numbers)?)),
@@ -87,8 +91,8 @@ mod tests {
     fn names_are_read_back() {
         for tile in [
             Tile::Subgroup { lanes: 8, rows: 32, width: 2 },
-            Tile::Workgroup { rows: 4, slices: 1 },
-            Tile::Workgroup { rows: 2, slices: 4 },
+            Tile::Workgroup { rows: 4, width: 1, slices: 1 },
+            Tile::Workgroup { rows: 2, width: 2, slices: 4 },
             Tile::Invocations(128),
             Tile::Tasks(16),
         ] {
@@ -100,7 +104,8 @@ mod tests {
             "subgroup8",
             "subgroup8x2",
             "workgroup64x",
-            "workgroup32x2",
+            "workgroup64x2",
+            "workgroup32x2x1",
             "group8x2",
             "workgroup0",
         ] {

@@ -93,8 +93,12 @@ impl LayerAlone {
         Ok(alone)
     }
 
-    /// Writes parameters, inputs and gradients anew.
+    /// Writes parameters, inputs and gradients anew, and zeros into moments.
     pub fn fill(&self, gpu: &Gpu) {
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        encoder.clear_buffer(&self.state.second, 0, None);
+        encoder.clear_buffer(&self.state.first, 0, None);
+        gpu.queue().submit([encoder.finish()]);
         let write = |buffer: &wgpu::Buffer, values: &dyn Fn(usize) -> Vec<f32>| {
             let mut all = values(0).repeat(self.tasks - 1);
             all.extend(values(self.tasks - 1));

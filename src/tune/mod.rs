@@ -183,15 +183,30 @@ fn of_layer(
 ) -> Result<Vec<Option<f64>>> {
     let most = if gpu.profile().software { MOST_TASKS } else { MOST_BATCHES };
     let sizes = [tasks_at_once(gpu, setup)?.min(most), setup.batches.batch];
-    let alone = LayerAlone::new(gpu, &setup.model, index, sizes, InnerRule::Sgd)?;
-    let reference = alone.in_float64(direction);
+    let alone = |rule| LayerAlone::new(gpu, &setup.model, index, sizes, rule);
+    let checked = alone(InnerRule::Sgd)?;
+    // A step of Adam is arithmetic of its own, whose bytes may differ; all other rules end like SGD.
+    let timed = match setup.rule() {
+        adam @ InnerRule::Adam { .. } if direction == Direction::Update => Some(alone(adam)?),
+        _ => None,
+    };
+    let reference = checked.in_float64(direction);
+    let mut first_step = None;
     each_candidate(gpu, tiles, late, |first| {
-        let mut recording = Recording::default();
-        alone.record(gpu, &mut recording, direction)?;
-        alone.fill(gpu);
-        recording.run_times(gpu, 1)?;
-        let result = alone.result(gpu, direction)?;
-        let good = is_close(&result, &reference) && same_bytes(&result, first);
+        let once = |alone: &LayerAlone| {
+            let mut recording = Recording::default();
+            alone.record(gpu, &mut recording, direction)?;
+            alone.fill(gpu);
+            recording.run_times(gpu, 1)?;
+            Ok::<_, Error>((recording, alone.result(gpu, direction)?))
+        };
+        let (mut recording, result) = once(&checked)?;
+        let mut good = is_close(&result, &reference) && same_bytes(&result, first);
+        if let Some(timed) = &timed {
+            let step;
+            (recording, step) = once(timed)?;
+            good &= same_bytes(&step, &mut first_step);
+        }
         good.then(|| fastest(gpu, |times| recording.run_times(gpu, times))).transpose()
     })
 }
