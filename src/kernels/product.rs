@@ -142,11 +142,14 @@ impl Product {
                 let tiles = |rows: usize| {
                     self.rows.div_ceil(8 * rows) * self.columns.div_ceil(8) * self.phases * count
                 };
+                // Measured on an H200 (docs/kernels.md): rows, width and groups of an invocation.
+                let wide = if self.columns > 8 && self.phases == 1 { 2 } else { 1 };
                 let default = match tiles(fitting) {
-                    _ if profile.software => (fitting, 1),
-                    1024.. => (fitting, 1),
-                    257.. => (fitting.min(2), 2),
-                    _ => (fitting.min(2), 4),
+                    _ if profile.software => (fitting, 1, 1),
+                    4096.. if wide == 2 => (2 * fitting, wide, 1),
+                    1024.. => (fitting, wide, 1),
+                    257.. => (fitting.min(2), 1, 2),
+                    _ => (fitting.min(2), 1, 4),
                 };
                 let mut all = groups.candidates(profile, default);
                 // Wider subgroups would leave most of their columns empty.
@@ -244,8 +247,12 @@ struct Groups<'a> {
 }
 
 impl Groups<'_> {
-    /// Those that have room. The first is the one of `rows` rows and so many groups, or as many as are possible.
-    fn candidates(&self, profile: &Profile, (rows, slices): (usize, usize)) -> Vec<Tile> {
+    /// Those that have room. The first is the one of so many rows, columns and groups, or as many groups as fit.
+    fn candidates(
+        &self,
+        profile: &Profile,
+        (rows, width, slices): (usize, usize, usize),
+    ) -> Vec<Tile> {
         let room = |slices: usize, (rows, width): (usize, usize)| {
             slices <= self.blocks
                 && (width == 1 || self.columns > 8)
@@ -253,9 +260,9 @@ impl Groups<'_> {
                 && 16 * (self.vectors)(rows, width, slices) <= profile.workgroup_memory as usize
         };
         let most = |wanted: usize| {
-            [4, 2].into_iter().find(|slices| *slices <= wanted && room(*slices, (rows, 1)))
+            [4, 2].into_iter().find(|slices| *slices <= wanted && room(*slices, (rows, width)))
         };
-        let default = Tile::Workgroup { rows, width: 1, slices: most(slices).unwrap_or(1) };
+        let default = Tile::Workgroup { rows, width, slices: most(slices).unwrap_or(1) };
         let all = [1, 2, 4, 8].into_iter().flat_map(|slices| {
             let fitting = self.sizes.iter().filter(move |size| slices == 1 || room(slices, **size));
             let fitting = fitting.filter(|(_, width)| *width == 1 || self.columns > 8);
@@ -323,7 +330,7 @@ pub(super) fn gradient_candidates(
                 257.. => 2,
                 _ => 4,
             };
-            groups.candidates(profile, (1, slices))
+            groups.candidates(profile, (1, 1, slices))
         }
     };
     Tiles { key: key(profile, "layer_update", &shape(layer, examples), count), candidates }
