@@ -25,10 +25,24 @@ const CELLS_NARROW: &str = include_str!("../../shaders/lib/cells_narrow.wgsl");
 /// What the rows of a convolution's forward product start with.
 const WINDOW_ORIGIN: &str = include_str!("../../shaders/lib/window_origin.wgsl");
 
-/// Vectors of a product's row that are summed by themselves at most, taps included.
-const BLOCK_VECTORS: usize = 32;
-/// Pixels of a weights' gradient that are summed by themselves, about.
-const BLOCK_PIXELS: usize = 64;
+/// What is summed by itself, whatever the tile: a chain of thousands of numbers would round too much, and several
+/// groups of invocations can share the blocks of a sum. A rule of the profile: on a software device no groups share
+/// them, and long ones cost less.
+struct Blocks {
+    /// Vectors of a product's row at most, taps included.
+    vectors: usize,
+    /// Pixels of a weights' gradient, about.
+    pixels: usize,
+}
+
+impl Blocks {
+    fn of(profile: &Profile) -> Self {
+        match profile.software {
+            true => Self { vectors: 64, pixels: 256 },
+            false => Self { vectors: 32, pixels: 64 },
+        }
+    }
+}
 
 /// Numbers of batches beyond this one have the same tiles: any GPU is busy then.
 pub const MOST_BATCHES: usize = 128;
@@ -96,21 +110,20 @@ impl Product {
         Self { libraries, rows, columns, depth, taps, phases, shape }
     }
 
-    /// Taps, and vectors under each, that are summed by themselves, whatever the tile: a chain of thousands of
-    /// numbers would round too much, and several groups of invocations can share the blocks. Even ones, so that none
-    /// is nearly empty.
-    fn block(&self) -> [usize; 2] {
-        let depths = self.depth.div_ceil(BLOCK_VECTORS);
+    /// Taps, and vectors under each, of a block: even ones, so that none is nearly empty.
+    fn block(&self, profile: &Profile) -> [usize; 2] {
+        let most = Blocks::of(profile).vectors;
+        let depths = self.depth.div_ceil(most);
         if depths > 1 {
             return [1, self.depth.div_ceil(depths).next_multiple_of(4)];
         }
-        let taps = (BLOCK_VECTORS / self.depth).max(1);
+        let taps = (most / self.depth).max(1);
         [self.taps.div_ceil(self.taps.div_ceil(taps)), self.depth]
     }
 
     /// How many blocks there are at most.
-    fn blocks(&self) -> usize {
-        let [taps, depth] = self.block();
+    fn blocks(&self, profile: &Profile) -> usize {
+        let [taps, depth] = self.block(profile);
         self.taps.div_ceil(taps) * self.depth.div_ceil(depth)
     }
 
@@ -132,7 +145,7 @@ impl Product {
                 let groups = Groups {
                     sizes: &[(1, 1), (2, 1), (4, 1), (8, 1), (4, 2), (8, 2)],
                     columns: self.columns,
-                    blocks: self.blocks(),
+                    blocks: self.blocks(profile),
                     // A tile of both factors, and what all groups but the first hand over.
                     vectors: |rows, width, slices| {
                         slices * (4 * (8 * rows + 1) + 128 * width)
@@ -171,7 +184,7 @@ impl Product {
     /// # Errors
     /// [`crate::Error::Config`] if the driver would end the sum over the inputs early.
     pub fn tiles(&self, gpu: &Gpu, source: Source, count: usize) -> Result<(Source, [usize; 2])> {
-        let rounds = self.taps * (self.depth + 1) + 3 * self.blocks();
+        let rounds = self.taps * (self.depth + 1) + 3 * self.blocks(gpu.profile());
         gpu.profile().check_rounds(source.name(), rounds, "model.layers")?;
         let tile = self.candidates(gpu.profile(), source.name(), count).choose(gpu);
         let columns_at_once = match tile {
@@ -180,7 +193,7 @@ impl Product {
             Tile::Invocations(_) | Tile::Tasks(_) => unreachable!("no candidate of a product"),
         };
         let column_tiles = self.columns.div_ceil(columns_at_once);
-        let [tap_block, depth_block] = self.block();
+        let [tap_block, depth_block] = self.block(gpu.profile());
         let [library, its] = self.libraries;
         let source = source
             .library(library)
@@ -273,11 +286,11 @@ impl Groups<'_> {
 }
 
 /// Rows of a layer's outputs whose pixels are summed by themselves in the weights' gradient: about
-/// [`BLOCK_PIXELS`] pixels, a multiple of eight, and no block nearly empty.
-fn line_block(layer: &Layer, examples: usize) -> usize {
+/// [`Blocks::pixels`] of them, a multiple of eight, and no block nearly empty.
+fn line_block(profile: &Profile, layer: &Layer, examples: usize) -> usize {
     let (lines, width) = (examples * layer.output.height, layer.output.width);
     let step = [1, 2, 4, 8].into_iter().find(|step| (step * width).is_multiple_of(8)).unwrap_or(8);
-    let most = (BLOCK_PIXELS / width).max(1).next_multiple_of(step);
+    let most = (Blocks::of(profile).pixels / width).max(1).next_multiple_of(step);
     lines.div_ceil(lines.div_ceil(most)).next_multiple_of(step)
 }
 
@@ -299,7 +312,7 @@ pub(super) fn gradient_candidates(
     [count, examples]: [usize; 2],
 ) -> Tiles {
     let (rows, columns) = (weights(layer).rows() / 4, weights(layer).columns() / 4);
-    let blocks = (examples * layer.output.height).div_ceil(line_block(layer, examples));
+    let blocks = (examples * layer.output.height).div_ceil(line_block(profile, layer, examples));
     let candidates = match profile.broadcast_lanes() {
         Some(lanes) => {
             let lanes = lanes as usize;
@@ -362,7 +375,7 @@ pub(super) fn gradient_tiles(
         .variant(tile.to_string())
         .constant("ROW_VECTORS", rows)
         .constant("COLUMNS", columns)
-        .constant("LINE_BLOCK", line_block(layer, examples));
+        .constant("LINE_BLOCK", line_block(profile, layer, examples));
     let lines = examples * layer.output.height;
     match tile {
         Tile::Subgroup { lanes, rows: block, width } => {

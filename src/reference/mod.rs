@@ -42,6 +42,7 @@ pub mod optimizer;
 pub mod pool;
 pub mod reptile;
 pub mod sampling;
+pub mod storage;
 pub mod strategy;
 mod window;
 

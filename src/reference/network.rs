@@ -3,6 +3,7 @@
 use super::activation::activation_backward;
 use super::layer::{layer_backward, layer_forward, layer_gradient};
 use super::losses::{loss_cross_entropy, loss_mse};
+use super::storage::store;
 use crate::model::{Loss, Model};
 
 /// What the network should say.
@@ -19,6 +20,7 @@ pub fn forward(model: &Model, parameters: &[f64], x: &[f64]) -> Vec<f64> {
     let mut values = x.to_vec();
     for layer in model.layers() {
         values = layer_forward(layer, parameters, &values).y;
+        store(&mut values);
     }
     values
 }
@@ -56,20 +58,26 @@ pub fn loss_and_gradient(
     let mut trace = Vec::with_capacity(model.layers().len());
     let mut values = x.to_vec();
     for layer in model.layers() {
-        let out = layer_forward(layer, parameters, &values);
+        let mut out = layer_forward(layer, parameters, &values);
+        store(&mut out.z);
+        store(&mut out.y);
         trace.push((layer, values, out.z));
         values = out.y;
     }
     let (loss, mut dy) = loss_and_output_gradient(model, &values, targets);
+    store(&mut dy);
     let mut gradient = vec![0.0; model.parameter_count()];
     for (index, (layer, x, z)) in trace.iter().enumerate().rev() {
-        let dz = activation_backward(layer.activation, z, &dy);
+        let mut dz = activation_backward(layer.activation, z, &dy);
+        store(&mut dz);
         let own = layer_gradient(layer, x, &dz);
         gradient[layer.canonical_offset..][..own.len()].copy_from_slice(&own);
         if index > 0 {
             dy = layer_backward(layer, parameters, x, &dz);
+            store(&mut dy);
         }
     }
+    store(&mut gradient);
     (loss, gradient)
 }
 

@@ -6,6 +6,7 @@ use super::network::{Targets, loss_and_gradient};
 use super::optimizer::{
     InnerOptimizer, OptimizerState, OuterOptimizer, mean_state, outer_update, step,
 };
+use super::storage::store;
 use crate::model::Model;
 
 /// The examples of one task and the minibatches cut from them.
@@ -86,6 +87,7 @@ pub fn inner_loop(
         adapted.losses.push(loss);
         let Adapted { parameters, state, .. } = &mut adapted;
         step(inner.optimizer, inner.rate, parameters, &gradient, state);
+        store(parameters);
     }
     adapted
 }

@@ -13,6 +13,7 @@ use reptile::reference::network::{Targets, forward};
 use reptile::reference::optimizer::{InnerOptimizer, OptimizerState};
 use reptile::reference::reptile::{Inner, Task, inner_loop};
 use reptile::reference::sampling::{Pool, episode, order};
+use reptile::reference::storage::stored_in_float32;
 use reptile::rng::{Phase, Stream};
 use reptile::tasks::{
     Batches, Bits, EpisodeSpec, GlyphsSpec, ImageClass, Split, SplitClass, SplitPart, Variation,
@@ -344,6 +345,16 @@ fn in_float64(case: &Case, data: &Data) -> Results<f64> {
     results
 }
 
+/// The tolerance of a case's outputs: 3e-5, but where float32 itself costs more than a quarter of that. A batch-norm
+/// over units that hardly differ passes on the rounding of what lies below it 30 times larger; there the device may be
+/// four times as far from float64 as float64 with float32 between its layers is.
+fn outputs_tolerance(case: &Case, data: &Data, wanted: &[f64]) -> f64 {
+    let largest = wanted.iter().fold(0.1_f64, |largest, value| largest.max(value.abs()));
+    let stored = stored_in_float32(|| in_float64(case, data)).outputs;
+    let costs = stored.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest;
+    (4.0 * costs).max(3e-5)
+}
+
 /// Compares both plans with float64, and with each other; the fused one must run where it fits.
 pub fn check(Device { name, gpu, .. }: &Device, case: &Case, fused_fits: bool) {
     let mut layered = None;
@@ -360,7 +371,9 @@ pub fn check(Device { name, gpu, .. }: &Device, case: &Case, fused_fits: bool) {
             assert_close_from(&what(part), got, wanted, 3e-5, 0.1);
         };
         close("support losses", &got.losses, &wanted.losses);
-        close("query outputs", &got.outputs, &wanted.outputs);
+        let tolerance = outputs_tolerance(case, &data, &wanted.outputs);
+        let outputs = what("query outputs");
+        assert_close_from(&outputs, &got.outputs, &wanted.outputs, tolerance, 0.1);
         let first = layered.get_or_insert_with(|| widen(&got.outputs));
         close("query outputs of both plans", &got.outputs, first);
     }
