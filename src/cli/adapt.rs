@@ -10,10 +10,9 @@ use crate::cli::common::{DeviceArgs, Stored, WarmStart, counting, load_job, note
 use crate::config::Config;
 use crate::data::arrays::TaskArrays;
 use crate::disk::atomic;
-use crate::meta::{InnerOptimizer, PlanKind, Snapshot};
+use crate::meta::{InnerOptimizer, PlanKind, TrainingState};
 use crate::session::adapting::{Tasks, adapt};
 use crate::store::adapted::{Adapted, Recipe, Settings};
-use crate::store::memory_points;
 
 /// Adapt a checkpoint to tasks of your own, or to its test tasks.
 #[derive(Debug, Args)]
@@ -128,11 +127,11 @@ impl Adapt {
     }
 
     /// Writes the entries of the memory.
-    fn export(&self, base: &Config, digest: String, snapshot: &Snapshot) -> Result<ExitCode> {
+    fn export(&self, base: &Config, digest: String, snapshot: &TrainingState) -> Result<ExitCode> {
         if self.run >= snapshot.runs {
             bail!("--run {}: the checkpoint holds {} runs, from 0 on", self.run, snapshot.runs);
         }
-        let entries = memory_points(base, snapshot, self.run);
+        let entries = snapshot.memory_points(&base.memory, base.outer.meta_batch, self.run);
         if entries.is_empty() {
             bail!("--memory: the run has none; train with memory.capacity");
         }

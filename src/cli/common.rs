@@ -15,10 +15,10 @@ use crate::disk::cache::cache_folder;
 use crate::disk::text_file;
 use crate::experiments::bench::Device;
 use crate::gpu::{AdapterChoice, Gpu, GpuOptions};
-use crate::meta::{Snapshot, TrainerSetup};
+use crate::meta::{TrainerSetup, TrainingState};
 use crate::store::adapted::Settings;
 use crate::store::checkpoint::{CheckpointFile, Header};
-use crate::store::{RunDirectory, directory, keep_pipelines, snapshot_of};
+use crate::store::{RunDirectory, directory, keep_pipelines};
 use crate::tasks::TaskSpec;
 use crate::tune::{Trial, Tuning, tune};
 
@@ -317,8 +317,8 @@ impl Stored {
     fn of_file(file: CheckpointFile, data: Option<&Path>) -> Result<Self> {
         let header = file.header()?;
         let origin = file.path().display().to_string();
-        let config = Config::from_toml(&header.config, &origin)?;
-        let split = header.split.as_deref().map(StoredSplit::from_json).transpose();
+        let config = Config::from_toml(&header.run.config, &origin)?;
+        let split = header.run.split.as_deref().map(StoredSplit::from_json).transpose();
         let split = split.map_err(|message| crate::Error::checkpoint(file.path(), message))?;
         let mut stored = Self { file, config, header, split, changed_data: false };
         stored.find_data(data);
@@ -379,8 +379,8 @@ impl Stored {
     }
 
     /// Reads the whole checkpoint.
-    pub fn snapshot(&self) -> Result<Snapshot> {
+    pub fn snapshot(&self) -> Result<TrainingState> {
         let model = self.config.validate()?;
-        Ok(snapshot_of(self.file.checkpoint(&model)?))
+        Ok(self.file.checkpoint(&model)?.state)
     }
 }

@@ -13,7 +13,7 @@ use crate::plot::{SineCurve, learning_curves, sine_adaptation};
 use crate::rng::Phase;
 use crate::session::curves;
 use crate::store::metrics::read;
-use crate::store::{RunDirectory, directory, starting_point};
+use crate::store::{RunDirectory, directory};
 use crate::tasks::TaskSpec;
 
 const ITERATION: &str = "meta-iteration";
@@ -58,7 +58,7 @@ impl Plot {
         let job = load_job(&gpu, stored.config.clone(), stored.data())?;
         let mut adaptation =
             Adaptation::new(&gpu, job.evaluation(0, Phase::Test), self.tasks.max(1))?;
-        adaptation.start_from(&starting_point(&stored.snapshot()?, 0));
+        adaptation.start_from(&stored.snapshot()?.starting_point(0));
         adaptation.run(0)?;
         let [before, after] = adaptation.query_outputs()?.map(Option::unwrap_or_default);
         let [support_x, support_y] = adaptation.support_rows()?;

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::cli::common::{DeviceArgs, device_name, load_job, say, working};
 use crate::cli::out_folder::OutFolder;
-use crate::cli::training::{self, Stop};
+use crate::cli::training::{self, Resuming, Stop};
 use crate::config::{Data, Purpose, overrides, presets};
 use crate::data::listed;
 use crate::disk::shell::quoted;
@@ -18,7 +18,7 @@ use crate::experiments::reproduce::{Plan, Results, Stored, Training, missing_dat
 use crate::gpu::Gpu;
 use crate::session::evaluation::{Evaluation, Test};
 use crate::session::{Outcome, Session};
-use crate::store::{RunDirectory, snapshot_of};
+use crate::store::RunDirectory;
 
 /// Train and evaluate cells of the paper, and compare.
 #[derive(Debug, Args)]
@@ -51,6 +51,9 @@ pub struct Reproduce {
     /// With --resume: go on although classes of the trained runs are missing or their images changed.
     #[arg(long, requires = "resume")]
     changed_data: bool,
+    /// With --resume: go on although the trainings were begun by a version whose kernels add numbers in another order.
+    #[arg(long, requires = "resume")]
+    other_arithmetic: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -65,8 +68,16 @@ impl Reproduce {
         std::fs::create_dir_all(&*out).map_err(Error::io(&*out))?;
         plan.save(&out)?;
         let (device, stop) = (device_name(&gpu), Stop::on_interrupt()?);
-        let changed_data = self.changed_data;
-        let work = Work { gpu, flags: &self.device, device, stop, out: &out, changed_data };
+        let (changed_data, other_arithmetic) = (self.changed_data, self.other_arithmetic);
+        let work = Work {
+            gpu,
+            flags: &self.device,
+            device,
+            stop,
+            out: &out,
+            changed_data,
+            other_arithmetic,
+        };
         let mut table = write_table(&out, &plan, &trainings)?;
         let (mut finished, mut failed) = (true, false);
         for (index, training) in trainings.iter().enumerate() {
@@ -196,6 +207,7 @@ struct Work<'a> {
     stop: Stop,
     out: &'a Path,
     changed_data: bool,
+    other_arithmetic: bool,
 }
 
 impl Work<'_> {
@@ -237,7 +249,11 @@ impl Work<'_> {
             return training::start(self.flags, &self.gpu, config, path, Purpose::All);
         }
         let run = training::reopen(&config, path, None)?;
-        let how = (Purpose::All, self.changed_data);
+        let how = Resuming {
+            purpose: Purpose::All,
+            changed_data: self.changed_data,
+            other_arithmetic: self.other_arithmetic,
+        };
         training::resume(self.flags, &self.gpu, config, run, how)
     }
 
@@ -260,7 +276,7 @@ impl Work<'_> {
         let file = RunDirectory::open(path)?.checkpoint_path(iteration);
         let (directory, checkpoint) = training::reopen(config, path, Some(&file))?;
         let split = training::stored_split(&directory, checkpoint.as_ref())?;
-        let snapshot = snapshot_of(checkpoint.context("the trained state is gone")?);
+        let snapshot = checkpoint.context("the trained state is gone")?.state;
         let data =
             Data { split: split.as_ref(), changed: self.changed_data, purpose: Purpose::Test };
         let job = load_job(&self.gpu, config.clone(), data)?;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::cli::common::{DeviceArgs, config_text};
 use crate::cli::out_folder::OutFolder;
-use crate::cli::training::{self, Stop};
+use crate::cli::training::{self, Resuming, Stop};
 use crate::config::{Config, Purpose, overrides};
 use crate::disk::shell::quoted;
 use crate::session::{Outcome, Session};
@@ -68,6 +68,10 @@ pub struct Train {
     /// With --resume: go on although classes of the run are missing or their images changed.
     #[arg(long, requires = "resume")]
     changed_data: bool,
+    /// With --resume: go on although the run was begun by a version whose kernels add numbers in another order, so
+    /// that it does not come to the bytes that it would have come to.
+    #[arg(long, requires = "resume")]
+    other_arithmetic: bool,
     /// Print the metrics as JSON lines on stdout.
     #[arg(long)]
     json: bool,
@@ -172,7 +176,11 @@ impl Train {
         let out = self.out.as_ref().expect("clap asks for it");
         let run = training::reopen(&config, out, self.checkpoint.as_deref())?;
         let gpu = self.device.open()?;
-        let how = (Purpose::Train, self.changed_data);
+        let how = Resuming {
+            purpose: Purpose::Train,
+            changed_data: self.changed_data,
+            other_arithmetic: self.other_arithmetic,
+        };
         training::resume(&self.device, &gpu, config, run, how)
     }
 }

@@ -16,7 +16,7 @@ use crate::gpu::Gpu;
 use crate::meta::{Mean, memory, memory_bytes, number};
 use crate::session::{Event, Outcome, Progress, Session};
 use crate::store::RunDirectory;
-use crate::store::checkpoint::Checkpoint;
+use crate::store::checkpoint::{ARITHMETIC, Checkpoint};
 use crate::store::directory::check_unused;
 use crate::store::metrics::{Record, ValidationRecord};
 
@@ -62,18 +62,36 @@ pub fn start(
     Ok(Session::start(gpu, job, out)?)
 }
 
-/// Goes on with what [`reopen`] found, on its data set read for `purpose`, also (`changed`) if that is not what it was.
+/// How to go on with a run.
+#[derive(Clone, Copy)]
+pub struct Resuming {
+    pub purpose: Purpose,
+    /// Also if the data set is not what it was.
+    pub changed_data: bool,
+    /// Also if this version does not come to the same bytes.
+    pub other_arithmetic: bool,
+}
+
+/// Goes on with what [`reopen`] found.
 pub fn resume(
     device: &DeviceArgs,
     gpu: &Gpu,
     config: Config,
-    (directory, checkpoint): (RunDirectory, Option<Checkpoint>),
-    (purpose, changed): (Purpose, bool),
+    (directory, mut checkpoint): (RunDirectory, Option<Checkpoint>),
+    how: Resuming,
 ) -> Result<Session> {
+    if let Some(checkpoint) = &mut checkpoint {
+        match how.other_arithmetic {
+            true => checkpoint.run.arithmetic = ARITHMETIC,
+            false => checkpoint.run.check_arithmetic(directory.path()).map_err(|error| {
+                anyhow::anyhow!("{error}, or with this one and --other-arithmetic")
+            })?,
+        }
+    }
     announce(checkpoint.as_ref());
     let split = stored_split(&directory, checkpoint.as_ref())?;
     note_missing_split(&config.tasks, split.as_ref());
-    let data = Data { split: split.as_ref(), changed, purpose };
+    let data = Data { split: split.as_ref(), changed: how.changed_data, purpose: how.purpose };
     Ok(Session::resume(gpu, tuned_job(device, gpu, config, data)?, directory, checkpoint)?)
 }
 
@@ -82,7 +100,7 @@ pub fn stored_split(
     directory: &RunDirectory,
     checkpoint: Option<&Checkpoint>,
 ) -> Result<Option<StoredSplit>> {
-    let of_state = checkpoint.and_then(|checkpoint| checkpoint.split.as_deref());
+    let of_state = checkpoint.and_then(|checkpoint| checkpoint.run.split.as_deref());
     match of_state.map(StoredSplit::from_json) {
         Some(split) => {
             let path = directory.path();
@@ -126,7 +144,7 @@ pub fn reopen(
 /// Says where training goes on.
 fn announce(checkpoint: Option<&Checkpoint>) {
     match checkpoint {
-        Some(checkpoint) => eprintln!("resuming at iteration {}", checkpoint.iteration),
+        Some(checkpoint) => eprintln!("resuming at iteration {}", checkpoint.state.iteration),
         None => eprintln!("no checkpoint yet: starting again from iteration 0"),
     }
 }
@@ -149,7 +167,7 @@ pub fn train(session: &mut Session, stop: &Stop, json: bool) -> Result<Outcome> 
 
 /// Refuses a configuration under which the run would not go on as the same one.
 fn check_same(config: &Config, checkpoint: &Checkpoint, out: &Path) -> Result<()> {
-    let stored = Config::from_toml(&checkpoint.config, &out.display().to_string())?;
+    let stored = Config::from_toml(&checkpoint.run.config, &out.display().to_string())?;
     let same_length = Config { iterations: stored.iterations, ..config.clone() };
     let other_lists = same_length.class_lists() != stored.class_lists();
     if other_lists || !stored.is_same_run_as(&same_length) {

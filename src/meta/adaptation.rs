@@ -9,10 +9,10 @@ use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, RunStep, RunSteps, broadcast};
 use crate::meta::inner::{InnerLoop, Start, plan_layers, plan_sets};
 use crate::meta::query::{QueryBatches, QueryPass};
-use crate::meta::snapshot;
 use crate::meta::source::{Origin, TaskBuffers};
 use crate::meta::spec::PlanKind;
 use crate::meta::trainer::Trainer;
+use crate::meta::training_state::{self, StartingPoint};
 use crate::model::Model;
 use crate::rng::Phase;
 use crate::tasks::Batches;
@@ -50,20 +50,6 @@ impl AdaptationSetup {
             QueryBatches { tasks, queries, support: alone.then(|| self.batches.support()) }
         })
     }
-}
-
-/// What every task starts from, canonical.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StartingPoint {
-    pub parameters: Vec<f32>,
-    /// Adam's second and first moment; zero where there are none.
-    pub state: [Option<Vec<f32>>; 2],
-    /// Inner Adam steps that the state has seen.
-    pub adam_steps: u64,
-    /// The rates of a learned strategy, for [`InnerRule::Rates`]; else the setup's rate counts.
-    pub rates: Option<Vec<f32>>,
-    /// b and g of ARUBA, for [`InnerRule::Refined`]; else the setup's rate α counts, as α² and 1.
-    pub sums: Option<[Vec<f32>; 2]>,
 }
 
 /// What the T tasks of a batch start from.
@@ -273,7 +259,7 @@ impl Adaptation {
         let (rate, refines) = (self.setup.rate, self.refines());
         let upload = |buffer: &wgpu::Buffer, set: &dyn Fn(&StartingPoint) -> Vec<f32>| {
             let sets: Vec<Vec<f32>> = starts.iter().map(|start| set(start)).collect();
-            snapshot::upload(&self.gpu, model, buffer, &sets);
+            training_state::upload(&self.gpu, model, buffer, &sets);
         };
         upload(&self.theta, &|start| start.parameters.clone());
         for (index, buffer) in self.state.iter().enumerate() {
@@ -423,7 +409,7 @@ impl Adaptation {
     /// As [`Adaptation::run`].
     pub fn run_models(&self, first_task: usize, models: &[Vec<f32>]) -> Result<()> {
         self.run_part(first_task, 0..self.inner_loops.start)?;
-        snapshot::upload(&self.gpu, &self.setup.model, &self.inner.theta, models);
+        training_state::upload(&self.gpu, &self.setup.model, &self.inner.theta, models);
         self.run_part(first_task, self.inner_loops.end..self.recording.len())
     }
 

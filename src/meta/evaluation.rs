@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint, Starts};
+use crate::meta::adaptation::{Adaptation, AdaptationSetup, Score, Starts};
 use crate::meta::source::Origin;
+use crate::meta::training_state::StartingPoint;
 use crate::meta::warm_start::best_entries;
 use crate::tasks::{Batches, Episodes};
 

@@ -12,17 +12,17 @@ mod online;
 mod query;
 mod schedule;
 mod setup;
-mod snapshot;
 mod source;
 mod spec;
 mod strategy;
 mod strategy_spec;
 mod summary;
 mod trainer;
+mod training_state;
 mod warm_start;
 mod waves;
 
-pub use adaptation::{Adaptation, AdaptationSetup, Score, StartingPoint, Starts};
+pub use adaptation::{Adaptation, AdaptationSetup, Score, Starts};
 pub use budget::{memory, memory_bytes};
 pub use codec::{CodeLayout, Coded, largest_differences};
 pub use evaluation::{evaluate, evaluate_episodes, evaluate_models, evaluate_warm};
@@ -31,7 +31,6 @@ pub use inner::InnerLoop;
 pub use online::Leader;
 pub use schedule::Schedule;
 pub use setup::{RunSettings, TrainerSetup};
-pub use snapshot::{Sets, Snapshot};
 pub use source::{Origin, TaskBuffers};
 pub use spec::{
     Algorithm, EvalSpec, InnerOptimizer, InnerSpec, MemorySpec, OuterOptimizer, OuterSpec,
@@ -40,4 +39,5 @@ pub use spec::{
 pub use strategy_spec::{Granularity, StrategyKind, StrategySpec};
 pub use summary::{Mean, Summary, number};
 pub use trainer::{IterationMetrics, Trainer};
+pub use training_state::{Sets, StartingPoint, TrainingState};
 pub use warm_start::best_entries;

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Recording, size_of_f32s};
 use crate::kernels::{Axis, OuterRule, OuterUpdate, RunStep, RunSteps, broadcast, outer_update};
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Starts};
-use crate::meta::snapshot;
+use crate::meta::training_state;
 use crate::model::Model;
 
 /// A learner that follows the meta-leader (Finn et al. 2019, arXiv 1902.08438): Reptile's meta-steps on tasks that
@@ -70,7 +70,7 @@ impl Leader {
             metrics: &metrics,
         };
         outer_update(gpu, &mut after, &runs, &update)?;
-        snapshot::upload(gpu, &model, &theta, &[parameters.to_vec()]);
+        training_state::upload(gpu, &model, &theta, &[parameters.to_vec()]);
         let gpu = gpu.clone();
         Ok(Self {
             gpu,
@@ -118,6 +118,6 @@ impl Leader {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn parameters(&self) -> Result<Vec<f32>> {
-        Ok(snapshot::download(&self.gpu, &self.model, &self.theta, 1)?.remove(0))
+        Ok(training_state::download(&self.gpu, &self.model, &self.theta, 1)?.remove(0))
     }
 }

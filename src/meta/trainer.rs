@@ -16,10 +16,10 @@ use crate::meta::budget::memory;
 use crate::meta::inner::Start;
 use crate::meta::memory::Entries;
 use crate::meta::setup::{RING, TrainerSetup};
-use crate::meta::snapshot::{self, Sets};
 use crate::meta::spec::{Algorithm, PlanKind, StatePolicy};
 use crate::meta::strategy::Strategy;
 use crate::meta::strategy_spec::{Granularity, StrategyKind};
+use crate::meta::training_state::{self, Sets};
 use crate::meta::waves::{self, Wave};
 use crate::model::Model;
 use crate::rng::Phase;
@@ -126,12 +126,12 @@ impl Trainer {
         let initial: Vec<Vec<f32>> = (0..runs)
             .map(|run| trainer.setup.model.initial(trainer.setup.of_run(run).seed))
             .collect();
-        snapshot::upload(gpu, &trainer.setup.model, &trainer.theta, &initial);
+        training_state::upload(gpu, &trainer.setup.model, &trainer.theta, &initial);
         if let Some(strategy) = &trainer.strategy {
             let count = trainer.setup.model.parameter_count();
             let rate = |run| vec![trainer.setup.of_run(run).inner_rate; count];
             let rates: Sets = (0..runs).map(rate).collect();
-            snapshot::upload(gpu, &trainer.setup.model, &strategy.rates, &rates);
+            training_state::upload(gpu, &trainer.setup.model, &strategy.rates, &rates);
         }
         Ok(trainer)
     }

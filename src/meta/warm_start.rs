@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::meta::adaptation::{Adaptation, AdaptationSetup, StartingPoint, Starts};
+use crate::meta::adaptation::{Adaptation, AdaptationSetup, Starts};
 use crate::meta::source::Origin;
+use crate::meta::training_state::StartingPoint;
 use crate::tasks::Batches;
 
 /// For each of `tasks` the place of the entry with the lowest loss on the whole support set: all entries and

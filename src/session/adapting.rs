@@ -6,14 +6,13 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::InnerRule;
 use crate::meta::{
-    Adaptation, AdaptationSetup, Origin, Snapshot, StartingPoint, Starts, StrategySpec,
+    Adaptation, AdaptationSetup, Origin, StartingPoint, Starts, StrategySpec, TrainingState,
     best_entries,
 };
 use crate::model::Model;
 use crate::rng::Phase;
 use crate::session::evaluation::NO_MEMORY;
 use crate::store::adapted::{Adapted, Recipe, Settings};
-use crate::store::{memory_points, starting_point};
 use crate::tasks::Batches;
 
 /// What is adapted to.
@@ -99,7 +98,7 @@ impl Recipe {
 pub fn adapt(
     gpu: &Gpu,
     (base, digest): (&Config, String),
-    snapshot: &Snapshot,
+    snapshot: &TrainingState,
     recipe: &Recipe,
     tasks: Tasks<'_>,
     progress: &mut dyn FnMut(u64, u64),
@@ -114,8 +113,8 @@ pub fn adapt(
     let model = Model::new(base.model.clone())?;
     let setup = recipe.setup(base, &model, tasks)?;
     let mut points = match recipe.warm_start {
-        true => memory_points(base, snapshot, recipe.run),
-        false => vec![starting_point(snapshot, recipe.run)],
+        true => snapshot.memory_points(&base.memory, base.outer.meta_batch, recipe.run),
+        false => vec![snapshot.starting_point(recipe.run)],
     };
     if points.is_empty() {
         return Err(Error::config("memory.capacity", NO_MEMORY));

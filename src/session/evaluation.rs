@@ -9,13 +9,12 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::InnerRule;
 use crate::meta::{
-    AdaptationSetup, Score, Snapshot, StartingPoint, Summary, evaluate, evaluate_episodes,
+    AdaptationSetup, Score, StartingPoint, Summary, TrainingState, evaluate, evaluate_episodes,
     evaluate_models, evaluate_warm,
 };
 use crate::model::Loss;
 use crate::rng::Phase;
 use crate::store::metrics::{nan_if_null, some_nan_if_null};
-use crate::store::{memory_points, starting_point};
 use crate::tasks::Episodes;
 
 pub use per_task::PerTask;
@@ -78,11 +77,11 @@ impl Evaluation {
     pub fn trained(
         gpu: &Gpu,
         job: &Job,
-        snapshot: &Snapshot,
+        snapshot: &TrainingState,
         run: usize,
         test: Test<'_>,
     ) -> Result<Vec<Self>> {
-        Self::of(gpu, job, Origin::Trained, &starting_point(snapshot, run), run, test, None)
+        Self::of(gpu, job, Origin::Trained, &snapshot.starting_point(run), run, test, None)
     }
 
     /// The same with `models` (one for each test task, `[P]`) in place of an adaptation of run `run`.
@@ -92,12 +91,12 @@ impl Evaluation {
     pub fn models(
         gpu: &Gpu,
         job: &Job,
-        snapshot: &Snapshot,
+        snapshot: &TrainingState,
         run: usize,
         models: &[Vec<f32>],
         test: Test<'_>,
     ) -> Result<Vec<Self>> {
-        let start = starting_point(snapshot, run);
+        let start = snapshot.starting_point(run);
         Self::of(gpu, job, Origin::Trained, &start, run, test, Some(models))
     }
 
@@ -108,11 +107,12 @@ impl Evaluation {
     pub fn warm(
         gpu: &Gpu,
         job: &Job,
-        snapshot: &Snapshot,
+        snapshot: &TrainingState,
         run: usize,
         test: Test<'_>,
     ) -> Result<Vec<Self>> {
-        let entries = memory_points(job.config(), snapshot, run);
+        let entries =
+            snapshot.memory_points(&job.config().memory, job.config().outer.meta_batch, run);
         if entries.is_empty() {
             return Err(Error::config("memory.capacity", NO_MEMORY));
         }

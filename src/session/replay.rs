@@ -6,7 +6,7 @@ use crate::config::{Config, Data, Job};
 use crate::data::arrays::TaskArrays;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::Snapshot;
+use crate::meta::TrainingState;
 use crate::session::adapting::{Tasks, adapt};
 use crate::store::adapted::Adapted;
 use crate::store::checkpoint::sha256;
@@ -31,7 +31,7 @@ pub struct Replayed {
 pub fn replay(
     gpu: &Gpu,
     base: &Config,
-    snapshot: &Snapshot,
+    snapshot: &TrainingState,
     compressed: &Compressed,
     data: Data<'_>,
     reading: &mut dyn FnMut(u64, u64),

@@ -6,16 +6,16 @@ use std::time::Duration;
 use crate::config::Job;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::{Snapshot, Summary, Trainer, evaluate};
+use crate::meta::{Summary, Trainer, TrainingState, evaluate};
 use crate::model::Loss;
 use crate::rng::Phase;
 use crate::session::best::Best;
 use crate::session::progress::{Event, Outcome};
 use crate::session::recorder::Recorder;
-use crate::store::checkpoint::Checkpoint;
+use crate::store::RunDirectory;
+use crate::store::checkpoint::{Checkpoint, RunInfo};
 use crate::store::journal::Journal;
 use crate::store::metrics::{self, Record, ValidationRecord};
-use crate::store::{RunDirectory, checkpoint_of, snapshot_of, starting_point};
 
 /// A run that is being trained.
 #[derive(Debug)]
@@ -44,7 +44,8 @@ impl Session {
     /// after it are removed.
     ///
     /// # Errors
-    /// [`Error::Config`] if the configuration differs where it must not, otherwise as
+    /// [`Error::Config`] if the configuration differs where it must not, [`Error::Checkpoint`] if the state is of
+    /// another arithmetic ([`RunInfo::check_arithmetic`]), otherwise as
     /// [`Session::start`].
     pub fn resume(
         gpu: &Gpu,
@@ -53,9 +54,10 @@ impl Session {
         checkpoint: Option<Checkpoint>,
     ) -> Result<Self> {
         let mut trainer = job.trainer(gpu)?;
-        let iteration = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.iteration);
+        let iteration = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.iteration);
         if let Some(checkpoint) = checkpoint {
-            trainer.restore(&snapshot_of(checkpoint))?;
+            checkpoint.run.check_arithmetic(directory.path())?;
+            trainer.restore(&checkpoint.state)?;
         }
         directory.remove_after(iteration)?;
         metrics::truncate_after(directory.metrics_path(), iteration)?;
@@ -173,7 +175,7 @@ impl Session {
         let mut sum = 0.0;
         for run in 0..config.runs {
             let setup = self.job.evaluation(run, Phase::Validation);
-            let scores = evaluate(&self.gpu, &setup, &starting_point(&snapshot, run), tasks)?;
+            let scores = evaluate(&self.gpu, &setup, &snapshot.starting_point(run), tasks)?;
             let after = Summary::of(scores.iter().flatten().map(|pair| pair[1]));
             let classes = self.job.model().loss() == Loss::CrossEntropy;
             let metric = after.metric(self.job.model().loss());
@@ -194,7 +196,8 @@ impl Session {
         if self.best.take(metric) {
             let best = self.directory.best_path();
             let split = self.job.stored_split();
-            checkpoint_of(&config, split, snapshot).save(self.job.model(), best)?;
+            let checkpoint = Checkpoint { run: RunInfo::new(&config, split), state: snapshot };
+            checkpoint.save(self.job.model(), best)?;
         }
         let stop = &config.stop;
         if stop.target.is_some_and(|target| self.best.reaches(metric, target)) {
@@ -205,7 +208,7 @@ impl Session {
     }
 
     fn save(&self) -> Result<()> {
-        let snapshot: Snapshot = self.trainer.snapshot()?;
+        let snapshot: TrainingState = self.trainer.snapshot()?;
         let (iteration, config) = (snapshot.iteration, self.job.config());
         if let Some(run) = snapshot
             .parameters
@@ -214,7 +217,8 @@ impl Session {
         {
             return Err(Error::Diverged { run, iteration, loss: f32::NAN });
         }
-        let checkpoint = checkpoint_of(config, self.job.stored_split(), snapshot);
+        let run = RunInfo::new(config, self.job.stored_split());
+        let checkpoint = Checkpoint { run, state: snapshot };
         self.directory.save(&checkpoint, self.job.model(), config.log.keep)?;
         Ok(())
     }

@@ -17,7 +17,7 @@
 //! | `strategy.b/NAME`, `strategy.g/NAME` | like `NAME` | the strategy ARUBA |
 //!
 //! Metadata (strings): `format`, `iteration`, `adam_steps`, `seed`, `runs`, `config_hash`, `config`
-//! (TOML), `split` (JSON: the classes of the data set's parts with digests), `digests` (JSON: the SHA-256 of each of these fields as `metadata/FIELD` and of each
+//! (TOML), `arithmetic` ([`ARITHMETIC`], where it is not 1), `split` (JSON: the classes of the data set's parts with digests), `digests` (JSON: the SHA-256 of each of these fields as `metadata/FIELD` and of each
 //! tensor's bytes by its name) and `digest` (the SHA-256 of `digests`). So any changed byte is
 //! found and named. The same content gives the same bytes.
 
@@ -28,10 +28,13 @@ mod tests;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::config::Config;
+use crate::data::StoredSplit;
 use crate::disk::atomic;
 use crate::disk::shell::quoted;
 use crate::disk::tensor_file::TensorFile;
 use crate::error::{Error, Result};
+use crate::meta::TrainingState;
 use crate::model::Model;
 
 pub use format::FORMAT;
@@ -39,63 +42,54 @@ pub(crate) use format::sha256;
 
 const EXTENSION: &str = "safetensors";
 
-/// State of the inner optimiser, each set in canonical layout (P numbers).
-#[derive(Clone, Debug, PartialEq)]
-pub enum InnerState {
-    /// SGD has none.
-    None,
-    /// Adam with one state a run.
-    Shared {
-        /// `[R][P]`, with β1 > 0.
-        m: Option<Vec<Vec<f32>>>,
-        /// `[R][P]`.
-        v: Vec<Vec<f32>>,
-    },
-    /// Adam with a state for each of the M task slots.
-    Slots {
-        /// `[R·M][P]`, with β1 > 0.
-        m: Option<Vec<Vec<f32>>>,
-        /// `[R·M][P]`.
-        v: Vec<Vec<f32>>,
-        /// M.
-        slots: usize,
-    },
+/// The order in which this version's kernels add numbers, where that changed the bytes of a training: 1 in
+/// checkpoints that say nothing. A run goes on exactly only under the arithmetic that it was begun with.
+pub const ARITHMETIC: u32 = 2;
+
+/// What a checkpoint knows of its run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunInfo {
+    /// Run r has the seed `seed + r`.
+    pub seed: u64,
+    /// Hash of the part of the configuration that must not change on resume; earlier versions compare it.
+    pub config_hash: String,
+    /// The whole configuration as TOML.
+    pub config: String,
+    /// The split of the data set, as [`crate::data::StoredSplit`] writes it; none without a data set, and in
+    /// checkpoints from before it was stored.
+    pub split: Option<String>,
+    /// The [`ARITHMETIC`] that made it.
+    pub arithmetic: u32,
 }
 
-/// State of the outer optimiser, `[R][P]` in canonical layout.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OuterState {
-    /// Interpolation has none.
-    None,
-    /// The velocity u.
-    Momentum(Vec<Vec<f32>>),
-    /// The moments of Adam.
-    Adam {
-        /// Mean of the gradients.
-        m: Vec<Vec<f32>>,
-        /// Mean of their squares.
-        v: Vec<Vec<f32>>,
-    },
-}
+impl RunInfo {
+    /// That of a run under `config` on the data set with this split.
+    pub fn new(config: &Config, split: Option<&StoredSplit>) -> Self {
+        Self {
+            seed: config.seed,
+            config_hash: config.hash(),
+            config: config.to_toml(),
+            split: split.map(StoredSplit::to_json),
+            arithmetic: ARITHMETIC,
+        }
+    }
 
-/// State of a learned strategy, `[R][P]` in canonical layout.
-#[derive(Clone, Debug, PartialEq)]
-pub struct StrategyState {
-    /// The rates σ.
-    pub rates: Vec<Vec<f32>>,
-    /// b and g of ARUBA.
-    pub history: Option<[Vec<Vec<f32>>; 2]>,
-}
-
-/// Entries of a memory, `[R·n][P]` in canonical layout.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MemoryState {
-    /// The adapted parameters.
-    pub parameters: Vec<Vec<f32>>,
-    /// Their inner second and first moments, and what their tasks told the strategy, where there are such.
-    pub others: [Option<Vec<Vec<f32>>>; 3],
-    /// `[R·n]`: the losses of the last inner steps; what is not finite is stored as the largest number.
-    pub losses: Vec<f32>,
+    /// Refuses what training would go on from, but not to the bytes of a run that was never interrupted. Who wants to
+    /// go on nonetheless sets `arithmetic` to [`ARITHMETIC`].
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] that names `path`.
+    pub fn check_arithmetic(&self, path: &Path) -> Result<()> {
+        if self.arithmetic == ARITHMETIC {
+            return Ok(());
+        }
+        let message = format!(
+            "its state was made by a version whose kernels add numbers in another order (arithmetic {}, here \
+             {ARITHMETIC}): training would go on, but not to the same bytes; go on with that version",
+            self.arithmetic
+        );
+        Err(Error::checkpoint(path, message))
+    }
 }
 
 /// What a checkpoint says of itself; readable without its model.
@@ -105,47 +99,19 @@ pub struct Header {
     pub iteration: u64,
     /// Inner Adam steps done: the t of its bias correction.
     pub adam_steps: u64,
-    /// Run r has the seed `seed + r`.
-    pub seed: u64,
     /// Independent runs R.
     pub runs: usize,
-    /// Hash of the part of the configuration that must not change on resume; earlier versions compare it.
-    pub config_hash: String,
-    /// The whole configuration as TOML.
-    pub config: String,
-    /// The split of the data set, as [`crate::data::StoredSplit`] writes it; none without a data set, and in
-    /// checkpoints from before it was stored.
-    pub split: Option<String>,
+    /// Its run.
+    pub run: RunInfo,
 }
 
 /// A checkpoint in memory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
-    /// Meta-iterations done.
-    pub iteration: u64,
-    /// Inner Adam steps done: the t of its bias correction.
-    pub adam_steps: u64,
-    /// Run r has the seed `seed + r`.
-    pub seed: u64,
-    /// Independent runs R.
-    pub runs: usize,
-    /// Hash of the part of the configuration that must not change on resume; earlier versions compare it.
-    pub config_hash: String,
-    /// The whole configuration as TOML.
-    pub config: String,
-    /// The split of the data set, as [`crate::data::StoredSplit`] writes it; none without a data set, and in
-    /// checkpoints from before it was stored.
-    pub split: Option<String>,
-    /// `[R]` parameter sets in canonical layout.
-    pub parameters: Vec<Vec<f32>>,
-    /// State of the inner optimiser.
-    pub inner: InnerState,
-    /// State of the outer optimiser.
-    pub outer: OuterState,
-    /// State of the learned strategy, where there is one.
-    pub strategy: Option<StrategyState>,
-    /// The memory, where there is one.
-    pub memory: Option<MemoryState>,
+    /// Its run.
+    pub run: RunInfo,
+    /// What training goes on from.
+    pub state: TrainingState,
 }
 
 impl Checkpoint {

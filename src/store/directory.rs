@@ -161,7 +161,7 @@ impl RunDirectory {
     /// # Errors
     /// [`Error::Checkpoint`] if it is not finite or does not fit `model`, [`Error::Io`].
     pub fn save(&self, checkpoint: &Checkpoint, model: &Model, keep: usize) -> Result<PathBuf> {
-        let path = self.checkpoint_path(checkpoint.iteration);
+        let path = self.checkpoint_path(checkpoint.state.iteration);
         checkpoint.save(model, &path)?;
         let stored = self.checkpoints()?;
         let surplus = stored.len().saturating_sub(keep.max(1));

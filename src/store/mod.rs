@@ -8,11 +8,8 @@ pub(crate) mod journal;
 pub mod metrics;
 mod pipelines;
 pub(crate) mod split_file;
-mod stored;
 pub mod tensorboard;
 mod variants;
 
 pub use directory::RunDirectory;
 pub use pipelines::keep_pipelines;
-pub(crate) use stored::checkpoint_of;
-pub use stored::{memory_points, snapshot_of, starting_point};

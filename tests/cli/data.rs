@@ -220,7 +220,8 @@ fn runs_from_before_splits_were_stored_go_on() {
     let model = Config::from_toml(&config, "config").unwrap().validate().unwrap();
     let file = place.path("run/checkpoints/0000000002.safetensors");
     let mut old = Checkpoint::load(&model, &file).unwrap();
-    (old.split, old.config, old.config_hash) = (None, config, "of another version".into());
+    (old.run.split, old.run.config, old.run.config_hash) =
+        (None, config, "of another version".into());
     old.save(&model, &file).unwrap();
     let evaluated = place.program(&["eval", "run", "--json"]).assert().success();
     let said = String::from_utf8_lossy(&evaluated.get_output().stderr).into_owned();

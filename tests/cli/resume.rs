@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use reptile::config::Config;
+use reptile::store::checkpoint::Checkpoint;
+
 use crate::program::{
     Run, SMALL, bytes_of_parameters, lines_of, numbers, refusal, reptile, signal, stderr, wait_for,
 };
@@ -163,6 +166,30 @@ fn an_existing_run_is_not_overwritten() {
     let text = refusal(reptile().args(["train", "--preset", "sine", "--out"]).arg(run.path()));
     assert!(text.contains("--resume"), "{text}");
     assert_eq!(before, std::fs::read(run.checkpoint("0000000020")).unwrap());
+}
+
+/// A run of an earlier version, whose checkpoints say nothing of their arithmetic.
+#[test]
+fn a_run_of_another_arithmetic_is_refused_with_the_way_to_go_on() {
+    let run = Run::train(&["--iterations", "20"]);
+    let file = run.checkpoint("0000000020");
+    let config = std::fs::read_to_string(run.path().join("config.toml")).unwrap();
+    let model = Config::from_toml(&config, "config").unwrap().validate().unwrap();
+    let mut old = Checkpoint::load(&model, &file).unwrap();
+    old.run.arithmetic = 1;
+    old.save(&model, &file).unwrap();
+    let resume = |iterations| {
+        let mut command = reptile();
+        command.args(["train", "--iterations", iterations, "--resume", "--out"]).arg(run.path());
+        command
+    };
+    let text = refusal(&mut resume("40"));
+    assert!(text.contains("arithmetic 1") && text.contains("--other-arithmetic"), "{text}");
+    assert!(!run.checkpoint("0000000040").exists());
+    resume("40").arg("--other-arithmetic").assert().success();
+    assert!(run.checkpoint("0000000040").exists());
+    // From there on it is this version's.
+    resume("60").assert().success();
 }
 
 #[test]

@@ -6,8 +6,8 @@ use crate::sines::family;
 use reptile::gpu::{AdapterEntry, Gpu};
 use reptile::kernels::InnerRule;
 use reptile::meta::{
-    AdaptationSetup, InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, Snapshot,
-    StartingPoint, StrategyKind, StrategySpec, Trainer, TrainerSetup, best_entries,
+    AdaptationSetup, InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind,
+    StartingPoint, StrategyKind, StrategySpec, Trainer, TrainerSetup, TrainingState, best_entries,
 };
 use reptile::model::{Activation, Loss};
 use reptile::reference::network::{Targets, loss_and_gradient};
@@ -50,7 +50,7 @@ fn with_adam(setup: TrainerSetup) -> TrainerSetup {
     TrainerSetup { inner, ..setup }
 }
 
-fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> Snapshot {
+fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> TrainingState {
     let mut trainer = Trainer::new(gpu, setup.clone()).unwrap();
     trainer.advance(iterations, |_| true).unwrap();
     trainer.snapshot().unwrap()
@@ -85,12 +85,12 @@ fn entries_are_mixed_and_averaged_as_the_formula_says(Device { name, gpu, .. }: 
             TrainerSetup { memory: MemorySpec { capacity: 3, blend: 1.0 }, ..setup.clone() };
         let mut whole = Trainer::new(gpu, whole).unwrap();
         let empty = whole.snapshot().unwrap();
-        let start = Snapshot { iteration, parameters: before.parameters.clone(), ..empty };
+        let start = TrainingState { iteration, parameters: before.parameters.clone(), ..empty };
         whole.restore(&start).unwrap();
         whole.advance(1, |_| true).unwrap();
         let adapted = whole.snapshot().unwrap();
         for run in 0..2 {
-            let entry = |of: &Snapshot, slot: usize| of.memory[run * capacity + slot].clone();
+            let entry = |of: &TrainingState, slot: usize| of.memory[run * capacity + slot].clone();
             for i in 0..3 {
                 let number = 3 * iteration as usize + i;
                 let slot = number % capacity;

@@ -7,12 +7,11 @@ use reptile::gpu::{AdapterEntry, Gpu};
 use reptile::kernels::InnerRule;
 use reptile::meta::{
     Adaptation, AdaptationSetup, Granularity, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind,
-    Snapshot, StartingPoint, StrategyKind, StrategySpec, Trainer, TrainerSetup,
+    StartingPoint, StrategyKind, StrategySpec, Trainer, TrainerSetup, TrainingState,
 };
 use reptile::model::{Activation, Loss, Model};
 use reptile::reference::strategy::{Learner, Rule, Settings, inner_loop, meta_iteration, refined};
 use reptile::rng::Phase;
-use reptile::store::starting_point;
 use reptile::tasks::{Batches, SineSpec};
 
 pub fn tests(tests: &mut Tests) {
@@ -74,7 +73,7 @@ fn strategy(kind: StrategyKind, granularity: Granularity) -> StrategySpec {
     StrategySpec { kind, granularity, rate, ..StrategySpec::default() }
 }
 
-fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> Snapshot {
+fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> TrainingState {
     let mut trainer = Trainer::new(gpu, setup.clone()).unwrap();
     trainer.advance(iterations, |_| true).unwrap();
     trainer.snapshot().unwrap()
@@ -272,7 +271,7 @@ fn aruba_goes_on_from_a_trainer_as_from_its_snapshot(Device { name, gpu, .. }: &
     assert!(error.contains("strategy.refine"), "{error}, {name}");
     trainer.advance(3, |_| true).unwrap();
     let on_device = from(&trainer).unwrap();
-    adaptation.start_from(&starting_point(&trainer.snapshot().unwrap(), 1));
+    adaptation.start_from(&trainer.snapshot().unwrap().starting_point(1));
     adaptation.run(0).unwrap();
     assert_eq!(adaptation.adapted().unwrap(), on_device, "{name}");
 }

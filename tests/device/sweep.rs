@@ -38,7 +38,7 @@ fn kept(gpu: &Gpu, file: &Path, out: &Path) -> Vec<([u64; 2], Vec<f32>)> {
     let mut kept = Vec::new();
     for batch in json(&out.join("state.json"))["before"].as_array().unwrap() {
         let path = out.join(batch["file"].as_str().unwrap());
-        let sets = Checkpoint::load(&model, path).unwrap().parameters;
+        let sets = Checkpoint::load(&model, path).unwrap().state.parameters;
         let members = batch["members"].as_array().unwrap();
         let member = |it: &Value| [it[0].as_u64().unwrap(), it[1].as_u64().unwrap()];
         kept.extend(members.iter().map(member).zip(sets));

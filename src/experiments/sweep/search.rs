@@ -13,10 +13,11 @@ use crate::experiments::sweep::spec::{SweepSpec, Trial};
 use crate::experiments::sweep::state::{Batch, Member, RunScore, Rung, State, TrialScore, ranked};
 use crate::experiments::sweep::{Prepared, Report};
 use crate::gpu::Gpu;
-use crate::meta::{Mean, RunSettings, Snapshot, Summary, Trainer, TrainerSetup, evaluate, memory};
+use crate::meta::{
+    Mean, RunSettings, Summary, Trainer, TrainerSetup, TrainingState, evaluate, memory,
+};
 use crate::rng::Phase;
 use crate::store::directory::lock;
-use crate::store::starting_point;
 use store::file_name;
 
 /// How far a sweep is.
@@ -48,7 +49,7 @@ pub struct Search {
 /// What became of a batch.
 enum Trained {
     /// It is at the end of the rung.
-    Runs(Box<Snapshot>),
+    Runs(Box<TrainingState>),
     /// All its runs diverged.
     Nothing,
     /// The observer asked to stop.
@@ -294,7 +295,7 @@ impl Search {
         if going { Ok(Trained::Runs(Box::new(trainer.snapshot()?))) } else { Ok(Trained::Stopped) }
     }
 
-    fn trainer(&self, members: &[Member], from: Option<&Snapshot>) -> Result<Trainer> {
+    fn trainer(&self, members: &[Member], from: Option<&TrainingState>) -> Result<Trainer> {
         let mut trainer = Trainer::new(&self.gpu, self.setup(members)?)?;
         trainer.let_runs_diverge();
         from.map_or(Ok(()), |from| trainer.restore(from))?;
@@ -302,12 +303,12 @@ impl Search {
     }
 
     /// What a run is worth on its validation tasks.
-    fn score(&self, snapshot: &Snapshot, run: usize, member: Member) -> Result<RunScore> {
+    fn score(&self, snapshot: &TrainingState, run: usize, member: Member) -> Result<RunScore> {
         let [trial, seed] = member;
         let config = Config { seed: self.seed(seed), ..self.trials[trial].config.clone() };
         let tasks = config.eval.validation_tasks;
         let setup = self.job.with(config)?.evaluation(0, Phase::Validation);
-        let scores = evaluate(&self.gpu, &setup, &starting_point(snapshot, run), tasks)?;
+        let scores = evaluate(&self.gpu, &setup, &snapshot.starting_point(run), tasks)?;
         let summary = Summary::of(scores.iter().flatten().map(|[_, after]| *after));
         let mean = summary.metric(self.job.model().loss());
         Ok(RunScore {

@@ -3,7 +3,7 @@
 use super::{Adaptation, Score};
 use crate::error::Result;
 use crate::meta::query::QueryPass;
-use crate::meta::snapshot;
+use crate::meta::training_state;
 
 impl Adaptation {
     /// The queries' scores before and after adaptation, for each mode a pair a task; nothing where they
@@ -31,7 +31,7 @@ impl Adaptation {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn adapted(&self) -> Result<Vec<Vec<f32>>> {
-        snapshot::download(&self.gpu, &self.setup.model, &self.inner.theta, self.axis.tasks())
+        training_state::download(&self.gpu, &self.setup.model, &self.inner.theta, self.axis.tasks())
     }
 
     /// The support losses [T, K]: of each minibatch, before its step.

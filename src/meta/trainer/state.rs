@@ -4,16 +4,16 @@ use super::Trainer;
 use crate::error::{Error, Result};
 use crate::kernels::OuterRule;
 use crate::meta::memory::{self, Entries};
-use crate::meta::snapshot::{self, Sets, Snapshot};
 use crate::meta::spec::StatePolicy;
 use crate::meta::strategy::Strategy;
 use crate::meta::strategy_spec::StrategyKind;
+use crate::meta::training_state::{self, Sets, TrainingState};
 
 impl Trainer {
-    /// Everything that training goes on from, in the order of [`Snapshot::sets`]: the buffer, and the
+    /// Everything that training goes on from, in the order of [`TrainingState::sets`]: the buffer, and the
     /// parameter sets in it (0 where there is no such state).
     /// All but the losses of the memory are packed parameter sets.
-    fn state(&self) -> [(&wgpu::Buffer, usize); Snapshot::KINDS] {
+    fn state(&self) -> [(&wgpu::Buffer, usize); TrainingState::KINDS] {
         let (inner, outer) = (self.setup.rule(), self.setup.outer_rule());
         let (second, first, tasks) = match self.setup.inner.state {
             StatePolicy::Slot => {
@@ -61,20 +61,24 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::DeviceLost`] if the device does not answer.
-    pub fn snapshot(&self) -> Result<Snapshot> {
-        let mut sets: [Sets; Snapshot::KINDS] = Default::default();
-        let packed = self.state().into_iter().take(Snapshot::KINDS - 1);
+    pub fn snapshot(&self) -> Result<TrainingState> {
+        let mut sets: [Sets; TrainingState::KINDS] = Default::default();
+        let packed = self.state().into_iter().take(TrainingState::KINDS - 1);
         for (set, (buffer, count)) in sets.iter_mut().zip(packed).filter(|(_, of)| of.1 > 0) {
-            *set = snapshot::download(&self.gpu, &self.setup.model, buffer, count)?;
+            *set = training_state::download(&self.gpu, &self.setup.model, buffer, count)?;
         }
         if let Some(entries) = &self.entries {
             let count = self.setup.runs * self.setup.memory.capacity;
             let losses: Vec<f32> = self.gpu.read(&entries.losses, 0, count)?;
-            sets[Snapshot::KINDS - 1] = losses.into_iter().map(|loss| vec![loss]).collect();
+            sets[TrainingState::KINDS - 1] = losses.into_iter().map(|loss| vec![loss]).collect();
         }
         let (iteration, adam_steps) = (self.iteration, self.adam_steps);
-        let snapshot =
-            Snapshot { iteration, adam_steps, runs: self.setup.runs, ..Snapshot::default() };
+        let snapshot = TrainingState {
+            iteration,
+            adam_steps,
+            runs: self.setup.runs,
+            ..TrainingState::default()
+        };
         Ok(snapshot.with_sets(sets))
     }
 
@@ -82,7 +86,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Config`] if it has another number of runs, or state of other optimisers.
-    pub fn restore(&mut self, from: &Snapshot) -> Result<()> {
+    pub fn restore(&mut self, from: &TrainingState) -> Result<()> {
         let stored = from.sets();
         for ((_, expected), (name, sets)) in self.state().iter().zip(stored) {
             if sets.len() != *expected {
@@ -97,9 +101,9 @@ impl Trainer {
             let losses = from.memory_losses.concat();
             self.gpu.queue().write_buffer(&entries.losses, 0, bytemuck::cast_slice(&losses));
         }
-        let packed = self.state().into_iter().take(Snapshot::KINDS - 1);
+        let packed = self.state().into_iter().take(TrainingState::KINDS - 1);
         for ((buffer, _), (_, sets)) in packed.zip(stored) {
-            snapshot::upload(&self.gpu, &self.setup.model, buffer, sets);
+            training_state::upload(&self.gpu, &self.setup.model, buffer, sets);
         }
         self.iteration = from.iteration;
         self.adam_steps = from.adam_steps;

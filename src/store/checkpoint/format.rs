@@ -6,8 +6,9 @@ use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
 
-use super::{Checkpoint, Header, InnerState, MemoryState, OuterState, StrategyState};
+use super::{Checkpoint, Header, RunInfo};
 use crate::disk::tensor_file::{self, Floats, TensorFile};
+use crate::meta::{Sets, TrainingState};
 use crate::model::{Model, TensorInfo};
 
 /// The format tag of the files.
@@ -18,15 +19,13 @@ const FIELD: &str = "metadata/";
 
 /// The tensor of the losses of a memory's entries.
 const MEMORY_LOSSES: &str = "memory.loss";
-/// What the names of other tensors of a memory begin with: moments, and statistics of a strategy.
-const MEMORY_OTHERS: [&str; 3] = ["memory.v/", "memory.m/", "memory.h/"];
 
 /// Sets of one kind: the names of their tensors get `prefix` in front, their shapes `lead`.
 struct Group<'a> {
     prefix: &'static str,
     lead: Vec<usize>,
     /// As many as the product of `lead`, each P numbers in canonical layout.
-    sets: &'a [Vec<f32>],
+    sets: &'a Sets,
 }
 
 impl Checkpoint {
@@ -35,7 +34,7 @@ impl Checkpoint {
     /// # Errors
     /// A sentence that names the tensor that is not finite or does not fit `model`.
     pub(super) fn to_bytes(&self, model: &Model) -> Result<Vec<u8>, String> {
-        if self.runs == 0 {
+        if self.state.runs == 0 {
             return Err("it has 0 runs; at least one is expected".into());
         }
         let mut tensors = BTreeMap::new();
@@ -49,9 +48,13 @@ impl Checkpoint {
                 tensors.insert(name, (shape, values));
             }
         }
-        if let Some(memory) = &self.memory {
-            let shape = vec![self.runs, memory.losses.len() / self.runs];
-            tensors.insert(MEMORY_LOSSES.into(), (shape, memory.losses.clone()));
+        let losses = &self.state.memory_losses;
+        if !losses.is_empty() {
+            let shape = vec![self.state.runs, losses.len() / self.state.runs];
+            // What is not finite is stored as the largest number.
+            let finite = |loss: &f32| if loss.is_finite() { *loss } else { f32::MAX };
+            let losses = losses.iter().flatten().map(finite).collect();
+            tensors.insert(MEMORY_LOSSES.into(), (shape, losses));
         }
         Ok(tensor_file::serialize(&self.metadata(&tensors), &tensors))
     }
@@ -61,97 +64,92 @@ impl Checkpoint {
     /// # Errors
     /// A sentence that names the tensor or field that is wrong, and how.
     pub(super) fn from_file(model: &Model, file: &TensorFile<'_>) -> Result<Self, String> {
-        let header = Header::parse(&file.metadata)?;
-        let lead = run_axis(header.runs);
+        let Header { iteration, adam_steps, runs, run } = Header::parse(&file.metadata)?;
+        let lead = run_axis(runs);
+        // The sets of two tensors that come together, or neither.
         let read = |prefix| Group::read(model, file, prefix, &lead);
-        let checkpoint = Self {
-            parameters: read("")?,
-            inner: read_inner(model, file, header.runs)?,
-            outer: if has(file, "outer.u/") {
-                OuterState::Momentum(read("outer.u/")?)
-            } else if has(file, "outer.m/") || has(file, "outer.v/") {
-                OuterState::Adam { m: read("outer.m/")?, v: read("outer.v/")? }
+        let either = |prefixes: [&'static str; 2], there: bool| -> Result<[Sets; 2], String> {
+            if there {
+                Ok([read(prefixes[0])?, read(prefixes[1])?])
             } else {
-                OuterState::None
-            },
-            strategy: match has(file, "strategy.") {
-                false => None,
-                true => Some(StrategyState {
-                    rates: read("strategy.rate/")?,
-                    history: match has(file, "strategy.b/") || has(file, "strategy.g/") {
-                        true => Some([read("strategy.b/")?, read("strategy.g/")?]),
-                        false => None,
-                    },
-                }),
-            },
-            memory: read_memory(model, file, header.runs)?,
-            iteration: header.iteration,
-            adam_steps: header.adam_steps,
-            seed: header.seed,
-            runs: header.runs,
-            config_hash: header.config_hash,
-            config: header.config,
-            split: header.split,
+                Ok(Default::default())
+            }
         };
+        let parameters = read("")?;
+        let [inner_second, inner_first] = read_inner(model, file, runs)?;
+        let adam = has(file, "outer.m/") || has(file, "outer.v/");
+        let [outer_first, outer_second] = match has(file, "outer.u/") {
+            true => [read("outer.u/")?, Sets::new()],
+            false => either(["outer.m/", "outer.v/"], adam)?,
+        };
+        let history = has(file, "strategy.b/") || has(file, "strategy.g/");
+        let [ways, squares] = either(["strategy.b/", "strategy.g/"], history)?;
+        let state = TrainingState {
+            iteration,
+            adam_steps,
+            runs,
+            parameters,
+            inner_second,
+            inner_first,
+            outer_first,
+            outer_second,
+            rates: if has(file, "strategy.") { read("strategy.rate/")? } else { Sets::new() },
+            ways,
+            squares,
+            ..read_memory(model, file, runs)?
+        };
+        let checkpoint = Self { run, state };
         checkpoint.refuse_others(model, file)?;
         check_digests(file)?;
         Ok(checkpoint)
     }
 
+    /// All sets that there are.
     fn groups(&self) -> Vec<Group<'_>> {
-        let lead = run_axis(self.runs);
-        let group = |prefix, sets| Group { prefix, lead: lead.clone(), sets };
-        let mut groups = vec![group("", &self.parameters)];
-        match &self.inner {
-            InnerState::None => {}
-            InnerState::Shared { m, v } => {
-                groups.push(group("inner.v/", v));
-                groups.extend(m.iter().map(|m| group("inner.m/", m)));
-            }
-            InnerState::Slots { m, v, slots } => {
-                let lead = || vec![self.runs, *slots];
-                groups.push(Group { prefix: "inner.v/", lead: lead(), sets: v });
-                let group = |m| Group { prefix: "inner.m/", lead: lead(), sets: m };
-                groups.extend(m.as_deref().map(group));
-            }
-        }
-        match &self.outer {
-            OuterState::None => {}
-            OuterState::Momentum(u) => groups.push(group("outer.u/", u)),
-            OuterState::Adam { m, v } => {
-                groups.extend([group("outer.m/", m), group("outer.v/", v)]);
-            }
-        }
-        if let Some(StrategyState { rates, history }) = &self.strategy {
-            groups.push(group("strategy.rate/", rates));
-            if let Some([b, g]) = history {
-                groups.extend([group("strategy.b/", b), group("strategy.g/", g)]);
-            }
-        }
-        if let Some(MemoryState { parameters, others, losses }) = &self.memory {
-            let lead = || vec![self.runs, losses.len() / self.runs];
-            groups.push(Group { prefix: "memory/", lead: lead(), sets: parameters });
-            let named = MEMORY_OTHERS.into_iter().zip(others);
-            groups.extend(named.filter_map(|(prefix, sets)| {
-                Some(Group { prefix, lead: lead(), sets: sets.as_deref()? })
-            }));
-        }
-        groups
+        let state = &self.state;
+        let runs = state.runs;
+        // Only slots have several sets of a run.
+        let of_slots = |sets: &[Vec<f32>]| match sets.len() / runs {
+            0 | 1 => run_axis(runs),
+            slots => vec![runs, slots],
+        };
+        let momentum = if state.outer_second.is_empty() { "outer.u/" } else { "outer.m/" };
+        let entries = || vec![runs, state.memory_losses.len() / runs];
+        let all = [
+            ("", run_axis(runs), &state.parameters),
+            ("inner.v/", of_slots(&state.inner_second), &state.inner_second),
+            ("inner.m/", of_slots(&state.inner_second), &state.inner_first),
+            (momentum, run_axis(runs), &state.outer_first),
+            ("outer.v/", run_axis(runs), &state.outer_second),
+            ("strategy.rate/", run_axis(runs), &state.rates),
+            ("strategy.b/", run_axis(runs), &state.ways),
+            ("strategy.g/", run_axis(runs), &state.squares),
+            ("memory/", entries(), &state.memory),
+            ("memory.v/", entries(), &state.memory_second),
+            ("memory.m/", entries(), &state.memory_first),
+            ("memory.h/", entries(), &state.memory_statistics),
+        ];
+        let group = |(prefix, lead, sets)| Group { prefix, lead, sets };
+        let there = |group: &Group<'_>| group.prefix.is_empty() || !group.sets.is_empty();
+        all.map(group).into_iter().filter(there).collect()
     }
 
     /// The fields of the file that holds `tensors`.
     fn metadata(&self, tensors: &BTreeMap<String, Floats>) -> BTreeMap<String, String> {
         let fields = [
             ("format", FORMAT.to_owned()),
-            ("iteration", self.iteration.to_string()),
-            ("adam_steps", self.adam_steps.to_string()),
-            ("seed", self.seed.to_string()),
-            ("runs", self.runs.to_string()),
-            ("config_hash", self.config_hash.clone()),
-            ("config", self.config.clone()),
+            ("iteration", self.state.iteration.to_string()),
+            ("adam_steps", self.state.adam_steps.to_string()),
+            ("seed", self.run.seed.to_string()),
+            ("runs", self.state.runs.to_string()),
+            ("config_hash", self.run.config_hash.clone()),
+            ("config", self.run.config.clone()),
         ];
         let mut fields = BTreeMap::from(fields.map(|(name, value)| (name.to_owned(), value)));
-        fields.extend(self.split.clone().map(|split| ("split".to_owned(), split)));
+        fields.extend(self.run.split.clone().map(|split| ("split".to_owned(), split)));
+        if self.run.arithmetic != 1 {
+            fields.insert("arithmetic".to_owned(), self.run.arithmetic.to_string());
+        }
         let bytes =
             |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
         let tensors = tensors.iter().map(|(name, (_, v))| (name.clone(), sha256(&bytes(v))));
@@ -166,7 +164,7 @@ impl Checkpoint {
     fn refuse_others(&self, model: &Model, file: &TensorFile<'_>) -> Result<(), String> {
         let groups = self.groups();
         let own = |name: &str| {
-            self.memory.is_some() && name == MEMORY_LOSSES
+            !self.state.memory_losses.is_empty() && name == MEMORY_LOSSES
                 || groups
                     .iter()
                     .any(|group| model.tensors().iter().any(|info| group.name(info) == name))
@@ -254,11 +252,17 @@ impl Header {
         let header = Self {
             iteration: number(metadata, "iteration")?,
             adam_steps: number(metadata, "adam_steps")?,
-            seed: number(metadata, "seed")?,
             runs: number(metadata, "runs")?,
-            config_hash: field(metadata, "config_hash")?.to_owned(),
-            config: field(metadata, "config")?.to_owned(),
-            split: metadata.get("split").cloned(),
+            run: RunInfo {
+                seed: number(metadata, "seed")?,
+                config_hash: field(metadata, "config_hash")?.to_owned(),
+                config: field(metadata, "config")?.to_owned(),
+                split: metadata.get("split").cloned(),
+                arithmetic: match metadata.contains_key("arithmetic") {
+                    true => number(metadata, "arithmetic")?,
+                    false => 1,
+                },
+            },
         };
         if header.runs == 0 {
             return Err("metadata field `runs` is 0; at least one run is expected".into());
@@ -301,32 +305,27 @@ fn compare(
     }
 }
 
-fn read_inner(model: &Model, file: &TensorFile<'_>, runs: usize) -> Result<InnerState, String> {
+/// Second and first moments of the inner optimiser.
+fn read_inner(model: &Model, file: &TensorFile<'_>, runs: usize) -> Result<[Sets; 2], String> {
     if !has(file, "inner.v/") && !has(file, "inner.m/") {
-        return Ok(InnerState::None);
+        return Ok(Default::default());
     }
     let first = &model.tensors()[0];
     let found = file.tensors.get(&format!("inner.v/{}", first.name)).map(|t| t.shape());
     // A state for each slot has two axes in front, whatever the number of runs.
     let slots = found.filter(|s| s.len() == first.shape.len() + 2 && s[0] == runs).map(|s| s[1]);
     let lead = slots.map_or_else(|| run_axis(runs), |slots| vec![runs, slots]);
-    let v = Group::read(model, file, "inner.v/", &lead)?;
-    let m = match has(file, "inner.m/") {
-        true => Some(Group::read(model, file, "inner.m/", &lead)?),
-        false => None,
+    let second = Group::read(model, file, "inner.v/", &lead)?;
+    let first = match has(file, "inner.m/") {
+        true => Group::read(model, file, "inner.m/", &lead)?,
+        false => Sets::new(),
     };
-    Ok(match slots {
-        Some(slots) => InnerState::Slots { m, v, slots },
-        None => InnerState::Shared { m, v },
-    })
+    Ok([second, first])
 }
 
-fn read_memory(
-    model: &Model,
-    file: &TensorFile<'_>,
-    runs: usize,
-) -> Result<Option<MemoryState>, String> {
-    let Some(tensor) = file.tensors.get(MEMORY_LOSSES) else { return Ok(None) };
+/// A state that has nothing but the memory.
+fn read_memory(model: &Model, file: &TensorFile<'_>, runs: usize) -> Result<TrainingState, String> {
+    let Some(tensor) = file.tensors.get(MEMORY_LOSSES) else { return Ok(TrainingState::default()) };
     let &[found, entries] = tensor.shape() else {
         return Err(format!("tensor `{MEMORY_LOSSES}` is not [R, n]"));
     };
@@ -335,15 +334,18 @@ fn read_memory(
     }
     let lead = [runs, entries];
     let read = |prefix| match has(file, prefix) {
-        true => Group::read(model, file, prefix, &lead).map(Some),
-        false => Ok(None),
+        true => Group::read(model, file, prefix, &lead),
+        false => Ok(Sets::new()),
     };
-    let [v, m, h] = MEMORY_OTHERS.map(read);
-    Ok(Some(MemoryState {
-        parameters: Group::read(model, file, "memory/", &lead)?,
-        others: [v?, m?, h?],
-        losses: file.floats(MEMORY_LOSSES, &lead)?,
-    }))
+    let losses = file.floats(MEMORY_LOSSES, &lead)?;
+    Ok(TrainingState {
+        memory: Group::read(model, file, "memory/", &lead)?,
+        memory_second: read("memory.v/")?,
+        memory_first: read("memory.m/")?,
+        memory_statistics: read("memory.h/")?,
+        memory_losses: losses.into_iter().map(|loss| vec![loss]).collect(),
+        ..TrainingState::default()
+    })
 }
 
 /// The axis of the runs in front of a tensor: none for a single run.

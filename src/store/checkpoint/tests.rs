@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::disk::tensor_file::{self, Floats};
+use crate::meta::Sets;
 use crate::model::{Activation, ModelSpec};
 
 fn model() -> Model {
@@ -16,39 +17,41 @@ fn sets(model: &Model, count: usize, first: f32) -> Vec<Vec<f32>> {
     (0..count).map(set).collect()
 }
 
-fn checkpoint(runs: usize, inner: InnerState, outer: OuterState) -> Checkpoint {
-    Checkpoint {
-        iteration: 120,
-        adam_steps: 600,
+fn checkpoint(state: TrainingState) -> Checkpoint {
+    let run = RunInfo {
         seed: u64::MAX - 3,
-        runs,
         config_hash: "c0ffee".into(),
         split: Some(r#"{"train":[],"val":[],"test":[]}"#.into()),
         config: "seed = 0\n[model]\nloss = \"mse\" # é\n".into(),
-        parameters: sets(&model(), runs, -3.0),
-        inner,
-        outer,
-        strategy: None,
-        memory: None,
-    }
+        arithmetic: ARITHMETIC,
+    };
+    Checkpoint { run, state }
+}
+
+/// A state with nothing but parameters.
+fn bare(runs: usize) -> TrainingState {
+    let parameters = sets(&model(), runs, -3.0);
+    TrainingState { iteration: 120, adam_steps: 600, runs, parameters, ..Default::default() }
 }
 
 /// One with every kind of tensor.
 fn full(runs: usize) -> Checkpoint {
     let set = |first| sets(&model(), runs, first);
-    let strategy = StrategyState { rates: set(500.0), history: Some([set(600.0), set(700.0)]) };
-    let checkpoint = checkpoint(
-        runs,
-        InnerState::Shared { m: Some(set(100.0)), v: set(200.0) },
-        OuterState::Adam { m: set(300.0), v: set(400.0) },
-    );
     let entries = |first| sets(&model(), 2 * runs, first);
-    let memory = MemoryState {
-        parameters: entries(800.0),
-        others: [Some(entries(900.0)), None, Some(entries(1000.0))],
-        losses: vec![0.5; 2 * runs],
-    };
-    Checkpoint { strategy: Some(strategy), memory: Some(memory), ..checkpoint }
+    checkpoint(TrainingState {
+        inner_first: set(100.0),
+        inner_second: set(200.0),
+        outer_first: set(300.0),
+        outer_second: set(400.0),
+        rates: set(500.0),
+        ways: set(600.0),
+        squares: set(700.0),
+        memory: entries(800.0),
+        memory_second: entries(900.0),
+        memory_statistics: entries(1000.0),
+        memory_losses: vec![vec![0.5]; 2 * runs],
+        ..bare(runs)
+    })
 }
 
 fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
@@ -73,21 +76,28 @@ fn every_kind_of_state_round_trips() {
     let model = model();
     for runs in [1, 3] {
         let set = |count, first| sets(&model, count, first);
+        let none = Sets::new;
+        // Second and first moments.
         let inner = [
-            InnerState::None,
-            InnerState::Shared { m: None, v: set(runs, 9.0) },
-            InnerState::Slots { m: None, v: set(runs * 4, 9.0), slots: 4 },
-            InnerState::Slots { m: Some(set(runs, 5.0)), v: set(runs, 9.0), slots: 1 },
+            [none(), none()],
+            [set(runs, 9.0), none()],
+            [set(runs * 4, 9.0), none()],
+            [set(runs, 9.0), set(runs, 5.0)],
         ];
-        let outer = [
-            OuterState::None,
-            OuterState::Momentum(set(runs, 7.0)),
-            OuterState::Adam { m: set(runs, 6.0), v: set(runs, 8.0) },
-        ];
+        let outer = [[none(), none()], [set(runs, 7.0), none()], [set(runs, 6.0), set(runs, 8.0)]];
         for (inner, outer) in inner.iter().flat_map(|i| outer.iter().map(move |o| (i, o))) {
-            let mut written = checkpoint(runs, inner.clone(), outer.clone());
+            let [inner_second, inner_first] = inner.clone();
+            let [outer_first, outer_second] = outer.clone();
+            let moments = TrainingState {
+                inner_second,
+                inner_first,
+                outer_first,
+                outer_second,
+                ..bare(runs)
+            };
+            let mut written = checkpoint(moments);
             assert_eq!(parse(&written.to_bytes(&model).unwrap()).unwrap(), written);
-            written.strategy = Some(StrategyState { rates: set(runs, 4.0), history: None });
+            written.state.rates = set(runs, 4.0);
             assert_eq!(parse(&written.to_bytes(&model).unwrap()).unwrap(), written);
         }
         let written = full(runs);
@@ -108,9 +118,9 @@ fn a_checkpoint_is_synced_and_then_its_folder() {
 #[test]
 fn names_and_shapes_are_the_documented_ones() {
     let model = model();
-    let inner = InnerState::Slots { m: None, v: sets(&model, 4, 0.0), slots: 2 };
-    let bytes =
-        checkpoint(2, inner, OuterState::Momentum(sets(&model, 2, 0.0))).to_bytes(&model).unwrap();
+    let (inner_second, outer_first) = (sets(&model, 4, 0.0), sets(&model, 2, 0.0));
+    let state = TrainingState { inner_second, outer_first, ..bare(2) };
+    let bytes = checkpoint(state).to_bytes(&model).unwrap();
     let file = TensorFile::parse(&bytes).unwrap();
     assert_eq!(file.tensors["dense1.weight"].shape(), [2, 3, 2]);
     assert_eq!(file.tensors["inner.v/dense1.weight"].shape(), [2, 2, 3, 2]);
@@ -235,17 +245,18 @@ fn what_could_not_be_loaded_is_not_saved() {
     let before = fs::read(&path).unwrap();
 
     let mut infinite = full(1);
-    infinite.parameters[0][7] = f32::INFINITY;
+    infinite.state.parameters[0][7] = f32::INFINITY;
     let message = infinite.save(&model, &path).unwrap_err().to_string();
     assert!(message.contains("tensor `dense1.bias` is inf at [1]"), "{message}");
 
     let mut short = full(2);
-    short.parameters.pop();
+    short.state.parameters.pop();
     let message = short.save(&model, &path).unwrap_err().to_string();
     assert!(message.contains("1 parameter sets where 2 belong"), "{message}");
 
     let mut other = full(1);
-    other.outer = OuterState::Momentum(vec![vec![0.0; 5]]);
+    other.state.outer_second.clear();
+    other.state.outer_first = vec![vec![0.0; 5]];
     let message = other.save(&model, &path).unwrap_err().to_string();
     assert!(message.contains("`outer.u/dense1.weight`…: set 0 has 5 numbers, the model 13"));
     assert_eq!(fs::read(&path).unwrap(), before);
@@ -259,13 +270,23 @@ fn the_header_is_read_without_the_model_and_checked() {
     written.save(&model, &path).unwrap();
     let header = Checkpoint::load_header(&path).unwrap();
     assert_eq!((header.iteration, header.adam_steps, header.runs), (120, 600, 3));
-    assert_eq!((header.seed, header.config_hash.as_str()), (u64::MAX - 3, "c0ffee"));
-    assert_eq!(header.config, written.config);
+    assert_eq!((header.run.seed, header.run.config_hash.as_str()), (u64::MAX - 3, "c0ffee"));
+    assert_eq!(header.run, written.run);
 
     let change = |parts: &mut Parts| drop(parts.0.insert("seed".into(), "4".into()));
     fs::write(&path, tampered(change)).unwrap();
     let message = Checkpoint::load_header(&path).unwrap_err().to_string();
     assert!(message.contains("c.safetensors: metadata field `seed` was changed"), "{message}");
+}
+
+/// Those of earlier versions say nothing of their arithmetic.
+#[test]
+fn a_checkpoint_without_arithmetic_is_of_the_first_one() {
+    let mut written = full(1);
+    written.run.arithmetic = 1;
+    let bytes = written.to_bytes(&model()).unwrap();
+    assert!(!TensorFile::parse(&bytes).unwrap().metadata.contains_key("arithmetic"));
+    assert_eq!(parse(&bytes).unwrap().run.arithmetic, 1);
 }
 
 #[test]

@@ -1,26 +1,25 @@
 use super::*;
 use crate::disk::shell::quoted;
+use crate::meta::TrainingState;
 use crate::model::{Activation, ModelSpec};
-use crate::store::checkpoint::{InnerState, OuterState};
+use crate::store::checkpoint::{ARITHMETIC, RunInfo};
 
 fn model() -> Model {
     Model::new(ModelSpec::builder(&[2]).dense(1, Activation::Linear)).unwrap()
 }
 
 fn checkpoint(iteration: u64) -> Checkpoint {
-    Checkpoint {
-        iteration,
-        adam_steps: 0,
+    let run = RunInfo {
         seed: 0,
-        runs: 1,
         config_hash: String::new(),
-        split: None,
         config: String::new(),
-        parameters: vec![vec![iteration as f32; 3]],
-        inner: InnerState::None,
-        outer: OuterState::None,
-        strategy: None,
-        memory: None,
+        split: None,
+        arithmetic: ARITHMETIC,
+    };
+    let parameters = vec![vec![iteration as f32; 3]];
+    Checkpoint {
+        run,
+        state: TrainingState { iteration, runs: 1, parameters, ..Default::default() },
     }
 }
 

@@ -8,9 +8,8 @@ use crate::config::Config;
 use crate::disk::atomic;
 use crate::error::{Error, Result};
 use crate::experiments::sweep::state::Member;
-use crate::meta::{Snapshot, Trainer};
-use crate::store::checkpoint::Checkpoint;
-use crate::store::{checkpoint_of, snapshot_of};
+use crate::meta::{Trainer, TrainingState};
+use crate::store::checkpoint::{Checkpoint, RunInfo};
 
 /// How the names of files with states of batches end.
 const STATES: &str = ".states";
@@ -39,7 +38,7 @@ impl Search {
     }
 
     /// Saves the runs of a batch that have not diverged, which make up the batch from then on.
-    pub(super) fn save(&mut self, trainer: &Trainer, index: usize) -> Result<Snapshot> {
+    pub(super) fn save(&mut self, trainer: &Trainer, index: usize) -> Result<TrainingState> {
         let snapshot = trainer.snapshot()?;
         let members = self.state.now[index].members.clone();
         for (run, member) in members.iter().enumerate() {
@@ -63,11 +62,12 @@ impl Search {
         }
         let path = self.folder.join(&batch.file);
         let runs: Vec<_> = alive.iter().map(|run| (&snapshot, *run)).collect();
-        let snapshot = Snapshot::of_runs(&runs);
+        let snapshot = TrainingState::of_runs(&runs);
         let config = &self.trials[members[0][0]].config;
         let config = Config { runs: alive.len(), ..config.clone() };
         let split = self.job.stored_split();
-        checkpoint_of(&config, split, snapshot.clone()).save(trainer.model(), path)?;
+        let run = RunInfo::new(&config, split);
+        Checkpoint { run, state: snapshot.clone() }.save(trainer.model(), path)?;
         self.state.save(&self.folder)?;
         if fewer && old.exists() {
             std::fs::remove_file(&old).map_err(Error::io(old))?;
@@ -76,13 +76,15 @@ impl Search {
     }
 
     /// The runs in the file `path`.
-    pub(super) fn load(&self, path: &Path) -> Result<Snapshot> {
-        Ok(snapshot_of(Checkpoint::load(self.job.model(), path)?))
+    pub(super) fn load(&self, path: &Path) -> Result<TrainingState> {
+        let checkpoint = Checkpoint::load(self.job.model(), path)?;
+        checkpoint.run.check_arithmetic(path)?;
+        Ok(checkpoint.state)
     }
 
     /// What `members` have after the rung before.
-    pub(super) fn handed_on(&self, members: &[Member]) -> Result<Snapshot> {
-        let mut files: HashMap<&str, Snapshot> = HashMap::new();
+    pub(super) fn handed_on(&self, members: &[Member]) -> Result<TrainingState> {
+        let mut files: HashMap<&str, TrainingState> = HashMap::new();
         let mut places = Vec::new();
         for member in members {
             let mut batches = self.state.before.iter();
@@ -100,7 +102,7 @@ impl Search {
             places.push((file, run));
         }
         let runs: Vec<_> = places.iter().map(|(file, run)| (&files[file], *run)).collect();
-        Ok(Snapshot::of_runs(&runs))
+        Ok(TrainingState::of_runs(&runs))
     }
 
     /// Writes the best configuration, and its first seed's state.
@@ -116,6 +118,7 @@ impl Search {
         atomic::write(&self.folder.join("best.toml"), text.as_bytes())?;
         let snapshot = self.handed_on(&[[best.trial, 0]])?;
         let path = self.folder.join("best.safetensors");
-        checkpoint_of(config, self.job.stored_split(), snapshot).save(self.job.model(), path)
+        let run = RunInfo::new(config, self.job.stored_split());
+        Checkpoint { run, state: snapshot }.save(self.job.model(), path)
     }
 }

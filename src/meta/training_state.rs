@@ -1,15 +1,30 @@
-//! Parameter sets between host (canonical) and device (packed).
+//! What training goes on from, and parameter sets between host (canonical) and device (packed).
 
 use crate::error::Result;
 use crate::gpu::Gpu;
+use crate::meta::spec::MemorySpec;
 use crate::model::Model;
 
 /// Parameter sets of one kind, `[sets][P]`; none where there is no such state.
 pub type Sets = Vec<Vec<f32>>;
 
+/// What every task starts from, canonical.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartingPoint {
+    pub parameters: Vec<f32>,
+    /// Adam's second and first moment; zero where there are none.
+    pub state: [Option<Vec<f32>>; 2],
+    /// Inner Adam steps that the state has seen.
+    pub adam_steps: u64,
+    /// The rates of a learned strategy, for [`InnerRule::Rates`]; else the setup's rate counts.
+    pub rates: Option<Vec<f32>>,
+    /// b and g of ARUBA, for [`InnerRule::Refined`]; else the setup's rate α counts, as α² and 1.
+    pub sums: Option<[Vec<f32>; 2]>,
+}
+
 /// Everything that training goes on from, in canonical layout.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Snapshot {
+pub struct TrainingState {
     /// Meta-iterations done.
     pub iteration: u64,
     /// Inner Adam steps that the state has seen.
@@ -43,7 +58,7 @@ pub struct Snapshot {
     pub memory_losses: Sets,
 }
 
-impl Snapshot {
+impl TrainingState {
     /// Kinds of sets.
     pub(super) const KINDS: usize = 13;
 
@@ -66,7 +81,7 @@ impl Snapshot {
         ]
     }
 
-    /// The same with other sets, in the order of [`Snapshot::sets`].
+    /// The same with other sets, in the order of [`TrainingState::sets`].
     pub(super) fn with_sets(self, sets: [Sets; Self::KINDS]) -> Self {
         let [
             parameters,
@@ -127,6 +142,51 @@ impl Snapshot {
     pub fn is_finite(&self, run: usize) -> bool {
         let finite = |sets| self.of_run(sets, run).iter().flatten().all(|value| value.is_finite());
         self.sets()[..Self::KINDS - 1].iter().all(|(_, sets)| finite(sets))
+    }
+
+    /// What a task of `run` starts from: the parameters, the optimiser state that tasks share, and the learned
+    /// rates.
+    pub fn starting_point(&self, run: usize) -> StartingPoint {
+        let state = self.task_state(run);
+        StartingPoint {
+            parameters: self.parameters[run].clone(),
+            // A state that starts from zero has seen no step.
+            adam_steps: if state[0].is_some() { self.adam_steps } else { 0 },
+            state,
+            rates: self.rates.get(run).cloned(),
+            sums: self.sums(run),
+        }
+    }
+
+    /// What a task of `run` may start from instead: the entries of its memory that hold something, after
+    /// meta-iterations of `meta_batch` tasks.
+    pub fn memory_points(
+        &self,
+        memory: &MemorySpec,
+        meta_batch: usize,
+        run: usize,
+    ) -> Vec<StartingPoint> {
+        let capacity = self.memory.len() / self.runs.max(1);
+        let filled = memory.filled(self.iteration, meta_batch).min(capacity);
+        let entry = |entry: usize| {
+            let at = run * capacity + entry;
+            let state = [&self.memory_second, &self.memory_first];
+            let state = state.map(|sets| sets.get(at).cloned());
+            StartingPoint {
+                parameters: self.memory[at].clone(),
+                adam_steps: if state[0].is_some() { self.adam_steps } else { 0 },
+                state,
+                rates: self.rates.get(run).cloned(),
+                sums: self.sums(run),
+            }
+        };
+        (0..filled).map(entry).collect()
+    }
+
+    /// b and g of ARUBA, once a meta-iteration has added to them.
+    fn sums(&self, run: usize) -> Option<[Vec<f32>; 2]> {
+        let [ways, squares] = [&self.ways, &self.squares].map(|sets| sets.get(run).cloned());
+        ways.zip(squares).filter(|_| self.iteration > 0).map(<[_; 2]>::from)
     }
 
     /// The inner optimiser state that a new task of `run` starts from: second and first moment,
