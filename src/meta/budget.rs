@@ -1,4 +1,4 @@
-//! The memory that a training takes on the device, before anything is made.
+//! The memory that a training takes on the device, before anything is made, and what is tried where it runs out.
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, size_of_f32s};
@@ -57,4 +57,50 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     // Of this one a slot is bound at a time.
     memory.add("iteration settings", RunSteps::bytes(gpu, setup.runs, RING * waves.len()));
     Ok(memory.total() + setup.origin.image_bytes())
+}
+
+/// Tries with `size`, and with half of it each time that the device has no memory left: it may have enough for that.
+///
+/// # Errors
+/// Those of `attempt`.
+pub fn halving<T>(mut size: usize, mut attempt: impl FnMut(usize) -> Result<T>) -> Result<T> {
+    loop {
+        match attempt(size) {
+            Err(Error::Limit { available: 0, .. }) if size > 1 => size = size.div_ceil(2),
+            result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full() -> Error {
+        let (what, remedy) = ("logits".to_owned(), "lower it".to_owned());
+        Error::Limit { what, needed: 8, available: 0, remedy }
+    }
+
+    #[test]
+    fn half_as_many_are_tried_until_they_fit() {
+        let mut tried = Vec::new();
+        let size = halving(13, |size| {
+            tried.push(size);
+            if size > 3 { Err(full()) } else { Ok(size) }
+        });
+        assert_eq!(size.unwrap(), 2);
+        assert_eq!(tried, [13, 7, 4, 2]);
+    }
+
+    #[test]
+    fn other_errors_and_a_single_task_are_not_tried_again() {
+        let mut tried = 0;
+        let result = halving(4, |_| {
+            tried += 1;
+            Err::<(), _>(Error::config("model", "wrong"))
+        });
+        assert!(matches!(result, Err(Error::Config { .. })));
+        assert_eq!(tried, 1);
+        assert!(matches!(halving(1, |_| Err::<(), _>(full())), Err(Error::Limit { .. })));
+    }
 }

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::adaptation::{Adaptation, AdaptationSetup, Score, Starts};
+use crate::meta::adaptation::{Adaptation, AdaptationSetup, Score};
 use crate::meta::source::Origin;
+use crate::meta::task_batches::{Start, in_batches};
 use crate::meta::training_state::StartingPoint;
 use crate::meta::warm_start::best_entries;
 use crate::tasks::{Batches, Episodes};
@@ -16,13 +17,13 @@ use crate::tasks::{Batches, Episodes};
 ///
 /// # Errors
 /// As [`crate::meta::Trainer::new`].
-pub fn evaluate(
+pub fn evaluate<'a>(
     gpu: &Gpu,
     setup: &AdaptationSetup,
-    start: &StartingPoint,
+    start: impl Into<Start<'a>>,
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    in_batches(gpu, setup, Some(start), tasks, |adaptation, tasks| adaptation.run(tasks.start))
+    scored(gpu, setup, start.into(), tasks, |adaptation, tasks| adaptation.run(tasks.start))
 }
 
 /// As [`evaluate`], but each task starts from the one of `entries` that fits its support set best.
@@ -38,7 +39,7 @@ pub fn evaluate_warm(
     entries: &[StartingPoint],
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    in_batches(gpu, setup, None, tasks, |adaptation, tasks| {
+    scored(gpu, setup, Start::Each, tasks, |adaptation, tasks| {
         let best = best_entries(gpu, setup, entries, tasks.clone(), |_, _| Ok(()))?;
         let starts: Vec<_> = best.into_iter().map(|entry| entries[entry].clone()).collect();
         adaptation.start_from_each(&starts);
@@ -56,7 +57,7 @@ pub fn evaluate_models(
     start: &StartingPoint,
     models: &[Vec<f32>],
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    in_batches(gpu, setup, Some(start), models.len(), |adaptation, tasks| {
+    scored(gpu, setup, start.into(), models.len(), |adaptation, tasks| {
         adaptation.run_models(tasks.start, &models[tasks])
     })
 }
@@ -101,7 +102,7 @@ pub fn evaluate_episodes(
     let per_task = [batches.support(), batches.way * queries];
     let origin = Origin::Listed { images, part, queries };
     let setup = AdaptationSetup { batches, origin, scored: true, ..setup.clone() };
-    in_batches(gpu, &setup, Some(start), episodes.len(), |adaptation, tasks| {
+    scored(gpu, &setup, start.into(), episodes.len(), |adaptation, tasks| {
         let own = |examples: usize| tasks.start * examples..tasks.end * examples;
         adaptation.tasks().upload_support_numbers(gpu, &support[own(per_task[0])])?;
         adaptation.tasks().upload_query_numbers(gpu, &query[own(per_task[1])])?;
@@ -129,34 +130,22 @@ fn check_sizes(setup: &AdaptationSetup, batches: &Batches) -> Result<(), String>
     Ok(())
 }
 
-/// The scores of `tasks` tasks in each mode, as many at once as the device allows, all from `start`
-/// or each from a start of its own; `run` adapts to a range of tasks.
-fn in_batches(
+/// The scores of `tasks` tasks in each mode; `run` adapts to a range of tasks.
+fn scored(
     gpu: &Gpu,
     setup: &AdaptationSetup,
-    start: Option<&StartingPoint>,
+    start: Start<'_>,
     tasks: usize,
     run: impl Fn(&mut Adaptation, Range<usize>) -> Result<()>,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    let mut batch = Adaptation::batch_size(gpu, setup, tasks);
-    let mut adaptation = loop {
-        let starts = if start.is_some() { Starts::One } else { Starts::Each };
-        match Adaptation::with_starts(gpu, setup.clone(), batch, starts) {
-            // The device has no memory left: it may have enough for half of the tasks.
-            Err(Error::Limit { available: 0, .. }) if batch > 1 => batch = batch.div_ceil(2),
-            adaptation => break adaptation?,
-        }
-    };
-    if let Some(start) = start {
-        adaptation.start_from(start);
-    }
     let mut scores = vec![Vec::new(); setup.transductive.len()];
-    for first in (0..tasks).step_by(batch) {
-        let count = batch.min(tasks - first);
-        run(&mut adaptation, first..first + count)?;
+    in_batches(gpu, setup, start, tasks, |adaptation, tasks| {
+        let count = tasks.len();
+        run(adaptation, tasks)?;
         for (all, batch) in scores.iter_mut().zip(adaptation.scores()?) {
             all.extend(batch.into_iter().take(count));
         }
-    }
+        Ok(())
+    })?;
     Ok(scores)
 }

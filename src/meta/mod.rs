@@ -17,6 +17,7 @@ mod spec;
 mod strategy;
 mod strategy_spec;
 mod summary;
+mod task_batches;
 mod trainer;
 mod training_state;
 mod warm_start;
@@ -38,6 +39,7 @@ pub use spec::{
 };
 pub use strategy_spec::{Granularity, StrategyKind, StrategySpec};
 pub use summary::{Mean, Summary, number};
+pub use task_batches::{Start, in_batches};
 pub use trainer::{IterationMetrics, Trainer};
 pub use training_state::{Sets, StartingPoint, TrainingState};
 pub use warm_start::best_entries;

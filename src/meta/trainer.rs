@@ -12,7 +12,7 @@ use crate::kernels::{
     self, Axis, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunStep, RunSteps,
     Telemetry, empty, mean_state, outer_sum, outer_update,
 };
-use crate::meta::budget::memory;
+use crate::meta::budget::{halving, memory};
 use crate::meta::inner::Start;
 use crate::meta::memory::Entries;
 use crate::meta::setup::{RING, TrainerSetup};
@@ -67,16 +67,10 @@ impl Trainer {
     pub fn new(gpu: &Gpu, setup: TrainerSetup) -> Result<Self> {
         memory(gpu, &setup)?;
         let setup = setup.on_device();
-        let mut sizes = waves::sizes(gpu, &setup, usize::MAX)?;
-        let waves = loop {
-            match waves::allocate(gpu, &setup, &sizes) {
-                // The device has no memory left: it may have enough for half of the tasks.
-                Err(Error::Limit { available: 0, .. }) if sizes[0] > 1 => {
-                    sizes = waves::sizes(gpu, &setup, sizes[0].div_ceil(2))?;
-                }
-                waves => break waves?,
-            }
-        };
+        let largest = waves::sizes(gpu, &setup, usize::MAX)?[0];
+        let waves = halving(largest, |most| {
+            waves::allocate(gpu, &setup, &waves::sizes(gpu, &setup, most)?)
+        })?;
         let (runs, model) = (setup.runs, &setup.model);
         let rule = setup.rule();
         let sets = |name, used: bool| {

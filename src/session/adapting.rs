@@ -6,8 +6,8 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::InnerRule;
 use crate::meta::{
-    Adaptation, AdaptationSetup, Origin, StartingPoint, Starts, StrategySpec, TrainingState,
-    best_entries,
+    Adaptation, AdaptationSetup, Origin, Start, StrategySpec, TrainingState, best_entries,
+    in_batches,
 };
 use crate::model::Model;
 use crate::rng::Phase;
@@ -142,32 +142,18 @@ pub fn adapt(
         },
         recipe: serde_json::to_string(recipe).expect("a recipe is plain data"),
     };
-    in_batches(gpu, &setup, &points, tasks, settings, progress)
-}
-
-fn in_batches(
-    gpu: &Gpu,
-    setup: &AdaptationSetup,
-    points: &[StartingPoint],
-    tasks: Tasks<'_>,
-    settings: Settings,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Adapted> {
-    let size = Adaptation::batch_size(gpu, setup, tasks.count());
-    let starts = if points.len() > 1 { Starts::Each } else { Starts::One };
-    let mut adaptation = Adaptation::with_starts(gpu, setup.clone(), size, starts)?;
-    adaptation.start_from(&points[0]);
     let query = match tasks {
         Tasks::Arrays(arrays) => arrays.query.as_ref(),
         Tasks::Test(..) => None,
     };
     let (mut parameters, mut support_loss) = (Vec::new(), Vec::new());
     let mut query_output = query.map(|_| Vec::new());
-    for first in (0..tasks.count()).step_by(size) {
-        let count = size.min(tasks.count() - first);
-        if starts == Starts::Each {
-            let range = first..first + count;
-            let best = best_entries(gpu, setup, points, range, |scorer, places| match tasks {
+    let start = if points.len() > 1 { Start::Each } else { Start::Point(&points[0]) };
+    in_batches(gpu, &setup, start, tasks.count(), |adaptation, range| {
+        let (first, count) = (range.start, range.len());
+        if matches!(start, Start::Each) {
+            let own = range.clone();
+            let best = best_entries(gpu, &setup, &points, own, |scorer, places| match tasks {
                 Tasks::Arrays(arrays) => upload_support(gpu, &setup.model, scorer, arrays, places),
                 Tasks::Test(..) => Ok(()),
             })?;
@@ -175,21 +161,26 @@ fn in_batches(
             adaptation.start_from_each(&best);
         }
         if let Tasks::Arrays(arrays) = tasks {
-            let own: Vec<usize> = (first..first + count).collect();
-            upload_support(gpu, &setup.model, &adaptation, arrays, &own)?;
-            upload_rest(gpu, &setup.model, &adaptation, arrays, first, count)?;
+            let own: Vec<usize> = range.clone().collect();
+            upload_support(gpu, &setup.model, adaptation, arrays, &own)?;
+            upload_rest(gpu, &setup.model, adaptation, arrays, first, count)?;
         }
         adaptation.run(first)?;
-        parameters.extend(adaptation.adapted()?.into_iter().take(count));
+        let adapted = adaptation.adapted()?;
         let losses = adaptation.support_losses()?;
+        let outputs = match query {
+            Some(_) => adaptation.query_outputs()?[1].take(),
+            None => None,
+        };
+        parameters.extend(adapted.into_iter().take(count));
         support_loss.extend(losses.into_iter().take(count * setup.batches.steps));
         if let (Some(all), Some(query)) = (&mut query_output, query) {
-            let [_, outputs] = adaptation.query_outputs()?;
             let wanted = count * query.count * setup.model.outputs();
             all.extend(outputs.unwrap_or_default().into_iter().take(wanted));
         }
-        progress((first + count) as u64, tasks.count() as u64);
-    }
+        progress(range.end as u64, tasks.count() as u64);
+        Ok(())
+    })?;
     Ok(Adapted { parameters, support_loss: Some(support_loss), query_output, settings })
 }
 

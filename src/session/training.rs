@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::config::Job;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::{Summary, Trainer, TrainingState, evaluate};
+use crate::meta::{Start, Summary, Trainer, TrainingState, evaluate};
 use crate::model::Loss;
 use crate::rng::Phase;
 use crate::session::best::Best;
@@ -169,18 +169,17 @@ impl Session {
 
     /// Evaluates every run on validation tasks; says why if training should stop.
     fn validate(&mut self, observe: &mut impl FnMut(Event<'_>) -> bool) -> Result<Option<Outcome>> {
-        let snapshot = self.trainer.snapshot()?;
         let config = self.job.config().clone();
         let tasks = config.eval.validation_tasks;
         let mut sum = 0.0;
         for run in 0..config.runs {
             let setup = self.job.evaluation(run, Phase::Validation);
-            let scores = evaluate(&self.gpu, &setup, &snapshot.starting_point(run), tasks)?;
+            let scores = evaluate(&self.gpu, &setup, Start::Run(&self.trainer, run), tasks)?;
             let after = Summary::of(scores.iter().flatten().map(|pair| pair[1]));
             let classes = self.job.model().loss() == Loss::CrossEntropy;
             let metric = after.metric(self.job.model().loss());
             let record = ValidationRecord {
-                iteration: snapshot.iteration,
+                iteration: self.trainer.iteration(),
                 run,
                 seed: config.seed.wrapping_add(run as u64),
                 loss: after.loss.mean,
@@ -196,7 +195,8 @@ impl Session {
         if self.best.take(metric) {
             let best = self.directory.best_path();
             let split = self.job.stored_split();
-            let checkpoint = Checkpoint { run: RunInfo::new(&config, split), state: snapshot };
+            let state = self.trainer.snapshot()?;
+            let checkpoint = Checkpoint { run: RunInfo::new(&config, split), state };
             checkpoint.save(self.job.model(), best)?;
         }
         let stop = &config.stop;

@@ -5,12 +5,14 @@ use crate::harness::{Device, On, Tests, all, named};
 use crate::sines::{as_tasks, drawn};
 use reptile::gpu::{AdapterEntry, Gpu};
 use reptile::meta::{
-    Algorithm, InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterOptimizer, OuterSpec, PlanKind,
-    Schedule, StatePolicy, StrategySpec, Trainer, TrainerSetup,
+    AdaptationSetup, Algorithm, InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterOptimizer,
+    OuterSpec, PlanKind, Schedule, Start, StatePolicy, StrategySpec, Trainer, TrainerSetup,
+    evaluate, inner_rule,
 };
 use reptile::model::{Activation, Loss};
 use reptile::reference::network::{Targets, loss_and_gradient};
 use reptile::reference::{optimizer as twin, reptile as reference};
+use reptile::rng::Phase;
 use reptile::tasks::{Batches, SineSpec};
 
 pub fn tests(tests: &mut Tests) {
@@ -27,6 +29,7 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::PLAIN, named!(recording_neither_submits_nor_waits));
     tests.on(On::FIRST_OR_PLAIN, named!(past_its_end_a_linear_schedule_changes_nothing));
     tests.on(On::PLAIN, named!(a_diverging_run_is_named));
+    tests.on(On::FIRST_OR_PLAIN, named!(scores_from_the_device_are_those_over_the_host));
     tests.own(On::FIRST_OR_PLAIN, named!(tasks_in_waves_give_the_same_bytes));
 }
 
@@ -355,4 +358,40 @@ fn tasks_in_waves_give_the_same_bytes(entry: &AdapterEntry) {
     slots.inner.state = StatePolicy::Slot;
     let error = Trainer::new(&small, slots).unwrap_err();
     assert!(error.to_string().contains("inner.state"), "{error}");
+}
+
+/// What validation during a training starts from, with and without a state that tasks share.
+fn scores_from_the_device_are_those_over_the_host(Device { name, gpu, .. }: &Device) {
+    for state in [StatePolicy::Mean, StatePolicy::Slot, StatePolicy::Reset] {
+        let mut setup = job();
+        setup.inner = InnerSpec {
+            optimizer: InnerOptimizer::Adam,
+            beta1: 0.5,
+            state,
+            ..InnerSpec::sgd(0.01, 6, 4)
+        };
+        let trainer = trained(gpu, &setup, 2);
+        let points = trainer.snapshot().unwrap();
+        let evaluation = AdaptationSetup {
+            model: setup.model.clone(),
+            rule: inner_rule(&setup.inner),
+            rate: 0.01,
+            weight_decay: 1.0,
+            plan: PlanKind::Auto,
+            batches: Batches { group: 5, ..setup.batches.clone() },
+            origin: setup.origin.clone(),
+            phase: Phase::Validation,
+            seed: 5,
+            scored: true,
+            transductive: vec![false],
+        };
+        let scores = |start: Start<'_>| evaluate(gpu, &evaluation, start, 9).unwrap();
+        let [first, second] = [0, 2].map(|run| {
+            let here = scores(Start::Run(&trainer, run));
+            let point = points.starting_point(run);
+            assert_eq!(here, scores(Start::Point(&point)), "{state:?}, run {run} on {name}");
+            here
+        });
+        assert_ne!(first, second);
+    }
 }

@@ -1,0 +1,80 @@
+//! Many tasks, as many at once as the device has room for: the one loop of evaluations and adaptations.
+
+use std::ops::Range;
+
+use crate::error::Result;
+use crate::gpu::Gpu;
+use crate::meta::adaptation::{Adaptation, AdaptationSetup, Starts};
+use crate::meta::budget::halving;
+use crate::meta::trainer::Trainer;
+use crate::meta::training_state::StartingPoint;
+
+/// What the tasks of an evaluation start from.
+#[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// All from one starting point.
+    Point(&'a StartingPoint),
+    /// All from what a run of a trainer has learned by now, which stays on the device.
+    Run(&'a Trainer, usize),
+    /// Each from its own ([`Adaptation::start_from_each`]), set before each batch.
+    Each,
+}
+
+impl<'a> From<&'a StartingPoint> for Start<'a> {
+    fn from(point: &'a StartingPoint) -> Self {
+        Self::Point(point)
+    }
+}
+
+impl Start<'_> {
+    fn starts(self) -> Starts {
+        match self {
+            Self::Point(_) | Self::Run(..) => Starts::One,
+            Self::Each => Starts::Each,
+        }
+    }
+
+    fn set(self, gpu: &Gpu, adaptation: &mut Adaptation) -> Result<()> {
+        match self {
+            Self::Point(point) => adaptation.start_from(point),
+            // A new task has no slot, and before the first meta-iteration there are no sums: the host has both.
+            Self::Run(trainer, run)
+                if trainer.task_state().is_none() || trainer.iteration() == 0 =>
+            {
+                adaptation.start_from(&trainer.snapshot()?.starting_point(run));
+            }
+            Self::Run(trainer, run) => {
+                let mut encoder = gpu.device().create_command_encoder(&Default::default());
+                adaptation.record_start(&mut encoder, trainer, run)?;
+                gpu.queue().submit([encoder.finish()]);
+            }
+            Self::Each => {}
+        }
+        Ok(())
+    }
+}
+
+/// Calls `each` with an adaptation and the range of tasks, of 0..`tasks`, that it is for, as many at a time as the
+/// device allows; half as many where its memory runs out.
+///
+/// # Errors
+/// As [`crate::meta::Trainer::new`]; those of `each`.
+pub fn in_batches(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    start: Start<'_>,
+    tasks: usize,
+    mut each: impl FnMut(&mut Adaptation, Range<usize>) -> Result<()>,
+) -> Result<()> {
+    let mut first = 0;
+    halving(Adaptation::batch_size(gpu, setup, tasks), |size| {
+        let mut adaptation = Adaptation::with_starts(gpu, setup.clone(), size, start.starts())?;
+        start.set(gpu, &mut adaptation)?;
+        while first < tasks {
+            let end = tasks.min(first + size);
+            each(&mut adaptation, first..end)?;
+            first = end;
+        }
+        Ok(())
+    })
+}
