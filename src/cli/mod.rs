@@ -6,6 +6,7 @@ mod common;
 mod compress;
 mod devices;
 mod eval;
+mod flags;
 mod models;
 mod online;
 mod out_folder;
@@ -92,7 +93,7 @@ impl Cli {
             Some(Error::DeviceLost(_)) if resumes => {
                 anyhow::anyhow!("{error:#}: start again with --resume")
             }
-            _ => error,
+            _ => flags::with_flags(error),
         })
     }
 }

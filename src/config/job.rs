@@ -172,7 +172,7 @@ impl Job {
     pub fn episodes(&self, list: &EpisodeList) -> Result<Episodes> {
         let Some(set) = &self.set else {
             let message = "a list of episodes names images, and this run's tasks have none; leave \
-                           --episodes out";
+                           the list of episodes out";
             return Err(Error::config("tasks.kind", message));
         };
         list.resolve(&set.split, SplitPart::Test)

@@ -21,7 +21,7 @@ pub fn parse_assignment(text: &str) -> Result<(String, String)> {
         Some((key, value)) if !key.trim().is_empty() => {
             Ok((key.trim().to_string(), value.trim().to_string()))
         }
-        _ => Err(Error::config("--set", format!("`{text}` is not of the form key=value"))),
+        _ => Err(Error::config("assignment", format!("`{text}` is not of the form key=value"))),
     }
 }
 

@@ -61,7 +61,7 @@ pub fn find(name: &str) -> Result<&'static Preset> {
     all().iter().find(|preset| preset.name == name).ok_or_else(|| {
         let nearest = names().into_iter().min_by_key(|known| strsim::levenshtein(known, name));
         Error::config(
-            "--preset",
+            "preset",
             format!(
                 "there is no preset `{name}`; did you mean `{}`? All: {}",
                 nearest.unwrap_or_default(),

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// [`Error::Config`] if neither is known, [`Error::Data`] if there is no such folder.
 pub(super) fn find(data: Option<&Path>, set: Option<&str>, content: &str) -> Result<PathBuf> {
     let (folder, source) = match (data, set, std::env::var_os("REPTILE_DATA")) {
-        (Some(folder), ..) => (folder.to_path_buf(), "--data (tasks.data)"),
+        (Some(folder), ..) => (folder.to_path_buf(), "tasks.data"),
         (None, Some(set), Some(root)) => (Path::new(&root).join(set), "REPTILE_DATA"),
         (None, set, _) => {
             let below = match set {
@@ -19,7 +19,7 @@ pub(super) fn find(data: Option<&Path>, set: Option<&str>, content: &str) -> Res
                 None => "set tasks.set to the name of a folder below REPTILE_DATA".into(),
             };
             let message = format!(
-                "no data set is given: name the folder with {content} by --data DIR, or {below}"
+                "no data set is given: name the folder with {content} in tasks.data, or {below}"
             );
             return Err(Error::config("tasks.data", message));
         }

@@ -230,7 +230,7 @@ pub(super) fn refuse(folder: &Path, missing: &[String], changed: &[String]) -> E
         folder,
         format!(
             "is not what the run was trained on: {}; give the folder with the same images, or go on all the same \
-             with --changed-data",
+             with what is there",
             parts.join("; ")
         ),
     )

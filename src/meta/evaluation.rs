@@ -122,7 +122,7 @@ fn check_sizes(setup: &AdaptationSetup, batches: &Batches) -> Result<(), String>
     if batches.replacement && batches.batch > batches.support() {
         return Err(format!(
             "{} examples cannot be drawn without repeats from the {} support examples of its \
-             tasks; lower --batch (eval.batch)",
+             tasks; lower the minibatch (eval.batch)",
             batches.batch,
             batches.support()
         ));

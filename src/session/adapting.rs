@@ -108,7 +108,7 @@ pub fn adapt(
             "there is no run {}; the checkpoint holds {}, from 0 on",
             recipe.run, snapshot.runs
         );
-        return Err(Error::config("--run", message));
+        return Err(Error::config("run", message));
     }
     let model = Model::new(base.model.clone())?;
     let setup = recipe.setup(base, &model, tasks)?;

@@ -117,8 +117,9 @@ impl Evaluation {
             return Err(Error::config("memory.capacity", NO_MEMORY));
         }
         if test.episodes.is_some() {
-            let message = "tasks from a list start from the run's parameters; leave --episodes out";
-            return Err(Error::config("--warm-start", message));
+            let message =
+                "tasks from a list start from the run's parameters; leave the list of episodes out";
+            return Err(Error::config("warm_start", message));
         }
         let setup = Self::setup(job, run, test);
         let scores = evaluate_warm(gpu, &setup, &entries, job.config().eval.tasks)?;

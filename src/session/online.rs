@@ -192,7 +192,7 @@ impl Stage<'_> {
                 "{:?}: give ascending numbers from 1 to {most}, what a task has",
                 protocol.samples
             );
-            return Err(Error::config("--samples", message));
+            return Err(Error::config("samples", message));
         }
         let outer = &self.config.outer;
         if outer.algorithm != Algorithm::Reptile || outer.optimizer != OuterOptimizer::Interpolation
@@ -202,10 +202,10 @@ impl Stage<'_> {
             return Err(Error::config("outer", message));
         }
         if !protocol.threshold.is_finite() {
-            return Err(Error::config("--threshold", "give a number"));
+            return Err(Error::config("threshold", "give a number"));
         }
         if protocol.tasks == 0 || protocol.meta_steps == 0 {
-            return Err(Error::config("--tasks and --meta-steps", "give 1 or more"));
+            return Err(Error::config("tasks and meta_steps", "give 1 or more"));
         }
         if let Arrivals::Files(files) = self.arrivals {
             let same = files.iter().all(|file| file.support == available && file.tasks == 1);
@@ -215,7 +215,7 @@ impl Stage<'_> {
                      examples N",
                     files.len()
                 );
-                return Err(Error::config("--arrivals", message));
+                return Err(Error::config("arrivals", message));
             }
         }
         Ok(())

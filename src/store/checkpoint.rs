@@ -238,8 +238,8 @@ fn offer_older(error: Error, good: impl Fn(&Path) -> bool) -> Error {
     let older = siblings.into_iter().filter(|(iteration, _)| *iteration < before);
     let message = match older.rev().find(|(_, older)| good(older)) {
         Some((iteration, older)) => format!(
-            "{message}; the one of iteration {iteration} is good: go on from it with \
-             `--resume --checkpoint {0}`, or name {0} to evaluate or adapt it",
+            "{message}; the one of iteration {iteration} is good: go on from {0}, or evaluate or \
+             adapt it",
             quoted(&older)
         ),
         None => format!("{message}; no good older one lies beside it"),

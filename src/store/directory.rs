@@ -225,7 +225,7 @@ pub fn check_unused(path: &Path) -> Result<()> {
         return Ok(());
     }
     if !path.is_dir() {
-        return Err(Error::data(path, "is a file, not a folder; give another --out"));
+        return Err(Error::data(path, "is a file, not a folder; give another folder"));
     }
     let entries = entries(path)?;
     let checkpoints = path.join(CHECKPOINTS);
@@ -233,7 +233,7 @@ pub fn check_unused(path: &Path) -> Result<()> {
     if entries.iter().any(|entry| entry.ends_with(CONFIG) || entry.ends_with(METRICS))
         || stored.iter().any(|entry| !atomic::is_temporary(entry))
     {
-        let message = "already holds a run; use --resume to go on with it, or give another --out";
+        let message = "already holds a run; resume it, or give another folder";
         return Err(Error::data(path, message));
     }
     // What a run that was killed before it began leaves.
@@ -245,7 +245,7 @@ pub fn check_unused(path: &Path) -> Result<()> {
         None => Ok(()),
         Some(other) => {
             let name = other.file_name().unwrap_or_default().display();
-            Err(Error::data(path, format!("is not empty: it holds `{name}`; give another --out")))
+            Err(Error::data(path, format!("is not empty: it holds `{name}`; give another folder")))
         }
     }
 }
@@ -268,7 +268,7 @@ pub(crate) fn lock(folder: &Path) -> Result<File> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(Error::data(
             folder,
-            "another process trains this run; wait until it ends, or give another --out",
+            "another process trains this run; wait until it ends, or give another folder",
         )),
         Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
             tracing::warn!("{}: this file system has no locks", folder.display());

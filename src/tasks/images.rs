@@ -182,7 +182,7 @@ impl Split {
             ),
             (false, SplitPart::Val) => ("", ", or set eval.every = 0"),
             (false, SplitPart::Test) => {
-                ("", " (a trained run: in a configuration for `reptile eval --on`)")
+                ("", " (a trained run: in the configuration of another data set)")
             }
             _ => ("", ""),
         };

@@ -61,7 +61,7 @@ fn images(spec: &ImagesSpec, model: &Model) -> Result<()> {
         && (set.is_empty() || !Path::new(set).components().all(plain))
     {
         let message = format!(
-            "`{set}` is no name of a folder below REPTILE_DATA; name other places by --data DIR"
+            "`{set}` is no name of a folder below REPTILE_DATA; name other places in tasks.data"
         );
         return Err(Error::config("tasks.set", message));
     }

@@ -165,7 +165,7 @@ fn class_lists_fix_the_split() {
 fn what_is_missing_is_named() {
     let empty = tempfile::tempdir().unwrap();
     assert!(message(&spec(empty.path())).contains("images_background.zip"));
-    assert!(message(&spec(&empty.path().join("none"))).contains("--data"));
+    assert!(message(&spec(&empty.path().join("none"))).contains("tasks.data"));
     zip(empty.path(), PARTS[0], 6, zip::CompressionMethod::Stored);
     assert!(message(&spec(empty.path())).contains("images_evaluation is missing"));
     let folder = both_zips(zip::CompressionMethod::Stored);

@@ -30,7 +30,7 @@ fn load<T: DeserializeOwned>(folder: &Path) -> Result<Option<T>> {
     }
     let text = std::fs::read(&path).map_err(Error::io(&path))?;
     let value = serde_json::from_slice(&text)
-        .map_err(|error| Error::data(&path, format!("{error}; mend it, or give another --out")))?;
+        .map_err(|error| Error::data(&path, format!("{error}; mend it, or give another folder")))?;
     Ok(Some(value))
 }
 

@@ -80,7 +80,7 @@ impl Plan {
     pub fn trainings(&self) -> Result<Vec<Training>> {
         if !(self.scale.is_finite() && self.scale > 0.0) {
             let message = format!("{} is not possible; give a number above 0", self.scale);
-            return Err(Error::config("--scale", message));
+            return Err(Error::config("scale", message));
         }
         let mut trainings: Vec<Training> = Vec::new();
         for name in &self.cells {
@@ -95,11 +95,11 @@ impl Plan {
         let sets: BTreeSet<&str> = trainings.iter().filter_map(|it| data_set(&it.config)).collect();
         if self.data.is_some() && sets.len() > 1 {
             let message = format!(
-                "the cells need several data sets ({}); leave the flag out and set REPTILE_DATA to \
+                "the cells need several data sets ({}); leave it out and set REPTILE_DATA to \
                  the folder above them",
                 sets.into_iter().collect::<Vec<_>>().join(", ")
             );
-            return Err(Error::config("--data", message));
+            return Err(Error::config("cells' data", message));
         }
         for training in &mut trainings {
             let name = training.preset.name();
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(missing_data(&trainings[1].config), None);
         for scale in [0.0, -1.0, f64::NAN] {
             let text = Plan { scale, ..plan.clone() }.trainings().unwrap_err().to_string();
-            assert!(text.contains("--scale"), "{text}");
+            assert!(text.contains("`scale`"), "{text}");
         }
         let text = Plan { seeds: 0, ..plan.clone() }.trainings().unwrap_err().to_string();
         assert!(text.contains("runs"), "{text}");

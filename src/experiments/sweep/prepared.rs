@@ -46,7 +46,7 @@ impl Prepared {
     /// [`Error::Data`] if there is none, [`Error::Io`].
     pub fn reopen(folder: &Path) -> Result<Self> {
         if !State::is_in(folder) {
-            let message = "holds no sweep to go on with; begin one without --resume";
+            let message = "holds no sweep to go on with; begin one instead of resuming it";
             return Err(Error::data(folder, message));
         }
         let path = folder.join(SPEC);
@@ -70,11 +70,10 @@ impl Prepared {
             return Ok(());
         }
         if !folder.is_dir() {
-            return Err(Error::data(folder, "is a file, not a folder; give another --out"));
+            return Err(Error::data(folder, "is a file, not a folder; give another folder"));
         }
         if State::is_in(folder) {
-            let message =
-                "already holds a sweep; use --resume to go on with it, or give another --out";
+            let message = "already holds a sweep; resume it, or give another folder";
             return Err(Error::data(folder, message));
         }
         for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
@@ -83,7 +82,7 @@ impl Prepared {
             let own = [SPEC, BASE, LOCK, split_file::NAME].iter().any(|name| path.ends_with(name));
             if !own && !atomic::is_temporary(&path) {
                 let name = path.file_name().unwrap_or_default().display();
-                let message = format!("is not empty: it holds `{name}`; give another --out");
+                let message = format!("is not empty: it holds `{name}`; give another folder");
                 return Err(Error::data(folder, message));
             }
         }

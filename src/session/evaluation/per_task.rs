@@ -43,7 +43,7 @@ impl PerTask {
             Some("json") => Self::Json,
             _ => {
                 let message = format!("`{}` must end in .csv or .json", path.display());
-                return Err(Error::config("--per-task", message));
+                return Err(Error::config("per_task", message));
             }
         };
         atomic::check_new(path)?;
@@ -140,7 +140,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for name in ["tasks", "tasks.txt"] {
             let text = PerTask::check(&folder.path().join(name)).unwrap_err().to_string();
-            assert!(text.contains("--per-task") && text.contains(".csv or .json"), "{text}");
+            assert!(text.contains("`per_task`") && text.contains(".csv or .json"), "{text}");
         }
         let path = folder.path().join("mine.csv");
         std::fs::write(&path, "mine").unwrap();

@@ -302,7 +302,7 @@ fn a_damaged_checkpoint_offers_the_newest_good_one_before_it() {
     fs::write(path(300), &whole[..whole.len() / 2]).unwrap();
     fs::write(path(200), &flipped).unwrap();
 
-    let offer = format!("--checkpoint {}", quoted(&path(100)));
+    let offer = format!("go on from {}", quoted(&path(100)));
     let message = Checkpoint::load(&model, path(300)).unwrap_err().to_string();
     assert!(message.contains("truncated") && message.contains(&offer), "{message}");
     let message = Checkpoint::load_header(path(300)).unwrap_err().to_string();

@@ -43,7 +43,7 @@ fn a_new_run_takes_a_missing_or_empty_folder_only() {
     let deep = root.path().join("a/b");
     drop(run_of_30(&deep));
     let message = RunDirectory::create(&deep).unwrap_err().to_string();
-    assert!(message.contains("already holds a run; use --resume"), "{message}");
+    assert!(message.contains("already holds a run; resume it"), "{message}");
     assert_eq!(RunDirectory::open(&deep).unwrap().config_text().unwrap(), "seed = 0\n");
 
     let empty = tempfile::tempdir().unwrap();
@@ -114,7 +114,7 @@ fn the_latest_is_loaded_or_an_older_one_offered() {
     bytes.truncate(bytes.len() - 1);
     fs::write(run.checkpoint_path(30), bytes).unwrap();
     let message = run.latest(&model()).unwrap_err().to_string();
-    let offer = format!("--checkpoint {}", quoted(&run.checkpoint_path(20)));
+    let offer = format!("go on from {}", quoted(&run.checkpoint_path(20)));
     assert!(message.contains("truncated") && message.contains(&offer), "{message}");
     run.remove_after(0).unwrap();
     assert_eq!(run.latest(&model()).unwrap(), None);

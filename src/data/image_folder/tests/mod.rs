@@ -252,7 +252,7 @@ fn what_is_missing_is_named() {
     assert!(text.contains("a/b has it: give that one"), "{text}");
     fs::remove_dir_all(root.join("a")).unwrap();
     let text = message(&ImagesSpec { data: None, ..spec(root) });
-    assert!(text.contains("--data") && text.contains("tasks.set"), "{text}");
+    assert!(text.contains("tasks.data") && text.contains("tasks.set"), "{text}");
     assert!(message(&spec(&root.join("none"))).contains("no such folder"));
     assert!(message(&spec(root)).contains("no folder `train`"));
     fs::create_dir_all(root.join("train/c0")).unwrap();
