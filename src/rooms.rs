@@ -208,3 +208,16 @@ fn no_files_use_each_other_in_a_circle() {
     let circle: Vec<_> = way.iter().map(|file| files[*file].path.display().to_string()).collect();
     assert!(left.is_empty(), "these files use each other in a circle: {circle:?}");
 }
+
+/// Embedders have no flags: `src/cli/flags.rs` says them to the program's users.
+#[test]
+fn the_library_names_no_flag_of_the_program() {
+    for file in files().iter().filter(|file| file.module.first().is_some_and(|it| it != "cli")) {
+        for (at, _) in file.text.match_indices(" --").chain(file.text.match_indices("\"--")) {
+            let next = file.text[at + 3..].chars().next();
+            let line = file.text[at..].lines().next().unwrap_or_default();
+            let is_flag = next.is_some_and(|it| it.is_ascii_lowercase());
+            assert!(!is_flag || file.module == ["rooms"], "{}: {line}", file.path.display());
+        }
+    }
+}
