@@ -18,8 +18,10 @@ mod spec;
 pub use layer::{Layer, Layout, Op, Shape, Weights, Window};
 pub use spec::{Activation, Extent, Init, LayerSpec, Loss, ModelSpec, Padding, PaddingName};
 
+use rand::RngExt;
+
 use crate::error::Result;
-use crate::rng::{Part, Phase, Stream, unit};
+use crate::rng::{Part, Phase, Stream};
 
 /// `n` rounded up to a multiple of four: the width of a vector in the kernels.
 pub const fn padded(n: usize) -> usize {
@@ -190,8 +192,8 @@ impl Model {
                 Init::Glorot | Init::He => weights.outputs * weights.inputs(),
             };
             let stream = Stream::new(seed, Phase::Init, 0, index as u32);
-            for (position, parameter) in own[..drawn].iter_mut().enumerate() {
-                let u = unit(stream.words(Part::Task, position as u32)[0]);
+            let uniform = stream.draws(Part::Task).random_iter::<f32>();
+            for (parameter, u) in own[..drawn].iter_mut().zip(uniform) {
                 *parameter = ((2.0 * f64::from(u) - 1.0) * limit) as f32;
             }
         }

@@ -3,6 +3,7 @@
 //! that meta-steps are taken on. Beside the learner go two others that adapt in the same way: one is trained on all
 //! tasks jointly, with as many gradients, and one starts from the initial parameters every time.
 
+use rand::RngExt;
 use serde::Serialize;
 
 use crate::config::{Config, Job};
@@ -326,9 +327,10 @@ impl Stage<'_> {
     /// A meta-step on tasks that are drawn from those up to `last`.
     fn learn(&self, learner: &mut Leader, last: usize, step: usize) -> Result<()> {
         let stream = Stream::new(self.config.seed, Phase::Replay, last as u32, step as u32);
-        let count = self.config.outer.meta_batch as u32;
-        let tasks: Vec<u32> =
-            (0..count).map(|i| stream.below(Part::Task, i, last as u32 + 1)).collect();
+        let mut draws = stream.draws(Part::Task);
+        let tasks: Vec<u32> = (0..self.config.outer.meta_batch)
+            .map(|_| draws.random_range(0..=last as u32))
+            .collect();
         if let Arrivals::Files(files) = self.arrivals {
             let buffers = learner.adaptation().tasks();
             let of = || tasks.iter().map(|task| &files[*task as usize]);

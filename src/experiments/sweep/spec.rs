@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use rand::RngExt;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -10,7 +11,7 @@ use crate::config::{Config, overrides, presets};
 use crate::disk::text_file;
 use crate::error::{Error, Result};
 use crate::experiments::sweep::values::Choice;
-use crate::rng::{Part, Phase, Stream, unit};
+use crate::rng::{Part, Phase, Stream};
 
 /// Keys that may vary: none of them changes the shape of a network or of a task.
 const KEYS: [&str; 5] = ["inner.rate", "inner.steps", "inner.batch", "outer.rate", "strategy.rate"];
@@ -225,11 +226,9 @@ impl SweepSpec {
     ) -> Result<Vec<BTreeMap<String, Value>>> {
         let of_trial = |trial: usize| {
             let stream = Stream::new(self.seed, Phase::Search, 0, trial as u32);
-            let numbered = choices.iter().zip(0_u32..);
-            let value = |index: u32, choice: &Choice| {
-                choice.at(f64::from(unit(stream.words(Part::Task, index)[0])))
-            };
-            numbered.map(|((key, choice), index)| (key.clone(), value(index, choice))).collect()
+            let uniform = stream.draws(Part::Task).random_iter::<f32>();
+            let drawn = choices.iter().zip(uniform);
+            drawn.map(|((key, choice), u)| (key.clone(), choice.at(f64::from(u)))).collect()
         };
         let (mut drawn, mut seen) = (Vec::new(), BTreeSet::new());
         for trial in 0..64 * count {
