@@ -1,6 +1,7 @@
 //! Reptile: inner loops, outer update, schedules, the trainer, evaluation and adaptation.
 
 mod adaptation;
+mod adaptation_builder;
 mod budget;
 mod codec;
 mod evaluation;
@@ -24,6 +25,7 @@ mod warm_start;
 mod waves;
 
 pub use adaptation::{Adaptation, AdaptationSetup, Score, Starts};
+pub use adaptation_builder::AdaptationBuilder;
 pub use budget::{memory, memory_bytes};
 pub use codec::{CodeLayout, Coded, largest_differences};
 pub use evaluation::{evaluate, evaluate_episodes, evaluate_models, evaluate_warm};

@@ -34,7 +34,7 @@ impl Start<'_> {
         }
     }
 
-    fn set(self, gpu: &Gpu, adaptation: &mut Adaptation) -> Result<()> {
+    pub(super) fn set(self, gpu: &Gpu, adaptation: &mut Adaptation) -> Result<()> {
         match self {
             Self::Point(point) => adaptation.start_from(point),
             // A new task has no slot, and before the first meta-iteration there are no sums: the host has both.

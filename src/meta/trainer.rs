@@ -235,6 +235,16 @@ impl Trainer {
         Ok(out)
     }
 
+    /// The device.
+    pub(super) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    /// What is trained and how.
+    pub(super) fn setup(&self) -> &TrainerSetup {
+        &self.setup
+    }
+
     /// The network.
     pub fn model(&self) -> &Model {
         &self.setup.model

@@ -6,6 +6,7 @@ mod best;
 pub mod curves;
 pub mod evaluation;
 pub mod online;
+mod opening;
 mod progress;
 mod recorder;
 pub mod replay;

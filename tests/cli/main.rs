@@ -1,10 +1,14 @@
-//! The program from outside: its commands, messages, files and exit codes; and the embedding example.
+//! The program from outside: its commands, messages, files and exit codes; and the library's examples.
 
 #[path = "../common/mod.rs"]
 mod common;
 
 #[path = "../../examples/embed.rs"]
 mod embed;
+
+#[expect(dead_code, reason = "its `main` prints")]
+#[path = "../../examples/quick.rs"]
+mod quick;
 
 mod adapt;
 mod bad_input;
@@ -15,6 +19,7 @@ mod episodes;
 mod eval;
 mod glyphs;
 mod images;
+mod library;
 mod memory;
 mod omniglot;
 mod online;
@@ -24,9 +29,3 @@ mod resume;
 mod sweep;
 mod telemetry;
 mod train;
-
-/// The example as it stands.
-#[test]
-fn the_embedding_example_learns_the_curve() {
-    embed::main().unwrap();
-}

@@ -1,0 +1,156 @@
+//! Adapting what a trainer has learned to tasks of the caller's own, without naming every setting.
+
+use crate::error::{Error, Result};
+use crate::meta::adaptation::{Adaptation, AdaptationSetup};
+use crate::meta::source::Origin;
+use crate::meta::task_batches::Start;
+use crate::meta::trainer::Trainer;
+use crate::rng::Phase;
+use crate::tasks::Batches;
+
+/// An [`Adaptation`] in the making: everything that is not said is as in the training.
+#[derive(Clone, Debug)]
+#[must_use = "it does nothing before `build`"]
+pub struct AdaptationBuilder<'a> {
+    trainer: &'a Trainer,
+    run: usize,
+    tasks: usize,
+    support: usize,
+    queries: usize,
+    steps: usize,
+    batch: usize,
+    rate: f32,
+    seed: u64,
+    transductive: bool,
+}
+
+impl Adaptation {
+    /// Begins an adaptation of one task of the caller's own from what the first run of `trainer` has learned by then:
+    /// with as many inner steps, the minibatches and the inner rate of its training.
+    pub fn builder(trainer: &Trainer) -> AdaptationBuilder<'_> {
+        let setup = trainer.setup();
+        let support = setup.batches.support();
+        AdaptationBuilder {
+            trainer,
+            run: 0,
+            tasks: 1,
+            support,
+            queries: 0,
+            steps: setup.batches.steps,
+            batch: setup.batches.batch,
+            rate: setup.inner.rate,
+            seed: setup.seed,
+            transductive: false,
+        }
+    }
+}
+
+impl AdaptationBuilder<'_> {
+    /// Starts from what run `run` of the trainer has learned; 0 by default.
+    pub fn run(mut self, run: usize) -> Self {
+        self.run = run;
+        self
+    }
+
+    /// Adapts to `tasks` tasks T at once; 1 by default.
+    pub fn tasks(mut self, tasks: usize) -> Self {
+        self.tasks = tasks;
+        self
+    }
+
+    /// Each task has `support` examples N to learn from, `[T, N, in]`; as many as in the training by default.
+    pub fn support(mut self, support: usize) -> Self {
+        self.support = support;
+        self
+    }
+
+    /// Each task has `queries` inputs Q to predict, `[T, Q, in]`; none by default.
+    pub fn queries(mut self, queries: usize) -> Self {
+        self.queries = queries;
+        self
+    }
+
+    /// Takes `steps` inner steps; those of the training by default.
+    pub fn steps(mut self, steps: usize) -> Self {
+        self.steps = steps;
+        self
+    }
+
+    /// Cuts minibatches of `batch` examples; those of the training by default, or the whole support set where that is
+    /// smaller.
+    pub fn batch(mut self, batch: usize) -> Self {
+        self.batch = batch;
+        self
+    }
+
+    /// The inner rate α; that of the training by default. Learned rates take its place.
+    pub fn rate(mut self, rate: f32) -> Self {
+        self.rate = rate;
+        self
+    }
+
+    /// The seed of the order of minibatches; that of the training by default.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Whether the queries of a task share one batch, and with it the statistics of batch-norms; each has one of its
+    /// own with the support set by default.
+    pub fn transductive(mut self, transductive: bool) -> Self {
+        self.transductive = transductive;
+        self
+    }
+
+    /// Allocates the batch, records what adapts to it, and sets what its tasks start from. The support sets are
+    /// uploaded next ([`Adaptation::tasks`]).
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a number that must not be 0, an impossible rate, and where the trainer has no such run;
+    /// else as [`Trainer::new`].
+    pub fn build(self) -> Result<Adaptation> {
+        let numbers = [
+            ("tasks", self.tasks),
+            ("support", self.support),
+            ("steps", self.steps),
+            ("batch", self.batch),
+        ];
+        if let Some((name, _)) = numbers.into_iter().find(|(_, number)| *number == 0) {
+            return Err(Error::config(name, "is 0; give 1 or more"));
+        }
+        if !(self.rate.is_finite() && self.rate > 0.0) {
+            let message = format!("{} is not possible; give a number above 0", self.rate);
+            return Err(Error::config("rate", message));
+        }
+        let (gpu, training) = (self.trainer.gpu(), self.trainer.setup());
+        if self.run >= training.runs {
+            let message =
+                format!("there is no run {}; the trainer has {}", self.run, training.runs);
+            return Err(Error::config("run", message));
+        }
+        let batch = self.batch.min(self.support);
+        let setup = AdaptationSetup {
+            model: training.model.clone(),
+            rule: training.strategy.adaptation_rule(&training.inner),
+            rate: self.rate,
+            weight_decay: training.inner.weight_decay,
+            plan: training.plan,
+            batches: Batches {
+                way: 1,
+                group: self.support,
+                tail: 0,
+                steps: self.steps,
+                batch,
+                replacement: training.batches.replacement,
+            },
+            origin: Origin::Rows { queries: self.queries, ordered: false },
+            phase: Phase::Adapt,
+            seed: self.seed,
+            scored: false,
+            transductive: vec![self.transductive],
+        };
+        let mut adaptation = Adaptation::new(gpu, setup, self.tasks)?;
+        Start::Run(self.trainer, self.run).set(gpu, &mut adaptation)?;
+        Ok(adaptation)
+    }
+}
