@@ -12,11 +12,25 @@ pub enum Error {
 
     /// The job needs more than the device offers.
     #[error("{what} needs {needed} bytes, but the device allows {available}; {remedy}")]
-    Limit { what: String, needed: u64, available: u64, remedy: String },
+    Limit {
+        /// The buffer, image set or step that has no room.
+        what: String,
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that the device allows; 0 where its memory is full.
+        available: u64,
+        /// What the caller can do, an imperative.
+        remedy: String,
+    },
 
     /// A kernel that the device's compiler refused: a defect of this crate or of the driver.
     #[error("kernel `{kernel}` was refused by the device: {message}")]
-    Shader { kernel: String, message: String },
+    Shader {
+        /// Name of the shader's file.
+        kernel: String,
+        /// What the device's compiler said.
+        message: String,
+    },
 
     /// The device is gone (driver reset, unplugged, out of memory).
     #[error("the device was lost: {0}; open it again and go on from what was stored last")]
@@ -24,7 +38,12 @@ pub enum Error {
 
     /// A configuration key with an impossible value.
     #[error("`{key}`: {message}")]
-    Config { key: String, message: String },
+    Config {
+        /// The key with its section, such as `inner.rate`, or an option or argument.
+        key: String,
+        /// What is wrong with its value, and what would be right.
+        message: String,
+    },
 
     /// A network that cannot be built.
     #[error("model: {0}")]
@@ -32,22 +51,44 @@ pub enum Error {
 
     /// A data set or a file of tasks that cannot be used.
     #[error("{}: {message}", path.display())]
-    Data { path: PathBuf, message: String },
+    Data {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it, and the remedy.
+        message: String,
+    },
 
     /// A checkpoint that is damaged or belongs to something else.
     #[error("checkpoint {}: {message}", path.display())]
-    Checkpoint { path: PathBuf, message: String },
+    Checkpoint {
+        /// The checkpoint's file.
+        path: PathBuf,
+        /// What is wrong with it, and the remedy.
+        message: String,
+    },
 
     /// The loss or a parameter stopped being finite.
     #[error(
         "run {run} diverged at iteration {iteration}: the loss is {loss}; \
          lower inner.rate or outer.rate; checkpoints of earlier iterations are kept"
     )]
-    Diverged { run: usize, iteration: u64, loss: f32 },
+    Diverged {
+        /// Index of the first run that diverged, 0..R.
+        run: usize,
+        /// The meta-iteration at which it was seen.
+        iteration: u64,
+        /// Its first loss that is not finite; NaN where only parameters are not.
+        loss: f32,
+    },
 
     /// A file could not be read or written.
     #[error("{}: {error}{}", path.display(), remedy(error))]
-    Io { path: PathBuf, error: std::io::Error },
+    Io {
+        /// The file or folder that was read, written or listed.
+        path: PathBuf,
+        /// What the operating system said.
+        error: std::io::Error,
+    },
 }
 
 /// Result with this crate's [`Error`].

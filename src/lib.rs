@@ -24,6 +24,8 @@
 //! # Ok::<(), reptile::Error>(())
 //! ```
 
+#![warn(missing_docs)]
+
 #[cfg(feature = "cli")]
 pub mod cli;
 #[cfg(feature = "files")]

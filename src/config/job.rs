@@ -45,6 +45,7 @@ pub struct Data<'a> {
     pub split: Option<&'a StoredSplit>,
     /// Go on where classes of the stored split are missing, or their images changed.
     pub changed: bool,
+    /// Which parts have to hold enough for a task. Default training.
     pub purpose: Purpose,
 }
 

@@ -27,6 +27,7 @@ impl Reading<'_> {
 /// An image set with its split.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataSet {
+    /// The images, and the classes that each part draws its tasks from.
     pub split: Split,
     /// What a run keeps of the split.
     pub stored: StoredSplit,

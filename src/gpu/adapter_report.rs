@@ -21,13 +21,18 @@ const FEATURES: [(&str, wgpu::Features); 3] = [
 pub struct AdapterReport {
     /// What `--device` takes.
     pub index: usize,
+    /// Name of the adapter, as its driver gives it.
     pub name: String,
+    /// Interface that wgpu drives it by: `vulkan`, `metal`, `dx12` or `gl`.
     pub backend: String,
+    /// Name of the driver; may be empty.
     pub driver: String,
+    /// The driver's version, in its own words; may be empty.
     pub driver_info: String,
     /// DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu or Other.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Limits that decide which sizes and kernels fit.
     pub limits: Limits,
     /// Of those that kernels use.
     pub features: Vec<String>,
@@ -39,13 +44,21 @@ pub struct AdapterReport {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "experiments", derive(schemars::JsonSchema))]
 pub struct Limits {
+    /// Bytes of the largest buffer.
     pub max_buffer_size: u64,
+    /// Bytes of a storage buffer that one binding can reach.
     pub max_storage_buffer_binding_size: u64,
+    /// Bytes of a workgroup's memory.
     pub max_compute_workgroup_storage_size: u32,
+    /// Invocations of the largest workgroup.
     pub max_compute_invocations_per_workgroup: u32,
+    /// Workgroups of a dispatch along one dimension.
     pub max_compute_workgroups_per_dimension: u32,
+    /// Storage buffers that one kernel can bind.
     pub max_storage_buffers_per_shader_stage: u32,
+    /// Invocations of the smallest subgroup.
     pub subgroup_min_size: u32,
+    /// Invocations of the largest subgroup.
     pub subgroup_max_size: u32,
 }
 

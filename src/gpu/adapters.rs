@@ -46,7 +46,9 @@ const ADAPTER_NAME: &str = "WGPU_ADAPTER_NAME";
 pub struct AdapterEntry {
     /// Its place in the list of all backends, which `--device` takes.
     pub index: usize,
+    /// wgpu's handle, with which the device is opened.
     pub adapter: wgpu::Adapter,
+    /// Name, type, backend and driver, as wgpu reports them.
     pub info: wgpu::AdapterInfo,
 }
 

@@ -40,6 +40,7 @@ struct Entry {
 /// A dispatch and how often it is in a list, for reports.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeldDispatch {
+    /// Name of the shader's file.
     pub kernel: &'static str,
     /// Which of the kernel's variants it is, where there are several.
     pub variant: Option<String>,

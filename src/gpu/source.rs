@@ -8,6 +8,7 @@ use crate::gpu::unroll::unroll;
 /// A value in a kernel's header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Constant {
+    /// Sizes and counts, and flags as 0 or 1.
     U32(u32),
     /// The bits of a float.
     F32(u32),

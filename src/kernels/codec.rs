@@ -19,6 +19,7 @@ pub struct Coding<'a> {
     pub sets: usize,
     /// Numbers of a set.
     pub parameters: usize,
+    /// Groups of a set, each of consecutive numbers of one tensor.
     pub groups: usize,
     /// Elements of the largest group.
     pub largest: usize,

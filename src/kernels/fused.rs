@@ -43,15 +43,21 @@ enum Variant {
 /// Sizes and buffers of a fused inner loop (or of a segment of it).
 #[derive(Clone, Copy, Debug)]
 pub struct FusedLoop<'a> {
+    /// The network, whose whole forward and backward pass runs in the kernel.
     pub model: &'a Model,
+    /// The inner optimiser.
     pub rule: InnerRule,
+    /// Runs, and tasks of a run.
     pub axis: Axis,
+    /// How a task's support examples become minibatches.
     pub batches: &'a Batches,
+    /// The inner steps that this dispatch takes.
     pub segment: Segment,
     /// Task-steps that one run is expected to take in all.
     pub work: u64,
     /// Tasks that share one set of `start`.
     pub sharers: usize,
+    /// [T, order length]: indices of support examples, minibatch after minibatch.
     pub order: &'a wgpu::Buffer,
     /// Support rows: inputs, targets.
     pub support: [&'a wgpu::Buffer; 2],
@@ -59,6 +65,7 @@ pub struct FusedLoop<'a> {
     pub start: &'a wgpu::Buffer,
     /// [T, stride]: parameters after it.
     pub theta: &'a wgpu::Buffer,
+    /// The inner optimiser's moments.
     pub state: &'a InnerState,
     /// `[T, K]`
     pub losses: &'a wgpu::Buffer,

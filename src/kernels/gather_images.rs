@@ -8,11 +8,15 @@ use crate::model::{Layout, Model};
 /// Sizes of an image set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageShape {
+    /// Channels C of an image.
     pub channels: usize,
+    /// Pixels along a column.
     pub height: usize,
+    /// Pixels along a row.
     pub width: usize,
     /// Bits of a pixel: 1 or 8.
     pub bits: usize,
+    /// Words of 32 bits of an image, the unused bits of the last one included.
     pub words_per_image: usize,
 }
 

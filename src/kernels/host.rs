@@ -25,8 +25,11 @@ impl Axis {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct RunStep {
+    /// The run's seed: low and high word.
     pub seed: [u32; 2],
+    /// Which stream the tasks are drawn from: a [`Phase`] as a number.
     pub phase: u32,
+    /// The meta-iteration, counted from 0.
     pub iteration: u32,
     /// Inner Adam steps that the state has already seen.
     pub adam_steps: u32,
@@ -36,8 +39,11 @@ pub struct RunStep {
     pub first_task: u32,
     /// Row of the metrics ring.
     pub slot: u32,
+    /// Inner rate α of this iteration, after its schedule.
     pub inner_rate: f32,
+    /// Outer rate ε of this iteration, after its schedule.
     pub outer_rate: f32,
+    /// Factor on all parameters before each inner step; 1 = off.
     pub weight_decay: f32,
     /// 1 / tasks of a run.
     pub tasks_inverse: f32,
@@ -51,6 +57,7 @@ pub struct RunStep {
     pub entries_inverse: f32,
     /// Times that its tasks were there before: each time their minibatches have an order of its own.
     pub visit: u32,
+    /// Fills the struct up to a multiple of eight bytes, as WGSL does; not read.
     pub padding: u32,
 }
 
@@ -159,8 +166,11 @@ impl RunSteps {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
 pub struct InnerStep {
+    /// k: the step inside the inner loop, counted from 0.
     pub index: u32,
+    /// Where its minibatch starts in a task's order.
     pub order_start: u32,
+    /// 1 if no step of the same segment follows, else 0.
     pub last: u32,
     /// The task of the first batch: tasks may be taken in chunks.
     pub first_task: u32,

@@ -6,18 +6,24 @@ use crate::kernels::{Argument, Axis, RUN_STEP, RunSteps, Statistic, adam_constan
 /// The inner optimiser as kernels know it; its rate comes with each iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum InnerRule {
+    /// θ ← θ − α g.
     Sgd,
     /// Adam in TensorFlow's form; β1 = 0 keeps no first moment.
     Adam {
+        /// Decay of the first moment.
         beta1: f32,
+        /// Decay of the second moment.
         beta2: f32,
+        /// ε, added to the root of the second moment.
         epsilon: f32,
     },
     /// SGD with a rate for every parameter, and what a learned strategy wants to know of the gradients.
     Rates(Option<Statistic>),
     /// SGD with the rates √(b / g) of ARUBA within `bounds`, where g += `factor` g_k² (ARUBA++).
     Refined {
+        /// Weight of the task's own squared gradients in g.
         factor: f32,
+        /// The least and the greatest rate.
         bounds: [f32; 2],
     },
     /// No step, but [`Statistic::Query`].
@@ -110,11 +116,15 @@ pub struct InnerState {
 /// An inner step on parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Update<'a> {
+    /// The inner optimiser.
     pub rule: InnerRule,
+    /// Runs, and tasks of a run.
     pub axis: Axis,
+    /// Where the kernel finds the rates of each run.
     pub runs: &'a RunSteps,
     /// `[T, packed]`: changed in place.
     pub theta: &'a wgpu::Buffer,
+    /// The optimiser's moments, or what a strategy wants to know; changed in place.
     pub state: &'a InnerState,
     /// [T, 2, packed]: Σ g and Σ g², where telemetry wants them.
     pub seen: Option<&'a wgpu::Buffer>,

@@ -8,8 +8,11 @@ use crate::model::{Loss, padded};
 /// Sizes and buffers of a loss over all tasks.
 #[derive(Clone, Copy, Debug)]
 pub struct LossCall<'a> {
+    /// Which loss; it decides how targets are stored.
     pub loss: Loss,
+    /// Batches T, one a task.
     pub tasks: usize,
+    /// Rows B of a batch that count: one of each `row_step`.
     pub batch: usize,
     /// A row is the last of so many ones of the outputs and targets.
     pub row_step: usize,
@@ -57,7 +60,7 @@ pub fn loss(gpu: &Gpu, recording: &mut Recording, c: &LossCall<'_>) -> Result<()
         Argument::Out(c.losses),
         Argument::Out(c.hits),
     ];
-    let rows = c.batch.div_ceil(c.row_step);
+    let rows = c.batch;
     let outputs = padded(c.outputs) * (1 + usize::from(c.gradient));
     let targets = c.loss.target_words(c.outputs);
     let work = Work::words(c.tasks * (rows * (outputs + targets) + 2));

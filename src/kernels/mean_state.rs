@@ -11,8 +11,9 @@ pub struct MeanState<'a> {
     pub axis: Axis,
     /// Tasks of a run in all waves.
     pub tasks: usize,
-    /// Whether the wave begins the sums, and whether it makes the mean of them.
+    /// Whether the wave begins the sums.
     pub begins: bool,
+    /// Whether the wave makes the mean of the sums.
     pub ends: bool,
     /// Vectors of a parameter set.
     pub vectors: usize,

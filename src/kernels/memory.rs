@@ -11,6 +11,7 @@ pub struct MemoryInsert<'a> {
     pub axis: Axis,
     /// Tasks of a run in all waves.
     pub tasks: usize,
+    /// Entries n of a run's ring.
     pub capacity: usize,
     /// Vectors of a parameter set.
     pub vectors: usize,

@@ -134,9 +134,11 @@ impl<'a> Batch<'a> {
 /// What a layer makes, `[G, B, …output]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Outputs<'a> {
+    /// After the activation.
     pub h: &'a wgpu::Buffer,
     /// Before the activation; written only if `keep_z`.
     pub z: &'a wgpu::Buffer,
+    /// Whether the backward pass needs `z`.
     pub keep_z: bool,
 }
 
@@ -150,7 +152,9 @@ impl Outputs<'_> {
 /// What lies below a layer on the way back: its inputs and the activation that made them.
 #[derive(Clone, Copy, Debug)]
 pub struct Below<'a> {
+    /// The activation that made `h`; the identity for the inputs of the network.
     pub activation: Activation,
+    /// `[G, B, …input]`: after the activation.
     pub h: &'a wgpu::Buffer,
     /// Before the activation; read for GELU alone.
     pub z: &'a wgpu::Buffer,

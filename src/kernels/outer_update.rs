@@ -13,11 +13,24 @@ pub enum OuterRule {
     /// θ ← θ + ε Δ.
     Interpolation,
     /// SGD with momentum on −Δ.
-    Momentum { momentum: f32 },
+    Momentum {
+        /// Decay μ of u ← μ u − Δ (PyTorch's form).
+        momentum: f32,
+    },
     /// θ ← θ + ε μ with the exponential mean μ ← γ μ + (1 − γ) Δ.
-    Mean { decay: f32 },
+    Mean {
+        /// γ.
+        decay: f32,
+    },
     /// Adam on −Δ in TensorFlow's form.
-    Adam { beta1: f32, beta2: f32, epsilon: f32 },
+    Adam {
+        /// Decay of the first moment.
+        beta1: f32,
+        /// Decay of the second moment.
+        beta2: f32,
+        /// ε, added to the root of the second moment.
+        epsilon: f32,
+    },
 }
 
 impl OuterRule {
@@ -51,7 +64,9 @@ impl OuterRule {
 /// Sizes and buffers of the outer update.
 #[derive(Clone, Copy, Debug)]
 pub struct OuterUpdate<'a> {
+    /// The outer optimiser.
     pub rule: OuterRule,
+    /// Runs, and tasks of a run.
     pub axis: Axis,
     /// Vectors of a parameter set.
     pub vectors: usize,

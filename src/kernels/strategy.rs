@@ -36,21 +36,29 @@ pub enum RateRule {
     /// σ ← σ + β h
     Hypergradient,
     /// b ← b + ½ (θ_i − θ)² + ζ² α² / (t + 1)^p, g ← g + h + ζ² / (t + 1)^p, σ = √(b / g).
-    Aruba { zeta: f32 },
+    Aruba {
+        /// ζ: the weight of the start in g; that in b is ζ times the inner rate.
+        zeta: f32,
+    },
 }
 
 /// Which parameters share a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sharing {
+    /// All of them: σ is one number a run.
     All,
+    /// Those of a layer.
     Layer,
+    /// None: each has its own.
     None,
 }
 
 /// A strategy as the kernels know it; β comes with each iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RateStep {
+    /// What moves σ, and with which statistic.
     pub rule: RateRule,
+    /// Which parameters share a rate: the statistics are summed over them.
     pub sharing: Sharing,
     /// Bounds of σ.
     pub bounds: [f32; 2],
@@ -75,6 +83,7 @@ impl RateStep {
 /// Sizes and buffers of a wave's sums of statistics.
 #[derive(Clone, Copy, Debug)]
 pub struct StrategySums<'a> {
+    /// The strategy, which decides about the statistic.
     pub step: RateStep,
     /// Runs, and tasks of a run in the wave.
     pub axis: Axis,
@@ -96,7 +105,7 @@ pub struct StrategySums<'a> {
     pub losses: &'a wgpu::Buffer,
     /// [R, 2, vectors]: sums of the statistics and of ½ (θ_i − θ)².
     pub sums: &'a wgpu::Buffer,
-    /// [R]: tasks that do not count.
+    /// `[R]`: tasks that do not count.
     pub left_out: &'a wgpu::Buffer,
 }
 
@@ -134,18 +143,23 @@ pub fn strategy_sums(gpu: &Gpu, recording: &mut Recording, c: &StrategySums<'_>)
 /// Sizes and buffers of a strategy's step on the rates.
 #[derive(Clone, Copy, Debug)]
 pub struct StrategyUpdate<'a> {
+    /// The strategy.
     pub step: RateStep,
+    /// The network, for the places of its layers in a parameter set.
     pub model: &'a Model,
+    /// Independent runs R.
     pub runs: usize,
     /// Columns of the metrics before the layers' mean rates, and all of them.
     pub columns: [usize; 2],
     /// What [`strategy_sums`] made.
     pub sums: &'a wgpu::Buffer,
+    /// `[R]`: tasks that do not count.
     pub left_out: &'a wgpu::Buffer,
     /// [R, vectors]: σ.
     pub rates: &'a wgpu::Buffer,
-    /// [R, vectors]: b and g of ARUBA.
+    /// [R, vectors]: b of ARUBA.
     pub ways: &'a wgpu::Buffer,
+    /// [R, vectors]: g of ARUBA.
     pub squares: &'a wgpu::Buffer,
     /// `[slots, R, columns]`
     pub metrics: &'a wgpu::Buffer,

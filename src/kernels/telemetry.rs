@@ -8,6 +8,7 @@ use crate::model::{Layer, Model};
 /// Sizes and buffers of a wave's telemetry.
 #[derive(Clone, Copy, Debug)]
 pub struct Telemetry<'a> {
+    /// The network, for the places of its layers in a parameter set.
     pub model: &'a Model,
     /// Runs, and tasks of a run in the wave.
     pub axis: Axis,
@@ -15,8 +16,9 @@ pub struct Telemetry<'a> {
     pub gradients: usize,
     /// The first of its columns in the metrics, three a layer that has parameters, and all columns.
     pub columns: [usize; 2],
-    /// Whether the wave begins the sums, and whether it makes means of them.
+    /// Whether the wave begins the sums.
     pub begins: bool,
+    /// Whether the wave makes means of the sums.
     pub ends: bool,
     /// [T, 2, vectors]: Σ g and Σ g².
     pub seen: &'a wgpu::Buffer,

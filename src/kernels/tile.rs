@@ -11,10 +11,24 @@ use crate::gpu::Gpu;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tile {
     /// A subgroup of `lanes`, each with `width` vector columns: values go around by broadcasts.
-    Subgroup { lanes: usize, rows: usize, width: usize },
+    Subgroup {
+        /// Invocations of the subgroup.
+        lanes: usize,
+        /// Rows of the tile.
+        rows: usize,
+        /// Columns of a lane, in vectors of four.
+        width: usize,
+    },
     /// A workgroup of `slices` groups of 64 invocations, each invocation with `rows` rows of `width` vector columns:
     /// values go around in workgroup memory, and each group sums other blocks of the inner dimension.
-    Workgroup { rows: usize, width: usize, slices: usize },
+    Workgroup {
+        /// Rows of an invocation.
+        rows: usize,
+        /// Columns of an invocation, in vectors of four.
+        width: usize,
+        /// Groups of 64 invocations.
+        slices: usize,
+    },
     /// A workgroup of so many invocations.
     Invocations(usize),
     /// So many tasks at a time.

@@ -20,17 +20,23 @@ use crate::tasks::Batches;
 /// How tasks are adapted to.
 #[derive(Clone, Debug)]
 pub struct AdaptationSetup {
+    /// The network that is adapted.
     pub model: Model,
+    /// The inner optimiser.
     pub rule: InnerRule,
     /// Inner rate α.
     pub rate: f32,
     /// Factor on all parameters before each inner step; 1 = off.
     pub weight_decay: f32,
+    /// Whether inner loops run fused or layered.
     pub plan: PlanKind,
+    /// Inner steps, and how a task's support examples become their minibatches.
     pub batches: Batches,
+    /// Where the tasks come from: drawn on the device or uploaded.
     pub origin: Origin,
     /// Which stream tasks (or the order of their minibatches) come from.
     pub phase: Phase,
+    /// Seed of the stream.
     pub seed: u64,
     /// Whether tasks have query targets, so that loss and accuracy are wanted.
     pub scored: bool,
@@ -66,6 +72,7 @@ pub enum Starts {
 /// Loss and accuracy of one task's queries.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
+    /// Mean loss over the task's queries.
     pub loss: f32,
     /// Share of right answers; 0 for regression.
     pub accuracy: f32,

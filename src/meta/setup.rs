@@ -18,6 +18,7 @@ pub(super) const TELEMETRY: usize = 3;
 /// What a trainer trains, and how.
 #[derive(Clone, Debug)]
 pub struct TrainerSetup {
+    /// The network that is trained.
     pub model: Model,
     /// Seed of run 0; run r has `seed + r`.
     pub seed: u64,
@@ -28,8 +29,11 @@ pub struct TrainerSetup {
     pub own: Vec<RunSettings>,
     /// Meta-iterations that the schedules span.
     pub iterations: u64,
+    /// Whether inner loops run fused or layered.
     pub plan: PlanKind,
+    /// The inner loop: optimiser, rate and its schedule.
     pub inner: InnerSpec,
+    /// The outer step: algorithm, optimiser, rate and tasks of a meta-batch.
     pub outer: OuterSpec,
     /// How inner rates and the outer direction are learned.
     pub strategy: StrategySpec,
@@ -39,12 +43,14 @@ pub struct TrainerSetup {
     pub telemetry: bool,
     /// Minibatches of a training task; the last one is the query's, if the strategy has one.
     pub batches: Batches,
+    /// Where training tasks come from: drawn on the device or uploaded.
     pub origin: Origin,
 }
 
 /// What may differ between the runs of a trainer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RunSettings {
+    /// Seed of the run's initialisation and of its tasks.
     pub seed: u64,
     /// Inner rate α before its schedule.
     pub inner_rate: f32,

@@ -21,14 +21,33 @@ pub enum Origin {
     /// Sine waves, drawn on the device.
     Sine(SineSpec),
     /// Episodes over an image set, drawn on the device from the classes of a part.
-    Episodes { images: Arc<DeviceImages>, part: SplitPart, queries: usize },
+    Episodes {
+        /// The images of the split's parts in device memory.
+        images: Arc<DeviceImages>,
+        /// The part whose classes make up the tasks.
+        part: SplitPart,
+        /// Query examples a class.
+        queries: usize,
+    },
     /// Glyphs, drawn on the device.
     Glyphs(GlyphsSpec),
     /// Episodes over an image set whose image numbers the caller uploads; only the order of the
     /// minibatches is drawn.
-    Listed { images: Arc<DeviceImages>, part: SplitPart, queries: usize },
-    /// Rows that the caller uploads; `ordered` if the order of the minibatches comes with them.
-    Rows { queries: usize, ordered: bool },
+    Listed {
+        /// The images of the split's parts in device memory.
+        images: Arc<DeviceImages>,
+        /// The part whose classes make up the tasks.
+        part: SplitPart,
+        /// Query examples a class.
+        queries: usize,
+    },
+    /// Rows that the caller uploads.
+    Rows {
+        /// Query examples of a task, all classes together.
+        queries: usize,
+        /// Whether the caller uploads the order as well, instead of having it drawn.
+        ordered: bool,
+    },
 }
 
 impl Origin {

@@ -6,7 +6,9 @@ use crate::model::Loss;
 /// A mean over tasks and the half-width of its 95 % interval, 1.96 · s / √n. What is undefined is NaN.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Mean {
+    /// NaN if there are no values.
     pub mean: f64,
+    /// The half-width; NaN for fewer than two values.
     pub interval: f64,
 }
 
@@ -53,7 +55,9 @@ pub fn number(value: f64, digits: usize) -> String {
 /// Loss and accuracy over tasks.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Summary {
+    /// Of the mean query loss of each task.
     pub loss: Mean,
+    /// Of the share of right answers in each task; 0 for regression.
     pub accuracy: Mean,
     /// Tasks that are left out because their loss is not finite.
     pub diverged: usize,

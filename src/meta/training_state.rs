@@ -11,14 +11,17 @@ pub type Sets = Vec<Vec<f32>>;
 /// What every task starts from, canonical.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StartingPoint {
+    /// `[P]`: θ before the inner loop.
     pub parameters: Vec<f32>,
     /// Adam's second and first moment; zero where there are none.
     pub state: [Option<Vec<f32>>; 2],
     /// Inner Adam steps that the state has seen.
     pub adam_steps: u64,
-    /// The rates of a learned strategy, for [`InnerRule::Rates`]; else the setup's rate counts.
+    /// The rates of a learned strategy, for
+    /// [`InnerRule::Rates`](crate::kernels::InnerRule::Rates); else the setup's rate counts.
     pub rates: Option<Vec<f32>>,
-    /// b and g of ARUBA, for [`InnerRule::Refined`]; else the setup's rate α counts, as α² and 1.
+    /// b and g of ARUBA, for
+    /// [`InnerRule::Refined`](crate::kernels::InnerRule::Refined); else the setup's rate α counts, as α² and 1.
     pub sums: Option<[Vec<f32>; 2]>,
 }
 
@@ -49,12 +52,13 @@ pub struct TrainingState {
     pub squares: Sets,
     /// `[R · n][P]` entries of the memory.
     pub memory: Sets,
-    /// `[R · n][P]` their inner second and first moments.
+    /// `[R · n][P]` their inner second moments.
     pub memory_second: Sets,
+    /// `[R · n][P]` their inner first moments.
     pub memory_first: Sets,
     /// `[R · n][P]` what their tasks told the strategy.
     pub memory_statistics: Sets,
-    /// [R · n][1]: the losses of their last inner steps.
+    /// `[R · n][1]`: the losses of their last inner steps.
     pub memory_losses: Sets,
 }
 

@@ -16,8 +16,11 @@ pub enum Layout {
 /// Shape of one example between two layers; a row of n features is `[n, 1, 1]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
+    /// Channels C of an image, or features of a row.
     pub channels: usize,
+    /// Rows of pixels H.
     pub height: usize,
+    /// Columns of pixels W.
     pub width: usize,
 }
 
@@ -66,7 +69,9 @@ impl Shape {
 /// The window that a convolution or a pooling moves over an image: `[height, width]` each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
+    /// Pixels under the window.
     pub kernel: [usize; 2],
+    /// Pixels from one window to the next.
     pub stride: [usize; 2],
     /// Padding before the first row and column.
     pub before: [usize; 2],
@@ -87,11 +92,14 @@ impl Window {
 pub enum Op {
     /// A matrix on all numbers of an example.
     Dense,
+    /// A convolution with bias; its padding is zeros.
     Conv(Window),
     /// Batch-norm with this ε.
     Norm {
+        /// Added to each channel's variance before its root is taken.
         epsilon: f32,
     },
+    /// The largest value of each window; padding does not count.
     MaxPool(Window),
     /// With a window of one pixel, the identity (an activation of its own).
     AveragePool(Window),
@@ -101,8 +109,11 @@ pub enum Op {
 /// channel (channels rounded up to a multiple of four), then the bias; a column for each output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weights {
+    /// Channels of the input; for a narrow convolution, all numbers under the kernel.
     pub channels: usize,
+    /// Pixels under the kernel: for a dense layer the whole image, for a narrow convolution 1.
     pub taps: usize,
+    /// Units of a dense layer, or filters of a convolution.
     pub outputs: usize,
 }
 
@@ -128,9 +139,13 @@ impl Weights {
 pub struct Layer {
     /// `conv1`, `norm1`, `dense1`, …, counted by kind.
     pub name: String,
+    /// What it computes before the activation.
     pub op: Op,
+    /// The function of each number after `op`.
     pub activation: Activation,
+    /// Shape of one example that it takes.
     pub input: Shape,
+    /// Shape of one example that it makes.
     pub output: Shape,
     /// A convolution of fewer channels than a vector holds, below all other parameters: its packed
     /// matrix has a row for each number under the kernel, in PyTorch's order, instead of a padded

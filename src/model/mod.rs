@@ -31,7 +31,9 @@ pub const fn padded(n: usize) -> usize {
 /// One named parameter tensor in PyTorch's shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorInfo {
+    /// `conv1.weight`, `dense2.bias`, …: the layer and the kind of parameter.
     pub name: String,
+    /// Sizes in PyTorch's order, such as `[units, inputs]` or `[filters, C, height, width]`.
     pub shape: Vec<usize>,
     /// Start in the canonical layout, in floats.
     pub offset: usize,

@@ -59,7 +59,9 @@ impl Loss {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Extent {
+    /// One number for both.
     Square(usize),
+    /// `[height, width]`.
     Sides([usize; 2]),
 }
 
@@ -102,8 +104,11 @@ pub enum PaddingName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Padding {
+    /// `"same"` or `"valid"`.
     Named(PaddingName),
+    /// So many rows and columns on every side.
     All(usize),
+    /// `[top, bottom, left, right]`.
     Sides([usize; 4]),
 }
 
@@ -157,13 +162,17 @@ pub enum LayerSpec {
     /// y = activation(W x + b), W of shape `[units, inputs]`. An image is flattened in the order
     /// (C, H, W), as PyTorch does.
     Dense {
+        /// Numbers that it makes of an example.
         units: usize,
+        /// Default linear.
         #[serde(default)]
         activation: Activation,
     },
     /// A convolution with bias, W of shape `[filters, C, kernel height, kernel width]`.
     Conv2d {
+        /// Channels of the output.
         filters: usize,
+        /// Pixels of the kernel.
         kernel: Extent,
         /// Default 1.
         #[serde(default = "one")]
@@ -171,6 +180,7 @@ pub enum LayerSpec {
         /// Default same.
         #[serde(default = "same")]
         padding: Padding,
+        /// Default linear.
         #[serde(default)]
         activation: Activation,
     },
@@ -180,11 +190,13 @@ pub enum LayerSpec {
         /// Default 1e-3.
         #[serde(default = "epsilon")]
         epsilon: f32,
+        /// Default linear.
         #[serde(default)]
         activation: Activation,
     },
     /// The largest value of each window.
     MaxPool {
+        /// Pixels of the window.
         size: Extent,
         /// Default: the size.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -195,6 +207,7 @@ pub enum LayerSpec {
     },
     /// The mean of each window; padding does not count.
     AveragePool {
+        /// Pixels of the window.
         size: Extent,
         /// Default: the size.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -208,7 +221,10 @@ pub enum LayerSpec {
     /// An image as one row of numbers, for the dense layer that follows (which flattens by itself).
     Flatten,
     /// A function of each number.
-    Activation { function: Activation },
+    Activation {
+        /// Which one.
+        function: Activation,
+    },
 }
 
 /// A network as its user describes it; [`crate::model::Model::new`] checks it.
@@ -219,7 +235,9 @@ pub struct ModelSpec {
     pub input: Vec<usize>,
     /// From the input to the output; the last one is linear.
     pub layers: Vec<LayerSpec>,
+    /// What training lowers; it decides whether targets are values or class labels.
     pub loss: Loss,
+    /// How parameters start. Default glorot.
     #[serde(default)]
     pub init: Init,
 }

@@ -21,6 +21,7 @@ const GAP: i32 = 8;
 /// Bars with one label.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Group {
+    /// Written to the left of the bars.
     pub label: String,
     /// One a series; not finite or not above zero: no bar.
     pub values: Vec<f64>,

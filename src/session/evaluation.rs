@@ -36,6 +36,7 @@ pub enum Origin {
 /// Scores of one starting point in one mode of evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
+    /// Whether the trained or the initial parameters were adapted.
     pub origin: Origin,
     /// Index of the run, 0..R.
     pub run: usize,
@@ -218,17 +219,20 @@ impl Evaluation {
 /// Means over tasks with the halves of their 95 % intervals. What is undefined is NaN, `null` in a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
+    /// Mean query loss.
     #[serde(deserialize_with = "nan_if_null")]
     pub loss: f64,
+    /// Half-width of the 95 % interval of `loss`.
     #[serde(deserialize_with = "nan_if_null")]
     pub loss_interval: f64,
-    /// For classes only, as is its interval.
+    /// Mean share of right answers, for classes only.
     #[serde(
         default,
         deserialize_with = "some_nan_if_null",
         skip_serializing_if = "Option::is_none"
     )]
     pub accuracy: Option<f64>,
+    /// Half-width of the 95 % interval of `accuracy`, for classes only.
     #[serde(
         default,
         deserialize_with = "some_nan_if_null",
@@ -240,11 +244,14 @@ pub struct Scored {
 /// Scores of one seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BeforeAfter {
+    /// Seed of the run.
     pub seed: u64,
     /// Tasks that diverged and are left out of the means.
     #[serde(default)]
     pub diverged: usize,
+    /// Without adaptation.
     pub before: Scored,
+    /// After the inner steps of the evaluation.
     pub after: Scored,
 }
 

@@ -47,6 +47,7 @@ pub struct Protocol {
 /// One task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Arrival {
+    /// Its place in the stream, counted from 0.
     pub task: usize,
     /// The error (loss, or share of wrong answers) of each learner with all samples.
     pub error: [f64; 3],
@@ -57,13 +58,17 @@ pub struct Arrival {
 /// A stream that was learned from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
+    /// The numbers that the stream was gone through with.
     pub protocol: Protocol,
+    /// [`LEARNERS`], the order of all lists.
     pub learners: [&'static str; 3],
+    /// One a task, in their order; fewer than the protocol has where the stream was stopped.
     pub arrivals: Vec<Arrival>,
     /// Σ over the tasks of the error of the first learner, less that of each: negative where it is ahead.
     pub regret: [f64; 3],
-    /// Mean over the tasks that reach the threshold, and their share.
+    /// Mean samples to the threshold over the tasks that reach it; none if no task does.
     pub samples: [Option<f64>; 3],
+    /// Share of the tasks that reach the threshold.
     pub reached: [f64; 3],
 }
 

@@ -15,6 +15,7 @@ use crate::store::compressed::{Compressed, Payload};
 /// What came of adapting again.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Replayed {
+    /// The models that were made again.
     pub adapted: Adapted,
     /// Whether the file of it has the bytes of the one that was compressed.
     pub exact: bool,

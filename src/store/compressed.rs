@@ -102,20 +102,36 @@ impl FromStr for Codec {
 pub enum Payload {
     /// All numbers.
     Coded(Coded),
-    /// Some numbers of each model: how many, and all models' places and differences.
-    Sparse { counts: Vec<u32>, places: Vec<u32>, values: Vec<f32> },
-    /// How they were made: the digest of the adapted file, the device, and the user's tasks as a file.
-    Replay { adapted: String, device: String, tasks: Option<Vec<u8>> },
+    /// Some numbers of each model, N in all.
+    Sparse {
+        /// `[T]`: numbers that are kept of each model.
+        counts: Vec<u32>,
+        /// `[N]`: their indices in the canonical layout, model after model.
+        places: Vec<u32>,
+        /// `[N]`: their differences from the base.
+        values: Vec<f32>,
+    },
+    /// How they were made.
+    Replay {
+        /// SHA-256 of the adapted file, in hexadecimal digits.
+        adapted: String,
+        /// The device that the models were made on; on others the bytes may differ.
+        device: String,
+        /// Bytes of the file with the user's own tasks; none for test tasks of the run.
+        tasks: Option<Vec<u8>>,
+    },
 }
 
 /// T compressed models.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Compressed {
+    /// What `payload` is coded with.
     pub codec: Codec,
     /// Models T.
     pub models: usize,
     /// How they were adapted.
     pub settings: Settings,
+    /// The differences from the base, or what makes them again.
     pub payload: Payload,
 }
 

@@ -21,8 +21,11 @@ pub struct Batches {
 /// Consecutive inner steps with one minibatch size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
+    /// Its first step inside the inner loop, counted from 0.
     pub first_step: usize,
+    /// Number of its inner steps.
     pub steps: usize,
+    /// Examples of each of its minibatches.
     pub batch: usize,
     /// Where its first minibatch starts in a task's order.
     pub order_start: usize,

@@ -6,7 +6,9 @@ use crate::tasks::spec::EpisodeSpec;
 /// Bits of a pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bits {
+    /// A pixel is 0 or 1.
     One,
+    /// A pixel is a byte b, which kernels read as b / 255.
     Eight,
 }
 
@@ -23,8 +25,11 @@ impl Bits {
 /// One class: consecutive images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageClass {
+    /// Name of its folder or strip; for Omniglot the path, such as `images_background/Alphabet/character01`.
     pub name: String,
+    /// Number of its first image in the set.
     pub first_image: u32,
+    /// How many images it has.
     pub images: u32,
 }
 
@@ -32,11 +37,17 @@ pub struct ImageClass {
 /// low bits of a word first; every image starts with a fresh word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageSet {
+    /// Pixels along a row.
     pub width: usize,
+    /// Pixels along a column.
     pub height: usize,
+    /// Channels C: 1 for grey, 3 for colour.
     pub channels: usize,
+    /// Bits of a pixel.
     pub bits: Bits,
+    /// `[images, words of an image]`: the packed pixels.
     pub words: Vec<u32>,
+    /// All classes, in the order of their images.
     pub classes: Vec<ImageClass>,
     /// Each image's file in its class (a number for a strip of images), as
     /// [`ImageSet::image_number`] knows it; may be empty.
@@ -119,8 +130,11 @@ pub struct SplitClass {
 /// A part of a split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SplitPart {
+    /// Classes of the tasks that are trained on.
     Train,
+    /// Classes of the tasks that are validated on during training.
     Val,
+    /// Classes of the tasks that are evaluated on.
     Test,
 }
 
@@ -141,10 +155,13 @@ impl SplitPart {
 /// An image set with its training, validation and test classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
+    /// The images of all parts.
     pub images: ImageSet,
+    /// Classes of training tasks.
     pub train: Vec<SplitClass>,
     /// May be empty: validation tasks then come from the training classes.
     pub val: Vec<SplitClass>,
+    /// Classes of test tasks; may be empty if none are drawn.
     pub test: Vec<SplitClass>,
 }
 

@@ -52,6 +52,7 @@ pub struct Tuning<'a> {
 pub struct Trial {
     /// Kernel and shape.
     pub key: String,
+    /// How the work was cut, such as `subgroup8x32x2` or `workgroup128`.
     pub variant: String,
     /// Of one dispatch (or, for fused loops and chunks of tasks, of a meta-iteration), of processor time
     /// where the device is a CPU; none if it was dropped.

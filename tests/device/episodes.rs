@@ -149,7 +149,7 @@ fn lists_that_do_not_fit_are_refused(Device { gpu, .. }: &Device) {
     let mut repeated = drawn.clone();
     repeated.batches.replacement = true;
     let message = refused(&repeated, &episodes([3, 1, 1]));
-    assert!(message.contains("--batch") && message.contains("3 support"), "{message}");
+    assert!(message.contains("eval.batch") && message.contains("3 support"), "{message}");
     let rows =
         AdaptationSetup { origin: Origin::Rows { queries: 3, ordered: false }, ..drawn.clone() };
     assert!(refused(&rows, &episodes([3, 1, 1])).contains("tasks.kind"));

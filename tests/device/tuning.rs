@@ -37,6 +37,17 @@ fn images(gpu: &Gpu) -> TrainerSetup {
     setup
 }
 
+/// Two convolutions and a head: little to compile for many variants.
+fn convolutions(gpu: &Gpu) -> TrainerSetup {
+    let mut setup = images(gpu);
+    let spec = ModelSpec::builder(&[1, 28, 28])
+        .conv2d(9, 3, 2, Padding::SAME)
+        .conv2d(36, 3, 2, Padding::SAME)
+        .dense(5, Activation::Linear);
+    setup.model = Model::new(spec.loss(Loss::CrossEntropy)).unwrap();
+    setup
+}
+
 /// Sine waves in a network that the fused workgroup kernel takes.
 fn waves(gpu: &Gpu) -> TrainerSetup {
     let mut setup = Workload::Sine.training(gpu, 3).unwrap();
@@ -65,10 +76,11 @@ fn every_variant_for_real_gpus_gives_the_same_bytes(entry: &AdapterEntry) {
     let choice = AdapterChoice { device: Some(entry.index.to_string()), ..Default::default() };
     let options = GpuOptions { hardware: true, baseline: true, ..GpuOptions::default() };
     let gpu = Gpu::request(&choice, options).unwrap();
-    let timed = variants_give_the_same_bytes(&gpu, vec![images(&gpu)], &entry.info.name);
-    for slices in [1, 2, 4, 8] {
+    let timed = variants_give_the_same_bytes(&gpu, vec![convolutions(&gpu)], &entry.info.name);
+    // Eight groups share a sum in the network of `make test-all`.
+    for slices in [1, 2, 4] {
         let name = format!("workgroup{}x", 64 * slices);
-        assert!(timed.iter().any(|trial| trial.variant.starts_with(&name)), "{name}: {timed:?}");
+        assert!(timed.iter().any(|trial| trial.variant.starts_with(&name)), "{name}");
     }
 }
 

@@ -15,6 +15,7 @@ use crate::tune::{Direction, LayerAlone};
 pub struct Alone {
     /// The sizes in words.
     pub shape: String,
+    /// The run's dispatches, which replay as often as wanted.
     pub recording: Recording,
     /// Whether it is bound by multiply-adds, and not by bytes.
     pub multiplies: bool,

@@ -33,11 +33,13 @@ use crate::meta::Trainer;
 /// What is to be measured.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// Trainings and kernels, in the order in which they are measured.
     pub workloads: Vec<Workload>,
     /// Numbers of tasks; those of each workload if empty.
     pub tasks: Vec<usize>,
     /// Fewer sizes.
     pub quick: bool,
+    /// How often and how long each time is taken.
     pub effort: Effort,
 }
 

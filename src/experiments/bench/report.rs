@@ -20,13 +20,16 @@ pub struct Report {
     pub version: u32,
     /// Name and version of the program.
     pub program: String,
+    /// The device that everything was measured on.
     pub device: Device,
     /// Flags that changed how kernels were made or chosen: `--no-autotune`, `--baseline`, `--checked`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub options: Vec<String>,
     /// Whether fewer and shorter repeats were taken.
     pub quick: bool,
+    /// What the device reaches at best, which the rows' rates are shares of.
     pub ceilings: Ceilings,
+    /// One or more for each workload and number of tasks, in the order measured.
     pub rows: Vec<Row>,
     /// Every adapter of the machine, in a report that is sent to others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -42,12 +45,16 @@ pub struct Report {
 /// What was measured on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Device {
+    /// Name of the adapter, as its driver gives it.
     pub name: String,
+    /// Interface that wgpu drives it by: `vulkan`, `metal`, `dx12` or `gl`.
     pub backend: String,
     /// DiscreteGpu, IntegratedGpu, VirtualGpu, Cpu or Other.
     #[serde(rename = "type")]
     pub kind: String,
+    /// Name of the driver; may be empty.
     pub driver: String,
+    /// The driver's version, in its own words; may be empty.
     pub driver_info: String,
     /// Smallest and largest subgroup.
     pub subgroup: [u32; 2],
@@ -86,6 +93,7 @@ pub struct Ceilings {
 /// One workload at one size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Row {
+    /// Name of the workload, as `--workload` takes it.
     pub workload: String,
     /// Tasks M of a meta-iteration, or batches of a kernel.
     pub tasks: usize,
@@ -100,6 +108,7 @@ pub struct Row {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
+    /// Its figures.
     Measured(Box<Measured>),
     /// Why the device cannot take the workload.
     Skipped(String),
@@ -129,11 +138,13 @@ pub struct Measured {
     /// Device time of each dispatch of an iteration, the longest first; none for a kernel alone, and
     /// without timestamps.
     pub kernels: Option<Vec<DispatchTime>>,
+    /// Dispatches of a meta-iteration, or of one run of a kernel.
     pub dispatches: usize,
     /// Submissions an iteration.
     pub submits: f64,
     /// Bytes of all buffers on the device.
     pub memory: u64,
+    /// Start-up times of fresh processes; none for a kernel alone, or where they are not wanted.
     pub first_result: Option<FirstResult>,
 }
 

@@ -39,9 +39,13 @@ impl Size {
 /// One value of one size, the others as the workload has them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Point {
+    /// Name of the workload, as `--workload` takes it.
     pub workload: String,
+    /// The size that is varied.
     pub size: Size,
+    /// The value that this size has here.
     pub value: usize,
+    /// Plan of the inner loops: `fused` or `layered`.
     pub plan: String,
     /// Inner steps of all tasks in a meta-iteration.
     pub task_steps: u64,

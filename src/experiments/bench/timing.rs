@@ -38,6 +38,7 @@ pub struct Timing {
     /// Processor time of the whole process, median; on a CPU that plays GPU it moves less than wall
     /// time when the machine is busy.
     pub cpu: f64,
+    /// Repeats behind the median.
     pub repeats: usize,
     /// Iterations of a repeat.
     pub iterations: u64,

@@ -41,6 +41,7 @@ pub struct Training {
     pub preset: &'static Preset,
     /// Presets that share it; they differ in their mode of evaluation.
     pub cells: Vec<&'static Preset>,
+    /// The preset's configuration with the plan's scale, seeds and settings.
     pub config: Config,
 }
 

@@ -25,6 +25,7 @@ pub struct Results {
     /// Classes that were missing and images that had changed when the training went on with `--changed-data`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changed_data: Vec<String>,
+    /// Those of all runs, modes and evaluation settings so far.
     pub evaluations: Vec<Stored>,
 }
 
@@ -33,19 +34,24 @@ pub struct Results {
 pub struct Stored {
     /// Index of the run, 0..R.
     pub run: usize,
+    /// Whether the queries of a task shared one batch.
     pub transductive: bool,
     /// Meta-iterations behind the state.
     pub iteration: u64,
-    /// Test tasks, and the inner steps and minibatch size on them.
+    /// Test tasks.
     pub tasks: usize,
+    /// Inner steps on each of them.
     pub steps: usize,
+    /// Minibatch size of these steps.
     pub batch: usize,
+    /// The device with its driver that evaluated.
     pub device: String,
     /// Time that it took.
     pub seconds: f64,
     /// Classes that were missing and images that had changed (`--changed-data`); empty if it was the same data.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub changed_data: String,
+    /// Loss and accuracy before and after adaptation.
     #[serde(flatten)]
     pub scores: BeforeAfter,
 }

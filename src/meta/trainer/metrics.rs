@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 /// What the device says of one meta-iteration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IterationMetrics {
+    /// The meta-iteration, counted from 0.
     pub iteration: u64,
     /// [R, K]: loss of each minibatch before its step (and of the query, where a strategy has one), mean
     /// over the tasks.

@@ -12,7 +12,9 @@ use crate::model::Loss;
 /// The formats of a file with the scores of every task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PerTask {
+    /// A header, then a line for each task.
     Csv,
+    /// An array with an object for each task.
     Json,
 }
 
