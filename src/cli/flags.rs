@@ -3,12 +3,11 @@
 use crate::Error;
 
 /// Keys of [`Error::Config`] that are no keys of a configuration, and their flags.
-const KEYS: [(&str, &str); 11] = [
+const KEYS: [(&str, &str); 10] = [
     ("arrivals", "--arrivals"),
     ("assignment", "--set"),
     ("cells' data", "--data"),
     ("per_task", "--per-task"),
-    ("preset", "--preset"),
     ("run", "--run"),
     ("samples", "--samples"),
     ("scale", "--scale"),

@@ -18,9 +18,9 @@ pub struct AdaptationBuilder<'a> {
     support: usize,
     queries: usize,
     steps: usize,
-    batch: usize,
+    batch: Option<usize>,
     rate: f32,
-    seed: u64,
+    seed: Option<u64>,
     transductive: bool,
 }
 
@@ -37,9 +37,9 @@ impl Adaptation {
             support,
             queries: 0,
             steps: setup.batches.steps,
-            batch: setup.batches.batch,
+            batch: None,
             rate: setup.inner.rate,
-            seed: setup.seed,
+            seed: None,
             transductive: false,
         }
     }
@@ -76,10 +76,10 @@ impl AdaptationBuilder<'_> {
         self
     }
 
-    /// Cuts minibatches of `batch` examples; those of the training by default, or the whole support set where that is
+    /// Cuts minibatches of `batch` examples; by default those of the training, or the whole support set where that is
     /// smaller.
     pub fn batch(mut self, batch: usize) -> Self {
-        self.batch = batch;
+        self.batch = Some(batch);
         self
     }
 
@@ -89,9 +89,9 @@ impl AdaptationBuilder<'_> {
         self
     }
 
-    /// The seed of the order of minibatches; that of the training by default.
+    /// The seed of the order of minibatches; that of the run by default, which is the training's plus the run's number.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
+        self.seed = Some(seed);
         self
     }
 
@@ -113,7 +113,7 @@ impl AdaptationBuilder<'_> {
             ("tasks", self.tasks),
             ("support", self.support),
             ("steps", self.steps),
-            ("batch", self.batch),
+            ("batch", self.batch.unwrap_or(1)),
         ];
         if let Some((name, _)) = numbers.into_iter().find(|(_, number)| *number == 0) {
             return Err(Error::config(name, "is 0; give 1 or more"));
@@ -128,7 +128,7 @@ impl AdaptationBuilder<'_> {
                 format!("there is no run {}; the trainer has {}", self.run, training.runs);
             return Err(Error::config("run", message));
         }
-        let batch = self.batch.min(self.support);
+        let batch = self.batch.unwrap_or(training.batches.batch.min(self.support));
         let setup = AdaptationSetup {
             model: training.model.clone(),
             rule: training.strategy.adaptation_rule(&training.inner),
@@ -145,7 +145,7 @@ impl AdaptationBuilder<'_> {
             },
             origin: Origin::Rows { queries: self.queries, ordered: false },
             phase: Phase::Adapt,
-            seed: self.seed,
+            seed: self.seed.unwrap_or(training.seed.wrapping_add(self.run as u64)),
             scored: false,
             transductive: vec![self.transductive],
         };
