@@ -3,7 +3,8 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source, Work};
-use crate::kernels::product::{self, gradient_candidates, gradient_tiles};
+use crate::kernels::gradient::{gradient_candidates, gradient_tiles};
+use crate::kernels::product;
 use crate::kernels::{Argument, Batch, INNER_STEP, Tiles, Update, call};
 use crate::model::Layer;
 

@@ -8,6 +8,7 @@ mod codec;
 mod fused;
 mod gather_images;
 mod gather_rows;
+mod gradient;
 mod head;
 mod host;
 mod inner_rule;
@@ -51,7 +52,6 @@ pub use norm::{norm_backward, norm_forward};
 pub use outer_sum::{OuterSum, outer_sum};
 pub use outer_update::{OuterRule, OuterUpdate, outer_update};
 pub use pool::{pool_backward, pool_forward};
-pub use product::MOST_BATCHES;
 pub use sample::{sample_episode, sample_order, sample_sine};
 pub use sample_glyphs::{GlyphRows, sample_glyphs};
 pub use strategy::{
@@ -59,7 +59,7 @@ pub use strategy::{
     strategy_update,
 };
 pub use telemetry::{Telemetry, telemetry};
-pub use tile::{Tile, Tiles};
+pub use tile::{MOST_BATCHES, Tile, Tiles};
 
 use crate::gpu::Source;
 use crate::model::{Activation, Layer, Loss};

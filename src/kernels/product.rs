@@ -1,16 +1,14 @@
-//! What the products of dense layers and convolutions share: where rows lie, and how the work is cut
-//! into tiles on a device.
+//! The products of dense layers and convolutions, forward and backward: where rows lie, and how the work is cut into
+//! tiles on a device.
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Source};
-use crate::kernels::tile::{Tile, Tiles};
+use crate::kernels::tile::{Blocks, Groups, Tile, Tiles, key};
 use crate::kernels::{Batch, vectors};
 use crate::model::{Layer, Op, Shape, Weights, Window};
 
 const PRODUCT_SUBGROUP: &str = include_str!("../../shaders/lib/product_subgroup.wgsl");
 const PRODUCT_WORKGROUP: &str = include_str!("../../shaders/lib/product_workgroup.wgsl");
-const GRADIENT_SUBGROUP: &str = include_str!("../../shaders/lib/gradient_subgroup.wgsl");
-const GRADIENT_WORKGROUP: &str = include_str!("../../shaders/lib/gradient_workgroup.wgsl");
 
 const INPUTS_FLOATS: &str = include_str!("../../shaders/lib/inputs_floats.wgsl");
 const INPUTS_BYTES: &str = include_str!("../../shaders/lib/inputs_bytes.wgsl");
@@ -18,34 +16,9 @@ const ROWS_DENSE: &str = include_str!("../../shaders/lib/rows_dense.wgsl");
 const ROWS_WINDOW: &str = include_str!("../../shaders/lib/rows_window.wgsl");
 const ROWS_NARROW: &str = include_str!("../../shaders/lib/rows_narrow.wgsl");
 const ROWS_TRANSPOSED: &str = include_str!("../../shaders/lib/rows_transposed.wgsl");
-const CELLS_DENSE: &str = include_str!("../../shaders/lib/cells_dense.wgsl");
-const CELLS_WINDOW: &str = include_str!("../../shaders/lib/cells_window.wgsl");
-const CELLS_NARROW: &str = include_str!("../../shaders/lib/cells_narrow.wgsl");
 
 /// What the rows of a convolution's forward product start with.
 const WINDOW_ORIGIN: &str = include_str!("../../shaders/lib/window_origin.wgsl");
-
-/// What is summed by itself, whatever the tile: a chain of thousands of numbers would round too much, and several
-/// groups of invocations can share the blocks of a sum. A rule of the profile: on a software device no groups share
-/// them, and long ones cost less.
-struct Blocks {
-    /// Vectors of a product's row at most, taps included.
-    vectors: usize,
-    /// Pixels of a weights' gradient, about.
-    pixels: usize,
-}
-
-impl Blocks {
-    fn of(profile: &Profile) -> Self {
-        match profile.software {
-            true => Self { vectors: 64, pixels: 256 },
-            false => Self { vectors: 32, pixels: 64 },
-        }
-    }
-}
-
-/// Numbers of batches beyond this one have the same tiles: any GPU is busy then.
-pub const MOST_BATCHES: usize = 128;
 
 /// A product C = A · B of every batch; see `shaders/lib/product_*.wgsl`.
 #[derive(Clone, Debug)]
@@ -229,12 +202,12 @@ impl Product {
 }
 
 /// How a dense layer's inputs are read.
-fn inputs(layer: &Layer) -> &'static str {
+pub(super) fn inputs(layer: &Layer) -> &'static str {
     if layer.bytes { INPUTS_BYTES } else { INPUTS_FLOATS }
 }
 
 /// A layer and a number of examples, in words.
-fn shape(layer: &Layer, examples: usize) -> String {
+pub(super) fn shape(layer: &Layer, examples: usize) -> String {
     let image = |shape: Shape| format!("{}x{}x{}", shape.channels, shape.height, shape.width);
     let operation = match layer.op {
         Op::Conv(window) => {
@@ -247,178 +220,7 @@ fn shape(layer: &Layer, examples: usize) -> String {
     format!("{operation} {} to {}, {examples} examples", image(layer.input), image(layer.output))
 }
 
-/// The tiles of one or several groups of 64 invocations that a product may have.
-struct Groups<'a> {
-    /// Rows and width of an invocation's part.
-    sizes: &'a [(usize, usize)],
-    /// Vectors of columns that there are.
-    columns: usize,
-    /// Blocks that groups can share at most.
-    blocks: usize,
-    /// Vectors of workgroup memory for an invocation's rows and width, and a number of groups.
-    vectors: fn(usize, usize, usize) -> usize,
-}
-
-impl Groups<'_> {
-    /// Those that have room. The first is the one of so many rows, columns and groups, or as many groups as fit.
-    fn candidates(
-        &self,
-        profile: &Profile,
-        (rows, width, slices): (usize, usize, usize),
-    ) -> Vec<Tile> {
-        let room = |slices: usize, (rows, width): (usize, usize)| {
-            slices <= self.blocks
-                && (width == 1 || self.columns > 8)
-                && 64 * slices <= profile.largest_workgroup as usize
-                && 16 * (self.vectors)(rows, width, slices) <= profile.workgroup_memory as usize
-        };
-        let most = |wanted: usize| {
-            [4, 2].into_iter().find(|slices| *slices <= wanted && room(*slices, (rows, width)))
-        };
-        let default = Tile::Workgroup { rows, width, slices: most(slices).unwrap_or(1) };
-        let all = [1, 2, 4, 8].into_iter().flat_map(|slices| {
-            let fitting = self.sizes.iter().filter(move |size| slices == 1 || room(slices, **size));
-            let fitting = fitting.filter(|(_, width)| *width == 1 || self.columns > 8);
-            fitting.map(move |(rows, width)| Tile::Workgroup { rows: *rows, width: *width, slices })
-        });
-        [default].into_iter().chain(all.filter(|tile| *tile != default)).collect()
-    }
-}
-
-/// Rows of a layer's outputs whose pixels are summed by themselves in the weights' gradient: about
-/// [`Blocks::pixels`] of them, a multiple of eight, and no block nearly empty.
-fn line_block(profile: &Profile, layer: &Layer, examples: usize) -> usize {
-    let (lines, width) = (examples * layer.output.height, layer.output.width);
-    let step = [1, 2, 4, 8].into_iter().find(|step| (step * width).is_multiple_of(8)).unwrap_or(8);
-    let most = (Blocks::of(profile).pixels / width).max(1).next_multiple_of(step);
-    lines.div_ceil(lines.div_ceil(most)).next_multiple_of(step)
-}
-
-/// What the device's table of variants knows a kernel by. How many batches there are says which tiles keep a real
-/// GPU busy; a software device is busy with one.
-fn key(profile: &Profile, kernel: &str, shape: &str, count: usize) -> String {
-    match profile.software {
-        true => format!("{kernel}, {shape}"),
-        false => {
-            format!("{kernel}, {shape}, {} batches", count.next_power_of_two().min(MOST_BATCHES))
-        }
-    }
-}
-
-/// The tiles that may run the weights' gradient of `layer` on `count` batches of `examples`.
-pub(super) fn gradient_candidates(
-    profile: &Profile,
-    layer: &Layer,
-    [count, examples]: [usize; 2],
-) -> Tiles {
-    let (rows, columns) = (weights(layer).rows() / 4, weights(layer).columns() / 4);
-    let blocks = (examples * layer.output.height).div_ceil(line_block(profile, layer, examples));
-    let candidates = match profile.broadcast_lanes() {
-        Some(lanes) => {
-            let lanes = lanes as usize;
-            let height = lanes.min(rows);
-            let (high, wide) = (rows >= 2 * lanes, columns >= 2 * lanes);
-            // What is the fastest more often comes first: there may be no time for all.
-            let sizes = [
-                (true, (height, 1)),
-                (high && wide, (2 * lanes, 2)),
-                (wide, (height, 2)),
-                (high, (2 * lanes, 1)),
-            ];
-            let sizes = sizes.into_iter().filter(|(fits, _)| *fits).map(|(_, size)| size);
-            sizes.map(|(rows, width)| Tile::Subgroup { lanes, rows, width }).collect()
-        }
-        None => {
-            let sizes: &[(usize, usize)] = match rows {
-                9.. => &[(1, 1), (2, 1), (4, 1), (2, 2)],
-                _ => &[(1, 1), (1, 2)],
-            };
-            let vectors = |rows, width, slices| {
-                slices * 64 * (rows + width) + (slices - 1) * 64 * (4 * rows + 1) * width
-            };
-            let groups = Groups { sizes, columns, blocks, vectors };
-            let slices = match rows.div_ceil(8) * columns.div_ceil(8) * count {
-                _ if profile.software => 1,
-                1024.. => 1,
-                257.. => 2,
-                _ => 4,
-            };
-            groups.candidates(profile, (1, 1, slices))
-        }
-    };
-    Tiles { key: key(profile, "layer_update", &shape(layer, examples), count), candidates }
-}
-
-/// Adds the libraries and sizes of the weights' gradient G = Aᵀ · B on `count` batches of
-/// `examples`, and says the grid's row tiles and column tiles; see `shaders/lib/gradient_*.wgsl`.
-///
-/// # Errors
-/// [`crate::Error::Config`] if the driver would end the sum over all pixels early.
-pub(super) fn gradient_tiles(
-    gpu: &Gpu,
-    source: Source,
-    layer: &Layer,
-    [count, examples]: [usize; 2],
-) -> Result<(Source, [usize; 2])> {
-    let weights = weights(layer);
-    let (rows, columns) = (weights.rows() / 4, weights.columns() / 4);
-    let [library, its] = match layer.op {
-        Op::Conv(_) if layer.narrow => [CELLS_NARROW, ""],
-        Op::Conv(_) => [CELLS_WINDOW, ""],
-        _ => [CELLS_DENSE, inputs(layer)],
-    };
-    let profile = gpu.profile();
-    let tile = gradient_candidates(profile, layer, [count, examples]).choose(gpu);
-    let source = source
-        .library(library)
-        .library(its)
-        .variant(tile.to_string())
-        .constant("ROW_VECTORS", rows)
-        .constant("COLUMNS", columns)
-        .constant("LINE_BLOCK", line_block(profile, layer, examples));
-    let lines = examples * layer.output.height;
-    match tile {
-        Tile::Subgroup { lanes, rows: block, width } => {
-            let rounds = |at_once: usize| lines * (layer.output.width / at_once + 2);
-            let pixels = pixels_at_once(profile, layer.output.width, rounds);
-            profile.check_rounds(source.name(), rounds(pixels), "inner.batch")?;
-            let source = source
-                .constant("LANES", lanes)
-                .constant("ROW_BLOCK", block)
-                .constant("WIDTH", width)
-                .constant("X_BLOCK", pixels)
-                .library(GRADIENT_SUBGROUP);
-            Ok((source, [rows.div_ceil(block), columns.div_ceil(lanes * width)]))
-        }
-        Tile::Workgroup { rows: block, width, slices } => {
-            let rounds = (lines * layer.output.width).div_ceil(8) + 3 * lines;
-            profile.check_rounds(source.name(), rounds, "inner.batch")?;
-            let source = source
-                .constant("ROWS", block)
-                .constant("WIDTH", width)
-                .constant("SLICES", slices)
-                .library(GRADIENT_WORKGROUP);
-            Ok((source, [rows.div_ceil(8 * block), columns.div_ceil(8 * width)]))
-        }
-        Tile::Invocations(_) | Tile::Tasks(_) => unreachable!("no candidate of a gradient"),
-    }
-}
-
-/// Pixels of a row that one round of the loop takes: one, unless the driver allows fewer rounds.
-fn pixels_at_once(profile: &Profile, width: usize, rounds: impl Fn(usize) -> usize) -> usize {
-    let most = profile.loop_rounds.unwrap_or(usize::MAX);
-    let blocks = (1..=8).filter(|block| width.is_multiple_of(*block));
-    let mut best = 1;
-    for block in blocks {
-        if rounds(best) <= most {
-            break;
-        }
-        best = block;
-    }
-    best
-}
-
-fn weights(layer: &Layer) -> Weights {
+pub(super) fn weights(layer: &Layer) -> Weights {
     layer.weights().expect("the kernel is for layers with weights")
 }
 

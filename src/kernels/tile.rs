@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Profile};
 
 /// Who owns a tile, and how many rows it has (of a product), row vectors (of a weights' gradient) or
 /// none (of a task's whole inner loop); or how many tasks go through the layers at a time.
@@ -94,6 +94,77 @@ impl Tiles {
     pub fn is_known(&self, gpu: &Gpu) -> bool {
         let tuned = gpu.variant(&self.key).and_then(|name| name.parse().ok());
         tuned.is_some_and(|tile| self.candidates.contains(&tile))
+    }
+}
+
+/// What is summed by itself, whatever the tile: a chain of thousands of numbers would round too much, and several
+/// groups of invocations can share the blocks of a sum. A rule of the profile: on a software device no groups share
+/// them, and long ones cost less.
+pub(super) struct Blocks {
+    /// Vectors of a product's row at most, taps included.
+    pub vectors: usize,
+    /// Pixels of a weights' gradient, about.
+    pub pixels: usize,
+}
+
+impl Blocks {
+    pub fn of(profile: &Profile) -> Self {
+        match profile.software {
+            true => Self { vectors: 64, pixels: 256 },
+            false => Self { vectors: 32, pixels: 64 },
+        }
+    }
+}
+
+/// Numbers of batches beyond this one have the same tiles: any GPU is busy then.
+pub const MOST_BATCHES: usize = 128;
+
+/// What the device's table of variants knows a kernel by. How many batches there are says which tiles keep a real
+/// GPU busy; a software device is busy with one.
+pub(super) fn key(profile: &Profile, kernel: &str, shape: &str, count: usize) -> String {
+    match profile.software {
+        true => format!("{kernel}, {shape}"),
+        false => {
+            format!("{kernel}, {shape}, {} batches", count.next_power_of_two().min(MOST_BATCHES))
+        }
+    }
+}
+
+/// The tiles of one or several groups of 64 invocations that a product may have.
+pub(super) struct Groups<'a> {
+    /// Rows and width of an invocation's part.
+    pub sizes: &'a [(usize, usize)],
+    /// Vectors of columns that there are.
+    pub columns: usize,
+    /// Blocks that groups can share at most.
+    pub blocks: usize,
+    /// Vectors of workgroup memory for an invocation's rows and width, and a number of groups.
+    pub vectors: fn(usize, usize, usize) -> usize,
+}
+
+impl Groups<'_> {
+    /// Those that have room. The first is the one of so many rows, columns and groups, or as many groups as fit.
+    pub fn candidates(
+        &self,
+        profile: &Profile,
+        (rows, width, slices): (usize, usize, usize),
+    ) -> Vec<Tile> {
+        let room = |slices: usize, (rows, width): (usize, usize)| {
+            slices <= self.blocks
+                && (width == 1 || self.columns > 8)
+                && 64 * slices <= profile.largest_workgroup as usize
+                && 16 * (self.vectors)(rows, width, slices) <= profile.workgroup_memory as usize
+        };
+        let most = |wanted: usize| {
+            [4, 2].into_iter().find(|slices| *slices <= wanted && room(*slices, (rows, width)))
+        };
+        let default = Tile::Workgroup { rows, width, slices: most(slices).unwrap_or(1) };
+        let all = [1, 2, 4, 8].into_iter().flat_map(|slices| {
+            let fitting = self.sizes.iter().filter(move |size| slices == 1 || room(slices, **size));
+            let fitting = fitting.filter(|(_, width)| *width == 1 || self.columns > 8);
+            fitting.map(move |(rows, width)| Tile::Workgroup { rows: *rows, width: *width, slices })
+        });
+        [default].into_iter().chain(all.filter(|tile| *tile != default)).collect()
     }
 }
 

@@ -76,9 +76,13 @@ fn every_variant_for_real_gpus_gives_the_same_bytes(entry: &AdapterEntry) {
     let choice = AdapterChoice { device: Some(entry.index.to_string()), ..Default::default() };
     let options = GpuOptions { hardware: true, baseline: true, ..GpuOptions::default() };
     let gpu = Gpu::request(&choice, options).unwrap();
-    let timed = variants_give_the_same_bytes(&gpu, vec![convolutions(&gpu)], &entry.info.name);
-    // Eight groups share a sum in the network of `make test-all`.
-    for slices in [1, 2, 4] {
+    // Eight groups share a sum in the larger network alone.
+    let (setup, groups): (_, &[usize]) = match all() {
+        true => (images(&gpu), &[1, 2, 4, 8]),
+        false => (convolutions(&gpu), &[1, 2, 4]),
+    };
+    let timed = variants_give_the_same_bytes(&gpu, vec![setup], &entry.info.name);
+    for slices in groups {
         let name = format!("workgroup{}x", 64 * slices);
         assert!(timed.iter().any(|trial| trial.variant.starts_with(&name)), "{name}");
     }
