@@ -8,9 +8,10 @@
 //! `cargo run --release --example embed`
 
 use reptile::gpu::{Gpu, GpuOptions};
+use reptile::kernels::InnerRule;
 use reptile::meta::{
     Adaptation, AdaptationSetup, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, Schedule,
-    StrategySpec, Trainer, TrainerSetup, inner_rule,
+    StrategySpec, Trainer, TrainerSetup,
 };
 use reptile::model::{Activation, Init, Layer, Model, ModelSpec};
 use reptile::rng::Phase;
@@ -106,7 +107,7 @@ fn training(model: &Model) -> TrainerSetup {
 fn adapting(model: &Model) -> AdaptationSetup {
     AdaptationSetup {
         model: model.clone(),
-        rule: inner_rule(&training(model).inner),
+        rule: InnerRule::Optimizer(training(model).inner.rule()),
         rate: 0.02,
         weight_decay: 1.0,
         plan: PlanKind::Auto,

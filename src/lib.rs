@@ -42,6 +42,7 @@ pub mod gpu;
 pub mod kernels;
 pub mod meta;
 pub mod model;
+pub mod optimizers;
 #[cfg(feature = "plot")]
 pub mod plot;
 #[cfg(feature = "reference")]

@@ -6,13 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms (folders and files of `src/`), each of which uses those before it alone.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 18] = [
     "error",
     "rng",
     "plot",
     "disk",
     "gpu",
     "model",
+    "optimizers",
     "tasks",
     "kernels",
     "meta",

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
 
 use crate::cli::common::{DeviceArgs, Stored, WarmStart, counting, load_job, note_missing_split};
@@ -42,12 +43,12 @@ pub struct Adapt {
     #[arg(long, allow_negative_numbers = true)]
     rate: Option<f32>,
     /// Inner optimiser (the run's own by default; with one named, learned rates are not used).
-    #[arg(long)]
-    optimizer: Option<Optimizer>,
+    #[arg(long, value_parser = optimizer())]
+    optimizer: Option<InnerOptimizer>,
     /// ARUBA++ with this c: a task's own rates √(b / g) go on, g += c g_k² (strategy.refine by default).
     #[arg(long, value_name = "C", allow_negative_numbers = true, conflicts_with_all = ["rate", "optimizer"])]
     refine: Option<f32>,
-    /// Start Adam from zero instead of from the checkpoint's state.
+    /// Start the optimiser's moments from zero instead of from the checkpoint's state.
     #[arg(long)]
     reset_optimizer: bool,
     /// Start each task from the entry of the run's memory that fits its support set best.
@@ -72,10 +73,13 @@ pub struct Adapt {
     device: DeviceArgs,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Optimizer {
-    Sgd,
-    Adam,
+/// An inner optimiser by its name.
+fn optimizer() -> impl TypedValueParser<Value = InnerOptimizer> {
+    let names = InnerOptimizer::ALL.iter().map(|optimizer| optimizer.name());
+    PossibleValuesParser::new(names).map(|name| {
+        let mut all = InnerOptimizer::ALL.iter();
+        *all.find(|optimizer| optimizer.name() == name).expect("it is one of the possible values")
+    })
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -160,10 +164,7 @@ impl Adapt {
             steps: self.steps.unwrap_or(base.eval.steps),
             batch: self.batch.unwrap_or(base.eval.batch),
             rate: self.rate,
-            optimizer: self.optimizer.map(|optimizer| match optimizer {
-                Optimizer::Sgd => InnerOptimizer::Sgd,
-                Optimizer::Adam => InnerOptimizer::Adam,
-            }),
+            optimizer: self.optimizer,
             refine: self.refine,
             reset_optimizer: self.reset_optimizer,
             warm_start: self.warm_start.is_some(),

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::cli::common::say;
 use crate::config::presets::{self, Figure, Preset};
-use crate::meta::InnerOptimizer;
 
 /// List the presets, or print one.
 #[derive(Debug, Args)]
@@ -50,10 +49,6 @@ impl Row {
     fn of(preset: &Preset) -> Result<Self> {
         let config = preset.config()?;
         let (inner, steps) = (&config.inner, config.inner_steps());
-        let optimizer = match inner.optimizer {
-            InnerOptimizer::Sgd => "sgd",
-            InnerOptimizer::Adam => "adam",
-        };
         // By way of the text, which has 0.02 for a rate and not the nearest f32's digits in f64.
         let whole: Value = serde_json::from_str(&serde_json::to_string(&config)?)?;
         // Not every kind of tasks has classes.
@@ -66,7 +61,7 @@ impl Row {
             preset.name().to_string(),
             shown(&way),
             shown(&shots),
-            format!("{optimizer} {}, {steps} × {}", inner.rate, inner.batch),
+            format!("{} {}, {steps} × {}", inner.optimizer, inner.rate, inner.batch),
             config.iterations.to_string(),
             paper.unwrap_or("-".into()),
             preset.description().to_string(),
@@ -78,7 +73,7 @@ impl Row {
             "way": way,
             "shots": shots,
             "inner": {
-                "optimizer": optimizer,
+                "optimizer": inner.optimizer.name(),
                 "rate": whole["inner"]["rate"],
                 "batch": inner.batch,
                 "steps": steps,

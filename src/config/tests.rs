@@ -158,10 +158,13 @@ fn inner() -> impl Strategy<Value = InnerSpec> {
     let state =
         prop_oneof![Just(StatePolicy::Mean), Just(StatePolicy::Slot), Just(StatePolicy::Reset)];
     let steps = (proptest::option::of(count()), proptest::option::of(count()), count());
-    (any::<bool>(), [number(), number(), number(), number(), number()], schedule(), steps, state)
-        .prop_map(|(flag, [rate, beta1, beta2, epsilon, weight_decay], schedule, steps, state)| {
+    let optimizer = proptest::sample::select(InnerOptimizer::ALL);
+    let numbers = proptest::array::uniform8(number());
+    (any::<bool>(), numbers, schedule(), steps, (state, optimizer)).prop_map(
+        |(flag, numbers, schedule, steps, (state, optimizer))| {
+            let [rate, beta1, beta2, epsilon, weight_decay, momentum, rho, decay] = numbers;
             InnerSpec {
-                optimizer: if flag { InnerOptimizer::Sgd } else { InnerOptimizer::Adam },
+                optimizer,
                 rate,
                 schedule,
                 steps: steps.0,
@@ -170,19 +173,20 @@ fn inner() -> impl Strategy<Value = InnerSpec> {
                 beta1,
                 beta2,
                 epsilon,
+                momentum,
+                nesterov: flag,
+                rho,
+                decoupled_weight_decay: decay,
                 state,
                 weight_decay,
                 replacement: flag,
             }
-        })
+        },
+    )
 }
 
 fn outer() -> impl Strategy<Value = OuterSpec> {
-    let optimizer = prop_oneof![
-        Just(OuterOptimizer::Interpolation),
-        Just(OuterOptimizer::Momentum),
-        Just(OuterOptimizer::Adam)
-    ];
+    let optimizer = proptest::sample::select(OuterOptimizer::ALL);
     let numbers = [number(), number(), number(), number(), number()];
     (any::<bool>(), numbers, schedule(), count(), optimizer).prop_map(
         |(flag, [rate, momentum, beta1, beta2, epsilon], schedule, count, optimizer)| OuterSpec {

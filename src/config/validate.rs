@@ -1,5 +1,6 @@
 //! Values that cannot be: each check names the key and the remedy.
 
+mod optimizers;
 mod strategy;
 mod tasks;
 
@@ -102,9 +103,7 @@ fn inner(config: &Config, spec: &InnerSpec) -> Result<()> {
         );
         return Err(Error::config("inner.batch", message));
     }
-    below_one("inner.beta1", spec.beta1)?;
-    below_one("inner.beta2", spec.beta2)?;
-    positive("inner.epsilon", spec.epsilon)?;
+    optimizers::inner(spec)?;
     positive("inner.weight_decay", spec.weight_decay)?;
     if spec.weight_decay > 1.0 {
         let message = "above 1 it would grow the parameters; it is their factor before each step";
@@ -136,10 +135,7 @@ fn outer(config: &Config, spec: &OuterSpec) -> Result<()> {
     positive("outer.rate", spec.rate)?;
     spec.schedule.validate("outer.schedule")?;
     count("outer.meta_batch", spec.meta_batch as u64)?;
-    below_one("outer.momentum", spec.momentum)?;
-    below_one("outer.beta1", spec.beta1)?;
-    below_one("outer.beta2", spec.beta2)?;
-    positive("outer.epsilon", spec.epsilon)?;
+    optimizers::outer(spec)?;
     if spec.tail_shots == 0 {
         return Ok(());
     }
@@ -237,10 +233,19 @@ mod tests {
 
     #[test]
     fn each_impossible_value_names_its_key() {
-        let cases: [Case; 31] = [
+        let cases: [Case; 36] = [
             ("sine", &[("runs", "0")], "runs"),
             ("sine", &[("iterations", "0")], "iterations"),
             ("sine", &[("inner.rate", "0")], "inner.rate"),
+            ("sine", &[("inner.momentum", "0.5")], "set inner.optimizer = \"momentum\""),
+            ("sine", &[("inner.nesterov", "true")], "inner.nesterov"),
+            ("sine", &[("inner.optimizer", "momentum"), ("inner.momentum", "1")], "inner.momentum"),
+            ("sine", &[("inner.optimizer", "rmsprop"), ("inner.rho", "-0.5")], "inner.rho"),
+            (
+                "sine",
+                &[("inner.optimizer", "adam"), ("inner.decoupled_weight_decay", "0.1")],
+                "\"adam\" does not read it; leave it out, or set inner.optimizer = \"adamw\"",
+            ),
             ("sine", &[("inner.rate", "nan")], "inner.rate"),
             ("sine", &[("inner.beta2", "1")], "inner.beta2"),
             ("sine", &[("inner.weight_decay", "1.1")], "inner.weight_decay"),

@@ -76,7 +76,7 @@ fn variant(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> Option<Va
     if !model.is_mlp() || model.outputs() > LARGEST_OUTPUTS {
         return None;
     }
-    if let (Some(lanes), InnerRule::Sgd) = (profile.broadcast_lanes(), rule) {
+    if let Some(lanes) = profile.broadcast_lanes().filter(|_| rule.is_sgd()) {
         let lanes = lanes as usize;
         let hidden = &model.layers()[..model.layers().len() - 1];
         let activations: usize = hidden.iter().map(|layer| slots(layer, lanes) * batch).sum();
@@ -210,7 +210,7 @@ pub fn fused(
 /// All steps of all tasks: parameters and state are read and written once.
 fn work(c: &FusedLoop<'_>) -> Work {
     let (tasks, set) = (c.axis.tasks(), c.model.packed_len());
-    let state = 2 * (c.rule.planes() + usize::from(c.rule.has_first()));
+    let state = 2 * (c.rule.planes() + usize::from(c.rule.kept().first));
     let rows = c.batches.support() * (c.model.inputs_padded() + c.model.target_words());
     let order = c.segment.batch * c.segment.steps;
     let sets = set * (tasks * (1 + state) + tasks.div_ceil(c.sharers));

@@ -1,22 +1,14 @@
 //! The inner optimiser as kernels know it, and what each kernel with a step of it needs.
 
 use crate::gpu::Source;
-use crate::kernels::{Argument, Axis, RUN_STEP, RunSteps, Statistic, adam_constants};
+use crate::kernels::{Argument, Axis, RUN_STEP, RunSteps, Statistic};
+use crate::optimizers::{Inner, InnerOptimizer, Kept};
 
 /// The inner optimiser as kernels know it; its rate comes with each iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum InnerRule {
-    /// θ ← θ − α g.
-    Sgd,
-    /// Adam in TensorFlow's form; β1 = 0 keeps no first moment.
-    Adam {
-        /// Decay of the first moment.
-        beta1: f32,
-        /// Decay of the second moment.
-        beta2: f32,
-        /// ε, added to the root of the second moment.
-        epsilon: f32,
-    },
+    /// One of the registry, [`InnerOptimizer`](crate::optimizers::InnerOptimizer).
+    Optimizer(Inner),
     /// SGD with a rate for every parameter, and what a learned strategy wants to know of the gradients.
     Rates(Option<Statistic>),
     /// SGD with the rates √(b / g) of ARUBA within `bounds`, where g += `factor` g_k² (ARUBA++).
@@ -31,14 +23,32 @@ pub enum InnerRule {
 }
 
 impl InnerRule {
-    /// Whether a task keeps a second moment (or the g of ARUBA++), which starts from that of its run.
-    pub fn has_second(&self) -> bool {
-        matches!(self, Self::Adam { .. } | Self::Refined { .. })
+    /// Plain SGD.
+    pub const SGD: Self = Self::Optimizer(Inner::SGD);
+
+    /// Whether it is plain SGD.
+    pub(super) fn is_sgd(&self) -> bool {
+        matches!(self, Self::Optimizer(inner) if inner.optimizer == InnerOptimizer::Sgd)
     }
 
-    /// Whether a first moment is kept likewise.
-    pub fn has_first(&self) -> bool {
-        matches!(self, Self::Adam { beta1, .. } if *beta1 > 0.0)
+    /// What a task keeps of the gradients, which starts from that of its run: the moments of an optimiser, or the g of
+    /// ARUBA++ as a second one.
+    pub fn kept(&self) -> Kept {
+        match self {
+            Self::Optimizer(inner) => inner.kept(),
+            Self::Refined { .. } => Kept { first: false, second: true },
+            Self::Rates(_) | Self::Query => Kept::NOTHING,
+        }
+    }
+
+    /// Whether a state of one means the same to the other.
+    pub(crate) fn goes_on_from(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Optimizer(one), Self::Optimizer(other)) => {
+                one.optimizer == other.optimizer && one.kept() == other.kept()
+            }
+            _ => self == other,
+        }
     }
 
     /// Whether every parameter has a rate of its own, from what its run has learned.
@@ -49,8 +59,9 @@ impl InnerRule {
     /// Sets that each task keeps in [`InnerState::second`].
     pub fn planes(&self) -> usize {
         match self {
-            Self::Sgd | Self::Rates(None) => 0,
-            Self::Adam { .. } | Self::Refined { .. } | Self::Query => 1,
+            Self::Optimizer(inner) => usize::from(inner.kept().second),
+            Self::Rates(None) => 0,
+            Self::Refined { .. } | Self::Query => 1,
             Self::Rates(Some(statistic)) => statistic.planes(),
         }
     }
@@ -65,7 +76,7 @@ impl InnerRule {
         match self {
             Self::Query => 3,
             _ => {
-                let state = self.planes() + usize::from(self.has_first());
+                let state = self.planes() + usize::from(self.kept().first);
                 2 + 2 * state + usize::from(self.has_rates())
             }
         }
@@ -80,9 +91,7 @@ impl InnerRule {
                 .library(include_str!("../../shaders/lib/see_gradients.wgsl")),
         };
         match *self {
-            Self::Sgd => source.library(include_str!("../../shaders/lib/update_sgd.wgsl")),
-            Self::Adam { beta1, beta2, epsilon } => adam_constants(source, beta1, beta2, epsilon)
-                .library(include_str!("../../shaders/lib/update_adam.wgsl")),
+            Self::Optimizer(inner) => inner.library(source),
             Self::Rates(statistic) => {
                 let number = match statistic {
                     None | Some(Statistic::Query) => 0_usize,
@@ -106,9 +115,9 @@ impl InnerRule {
 /// What a step reads and writes beside the parameters; buffers of their own even where they are not used.
 #[derive(Clone, Debug)]
 pub struct InnerState {
-    /// `[T, packed]`: Adam's second moment or the g of ARUBA++, or [T, planes, packed]: a [`Statistic`].
+    /// `[T, packed]`: the optimiser's second moment or the g of ARUBA++, or [T, planes, packed]: a [`Statistic`].
     pub second: wgpu::Buffer,
-    /// `[T, packed]`: Adam's first moment; or `[R, packed]`: the rates σ, for [`InnerRule::Refined`] b,
+    /// `[T, packed]`: the optimiser's first moment; or `[R, packed]`: the rates σ, for [`InnerRule::Refined`] b,
     /// and for [`InnerRule::Query`] the parameters θ before the inner loop.
     pub first: wgpu::Buffer,
 }

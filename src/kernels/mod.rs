@@ -61,7 +61,6 @@ pub use strategy::{
 pub use telemetry::{Telemetry, telemetry};
 pub use tile::{MOST_BATCHES, Tile, Tiles};
 
-use crate::gpu::Source;
 use crate::model::{Activation, Layer, Loss};
 
 /// Invocations of the kernels that walk over vectors.
@@ -73,7 +72,6 @@ const RNG: &str = include_str!("../../shaders/lib/rng.wgsl");
 const GUARD: &str = include_str!("../../shaders/lib/guard.wgsl");
 const TASK_SUMS: &str = include_str!("../../shaders/lib/task_sums.wgsl");
 const ACTIVATION: &str = include_str!("../../shaders/lib/activation.wgsl");
-const ONE_MINUS_EXP: &str = include_str!("../../shaders/lib/one_minus_exp.wgsl");
 const PRECISE_SIN: &str = include_str!("../../shaders/lib/precise_sin.wgsl");
 const TARGETS_VALUES: &str = include_str!("../../shaders/lib/targets_values.wgsl");
 const TARGETS_LABELS: &str = include_str!("../../shaders/lib/targets_labels.wgsl");
@@ -177,27 +175,4 @@ fn fused_loss(loss: Loss) -> &'static str {
         Loss::Mse => include_str!("../../shaders/lib/fused_loss_mse.wgsl"),
         Loss::CrossEntropy => include_str!("../../shaders/lib/fused_loss_cross_entropy.wgsl"),
     }
-}
-
-/// A number of the configuration as its user wrote it: 0.999 and not the nearest f32 of it, so that
-/// 1 − β keeps its digits.
-fn as_written(value: f32) -> f64 {
-    value.to_string().parse().unwrap_or(f64::from(value))
-}
-
-/// β, 1 − β and ln β of a decay rate; ln 0 is not used.
-fn decay_constants(source: Source, names: [&'static str; 3], beta: f32) -> Source {
-    let exact = as_written(beta);
-    let log = if exact > 0.0 { exact.ln() } else { -1.0 };
-    source
-        .constant(names[0], beta)
-        .constant(names[1], (1.0 - exact) as f32)
-        .constant(names[2], log as f32)
-}
-
-/// The constants of Adam.
-fn adam_constants(source: Source, beta1: f32, beta2: f32, epsilon: f32) -> Source {
-    let source = decay_constants(source, ["BETA1", "BETA1_REST", "LOG_BETA1"], beta1);
-    let source = decay_constants(source, ["BETA2", "BETA2_REST", "LOG_BETA2"], beta2);
-    source.constant("EPSILON", epsilon).library(ONE_MINUS_EXP)
 }

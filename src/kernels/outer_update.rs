@@ -2,61 +2,40 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source, Work};
-use crate::kernels::{
-    Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, TASK_SUMS, adam_constants, call,
-    decay_constants,
-};
+use crate::kernels::{Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, TASK_SUMS, call};
+use crate::optimizers::{Kept, Outer, decay_constants};
 
 /// The outer optimiser as the kernel knows it; its rate comes with each iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OuterRule {
-    /// θ ← θ + ε Δ.
-    Interpolation,
-    /// SGD with momentum on −Δ.
-    Momentum {
-        /// Decay μ of u ← μ u − Δ (PyTorch's form).
-        momentum: f32,
-    },
-    /// θ ← θ + ε μ with the exponential mean μ ← γ μ + (1 − γ) Δ.
+    /// One of the registry, [`OuterOptimizer`](crate::optimizers::OuterOptimizer).
+    Optimizer(Outer),
+    /// The direction of a learned strategy: θ ← θ + ε μ with the exponential mean μ ← γ μ + (1 − γ) Δ.
     Mean {
         /// γ.
         decay: f32,
     },
-    /// Adam on −Δ in TensorFlow's form.
-    Adam {
-        /// Decay of the first moment.
-        beta1: f32,
-        /// Decay of the second moment.
-        beta2: f32,
-        /// ε, added to the root of the second moment.
-        epsilon: f32,
-    },
 }
 
 impl OuterRule {
-    /// Numbers that it keeps for each parameter beside the parameter.
-    fn states(&self) -> usize {
+    /// The paper's: θ ← θ + ε Δ.
+    pub const INTERPOLATION: Self = Self::Optimizer(Outer::INTERPOLATION);
+
+    /// What it keeps of Δ; a mean direction as a first moment.
+    pub fn kept(&self) -> Kept {
         match self {
-            Self::Interpolation => 0,
-            Self::Momentum { .. } | Self::Mean { .. } => 1,
-            Self::Adam { .. } => 2,
+            Self::Optimizer(outer) => outer.kept(),
+            Self::Mean { .. } => Kept { first: true, second: false },
         }
     }
 
     fn library(&self, source: Source) -> Source {
         match *self {
-            Self::Interpolation => {
-                source.library(include_str!("../../shaders/lib/outer_interpolation.wgsl"))
-            }
-            Self::Momentum { momentum } => source
-                .constant("MOMENTUM", momentum)
-                .library(include_str!("../../shaders/lib/outer_momentum.wgsl")),
+            Self::Optimizer(outer) => outer.library(source),
             Self::Mean { decay } => {
                 decay_constants(source, ["MOMENTUM", "MOMENTUM_REST", "LOG_MOMENTUM"], decay)
                     .library(include_str!("../../shaders/lib/outer_mean.wgsl"))
             }
-            Self::Adam { beta1, beta2, epsilon } => adam_constants(source, beta1, beta2, epsilon)
-                .library(include_str!("../../shaders/lib/outer_adam.wgsl")),
         }
     }
 }
@@ -89,9 +68,9 @@ pub struct OuterUpdate<'a> {
     pub anchors: &'a wgpu::Buffer,
     /// `[R, vectors]`
     pub theta: &'a wgpu::Buffer,
-    /// [R, vectors]: momentum or Adam's first moment.
+    /// [R, vectors]: the rule's first moment (the u of momentum).
     pub first: &'a wgpu::Buffer,
-    /// [R, vectors]: Adam's second moment.
+    /// [R, vectors]: its second moment.
     pub second: &'a wgpu::Buffer,
     /// `[T, steps]`
     pub losses: &'a wgpu::Buffer,
@@ -145,7 +124,9 @@ pub fn outer_update(
         (capacity, _) => c.axis.runs * capacity,
     };
     let losses = c.axis.runs * tasks * c.steps;
-    let shared = 2 * c.axis.runs * (1 + c.rule.states());
+    let kept = c.rule.kept();
+    let states = usize::from(kept.first) + usize::from(kept.second);
+    let shared = 2 * c.axis.runs * (1 + states);
     let work = Work::words(4 * c.vectors * (sets + shared) + losses + c.axis.runs * c.steps);
     call(gpu, recording, &c.rule.library(source), &arguments, grid, work)
 }

@@ -14,6 +14,7 @@ use crate::meta::spec::PlanKind;
 use crate::meta::trainer::Trainer;
 use crate::meta::training_state::{self, StartingPoint};
 use crate::model::Model;
+use crate::optimizers::Kept;
 use crate::rng::Phase;
 use crate::tasks::Batches;
 
@@ -269,11 +270,18 @@ impl Adaptation {
             training_state::upload(&self.gpu, model, buffer, &sets);
         };
         upload(&self.theta, &|start| start.parameters.clone());
+        // A state that lacks a moment is another rule's: then all of it starts from zero.
+        let Kept { first, second } = self.setup.rule.kept();
+        let complete = |start: &StartingPoint| {
+            let there = |kind: usize| start.state[kind].is_some();
+            (there(0) || !second) && (there(1) || !first)
+        };
         for (index, buffer) in self.state.iter().enumerate() {
             upload(buffer, &|start| match &start.sums {
                 Some([_, squares]) if refines && index == 0 => squares.clone(),
                 None if refines && index == 0 => constant(1.0),
-                _ => start.state[index].clone().unwrap_or_else(|| constant(0.0)),
+                _ if complete(start) => start.state[index].clone().unwrap_or_else(|| constant(0.0)),
+                _ => constant(0.0),
             });
         }
         if self.setup.rule.has_rates() {
@@ -283,7 +291,8 @@ impl Adaptation {
                 _ => start.rates.clone().unwrap_or_else(|| constant(rate)),
             });
         }
-        self.adam_steps = starts.first().map_or(0, |start| start.adam_steps);
+        let seen = starts.first().filter(|start| complete(start));
+        self.adam_steps = seen.map_or(0, |start| start.adam_steps);
     }
 
     /// Records that tasks start from what run `run` of `trainer` has learned by then, without a way
@@ -315,24 +324,30 @@ impl Adaptation {
             return Err(Error::config("strategy.refine", message));
         }
         let bytes = size_of_f32s(self.setup.model.packed_len());
-        let moments = [self.setup.rule.has_second(), self.setup.rule.has_first()];
-        let mut copy = |from: &wgpu::Buffer, to: &wgpu::Buffer| {
+        let Kept { first, second } = self.setup.rule.kept();
+        let copy = |encoder: &mut wgpu::CommandEncoder, from: &wgpu::Buffer, to: &wgpu::Buffer| {
             encoder.copy_buffer_to_buffer(from, run as u64 * bytes, to, 0, Some(bytes));
         };
-        copy(trainer.parameters(), &self.theta);
+        copy(encoder, trainer.parameters(), &self.theta);
         if let Some([ways, squares]) = sums {
-            copy(ways, &self.rates);
-            copy(squares, &self.state[0]);
+            copy(encoder, ways, &self.rates);
+            copy(encoder, squares, &self.state[0]);
             return Ok(());
         }
         if let Some(rates) = trainer.rates().filter(|_| self.setup.rule.has_rates()) {
-            copy(rates, &self.rates);
+            copy(encoder, rates, &self.rates);
         }
-        for ((_, from), to) in moments.iter().zip(state).filter(|(used, _)| **used).zip(&self.state)
-        {
-            copy(from, to);
+        // Another optimiser would take the moments for something else.
+        let same = trainer.setup().rule().goes_on_from(&self.setup.rule);
+        let moments = [second, first].into_iter().zip(state).zip(&self.state);
+        for ((_, from), to) in moments.filter(|((used, _), _)| *used) {
+            if same {
+                copy(encoder, from, to);
+            } else {
+                encoder.clear_buffer(to, 0, None);
+            }
         }
-        self.adam_steps = adam_steps;
+        self.adam_steps = if same { adam_steps } else { 0 };
         Ok(())
     }
 

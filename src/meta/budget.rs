@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, size_of_f32s};
-use crate::kernels::{Axis, OuterRule, RunSteps};
+use crate::kernels::{Axis, RunSteps};
 use crate::meta::memory::Entries;
 use crate::meta::setup::{RING, TrainerSetup, remedy};
 use crate::meta::spec::StatePolicy;
@@ -30,13 +30,9 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     let rule = setup.rule();
     let outer = setup.outer_rule();
     let sets = size_of_f32s(setup.runs * model.packed_len());
-    for used in [
-        true,
-        rule.has_second(),
-        rule.has_first(),
-        outer != OuterRule::Interpolation,
-        matches!(outer, OuterRule::Adam { .. }),
-    ] {
+    for used in
+        [true, rule.kept().second, rule.kept().first, outer.kept().first, outer.kept().second]
+    {
         memory.add("parameters and moments", if used { sets } else { 0 });
     }
     Strategy::plan(&mut memory, &setup.strategy, model, setup.runs);
@@ -45,7 +41,7 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     let waves = waves::sizes(gpu, setup, usize::MAX)?;
     if waves.len() > 1 {
         let mean = setup.inner.state == StatePolicy::Mean;
-        for used in [true, mean && rule.has_second(), mean && rule.has_first()] {
+        for used in [true, mean && rule.kept().second, mean && rule.kept().first] {
             memory.add("sums over tasks", if used { sets } else { 0 });
         }
     }

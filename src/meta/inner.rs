@@ -88,7 +88,7 @@ impl InnerLoop {
             anchors: sets("parameters before the last step", usize::from(segments.len() > 1))?,
             state: InnerState {
                 second: sets("second moments", rule.planes())?,
-                first: sets("first moments", usize::from(rule.has_first()))?,
+                first: sets("first moments", usize::from(rule.kept().first))?,
             },
             seen: None,
             losses: floats("inner losses", axis.tasks() * tasks.batches().steps)?,
@@ -136,8 +136,8 @@ impl InnerLoop {
         let per_run = self.axis.per_run;
         if let Some([second, first]) = start.state {
             let pairs = [
-                (self.rule.has_second(), second, &self.state.second),
-                (self.rule.has_first(), first, &self.state.first),
+                (self.rule.kept().second, second, &self.state.second),
+                (self.rule.kept().first, first, &self.state.first),
             ];
             for (_, shared, own) in pairs.into_iter().filter(|(used, ..)| *used) {
                 broadcast(gpu, out, self.axis, stride, per_run, false, runs, shared, own)?;
@@ -407,7 +407,7 @@ pub(super) fn plan_sets(
     for (name, count) in [
         ("parameters before the last step", usize::from(segments.len() > 1)),
         ("second moments", rule.planes()),
-        ("first moments", usize::from(rule.has_first())),
+        ("first moments", usize::from(rule.kept().first)),
     ] {
         memory.add(name, count as u64 * sets);
     }

@@ -30,7 +30,7 @@ fn has_statistics(rule: InnerRule) -> bool {
 pub(super) fn kinds(setup: &TrainerSetup) -> [bool; 4] {
     let rule = setup.rule();
     let any = setup.memory.capacity > 0;
-    [any, any && rule.has_second(), any && rule.has_first(), any && has_statistics(rule)]
+    [any, any && rule.kept().second, any && rule.kept().first, any && has_statistics(rule)]
 }
 
 impl Entries {

@@ -24,6 +24,7 @@ mod training_state;
 mod warm_start;
 mod waves;
 
+pub use crate::optimizers::{InnerOptimizer, OuterOptimizer};
 pub use adaptation::{Adaptation, AdaptationSetup, Score, Starts};
 pub use adaptation_builder::AdaptationBuilder;
 pub use budget::{memory, memory_bytes};
@@ -36,8 +37,7 @@ pub use schedule::Schedule;
 pub use setup::{RunSettings, TrainerSetup};
 pub use source::{Origin, TaskBuffers};
 pub use spec::{
-    Algorithm, EvalSpec, InnerOptimizer, InnerSpec, MemorySpec, OuterOptimizer, OuterSpec,
-    PlanKind, StatePolicy, StopSpec, inner_rule,
+    Algorithm, EvalSpec, InnerSpec, MemorySpec, OuterSpec, PlanKind, StatePolicy, StopSpec,
 };
 pub use strategy_spec::{Granularity, StrategyKind, StrategySpec};
 pub use summary::{Mean, Summary, number};

@@ -52,7 +52,7 @@ impl Leader {
         let starts = adaptation.starting_parameters();
         broadcast(gpu, &mut before, axis, vectors, tasks, false, &runs, &theta, starts)?;
         let update = OuterUpdate {
-            rule: OuterRule::Interpolation,
+            rule: OuterRule::INTERPOLATION,
             axis,
             vectors,
             steps,

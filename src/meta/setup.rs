@@ -2,11 +2,10 @@
 
 use crate::kernels::{InnerRule, OuterRule};
 use crate::meta::source::Origin;
-use crate::meta::spec::{
-    Algorithm, InnerSpec, MemorySpec, OuterOptimizer, OuterSpec, PlanKind, inner_rule,
-};
+use crate::meta::spec::{Algorithm, InnerSpec, MemorySpec, OuterSpec, PlanKind};
 use crate::meta::strategy_spec::StrategySpec;
 use crate::model::Model;
+use crate::optimizers::OuterOptimizer;
 use crate::tasks::Batches;
 
 /// Meta-iterations whose settings and losses the device holds at once.
@@ -75,20 +74,17 @@ impl TrainerSetup {
     pub(crate) fn rule(&self) -> InnerRule {
         match self.strategy.step() {
             Some(step) => InnerRule::Rates(Some(step.statistic())),
-            None => inner_rule(&self.inner),
+            None => InnerRule::Optimizer(self.inner.rule()),
         }
     }
 
     /// The outer optimiser as kernels know it.
     pub(super) fn outer_rule(&self) -> OuterRule {
-        let OuterSpec { momentum, beta1, beta2, epsilon, .. } = self.outer;
         match self.outer.optimizer {
             OuterOptimizer::Interpolation if self.strategy.momentum > 0.0 => {
                 OuterRule::Mean { decay: self.strategy.momentum }
             }
-            OuterOptimizer::Interpolation => OuterRule::Interpolation,
-            OuterOptimizer::Momentum => OuterRule::Momentum { momentum },
-            OuterOptimizer::Adam => OuterRule::Adam { beta1, beta2, epsilon },
+            _ => OuterRule::Optimizer(self.outer.rule()),
         }
     }
 

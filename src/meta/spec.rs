@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::InnerRule;
 use crate::meta::schedule::Schedule;
+use crate::optimizers::{Inner, InnerOptimizer, Outer, OuterOptimizer, Settings};
 
 /// How the inner loops run on the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,16 +35,6 @@ impl fmt::Display for PlanKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(self.name())
     }
-}
-
-/// The inner optimiser.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum InnerOptimizer {
-    /// θ −= α g
-    Sgd,
-    /// In TensorFlow's form; the papers use β1 = 0.
-    Adam,
 }
 
 /// What becomes of the inner optimiser's state between tasks.
@@ -85,10 +75,22 @@ pub struct InnerSpec {
     /// Adam's β2, the decay of the second moment. Default 0.999.
     #[serde(default = "beta2")]
     pub beta2: f32,
-    /// Adam's ε. Default 1e-8.
+    /// ε of Adam and RMSprop. Default 1e-8.
     #[serde(default = "epsilon")]
     pub epsilon: f32,
-    /// What becomes of Adam's state between tasks. Default mean.
+    /// Momentum's decay μ. Default 0.9.
+    #[serde(default = "nine_tenths")]
+    pub momentum: f32,
+    /// Momentum in Nesterov's form. Default false.
+    #[serde(default)]
+    pub nesterov: bool,
+    /// RMSprop's ρ, the decay of the second moment (PyTorch's `alpha`). Default 0.99.
+    #[serde(default = "rho")]
+    pub rho: f32,
+    /// AdamW's λ (PyTorch's `weight_decay`). Default 0.01.
+    #[serde(default = "hundredth")]
+    pub decoupled_weight_decay: f32,
+    /// What becomes of the optimiser's state between tasks. Default mean.
     #[serde(default)]
     pub state: StatePolicy,
     /// Factor on all parameters before each inner step (the authors' `weight_decay`); 1 (default) = off.
@@ -114,10 +116,23 @@ impl InnerSpec {
             beta1: 0.0,
             beta2: beta2(),
             epsilon: epsilon(),
+            momentum: nine_tenths(),
+            nesterov: false,
+            rho: rho(),
+            decoupled_weight_decay: hundredth(),
             state: StatePolicy::default(),
             weight_decay: one(),
             replacement: false,
         }
+    }
+
+    /// The optimiser with its settings.
+    pub fn rule(&self) -> Inner {
+        let Self { beta1, beta2, epsilon, momentum, nesterov, rho, .. } = *self;
+        let decoupled_weight_decay = self.decoupled_weight_decay;
+        let settings =
+            Settings { beta1, beta2, epsilon, momentum, nesterov, rho, decoupled_weight_decay };
+        Inner::new(self.optimizer, settings)
     }
 
     /// Inner steps K on a task with `samples` support examples: an epoch is ⌈samples / B⌉ steps.
@@ -139,19 +154,6 @@ pub enum Algorithm {
     Reptile,
     /// Δ_i = θ_i^K − θ_i^{K−1}
     Fomaml,
-}
-
-/// The outer optimiser.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OuterOptimizer {
-    /// θ ← θ + ε Δ (the paper's).
-    #[default]
-    Interpolation,
-    /// SGD with momentum on −Δ.
-    Momentum,
-    /// Adam on −Δ.
-    Adam,
 }
 
 /// `[outer]`: the meta-learner.
@@ -205,6 +207,13 @@ impl OuterSpec {
             epsilon: epsilon(),
         }
     }
+
+    /// The optimiser with its settings.
+    pub fn rule(&self) -> Outer {
+        let Self { beta1, beta2, epsilon, momentum, .. } = *self;
+        let settings = Settings { beta1, beta2, epsilon, momentum, ..Settings::DEFAULT };
+        Outer::new(self.optimizer, settings)
+    }
 }
 
 /// `[eval]`: adaptation to test and validation tasks.
@@ -250,11 +259,19 @@ pub struct StopSpec {
 }
 
 fn beta2() -> f32 {
-    0.999
+    Settings::DEFAULT.beta2
 }
 
 fn epsilon() -> f32 {
-    1e-8
+    Settings::DEFAULT.epsilon
+}
+
+fn rho() -> f32 {
+    Settings::DEFAULT.rho
+}
+
+fn hundredth() -> f32 {
+    Settings::DEFAULT.decoupled_weight_decay
 }
 
 fn one() -> f32 {
@@ -271,16 +288,6 @@ fn thousand() -> usize {
 
 fn hundred() -> usize {
     100
-}
-
-/// The inner optimiser as kernels know it.
-pub fn inner_rule(spec: &InnerSpec) -> InnerRule {
-    match spec.optimizer {
-        InnerOptimizer::Sgd => InnerRule::Sgd,
-        InnerOptimizer::Adam => {
-            InnerRule::Adam { beta1: spec.beta1, beta2: spec.beta2, epsilon: spec.epsilon }
-        }
-    }
 }
 
 /// `[memory]`: a ring of adapted parameter sets. Task i of meta-iteration t has slot (t · M + i) mod n.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{InnerRule, RateRule, RateStep, Sharing};
-use crate::meta::spec::{InnerSpec, inner_rule};
+use crate::meta::spec::InnerSpec;
 
 /// How the inner rates are learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +93,7 @@ impl StrategySpec {
     /// on from.
     pub fn adaptation_rule(&self, inner: &InnerSpec) -> InnerRule {
         match self.kind {
-            StrategyKind::None => inner_rule(inner),
+            StrategyKind::None => InnerRule::Optimizer(inner.rule()),
             StrategyKind::Aruba if self.refine > 0.0 => {
                 InnerRule::Refined { factor: self.refine, bounds: [self.min_rate, self.max_rate] }
             }

@@ -80,18 +80,18 @@ impl Trainer {
         let mean = several && setup.inner.state == StatePolicy::Mean;
         let sums = [
             sets("sums over tasks", several)?,
-            sets("sums of second moments", mean && rule.has_second())?,
-            sets("sums of first moments", mean && rule.has_first())?,
+            sets("sums of second moments", mean && rule.kept().second)?,
+            sets("sums of first moments", mean && rule.kept().first)?,
         ];
         let outer_rule = setup.outer_rule();
         let theta = sets("parameters", true)?;
         let shared = [
-            sets("shared second moments", rule.has_second())?,
-            sets("shared first moments", rule.has_first())?,
+            sets("shared second moments", rule.kept().second)?,
+            sets("shared first moments", rule.kept().first)?,
         ];
         let outer = [
-            sets("outer first moments", outer_rule != OuterRule::Interpolation)?,
-            sets("outer second moments", matches!(outer_rule, OuterRule::Adam { .. }))?,
+            sets("outer first moments", outer_rule.kept().first)?,
+            sets("outer second moments", outer_rule.kept().second)?,
         ];
         let strategy = Strategy::new(gpu, &setup.strategy, model, runs)?;
         let entries = Entries::new(gpu, &setup)?;
@@ -149,8 +149,8 @@ impl Trainer {
             wave.tasks.record_sample(gpu, &mut out, runs)?;
             inner.record(gpu, &mut out, runs, &wave.tasks, start)?;
             let moments = [
-                (rule.has_second(), &inner.state.second, second_sums, &self.shared[0]),
-                (rule.has_first(), &inner.state.first, first_sums, &self.shared[1]),
+                (rule.kept().second, &inner.state.second, second_sums, &self.shared[0]),
+                (rule.kept().first, &inner.state.first, first_sums, &self.shared[1]),
             ];
             let (begins, ends) = (index == 0, index == last);
             for (_, state, sums, shared) in
@@ -403,8 +403,7 @@ impl Trainer {
 
     fn count_iteration(&mut self) {
         self.iteration += 1;
-        let adam = self.setup.rule().has_second();
-        if adam && self.setup.inner.state != StatePolicy::Reset {
+        if self.setup.rule().kept().any() && self.setup.inner.state != StatePolicy::Reset {
             self.adam_steps += self.setup.batches.steps as u64;
         }
     }

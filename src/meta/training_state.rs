@@ -155,7 +155,7 @@ impl TrainingState {
         StartingPoint {
             parameters: self.parameters[run].clone(),
             // A state that starts from zero has seen no step.
-            adam_steps: if state[0].is_some() { self.adam_steps } else { 0 },
+            adam_steps: if state.iter().any(Option::is_some) { self.adam_steps } else { 0 },
             state,
             rates: self.rates.get(run).cloned(),
             sums: self.sums(run),
@@ -178,7 +178,7 @@ impl TrainingState {
             let state = state.map(|sets| sets.get(at).cloned());
             StartingPoint {
                 parameters: self.memory[at].clone(),
-                adam_steps: if state[0].is_some() { self.adam_steps } else { 0 },
+                adam_steps: if state.iter().any(Option::is_some) { self.adam_steps } else { 0 },
                 state,
                 rates: self.rates.get(run).cloned(),
                 sums: self.sums(run),

@@ -72,7 +72,7 @@ pub(super) fn sizes(gpu: &Gpu, setup: &TrainerSetup, most: usize) -> Result<Vec<
         .max(1) as usize;
     let all = setup.outer.meta_batch;
     let waves = all.div_ceil(at_once).max(1);
-    if waves > 1 && setup.inner.state == StatePolicy::Slot && setup.rule().has_second() {
+    if waves > 1 && setup.inner.state == StatePolicy::Slot && setup.rule().kept().any() {
         let set = size_of_f32s(setup.runs * all * setup.model.packed_len());
         return Err(Error::Limit {
             what: "the optimiser state of every task slot".into(),

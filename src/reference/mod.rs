@@ -12,16 +12,16 @@
 //! | `gather_rows`, `gather_images` | [`gather::gather_rows`], [`gather::gather_images`] |
 //! | `layer_forward` | [`dense::dense_forward`] or [`conv::conv_forward`], then [`activation::activate`] |
 //! | `layer_backward` | [`dense::dense_backward`] or [`conv::conv_backward`], then [`activation::activation_backward`] of the layer below |
-//! | `layer_update` | [`dense::dense_gradient`] or [`conv::conv_gradient`], then [`optimizer::step`] |
+//! | `layer_update` | [`dense::dense_gradient`] or [`conv::conv_gradient`], then [`Inner::step`](crate::optimizers::Inner::step) |
 //! | `norm_forward` | [`norm::norm_forward`], then [`activation::activate`] |
-//! | `norm_backward` | [`norm::norm_backward`], [`norm::norm_gradient`], then [`optimizer::step`] |
+//! | `norm_backward` | [`norm::norm_backward`], [`norm::norm_gradient`], then [`Inner::step`](crate::optimizers::Inner::step) |
 //! | `pool_forward`, `pool_backward` | the functions of [`pool`], and activations likewise |
 //! | `loss_mse`, `loss_cross_entropy` | [`losses::loss_mse`], [`losses::loss_cross_entropy`] |
 //! | `head` | a dense layer's forward, a loss, backward and update in one |
 //! | `fused_subgroup`, `fused_workgroup` | [`reptile::inner_loop`] |
-//! | `outer_update` | [`reptile::reduce_delta`], then [`optimizer::outer_update`] |
+//! | `outer_update` | [`reptile::reduce_delta`], then [`Outer::step`](crate::optimizers::Outer::step) |
 //! | `strategy_sums`, `strategy_update`, and inner steps with learned rates | [`strategy::meta_iteration`] |
-//! | `mean_state` | [`optimizer::mean_state`] |
+//! | `mean_state` | [`OptimizerState::mean`](crate::optimizers::OptimizerState::mean) |
 //!
 //! [`layer`] picks the functions of a layer, [`network`] goes through all layers.
 //!
@@ -38,7 +38,6 @@ pub mod layer;
 pub mod losses;
 pub mod network;
 pub mod norm;
-pub mod optimizer;
 pub mod pool;
 pub mod reptile;
 pub mod sampling;

@@ -3,11 +3,9 @@
 
 use super::gather::gather_rows;
 use super::network::{Targets, loss_and_gradient};
-use super::optimizer::{
-    InnerOptimizer, OptimizerState, OuterOptimizer, mean_state, outer_update, step,
-};
 use super::storage::store;
 use crate::model::Model;
+use crate::optimizers::{self, OptimizerState, Outer};
 
 /// The examples of one task and the minibatches cut from them.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +36,7 @@ impl Task<'_> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Inner {
     /// The rule of each step.
-    pub optimizer: InnerOptimizer,
+    pub optimizer: optimizers::Inner,
     /// The rate α of this meta-iteration.
     pub rate: f64,
     /// Parameters are multiplied by it before each step; 1 = off.
@@ -86,7 +84,7 @@ pub fn inner_loop(
         };
         adapted.losses.push(loss);
         let Adapted { parameters, state, .. } = &mut adapted;
-        step(inner.optimizer, inner.rate, parameters, &gradient, state);
+        inner.optimizer.step(inner.rate, parameters, &gradient, state);
         store(parameters);
     }
     adapted
@@ -122,7 +120,7 @@ pub struct Meta {
     /// Where its optimiser starts.
     pub policy: StatePolicy,
     /// The rule of the outer step.
-    pub outer: OuterOptimizer,
+    pub outer: Outer,
     /// The outer rate ε of this meta-iteration.
     pub outer_rate: f64,
 }
@@ -133,7 +131,7 @@ pub struct Learner {
     /// The initialisation θ, `[P]`.
     pub theta: Vec<f64>,
     /// The inner optimiser's state at each place in the meta-batch, `[M]`. All places are equal
-    /// unless the policy is [`StatePolicy::Slot`]; [`mean_state`] of them is what evaluation
+    /// unless the policy is [`StatePolicy::Slot`]; [`OptimizerState::mean`] of them is what evaluation
     /// starts from.
     pub inner: Vec<OptimizerState>,
     /// The outer optimiser's state.
@@ -164,10 +162,10 @@ pub fn meta_iteration(
         .map(|(task, state)| inner_loop(model, &learner.theta, state.clone(), meta.inner, task))
         .collect();
     let delta = reduce_delta(&learner.theta, &adapted, meta.algorithm);
-    outer_update(meta.outer, meta.outer_rate, &mut learner.theta, &delta, &mut learner.outer);
+    meta.outer.step(meta.outer_rate, &mut learner.theta, &delta, &mut learner.outer);
     let states: Vec<_> = adapted.iter().map(|adapted| adapted.state.clone()).collect();
     match meta.policy {
-        StatePolicy::Mean => learner.inner.fill(mean_state(&states)),
+        StatePolicy::Mean => learner.inner.fill(OptimizerState::mean(&states)),
         StatePolicy::Slot => learner.inner = states,
         StatePolicy::Reset => {}
     }

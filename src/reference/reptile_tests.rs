@@ -2,24 +2,29 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::{Activation, Loss, ModelSpec};
+use crate::optimizers::{InnerOptimizer, Settings};
 use crate::reference::network::{forward, loss};
 use crate::reference::numbers;
 use crate::reference::sampling::{Pool, order};
 use crate::rng::{Phase, Stream};
 
-const ADAM: InnerOptimizer = InnerOptimizer::Adam { beta1: 0.3, beta2: 0.9, epsilon: 1e-3 };
+const SGD: optimizers::Inner = optimizers::Inner::SGD;
+const ADAM: optimizers::Inner = optimizers::Inner::new(
+    InnerOptimizer::Adam,
+    Settings { beta1: 0.3, beta2: 0.9, epsilon: 1e-3, ..Settings::DEFAULT },
+);
 
 fn model() -> Model {
     let spec = ModelSpec::builder(&[3]).dense(5, Activation::Tanh).dense(2, Activation::Linear);
     Model::new(spec.loss(Loss::Mse)).unwrap()
 }
 
-fn meta(optimizer: InnerOptimizer) -> Meta {
+fn meta(optimizer: optimizers::Inner) -> Meta {
     Meta {
         algorithm: Algorithm::Reptile,
         inner: Inner { optimizer, rate: 0.1, weight_decay: 1.0 },
         policy: StatePolicy::Mean,
-        outer: OuterOptimizer::Interpolation,
+        outer: Outer::INTERPOLATION,
         outer_rate: 0.25,
     }
 }
@@ -71,7 +76,7 @@ proptest! {
 
     #[test]
     fn one_sgd_step_with_interpolation_is_joint_training(seed in 0..u64::MAX / 2) {
-        let (model, meta, tasks) = (model(), meta(InnerOptimizer::Sgd), Tasks::new(seed, 1, 0));
+        let (model, meta, tasks) = (model(), meta(SGD), Tasks::new(seed, 1, 0));
         let theta = numbers(seed, model.parameter_count());
         let mut learner = Learner::new(theta.clone(), 3);
         meta_iteration(&model, &mut learner, &meta, &tasks.all());
@@ -108,7 +113,7 @@ fn fomaml_is_reptile_at_one_step_and_the_last_step_at_more() {
 
 #[test]
 fn the_last_step_of_a_tail_sees_the_held_out_examples_alone() {
-    let (model, inner, tasks) = (model(), meta(InnerOptimizer::Sgd).inner, Tasks::new(3, 3, 1));
+    let (model, inner, tasks) = (model(), meta(SGD).inner, Tasks::new(3, 3, 1));
     let task = tasks.all()[0];
     let theta = numbers(3, model.parameter_count());
     let state = OptimizerState::zeros(theta.len());
@@ -130,7 +135,7 @@ fn weight_decay_comes_before_the_loss() {
     let task = tasks.all()[0];
     let theta = numbers(4, model.parameter_count());
     let state = OptimizerState::zeros(theta.len());
-    let inner = Inner { optimizer: InnerOptimizer::Sgd, rate: 0.0, weight_decay: 0.5 };
+    let inner = Inner { optimizer: SGD, rate: 0.0, weight_decay: 0.5 };
     let adapted = inner_loop(&model, &theta, state, inner, &task);
     let halved: Vec<f64> = theta.iter().map(|p| 0.5 * p).collect();
     assert_eq!(adapted.parameters, halved);
@@ -149,12 +154,12 @@ fn policies_differ_in_where_the_second_iteration_starts() {
         (learner, adapted.into_iter().map(|task| task.state).collect::<Vec<_>>())
     };
     let (mean, states) = after_one(StatePolicy::Mean);
-    assert_eq!(mean.inner, vec![mean_state(&states); 3]);
+    assert_eq!(mean.inner, vec![OptimizerState::mean(&states); 3]);
     assert_eq!(mean.inner[0].steps, 2);
     let (slot, states) = after_one(StatePolicy::Slot);
     assert_eq!(slot.inner, states);
     assert_ne!(slot.inner[0], slot.inner[1]);
-    assert_eq!(mean_state(&slot.inner), mean.inner[0]);
+    assert_eq!(OptimizerState::mean(&slot.inner), mean.inner[0]);
     let (reset, _) = after_one(StatePolicy::Reset);
     assert_eq!(reset.inner, vec![OptimizerState::zeros(model.parameter_count()); 3]);
 }
@@ -168,7 +173,7 @@ fn labels_follow_their_examples() {
         Task { x: &x, targets: Targets::Labels(&[0, 1, 2, 2]), order: &order, batch: 2, tail: 0 };
     let theta = numbers(7, model.parameter_count());
     let state = OptimizerState::zeros(theta.len());
-    let adapted = inner_loop(&model, &theta, state, meta(InnerOptimizer::Sgd).inner, &task);
+    let adapted = inner_loop(&model, &theta, state, meta(SGD).inner, &task);
     let rows = [x[6], x[7], x[2], x[3]];
     let expected = loss(&model, &forward(&model, &theta, &rows), Targets::Labels(&[2, 1]));
     assert_eq!(adapted.losses, [expected]);
@@ -179,7 +184,7 @@ fn training_lowers_the_loss_after_adaptation() {
     let model = model();
     let mut learner = Learner::new(numbers(8, model.parameter_count()), 3);
     let tasks = Tasks::new(9, 6, 0);
-    let meta = meta(InnerOptimizer::Sgd);
+    let meta = meta(SGD);
     let last = |adapted: Vec<Adapted>| adapted.iter().map(|task| task.losses[5]).sum::<f64>();
     let before = last(meta_iteration(&model, &mut learner, &meta, &tasks.all()));
     for _ in 0..100 {

@@ -119,7 +119,9 @@ pub fn adapt(
     if points.is_empty() {
         return Err(Error::config("memory.capacity", NO_MEMORY));
     }
-    for start in points.iter_mut().filter(|_| recipe.reset_optimizer) {
+    // Another optimiser would take the moments for something else.
+    let other = recipe.optimizer.is_some_and(|optimizer| optimizer != base.inner.optimizer);
+    for start in points.iter_mut().filter(|_| recipe.reset_optimizer || other) {
         start.state = [None, None];
         start.adam_steps = 0;
     }
@@ -129,8 +131,7 @@ pub fn adapt(
         batch: setup.batches.batch,
         rate: setup.rate,
         optimizer: match setup.rule {
-            InnerRule::Sgd => "sgd".into(),
-            InnerRule::Adam { .. } => "adam".into(),
+            InnerRule::Optimizer(inner) => inner.optimizer.to_string(),
             InnerRule::Rates(_) | InnerRule::Refined { .. } | InnerRule::Query => {
                 "learned rates".into()
             }

@@ -10,9 +10,10 @@ use crate::config::{Config, Job};
 use crate::data::arrays::{Targets, TaskArrays};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
+use crate::kernels::InnerRule;
 use crate::meta::{
     Adaptation, AdaptationSetup, Algorithm, Leader, Origin, OuterOptimizer, Score, StartingPoint,
-    Starts, inner_rule,
+    Starts,
 };
 use crate::model::{Loss, Model};
 use crate::rng::{Part, Phase, Stream};
@@ -232,13 +233,13 @@ impl Stage<'_> {
         let (config, scored) = (self.config, true);
         match self.arrivals {
             Arrivals::Drawn(job) => AdaptationSetup {
-                rule: inner_rule(&config.inner),
+                rule: InnerRule::Optimizer(config.inner.rule()),
                 batches,
                 ..job.evaluation(0, Phase::Test)
             },
             Arrivals::Files(_) => AdaptationSetup {
                 model: self.model.clone(),
-                rule: inner_rule(&config.inner),
+                rule: InnerRule::Optimizer(config.inner.rule()),
                 rate: config.inner.rate,
                 weight_decay: config.inner.weight_decay,
                 plan: config.plan,

@@ -6,9 +6,9 @@
 //! | name | shape | when |
 //! |---|---|---|
 //! | `NAME` | [R, ...shape], with one run [...shape] | always |
-//! | `inner.v/NAME` | like `NAME`; with a state for each slot [R, M, ...shape] | inner Adam |
-//! | `inner.m/NAME` | like `inner.v/NAME` | inner Adam with β1 > 0 |
-//! | `outer.u/NAME` | like `NAME` | outer momentum, or the mean direction of a strategy |
+//! | `inner.v/NAME` | like `NAME`; with a state for each slot [R, M, ...shape] | an inner optimiser with a second moment: Adam, AdamW, RMSprop |
+//! | `inner.m/NAME` | like `inner.v/NAME` | one with a first moment: momentum, Adam and AdamW with β1 > 0 |
+//! | `outer.u/NAME` | like `NAME` | outer momentum and Nesterov, or the mean direction of a strategy |
 //! | `outer.m/NAME`, `outer.v/NAME` | like `NAME` | outer Adam |
 //! | `strategy.rate/NAME` | like `NAME` | a learned strategy: σ |
 //! | `memory/NAME` | [R, n, ...shape] | a memory of n entries |

@@ -81,8 +81,8 @@ impl LayerAlone {
             runs,
             theta: room("parameters", sets)?,
             state: InnerState {
-                second: room("second moments", if rule.has_second() { sets } else { 0 })?,
-                first: room("first moments", if rule.has_first() { sets } else { 0 })?,
+                second: room("second moments", if rule.kept().second { sets } else { 0 })?,
+                first: room("first moments", if rule.kept().first { sets } else { 0 })?,
             },
             inputs: [room("inputs", input)?, room("gradients by inputs", input)?],
             outputs: [room("outputs", output)?, room("gradients by outputs", output)?],

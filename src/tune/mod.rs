@@ -19,6 +19,7 @@ use crate::kernels::{
     head_fits, update_tiles,
 };
 use crate::meta::{Trainer, TrainerSetup};
+use crate::optimizers::InnerOptimizer;
 
 /// Distance from float64 that a candidate may have, as a share of the largest number.
 const TOLERANCE: f64 = 1e-3;
@@ -187,10 +188,14 @@ fn of_layer(
     let most = if gpu.profile().software { MOST_TASKS } else { MOST_BATCHES };
     let sizes = [tasks_at_once(gpu, setup)?.min(most), setup.batches.batch];
     let alone = |rule| LayerAlone::new(gpu, &setup.model, index, sizes, rule);
-    let checked = alone(InnerRule::Sgd)?;
-    // A step of Adam is arithmetic of its own, whose bytes may differ; all other rules end like SGD.
+    let checked = alone(InnerRule::SGD)?;
+    // A step of another optimiser is arithmetic of its own, whose bytes may differ; learned rates end like SGD.
     let timed = match setup.rule() {
-        adam @ InnerRule::Adam { .. } if direction == Direction::Update => Some(alone(adam)?),
+        rule @ InnerRule::Optimizer(inner)
+            if inner.optimizer != InnerOptimizer::Sgd && direction == Direction::Update =>
+        {
+            Some(alone(rule)?)
+        }
         _ => None,
     };
     let reference = checked.in_float64(direction);

@@ -7,8 +7,8 @@ use crate::common::{all, assert_close, integers, numbers, widen};
 use crate::program::{Run, refusal, reptile};
 use reptile::config::Config;
 use reptile::model::Model;
+use reptile::optimizers::{self, InnerOptimizer, OptimizerState, Settings};
 use reptile::reference::network::{Targets, forward};
-use reptile::reference::optimizer::{InnerOptimizer, OptimizerState};
 use reptile::reference::reptile::{Inner, Task, inner_loop};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -69,7 +69,7 @@ fn parameters(model: &Model, bytes: &[u8], prefix: &str, index: Option<usize>) -
 }
 
 /// Adapts with `arguments` and compares everything with float64.
-fn check(run: &Run, arguments: &[&str], optimizer: InnerOptimizer, reset: bool) {
+fn check(run: &Run, arguments: &[&str], optimizer: optimizers::Inner, reset: bool) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.safetensors");
     let file = write(folder.path(), &tasks());
@@ -88,13 +88,15 @@ fn check(run: &Run, arguments: &[&str], optimizer: InnerOptimizer, reset: bool) 
     let stored = std::fs::read(run.checkpoint("0000000003")).unwrap();
     let got = std::fs::read(&out).unwrap();
     let theta = widen(&parameters(&model, &stored, "", None));
-    let state = match optimizer {
-        InnerOptimizer::Adam { .. } if !reset => OptimizerState {
-            m: vec![0.0; theta.len()],
-            v: widen(&parameters(&model, &stored, "inner.v/", None)),
-            steps: 3 * config.inner_steps() as u64,
-        },
-        _ => OptimizerState::zeros(theta.len()),
+    let kept = optimizer.kept();
+    let moment = |prefix, kept: bool| match kept && !reset {
+        true => widen(&parameters(&model, &stored, prefix, None)),
+        false => vec![0.0; theta.len()],
+    };
+    let state = OptimizerState {
+        m: moment("inner.m/", kept.first),
+        v: moment("inner.v/", kept.second),
+        steps: if kept.any() && !reset { 3 * config.inner_steps() as u64 } else { 0 },
     };
     let inner = Inner { optimizer, rate: f64::from(config.inner.rate), weight_decay: 1.0 };
     let (x, y) = (widen(&numbers(1, TASKS * SUPPORT)), widen(&numbers(2, TASKS * SUPPORT)));
@@ -139,10 +141,10 @@ fn sgd_agrees_with_float64_for_networks_of_all_kinds() {
         "{ type = 'dense', units = 200, activation = 'relu' }",
     ] {
         let run = trained(layers, &["--set", "inner.rate=0.005"]);
-        check(&run, &[], InnerOptimizer::Sgd, true);
+        check(&run, &[], optimizers::Inner::SGD, true);
         if all() || layers.contains("gelu") {
             for arguments in [&["--plan", "fused"][..], &["--plan", "layered"], &["--baseline"]] {
-                check(&run, arguments, InnerOptimizer::Sgd, true);
+                check(&run, arguments, optimizers::Inner::SGD, true);
             }
         }
     }
@@ -153,10 +155,17 @@ fn adam_starts_from_the_shared_state_unless_it_is_reset() {
     let layers = "{ type = 'dense', units = 20, activation = 'tanh' }";
     let adam = ["--set", "inner.optimizer=adam", "--set", "inner.rate=0.001"];
     let run = trained(layers, &adam);
-    let optimizer = InnerOptimizer::Adam { beta1: 0.0, beta2: 0.999, epsilon: 1e-8 };
+    let optimizer = optimizers::Inner::new(InnerOptimizer::Adam, Settings::DEFAULT);
     check(&run, &[], optimizer, false);
     check(&run, &["--reset-optimizer"], optimizer, true);
-    check(&run, &["--optimizer", "sgd"], InnerOptimizer::Sgd, true);
+    check(&run, &["--optimizer", "sgd"], optimizers::Inner::SGD, true);
+    // The moments of one optimiser are nothing to another.
+    let with = |optimizer| optimizers::Inner::new(optimizer, Settings::DEFAULT);
+    check(&run, &["--optimizer", "rmsprop"], with(InnerOptimizer::RmsProp), true);
+    let momentum = ["--set", "inner.optimizer=momentum", "--set", "inner.rate=0.001"];
+    let gathered = trained(layers, &momentum);
+    check(&gathered, &[], with(InnerOptimizer::Momentum), false);
+    check(&gathered, &["--optimizer", "adam"], optimizer, true);
     // A run of SGD has no state to start from.
     let run = trained(layers, &["--set", "inner.rate=0.001"]);
     check(&run, &["--optimizer", "adam"], optimizer, true);

@@ -12,7 +12,7 @@ use crate::program::{
 
 /// Arguments of the jobs whose resume is tested: every kind of state there is, each slow enough to
 /// be killed in the middle.
-const JOBS: [&[&str]; 3] = [
+const JOBS: [&[&str]; 4] = [
     &["inner.epochs=40"],
     &[
         "inner.epochs=10",
@@ -28,6 +28,16 @@ const JOBS: [&[&str]; 3] = [
         "inner.beta1=0.5",
         "inner.state=slot",
         "outer.optimizer=momentum",
+        "outer.rate=0.02",
+        "outer.meta_batch=3",
+    ],
+    &[
+        "inner.epochs=5",
+        "inner.optimizer=momentum",
+        "inner.rate=0.002",
+        "inner.nesterov=true",
+        "inner.state=slot",
+        "outer.optimizer=nesterov",
         "outer.rate=0.02",
         "outer.meta_batch=3",
     ],

@@ -8,9 +8,9 @@ use reptile::meta::{
     Adaptation, AdaptationSetup, DeviceImages, Origin, PlanKind, StartingPoint, TaskBuffers,
 };
 use reptile::model::{Loss, Model};
+use reptile::optimizers::{self, InnerOptimizer, OptimizerState, Settings};
 use reptile::reference::glyphs::{GlyphFamily, glyph};
 use reptile::reference::network::{Targets, forward};
-use reptile::reference::optimizer::{InnerOptimizer, OptimizerState};
 use reptile::reference::reptile::{Inner, Task, inner_loop};
 use reptile::reference::sampling::{Pool, episode, order};
 use reptile::reference::storage::stored_in_float32;
@@ -69,10 +69,13 @@ impl Case {
     const EPSILON: f32 = 1e-4;
 
     fn rule(&self) -> InnerRule {
-        self.adam.map_or(InnerRule::Sgd, |beta1| InnerRule::Adam {
-            beta1,
-            beta2: 0.999,
-            epsilon: Self::EPSILON,
+        InnerRule::Optimizer(self.optimizer())
+    }
+
+    fn optimizer(&self) -> optimizers::Inner {
+        self.adam.map_or(optimizers::Inner::SGD, |beta1| {
+            let settings = Settings { beta1, epsilon: Self::EPSILON, ..Settings::DEFAULT };
+            optimizers::Inner::new(InnerOptimizer::Adam, settings)
         })
     }
 
@@ -306,13 +309,8 @@ fn predictions(case: &Case, parameters: &[f64], support: &[f64], query: &[f64]) 
 fn in_float64(case: &Case, data: &Data) -> Results<f64> {
     let model = &case.model;
     let theta = widen(&model.initial(case.seed));
-    let optimizer = case.adam.map_or(InnerOptimizer::Sgd, |beta1| InnerOptimizer::Adam {
-        beta1: beta1.to_string().parse().unwrap(),
-        beta2: 0.999,
-        epsilon: f64::from(Case::EPSILON),
-    });
     let inner = Inner {
-        optimizer,
+        optimizer: case.optimizer(),
         rate: f64::from(case.rate()),
         weight_decay: f64::from(case.weight_decay),
     };

@@ -64,7 +64,7 @@ fn setup(gpu: &Gpu, split: &Split, model: Model, [way, group, queries]: Sizes) -
     let images = Arc::new(DeviceImages::new(gpu, split).unwrap());
     AdaptationSetup {
         model,
-        rule: InnerRule::Sgd,
+        rule: InnerRule::SGD,
         rate: 0.1,
         weight_decay: 1.0,
         plan: PlanKind::Auto,

@@ -14,6 +14,7 @@ use reptile::meta::{
     StatePolicy, StrategyKind, StrategySpec, Trainer, TrainerSetup, largest_differences,
 };
 use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding};
+use reptile::optimizers::{Inner, Settings};
 use reptile::wgpu;
 
 use crate::common::{assert_close, integers, network, numbers, widen};
@@ -80,10 +81,14 @@ pub fn run(gpu: &Gpu, everything: bool) -> Results {
             (InnerOptimizer::Sgd, OuterOptimizer::Interpolation),
             (InnerOptimizer::Adam, OuterOptimizer::Momentum),
             (InnerOptimizer::Adam, OuterOptimizer::Adam),
+            (InnerOptimizer::Momentum, OuterOptimizer::Nesterov),
+            (InnerOptimizer::RmsProp, OuterOptimizer::Interpolation),
+            (InnerOptimizer::AdamW, OuterOptimizer::Interpolation),
         ] {
-            // Each rule in one of the plans.
+            // Each rule in one of the plans, and those of the same kernels with another library in none.
             let layered = plan == PlanKind::Layered;
-            if !everything && layered != (outer == OuterOptimizer::Momentum) {
+            let other = !matches!(optimizer, InnerOptimizer::Sgd | InnerOptimizer::Adam);
+            if !everything && (other || layered != (outer == OuterOptimizer::Momentum)) {
                 continue;
             }
             let mut setup =
@@ -210,13 +215,14 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
     let spec = EpisodeSpec { way: 2, shots: 2, train_shots: 2, queries: 1 };
     let glyphs = GlyphsSpec { episodes: spec, size: 5, variation: Variation::default() };
     let curved = network(25, &[(6, Activation::Gelu)], 2, Loss::Mse);
-    let adam = InnerRule::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-4 };
+    let settings = Settings { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, ..Settings::DEFAULT };
+    let adam = InnerRule::Optimizer(Inner::new(InnerOptimizer::Adam, settings));
     let layers = every_layer();
     let mut results = Vec::new();
     let jobs = [
-        (&dense, PlanKind::Fused, rows(), InnerRule::Sgd),
-        (&dense, PlanKind::Layered, rows(), InnerRule::Sgd),
-        (&dense, PlanKind::Layered, episodes(), InnerRule::Sgd),
+        (&dense, PlanKind::Fused, rows(), InnerRule::SGD),
+        (&dense, PlanKind::Layered, rows(), InnerRule::SGD),
+        (&dense, PlanKind::Layered, episodes(), InnerRule::SGD),
         (
             &curved,
             PlanKind::Layered,
@@ -224,8 +230,8 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
             InnerRule::Refined { factor: 0.5, bounds: [1e-6, 1.0] },
         ),
         (&layers, PlanKind::Layered, rows(), adam),
-        (&layers, PlanKind::Layered, episodes(), InnerRule::Sgd),
-        (&dense, PlanKind::Layered, Origin::Glyphs(glyphs), InnerRule::Sgd),
+        (&layers, PlanKind::Layered, episodes(), InnerRule::SGD),
+        (&dense, PlanKind::Layered, Origin::Glyphs(glyphs), InnerRule::SGD),
     ];
     for (number, (model, plan, origin, rule)) in jobs.into_iter().enumerate() {
         // The others use the same kernels with other constants.

@@ -6,6 +6,7 @@ use crate::harness::{Device, On, Tests, named};
 use reptile::gpu::Gpu;
 use reptile::kernels::InnerRule;
 use reptile::meta::{Adaptation, AdaptationSetup, Origin, PlanKind, StartingPoint};
+use reptile::optimizers::{Inner, InnerOptimizer, Settings};
 use reptile::rng::Phase;
 use reptile::tasks::Batches;
 
@@ -72,7 +73,7 @@ fn agrees(golden: &Golden, Device { name, gpu, .. }: &Device, [gradient, adam]: 
     let what = |part: &str| format!("{part}, {}, {name}", golden.name);
     // A step so long that the parameters themselves do not count: the gradient is what it moved by.
     let long = 1e6;
-    let step = adapted(gpu, golden, InnerRule::Sgd, long, 1);
+    let step = adapted(gpu, golden, InnerRule::SGD, long, 1);
     let [logits, _] = step.query_outputs().unwrap();
     assert_close(&what("logits"), &logits.unwrap(), &golden.logits, TOLERANCE);
     assert_close(&what("loss"), &step.support_losses().unwrap(), &golden.losses[..1], TOLERANCE);
@@ -81,7 +82,8 @@ fn agrees(golden: &Golden, Device { name, gpu, .. }: &Device, [gradient, adam]: 
         golden.parameters.iter().zip(&moved).map(|(from, to)| (from - to) / long).collect();
     check(&what("gradient"), &moved, &golden.gradient, gradient);
 
-    let rule = InnerRule::Adam { beta1: 0.0, beta2: BETA2, epsilon: EPSILON };
+    let settings = Settings { beta2: BETA2, epsilon: EPSILON, ..Settings::DEFAULT };
+    let rule = InnerRule::Optimizer(Inner::new(InnerOptimizer::Adam, settings));
     let steps = adapted(gpu, golden, rule, RATE, STEPS);
     let losses = steps.support_losses().unwrap();
     assert_close(&what("losses"), &losses, &golden.losses, adam);

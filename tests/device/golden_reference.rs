@@ -3,8 +3,8 @@
 use crate::common::{assert_close, widen};
 use crate::golden::{BATCH, BETA2, EPSILON, Expected, Golden, RATE, STEPS};
 use crate::harness::{Tests, all, named};
+use reptile::optimizers::{self, InnerOptimizer, OptimizerState, Settings};
 use reptile::reference::network::{Targets, forward, loss_and_gradient};
-use reptile::reference::optimizer::{InnerOptimizer, OptimizerState};
 use reptile::reference::reptile::{Inner, Task, inner_loop};
 
 pub fn tests(tests: &mut Tests) {
@@ -40,9 +40,9 @@ fn agrees(golden: &Golden) {
     let order: Vec<u32> = (0..(STEPS * BATCH) as u32).collect();
     let (x, targets) = (widen(&golden.x), Targets::Labels(&golden.labels));
     let task = Task { x: &x, targets, order: &order, batch: BATCH, tail: 0 };
-    let [beta2, epsilon, rate] = [BETA2, EPSILON, RATE].map(f64::from);
-    let optimizer = InnerOptimizer::Adam { beta1: 0.0, beta2, epsilon };
-    let inner = Inner { optimizer, rate, weight_decay: 1.0 };
+    let settings = Settings { beta2: BETA2, epsilon: EPSILON, ..Settings::DEFAULT };
+    let optimizer = optimizers::Inner::new(InnerOptimizer::Adam, settings);
+    let inner = Inner { optimizer, rate: f64::from(RATE), weight_decay: 1.0 };
     let adapted = inner_loop(model, &theta, OptimizerState::zeros(theta.len()), inner, &task);
     assert_close("losses", &narrow(&adapted.losses), &golden.losses, TOLERANCE);
     check("Adam", &adapted.parameters, &golden.adam);

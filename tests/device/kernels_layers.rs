@@ -10,9 +10,9 @@ use reptile::kernels::{
     layer_forward, layer_update, norm_backward, norm_forward, pool_backward, pool_forward,
 };
 use reptile::model::{Activation, Layer, Loss, Model, Op, Shape};
+use reptile::optimizers::{Inner, InnerOptimizer, OptimizerState, Settings};
 use reptile::reference::activation::{activate, slope};
 use reptile::reference::layer as twin;
-use reptile::reference::optimizer::{InnerOptimizer, OptimizerState, step};
 use reptile::rng::Phase;
 
 pub fn tests(tests: &mut Tests) {
@@ -34,7 +34,7 @@ struct Case<'a> {
     tasks: usize,
     examples: usize,
     rule: InnerRule,
-    optimizer: InnerOptimizer,
+    optimizer: Inner,
 }
 
 /// `[…, C, H, W]` numbers as kernels hold them.
@@ -110,7 +110,7 @@ impl Case<'_> {
             let own = twin::layer_gradient(self.layer, &x_task, &dz);
             gradient[self.layer.canonical_offset..][..own.len()].copy_from_slice(&own);
             let mut state = OptimizerState::zeros(set.len());
-            step(self.optimizer, f64::from(RATE), &mut set, &gradient, &mut state);
+            self.optimizer.step(f64::from(RATE), &mut set, &gradient, &mut state);
             let length = self.model.packed_len();
             let got = self.model.unpack(&device.theta[task * length..][..length]);
             assert_close(&what("parameters"), &got, &set, TOLERANCE);
@@ -186,11 +186,20 @@ fn on_device(gpu: &Gpu, case: &Case<'_>, x: &[f32], below_z: &[f32]) -> Made {
     }
 }
 
-/// SGD, and Adam without and with a first moment.
-fn rules() -> [(InnerRule, InnerOptimizer); 3] {
-    let adam = |beta1| InnerRule::Adam { beta1, beta2: 0.999, epsilon: 1e-2 };
-    let twin = |beta1| InnerOptimizer::Adam { beta1, beta2: 0.999, epsilon: 1e-2 };
-    [(InnerRule::Sgd, InnerOptimizer::Sgd), (adam(0.0), twin(0.0)), (adam(0.9), twin(0.9))]
+/// Every rule of the registry; Adam without and with a first moment, momentum in both forms.
+fn rules() -> Vec<(InnerRule, Inner)> {
+    let settings = Settings { epsilon: 1e-2, ..Settings::DEFAULT };
+    let with = |optimizer, settings| Inner::new(optimizer, settings);
+    let mut rules = vec![
+        Inner::SGD,
+        with(InnerOptimizer::Adam, settings),
+        with(InnerOptimizer::Adam, Settings { beta1: 0.9, ..settings }),
+    ];
+    let rest = InnerOptimizer::ALL.iter().filter(|it| rules.iter().all(|r| r.optimizer != **it));
+    let rest: Vec<Inner> = rest.map(|it| with(*it, Settings { beta1: 0.9, ..settings })).collect();
+    rules.extend(rest);
+    rules.push(with(InnerOptimizer::Momentum, Settings { nesterov: true, ..settings }));
+    rules.into_iter().map(|rule| (InnerRule::Optimizer(rule), rule)).collect()
 }
 
 fn every_layer_of_random_networks_agrees_with_float64(device: &Device, number: u64) {
@@ -205,7 +214,7 @@ fn every_layer_of_random_networks_agrees_with_float64(device: &Device, number: u
 }
 
 fn dense_layers_of_any_size_agree_with_float64(device: &Device, number: u64) {
-    let strategy = (layer_shape(), activation(), activation(), 0..3_usize);
+    let strategy = (layer_shape(), activation(), activation(), 0..rules().len());
     random(number, strategy, |&([tasks, examples, inputs, outputs], before, own, rule)| {
         let (rule, optimizer) = rules()[rule];
         let model = network(inputs, &[(outputs, own)], 2, Loss::Mse);
@@ -218,7 +227,7 @@ fn a_dense_layer_reads_bytes_as_the_numbers_they_stand_for(
     Device { name, gpu, .. }: &Device,
     number: u64,
 ) {
-    let strategy = (layer_shape(), 0..3_usize);
+    let strategy = (layer_shape(), 0..rules().len());
     random(number, strategy, |&([tasks, examples, inputs, outputs], rule)| {
         let (rule, optimizer) = rules()[rule];
         let floats = network(inputs, &[(outputs, Activation::Relu)], 2, Loss::Mse);

@@ -11,9 +11,9 @@ use reptile::kernels::{
     outer_update,
 };
 use reptile::model::Loss;
+use reptile::optimizers::{OptimizerState, Outer, OuterOptimizer, Settings};
 use reptile::reference::losses::{loss_cross_entropy, loss_mse};
 use reptile::reference::network::accuracy;
-use reptile::reference::optimizer::{OptimizerState, OuterOptimizer, outer_update as outer_twin};
 use reptile::rng::Phase;
 
 pub fn tests(tests: &mut Tests) {
@@ -82,15 +82,11 @@ fn losses_agree_with_float64(Device { name, gpu, .. }: &Device, number: u64) {
 }
 
 fn outer_updates_agree_with_float64_over_several_iterations(Device { name, gpu, .. }: &Device) {
-    let adam = OuterRule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-6 };
-    let rules = [
-        (OuterRule::Interpolation, OuterOptimizer::Interpolation),
-        (OuterRule::Momentum { momentum: 0.9 }, OuterOptimizer::Momentum { momentum: 0.9 }),
-        (adam, OuterOptimizer::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-6 }),
-    ];
+    let settings = Settings { beta1: 0.9, epsilon: 1e-6, ..Settings::DEFAULT };
+    let rules = OuterOptimizer::ALL.iter().map(|&optimizer| Outer::new(optimizer, settings));
     let axis = Axis { runs: 2, per_run: 3 };
     let (length, steps) = (300, 70);
-    for ((rule, twin), fomaml) in rules.into_iter().zip([false, true, false]) {
+    for (rule, fomaml) in rules.zip([false, true].into_iter().cycle()) {
         let sets = |seed, count: usize| numbers(seed, count * length);
         let (theta, adapted, anchors) = (sets(1, 2), sets(2, 6), sets(3, 6));
         let losses = numbers(4, 6 * steps);
@@ -107,7 +103,7 @@ fn outer_updates_agree_with_float64_over_several_iterations(Device { name, gpu, 
                 ..RunStep::new(0, Phase::Train, axis)
             });
             let update = OuterUpdate {
-                rule,
+                rule: OuterRule::Optimizer(rule),
                 axis,
                 vectors: length / 4,
                 steps,
@@ -139,7 +135,7 @@ fn outer_updates_agree_with_float64_over_several_iterations(Device { name, gpu, 
                     })
                     .collect();
                 let rate = f64::from(0.1 + 0.1 * run as f32);
-                outer_twin(twin, rate, theta, &delta, &mut states[run]);
+                rule.step(rate, theta, &delta, &mut states[run]);
             }
         }
         let got: Vec<f32> = gpu.read(&buffers[0], 0, 2 * length).unwrap();

@@ -171,7 +171,7 @@ fn the_entry_with_the_lowest_loss_on_the_support_set_is_found(Device { name, gpu
     assert!(wanted.iter().any(|entry| *entry != wanted[0]), "tasks differ in what fits them");
     let setup = AdaptationSetup {
         model: model.clone(),
-        rule: InnerRule::Sgd,
+        rule: InnerRule::SGD,
         rate: 0.02,
         weight_decay: 1.0,
         plan: PlanKind::Auto,

@@ -6,8 +6,8 @@ use crate::sines::family;
 use reptile::kernels::InnerRule;
 use reptile::meta::{AdaptationSetup, Leader, Origin, PlanKind};
 use reptile::model::{Activation, Loss};
+use reptile::optimizers::{self, OptimizerState, Outer};
 use reptile::reference::network::Targets;
-use reptile::reference::optimizer::{InnerOptimizer, OptimizerState, OuterOptimizer, outer_update};
 use reptile::reference::reptile::{Algorithm, Inner, Task, inner_loop, reduce_delta};
 use reptile::reference::sampling::{Pool, order, sine_task};
 use reptile::rng::{Phase, Stream};
@@ -34,7 +34,7 @@ fn meta_steps_on_named_tasks_agree_with_float64(Device { name, gpu, .. }: &Devic
             (sine_task(&stream, &family, 12), order(&stream, pool, 4, 5, false))
         })
         .collect();
-    let inner = Inner { optimizer: InnerOptimizer::Sgd, rate: 0.02, weight_decay: 1.0 };
+    let inner = Inner { optimizer: optimizers::Inner::SGD, rate: 0.02, weight_decay: 1.0 };
     let mut theta = widen(&initial);
     let zeros = OptimizerState::zeros(theta.len());
     let adapted: Vec<_> = drawn
@@ -46,11 +46,10 @@ fn meta_steps_on_named_tasks_agree_with_float64(Device { name, gpu, .. }: &Devic
         })
         .collect();
     let delta = reduce_delta(&theta, &adapted, Algorithm::Reptile);
-    let rule = OuterOptimizer::Interpolation;
-    outer_update(rule, 0.25, &mut theta, &delta, &mut zeros.clone());
+    Outer::INTERPOLATION.step(0.25, &mut theta, &delta, &mut zeros.clone());
     let setup = AdaptationSetup {
         model: model.clone(),
-        rule: InnerRule::Sgd,
+        rule: InnerRule::SGD,
         rate: 0.02,
         weight_decay: 1.0,
         plan: PlanKind::Layered,

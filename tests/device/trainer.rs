@@ -4,14 +4,15 @@ use crate::common::{assert_close, network, widen, with_binding};
 use crate::harness::{Device, On, Tests, all, named};
 use crate::sines::{as_tasks, drawn};
 use reptile::gpu::{AdapterEntry, Gpu};
+use reptile::kernels::InnerRule;
 use reptile::meta::{
     AdaptationSetup, Algorithm, InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterOptimizer,
     OuterSpec, PlanKind, Schedule, Start, StatePolicy, StrategySpec, Trainer, TrainerSetup,
-    evaluate, inner_rule,
+    evaluate,
 };
 use reptile::model::{Activation, Loss};
 use reptile::reference::network::{Targets, loss_and_gradient};
-use reptile::reference::{optimizer as twin, reptile as reference};
+use reptile::reference::reptile as reference;
 use reptile::rng::Phase;
 use reptile::tasks::{Batches, SineSpec};
 
@@ -20,7 +21,8 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::EVERY, named!(weights_that_stay_in_registers_agree_with_float64));
     tests.on(On::EVERY, named!(fomaml_with_and_without_a_tail_agrees_with_float64));
     tests.on(On::EVERY, named!(inner_adam_with_every_state_policy_agrees_with_float64));
-    tests.on(On::EVERY, named!(outer_momentum_and_adam_agree_with_float64));
+    tests.on(On::EVERY, named!(every_inner_rule_agrees_with_float64));
+    tests.on(On::EVERY, named!(outer_rules_agree_with_float64));
     tests.on(On::EVERY, named!(one_sgd_step_with_interpolation_is_joint_sgd));
     tests.on(On::PLAIN, named!(the_same_job_gives_the_same_bytes_however_it_is_cut));
     tests.on(On::PLAIN, named!(a_run_among_others_equals_the_run_alone));
@@ -98,21 +100,13 @@ fn in_float64(setup: &TrainerSetup, run: usize, iterations: u64) -> (Vec<f64>, V
 /// The settings of an iteration for the reference.
 fn meta(setup: &TrainerSetup, iteration: u64) -> reference::Meta {
     let (inner, outer) = (&setup.inner, &setup.outer);
-    let as_written = |value: f32| value.to_string().parse::<f64>().unwrap();
     reference::Meta {
         algorithm: match outer.algorithm {
             Algorithm::Reptile => reference::Algorithm::Reptile,
             Algorithm::Fomaml => reference::Algorithm::Fomaml,
         },
         inner: reference::Inner {
-            optimizer: match inner.optimizer {
-                InnerOptimizer::Sgd => twin::InnerOptimizer::Sgd,
-                InnerOptimizer::Adam => twin::InnerOptimizer::Adam {
-                    beta1: as_written(inner.beta1),
-                    beta2: as_written(inner.beta2),
-                    epsilon: as_written(inner.epsilon),
-                },
-            },
+            optimizer: inner.rule(),
             rate: f64::from(inner.schedule.rate(inner.rate, iteration, setup.iterations)),
             weight_decay: f64::from(inner.weight_decay),
         },
@@ -121,17 +115,7 @@ fn meta(setup: &TrainerSetup, iteration: u64) -> reference::Meta {
             StatePolicy::Slot => reference::StatePolicy::Slot,
             StatePolicy::Reset => reference::StatePolicy::Reset,
         },
-        outer: match outer.optimizer {
-            OuterOptimizer::Interpolation => twin::OuterOptimizer::Interpolation,
-            OuterOptimizer::Momentum => {
-                twin::OuterOptimizer::Momentum { momentum: as_written(outer.momentum) }
-            }
-            OuterOptimizer::Adam => twin::OuterOptimizer::Adam {
-                beta1: as_written(outer.beta1),
-                beta2: as_written(outer.beta2),
-                epsilon: as_written(outer.epsilon),
-            },
-        },
+        outer: outer.rule(),
         outer_rate: f64::from(outer.schedule.rate(outer.rate, iteration, setup.iterations)),
     }
 }
@@ -208,8 +192,32 @@ fn inner_adam_with_every_state_policy_agrees_with_float64(device: &Device) {
     }
 }
 
-fn outer_momentum_and_adam_agree_with_float64(device: &Device) {
-    for optimizer in [OuterOptimizer::Momentum, OuterOptimizer::Adam] {
+/// Moments that are carried from one meta-iteration to the next.
+fn every_inner_rule_agrees_with_float64(device: &Device) {
+    let policies = [StatePolicy::Mean, StatePolicy::Slot, StatePolicy::Reset];
+    let others = InnerOptimizer::ALL
+        .iter()
+        .filter(|optimizer| !matches!(optimizer, InnerOptimizer::Sgd | InnerOptimizer::Adam));
+    for (optimizer, state) in others.zip(policies.into_iter().cycle()) {
+        let mut setup = job();
+        let (optimizer, beta1, nesterov) = (*optimizer, 0.8, state == StatePolicy::Mean);
+        let rate = 0.005;
+        let decoupled_weight_decay = 0.5;
+        setup.inner = InnerSpec {
+            optimizer,
+            rate,
+            beta1,
+            nesterov,
+            decoupled_weight_decay,
+            state,
+            ..setup.inner
+        };
+        check(device, &format!("{optimizer}, {state:?}"), &setup);
+    }
+}
+
+fn outer_rules_agree_with_float64(device: &Device) {
+    for &optimizer in OuterOptimizer::ALL {
         let mut setup = job();
         setup.outer.optimizer = optimizer;
         setup.outer.rate = 0.01;
@@ -374,7 +382,7 @@ fn scores_from_the_device_are_those_over_the_host(Device { name, gpu, .. }: &Dev
         let points = trainer.snapshot().unwrap();
         let evaluation = AdaptationSetup {
             model: setup.model.clone(),
-            rule: inner_rule(&setup.inner),
+            rule: InnerRule::Optimizer(setup.inner.rule()),
             rate: 0.01,
             weight_decay: 1.0,
             plan: PlanKind::Auto,

@@ -163,7 +163,7 @@ fn values_of_another_type_are_refused_by_key() {
         let text = refused("sine", key, value);
         assert!(text.contains(&format!("`{key}`")) && text.contains(part), "{key}: {text}");
     }
-    for (key, value) in [("inner.optimizer", "adamw"), ("tasks.kind", "sin"), ("plan", "fusd")] {
+    for (key, value) in [("inner.optimizer", "adamm"), ("tasks.kind", "sin"), ("plan", "fusd")] {
         let text = refused("sine", key, value);
         assert!(text.contains(key) && text.contains(value), "{key}: {text}");
     }

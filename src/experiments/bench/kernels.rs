@@ -7,6 +7,7 @@ use crate::experiments::bench::workload::Workload;
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, OuterRule, OuterUpdate, RunStep, RunSteps, outer_update};
 use crate::model::{Activation, Loss, Model, ModelSpec, Padding};
+use crate::optimizers::{Inner, InnerOptimizer, Settings};
 use crate::rng::Phase;
 use crate::tune::{Direction, LayerAlone};
 
@@ -92,7 +93,7 @@ fn layer(workload: Workload) -> Result<(Model, usize)> {
 
 fn layers(gpu: &Gpu, workload: Workload, tasks: usize) -> Result<Vec<Alone>> {
     let (model, examples) = layer(workload)?;
-    let rule = InnerRule::Adam { beta1: 0.0, beta2: 0.999, epsilon: 1e-8 };
+    let rule = InnerRule::Optimizer(Inner::new(InnerOptimizer::Adam, Settings::DEFAULT));
     let layer = &model.layers()[0];
     let [input, output] = [layer.input, layer.output];
     let directions: &[(Direction, &str)] = match workload {
@@ -160,7 +161,7 @@ fn reduce(gpu: &Gpu, tasks: usize) -> Result<Alone> {
         [buffer("anchors", 0)?, buffer("first", 0)?, buffer("second", 0)?, buffer("metrics", 4)?];
     let mut recording = Recording::default();
     let update = OuterUpdate {
-        rule: OuterRule::Interpolation,
+        rule: OuterRule::INTERPOLATION,
         axis,
         vectors: model.packed_len() / 4,
         steps: 1,

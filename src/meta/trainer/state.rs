@@ -2,7 +2,6 @@
 
 use super::Trainer;
 use crate::error::{Error, Result};
-use crate::kernels::OuterRule;
 use crate::meta::memory::{self, Entries};
 use crate::meta::spec::StatePolicy;
 use crate::meta::strategy::Strategy;
@@ -26,7 +25,6 @@ impl Trainer {
         };
         let runs = self.setup.runs;
         let count = |sets: usize, used: bool| if used { sets } else { 0 };
-        let moments = matches!(outer, OuterRule::Adam { .. });
         let aruba = self.setup.strategy.kind == StrategyKind::Aruba;
         let [rates, ways, squares] = match &self.strategy {
             Some(Strategy { rates, history: [ways, squares], .. }) => [rates, ways, squares],
@@ -42,10 +40,10 @@ impl Trainer {
         };
         [
             (&self.theta, runs),
-            (second, count(tasks, inner.has_second())),
-            (first, count(tasks, inner.has_first())),
-            (&self.outer[0], count(runs, outer != OuterRule::Interpolation)),
-            (&self.outer[1], count(runs, moments)),
+            (second, count(tasks, inner.kept().second)),
+            (first, count(tasks, inner.kept().first)),
+            (&self.outer[0], count(runs, outer.kept().first)),
+            (&self.outer[1], count(runs, outer.kept().second)),
             (rates, count(runs, self.strategy.is_some())),
             (ways, count(runs, aruba)),
             (squares, count(runs, aruba)),

@@ -77,11 +77,9 @@ impl Checkpoint {
         };
         let parameters = read("")?;
         let [inner_second, inner_first] = read_inner(model, file, runs)?;
-        let adam = has(file, "outer.m/") || has(file, "outer.v/");
-        let [outer_first, outer_second] = match has(file, "outer.u/") {
-            true => [read("outer.u/")?, Sets::new()],
-            false => either(["outer.m/", "outer.v/"], adam)?,
-        };
+        let first = if has(file, "outer.u/") { "outer.u/" } else { "outer.m/" };
+        let [outer_first, outer_second] =
+            [optional(model, file, first, &lead)?, optional(model, file, "outer.v/", &lead)?];
         let history = has(file, "strategy.b/") || has(file, "strategy.g/");
         let [ways, squares] = either(["strategy.b/", "strategy.g/"], history)?;
         let state = TrainingState {
@@ -118,7 +116,7 @@ impl Checkpoint {
         let all = [
             ("", run_axis(runs), &state.parameters),
             ("inner.v/", of_slots(&state.inner_second), &state.inner_second),
-            ("inner.m/", of_slots(&state.inner_second), &state.inner_first),
+            ("inner.m/", of_slots(&state.inner_first), &state.inner_first),
             (momentum, run_axis(runs), &state.outer_first),
             ("outer.v/", run_axis(runs), &state.outer_second),
             ("strategy.rate/", run_axis(runs), &state.rates),
@@ -310,17 +308,22 @@ fn read_inner(model: &Model, file: &TensorFile<'_>, runs: usize) -> Result<[Sets
     if !has(file, "inner.v/") && !has(file, "inner.m/") {
         return Ok(Default::default());
     }
+    // An optimiser keeps either, or both.
     let first = &model.tensors()[0];
-    let found = file.tensors.get(&format!("inner.v/{}", first.name)).map(|t| t.shape());
+    let any = |prefix| file.tensors.get(&format!("{prefix}{}", first.name));
+    let found = any("inner.v/").or_else(|| any("inner.m/")).map(|tensor| tensor.shape());
     // A state for each slot has two axes in front, whatever the number of runs.
     let slots = found.filter(|s| s.len() == first.shape.len() + 2 && s[0] == runs).map(|s| s[1]);
     let lead = slots.map_or_else(|| run_axis(runs), |slots| vec![runs, slots]);
-    let second = Group::read(model, file, "inner.v/", &lead)?;
-    let first = match has(file, "inner.m/") {
-        true => Group::read(model, file, "inner.m/", &lead)?,
-        false => Sets::new(),
+    // What the digests list was there once.
+    let listed = |prefix| {
+        file.metadata.get("digests").is_some_and(|list| list.contains(&format!("\"{prefix}")))
     };
-    Ok([second, first])
+    let read = |prefix| match listed(prefix) {
+        true => Group::read(model, file, prefix, &lead),
+        false => optional(model, file, prefix, &lead),
+    };
+    Ok([read("inner.v/")?, read("inner.m/")?])
 }
 
 /// A state that has nothing but the memory.
@@ -333,10 +336,7 @@ fn read_memory(model: &Model, file: &TensorFile<'_>, runs: usize) -> Result<Trai
         return Err(format!("tensor `{MEMORY_LOSSES}` is of {found} runs, not {runs}"));
     }
     let lead = [runs, entries];
-    let read = |prefix| match has(file, prefix) {
-        true => Group::read(model, file, prefix, &lead),
-        false => Ok(Sets::new()),
-    };
+    let read = |prefix| optional(model, file, prefix, &lead);
     let losses = file.floats(MEMORY_LOSSES, &lead)?;
     Ok(TrainingState {
         memory: Group::read(model, file, "memory/", &lead)?,
@@ -346,6 +346,16 @@ fn read_memory(model: &Model, file: &TensorFile<'_>, runs: usize) -> Result<Trai
         memory_losses: losses.into_iter().map(|loss| vec![loss]).collect(),
         ..TrainingState::default()
     })
+}
+
+/// The sets of tensors that begin with `prefix`; none if no tensor does.
+fn optional(
+    model: &Model,
+    file: &TensorFile<'_>,
+    prefix: &'static str,
+    lead: &[usize],
+) -> Result<Sets, String> {
+    if has(file, prefix) { Group::read(model, file, prefix, lead) } else { Ok(Sets::new()) }
 }
 
 /// The axis of the runs in front of a tensor: none for a single run.
