@@ -106,11 +106,11 @@ impl Case<'_> {
             if !self.layer.narrow {
                 assert_close(&what("input gradient"), &of_task(&dx, 0), &wanted, TOLERANCE);
             }
-            let mut gradient = vec![0.0; set.len()];
-            let own = twin::layer_gradient(self.layer, &x_task, &dz);
-            gradient[self.layer.canonical_offset..][..own.len()].copy_from_slice(&own);
-            let mut state = OptimizerState::zeros(set.len());
-            self.optimizer.step(f64::from(RATE), &mut set, &gradient, &mut state);
+            // The layer's own parameters take a step, the others stay.
+            let gradient = twin::layer_gradient(self.layer, &x_task, &dz);
+            let mut state = OptimizerState::zeros(gradient.len());
+            let own = &mut set[self.layer.canonical_offset..][..gradient.len()];
+            self.optimizer.step(f64::from(RATE), own, &gradient, &mut state);
             let length = self.model.packed_len();
             let got = self.model.unpack(&device.theta[task * length..][..length]);
             assert_close(&what("parameters"), &got, &set, TOLERANCE);
