@@ -105,6 +105,11 @@ def build(model):
                 epsilon = layer.get("epsilon", 1e-3)
                 # The statistics of the batch at hand, in evaluation too.
                 add("norm", norm(x.shape[1], eps=epsilon, track_running_stats=False))
+            case "layer-norm":
+                add("norm", nn.LayerNorm(x.shape[1:], eps=layer.get("epsilon", 1e-5)))
+            case "group-norm":
+                epsilon = layer.get("epsilon", 1e-5)
+                add("norm", nn.GroupNorm(layer["groups"], x.shape[1], eps=epsilon))
             case "max-pool" | "average-pool":
                 size = sides(layer["size"])
                 stride = sides(layer.get("stride", size))

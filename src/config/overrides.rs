@@ -234,6 +234,8 @@ fn every_layer() -> Vec<LayerSpec> {
         LayerSpec::Dense { units: 1, activation },
         LayerSpec::Conv2d { filters: 1, kernel: one, stride: one, padding, activation },
         LayerSpec::BatchNorm { epsilon: 1e-3, activation },
+        LayerSpec::LayerNorm { epsilon: 1e-5, activation },
+        LayerSpec::GroupNorm { groups: 1, epsilon: 1e-5, activation },
         LayerSpec::MaxPool { size: one, stride: Some(one), padding },
         LayerSpec::Activation { function: activation },
     ]

@@ -2,18 +2,17 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source, Work};
+use crate::kernels::columns::with_columns;
 use crate::kernels::{
     ACTIVATION, Argument, Batch, Below, INNER_STEP, Outputs, Update, activation_kind, call, vectors,
 };
 use crate::model::{Layer, Op, padded};
 
-const COLUMN_SUMS: &str = include_str!("../../shaders/lib/column_sums.wgsl");
-
 /// Adds what both directions share, and says how many workgroups a batch takes.
 ///
 /// # Errors
 /// [`crate::Error::Config`] if the driver would end a walk down a column early.
-fn with_columns(
+fn with_constants(
     gpu: &Gpu,
     source: Source,
     layer: &Layer,
@@ -21,30 +20,14 @@ fn with_columns(
 ) -> Result<(Source, usize)> {
     let columns = vectors(layer.output.channels);
     let rows = batch.examples * layer.output.pixels();
-    let rounds = |slices: usize| 2 * rows.div_ceil(slices) + slices;
-    let profile = gpu.profile();
-    // On a CPU that plays GPU a lane walks down its whole column, if it may; elsewhere many share one.
-    let (lanes, slices) = match profile.broadcast_lanes() {
-        Some(lanes) => {
-            let most = profile.loop_rounds.unwrap_or(usize::MAX);
-            let enough = (0..5).map(|n| 1_usize << n).find(|slices| rounds(*slices) <= most);
-            (lanes as usize, enough.unwrap_or(32).min(256 / lanes as usize))
-        }
-        None if profile.software => (8, 32),
-        None => (4, 64),
-    };
-    profile.check_rounds(source.name(), rounds(slices), "inner.batch or tasks.shots")?;
     let source = source
         .library(INNER_STEP)
         .library(ACTIVATION)
-        .library(COLUMN_SUMS)
-        .constant("COLUMN_LANES", lanes)
-        .constant("SLICES", slices)
         .constant("ROWS", rows)
         .constant("C4", columns)
         .constant("STRIDE", batch.stride)
         .constant("OFFSET", layer.packed_offset / 4);
-    Ok((source, columns.div_ceil(lanes)))
+    with_columns(gpu, source, [rows, columns])
 }
 
 /// Records h = activation(γ x̂ + β): `x` and `out` `[G, B, H, W, C]`, `theta` `[T, packed]`, `statistics`
@@ -63,14 +46,14 @@ pub fn norm_forward(
     out: Outputs<'_>,
     statistics: &wgpu::Buffer,
 ) -> Result<()> {
-    let Op::Norm { epsilon } = layer.op else { panic!("the kernel is for batch-norms") };
+    let Op::BatchNorm { epsilon } = layer.op else { panic!("the kernel is for batch-norms") };
     let source = Source::new("norm_forward", include_str!("../../shaders/norm_forward.wgsl"))
         .constant("EPSILON", epsilon)
         .constant("SHARERS", batch.sharers)
         .constant("CHANNELS", layer.output.channels)
         .constant("ACTIVATION", activation_kind(layer.activation))
         .constant("KEEP_Z", out.keep_z);
-    let (source, blocks) = with_columns(gpu, source, layer, batch)?;
+    let (source, blocks) = with_constants(gpu, source, layer, batch)?;
     let arguments = [
         Argument::In(theta),
         batch.argument(),
@@ -120,7 +103,7 @@ pub fn norm_backward(
         Argument::In(below.z),
     ];
     let source = update.library(source, &mut arguments);
-    let (source, blocks) = with_columns(gpu, source, layer, batch)?;
+    let (source, blocks) = with_constants(gpu, source, layer, batch)?;
     let channels = padded(layer.output.channels);
     let written = usize::from(onward) + if onward { below.reads() / 2 } else { 0 };
     let values = batch.values((2 + written) * layer.outputs_padded());

@@ -4,8 +4,9 @@
 use crate::error::Result;
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
-    Batch, Below, Outputs, Update, layer_backward, layer_forward, layer_update, norm_backward,
-    norm_forward, pool_backward, pool_forward,
+    Batch, Below, Outputs, Update, group_norm_backward, group_norm_forward, group_norm_update,
+    layer_backward, layer_forward, layer_update, norm_backward, norm_forward, pool_backward,
+    pool_forward,
 };
 use crate::model::{Activation, Layer, Model, Op, padded};
 
@@ -25,7 +26,7 @@ struct Values {
     h: wgpu::Buffer,
     /// As `h`, before the activation: for GELU, where the way back needs it.
     z: wgpu::Buffer,
-    /// Batch-norm: mean and 1 / √(variance + ε), `[G, 2, C]`.
+    /// Batch-norm: mean and 1 / √(variance + ε), `[G, 2, C]`; group-norm: mean (in two parts) and that, `[G, B, groups, 4]`.
     statistics: wgpu::Buffer,
 }
 
@@ -44,8 +45,12 @@ pub struct Layers {
 fn sizes(layer: &Layer, keep: Keep, batches: usize, examples: usize) -> [usize; 3] {
     let h = batches * examples * layer.outputs_padded();
     let z = if keeps_z(layer, keep) { h } else { 0 };
-    let norm = matches!(layer.op, Op::Norm { .. });
-    [h, z, if norm { batches * 2 * padded(layer.output.channels) } else { 0 }]
+    let statistics = match layer.op {
+        Op::BatchNorm { .. } => batches * 2 * padded(layer.output.channels),
+        Op::GroupNorm { groups, .. } => batches * examples * groups * 4,
+        _ => 0,
+    };
+    [h, z, statistics]
 }
 
 /// Whether a layer's values before its activation are kept.
@@ -178,8 +183,11 @@ impl Layers {
                 Op::Dense | Op::Conv(_) => {
                     layer_forward(gpu, out, layer, batch, theta, input, made)?;
                 }
-                Op::Norm { .. } => {
+                Op::BatchNorm { .. } => {
                     norm_forward(gpu, out, layer, batch, theta, input, made, statistics)?;
+                }
+                Op::GroupNorm { .. } => {
+                    group_norm_forward(gpu, out, layer, batch, theta, input, made, statistics)?;
                 }
                 Op::MaxPool(_) | Op::AveragePool(_) => {
                     pool_forward(gpu, out, layer, batch, input, made)?;
@@ -219,7 +227,19 @@ impl Layers {
                     layer_update(gpu, out, layer, batch, update, below.h, own)?;
                     own = next;
                 }
-                Op::Norm { .. } => {
+                Op::GroupNorm { .. } => {
+                    let (statistics, theta) = (&self.values(index).statistics, update.theta);
+                    if onward {
+                        let d = own;
+                        group_norm_backward(
+                            gpu, out, layer, batch, theta, d, below, statistics, next,
+                        )?;
+                    }
+                    let x = below.h;
+                    group_norm_update(gpu, out, layer, batch, update, x, own, statistics)?;
+                    own = next;
+                }
+                Op::BatchNorm { .. } => {
                     let statistics = &self.values(index).statistics;
                     norm_backward(gpu, out, layer, batch, update, below, own, statistics, onward)?;
                 }

@@ -14,7 +14,7 @@ struct Before {
     image: bool,
     packed_offset: usize,
     canonical_offset: usize,
-    /// Convolutions, batch-norms and dense layers so far.
+    /// Convolutions, norms and dense layers so far.
     counts: [usize; 3],
 }
 
@@ -118,19 +118,29 @@ impl Before {
                 (Op::Conv(window), output, Some((0, "conv")))
             }
             LayerSpec::BatchNorm { epsilon, activation: function } => {
-                if !(epsilon.is_finite() && epsilon > 0.0) {
-                    return Err(format!("epsilon {epsilon} is not possible; give one above 0"));
-                }
-                if !self.image && self.shape.pixels() > 1 {
-                    return Err(
-                        "a batch-norm of the numbers of a flattened image is not possible; \
-                                put it before `flatten`, where it takes channels, or behind a \
-                                dense layer"
-                            .into(),
-                    );
+                self.norm("batch-norm", epsilon)?;
+                activation = function;
+                (Op::BatchNorm { epsilon }, self.shape, Some((1, "norm")))
+            }
+            LayerSpec::LayerNorm { epsilon, activation: function } => {
+                self.norm("layer-norm", epsilon)?;
+                activation = function;
+                let op = Op::GroupNorm { groups: 1, epsilon, per_number: true };
+                (op, self.shape, Some((1, "norm")))
+            }
+            LayerSpec::GroupNorm { groups, epsilon, activation: function } => {
+                self.norm("group-norm", epsilon)?;
+                above_zero("groups", &[groups])?;
+                let channels = self.shape.channels;
+                if !channels.is_multiple_of(groups) {
+                    return Err(format!(
+                        "group-norm: {channels} channels cannot be cut into {groups} equal groups; \
+                         give a divisor of {channels}"
+                    ));
                 }
                 activation = function;
-                (Op::Norm { epsilon }, self.shape, Some((1, "norm")))
+                let op = Op::GroupNorm { groups, epsilon, per_number: false };
+                (op, self.shape, Some((1, "norm")))
             }
             LayerSpec::MaxPool { size, stride, padding } => {
                 let (window, output) = self.pool("max-pool", size, stride, padding)?;
@@ -170,7 +180,8 @@ impl Before {
             canonical_offset: self.canonical_offset,
         };
         let columns = output.channels.checked_next_multiple_of(4).unwrap_or(usize::MAX);
-        let rows = layer.weights().map_or(2, |weights| weights.rows().saturating_add(1));
+        let affine = layer.affine().map_or(2, |shape| shape.pixels().saturating_mul(2));
+        let rows = layer.weights().map_or(affine, |weights| weights.rows().saturating_add(1));
         if columns.saturating_mul(rows) > LARGEST {
             self.packed_offset = LARGEST + 1;
             return Ok(layer);
@@ -179,6 +190,20 @@ impl Before {
         self.canonical_offset += layer.parameter_count();
         self.shape = output;
         Ok(layer)
+    }
+
+    /// Checks what all norms need.
+    fn norm(&self, what: &str, epsilon: f32) -> Result<(), String> {
+        if !(epsilon.is_finite() && epsilon > 0.0) {
+            return Err(format!("{what}: epsilon {epsilon} is not possible; give one above 0"));
+        }
+        if !self.image && self.shape.pixels() > 1 {
+            return Err(format!(
+                "a {what} of the numbers of a flattened image is not possible; put it before \
+                 `flatten`, where it takes channels, or behind a dense layer"
+            ));
+        }
+        Ok(())
     }
 
     /// The window of a convolution or a pooling, and its output with the input's channels.

@@ -60,9 +60,12 @@ impl Shape {
 
     /// The inverse of [`Shape::pack`].
     pub fn unpack(self, packed: &[f32]) -> Vec<f32> {
-        let stride = padded(self.channels);
-        let pixel = |index: usize| (index % self.pixels()) * stride + index / self.pixels();
-        (0..self.elements()).map(|index| packed[pixel(index)]).collect()
+        (0..self.elements()).map(|index| packed[self.packed_index(index)]).collect()
+    }
+
+    /// Where kernels hold number `index` of `[C, H, W]`.
+    pub(super) fn packed_index(self, index: usize) -> usize {
+        (index % self.pixels()) * padded(self.channels) + index / self.pixels()
     }
 }
 
@@ -95,9 +98,18 @@ pub enum Op {
     /// A convolution with bias; its padding is zeros.
     Conv(Window),
     /// Batch-norm with this ε.
-    Norm {
+    BatchNorm {
         /// Added to each channel's variance before its root is taken.
         epsilon: f32,
+    },
+    /// Group-norm; with one group a layer-norm.
+    GroupNorm {
+        /// Groups of consecutive channels, which divide the channels.
+        groups: usize,
+        /// Added to each group's variance before its root is taken.
+        epsilon: f32,
+        /// Whether scale and shift have a number for each number of an example, and not for each channel.
+        per_number: bool,
     },
     /// The largest value of each window; padding does not count.
     MaxPool(Window),
@@ -193,25 +205,36 @@ impl Layer {
             Op::Dense => (self.input.channels, self.input.pixels()),
             Op::Conv(window) if self.narrow => (self.input.channels * window.taps(), 1),
             Op::Conv(window) => (self.input.channels, window.taps()),
-            Op::Norm { .. } | Op::MaxPool(_) | Op::AveragePool(_) => return None,
+            Op::BatchNorm { .. } | Op::GroupNorm { .. } | Op::MaxPool(_) | Op::AveragePool(_) => {
+                return None;
+            }
         };
         Some(Weights { channels, taps, outputs })
     }
 
+    /// The shape of a norm's scale and of its shift; packed, they are one after the other.
+    pub fn affine(&self) -> Option<Shape> {
+        match self.op {
+            Op::BatchNorm { .. } | Op::GroupNorm { per_number: false, .. } => {
+                Some(Shape::features(self.output.channels))
+            }
+            Op::GroupNorm { .. } => Some(self.output),
+            Op::Dense | Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool(_) => None,
+        }
+    }
+
     /// Floats of its parameters in the packed layout.
     pub fn packed_len(&self) -> usize {
-        match self.op {
-            Op::Norm { .. } => 2 * padded(self.output.channels),
-            _ => self.weights().map_or(0, |weights| (weights.rows() + 1) * weights.columns()),
-        }
+        let of_weights = |weights: Weights| (weights.rows() + 1) * weights.columns();
+        let affine = self.affine().map_or(0, |shape| 2 * shape.packed());
+        self.weights().map_or(affine, of_weights)
     }
 
     /// Number of its parameters.
     pub fn parameter_count(&self) -> usize {
-        match self.op {
-            Op::Norm { .. } => 2 * self.output.channels,
-            _ => self.weights().map_or(0, |weights| (weights.inputs() + 1) * weights.outputs),
-        }
+        let of_weights = |weights: Weights| (weights.inputs() + 1) * weights.outputs;
+        let affine = self.affine().map_or(0, |shape| 2 * shape.elements());
+        self.weights().map_or(affine, of_weights)
     }
 
     /// Its named tensors: weight and bias in PyTorch's shapes, or nothing.
@@ -222,7 +245,11 @@ impl Layer {
             Op::Conv(Window { kernel: [height, width], .. }) => {
                 vec![outputs, self.input.channels, height, width]
             }
-            Op::Norm { .. } => vec![outputs],
+            Op::GroupNorm { per_number: true, .. } if self.output.pixels() > 1 => {
+                let Shape { channels, height, width } = self.output;
+                vec![channels, height, width]
+            }
+            Op::BatchNorm { .. } | Op::GroupNorm { .. } => vec![outputs],
             Op::MaxPool(_) | Op::AveragePool(_) => return Vec::new(),
         };
         let tensor = |kind: &str, shape, offset| TensorInfo {
@@ -230,8 +257,9 @@ impl Layer {
             shape,
             offset,
         };
+        let bias = if self.affine().is_some() { weight.clone() } else { vec![outputs] };
         let weight = tensor("weight", weight, self.canonical_offset);
-        let bias = tensor("bias", vec![outputs], self.canonical_offset + weight.elements());
+        let bias = tensor("bias", bias, self.canonical_offset + weight.elements());
         vec![weight, bias]
     }
 
@@ -259,11 +287,11 @@ impl Layer {
     pub(super) fn for_each_parameter(&self, visit: &mut impl FnMut(usize, usize)) {
         let (canonical, packed) = (self.canonical_offset, self.packed_offset);
         let Some(weights) = self.weights() else {
-            let channels =
-                if matches!(self.op, Op::Norm { .. }) { self.output.channels } else { 0 };
-            for channel in 0..channels {
-                visit(canonical + channel, packed + channel);
-                visit(canonical + channels + channel, packed + padded(channels) + channel);
+            let Some(shape) = self.affine() else { return };
+            for number in 0..shape.elements() {
+                let at = shape.packed_index(number);
+                visit(canonical + number, packed + at);
+                visit(canonical + shape.elements() + number, packed + shape.packed() + at);
             }
             return;
         };

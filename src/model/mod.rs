@@ -5,7 +5,7 @@
 //! `dense1.weight` `[out, in]`), row-major; files, the reference and the public API use it. The
 //! *packed* one is the kernels': a dense layer or a convolution is a matrix with a row for each tap
 //! and channel (the last row is the bias) and a column for each output, both padded to multiples of
-//! four; a batch-norm is two rows, scale and shift. The padding is zero and stays zero.
+//! four; a norm is its scale and its shift, a row each (`[H, W, C]` where a layer-norm has one for each number). The padding is zero and stays zero.
 //! [`Model::pack`] and [`Model::unpack`] convert.
 //!
 //! Examples are `[C, H, W]` outside and, between the layers of a network that takes images,
@@ -99,7 +99,7 @@ impl Model {
 
     /// Whether a prediction depends on the other examples of its batch.
     pub fn has_batch_statistics(&self) -> bool {
-        self.layers.iter().any(|layer| matches!(layer.op, Op::Norm { .. }))
+        self.layers.iter().any(|layer| matches!(layer.op, Op::BatchNorm { .. }))
     }
 
     /// Numbers in one example.
@@ -179,8 +179,8 @@ impl Model {
         let mut values = vec![0.0; self.parameter_count()];
         for (index, layer) in self.layers.iter().enumerate() {
             let own = &mut values[layer.canonical_offset..][..layer.parameter_count()];
-            if let Op::Norm { .. } = layer.op {
-                own[..layer.output.channels].fill(1.0);
+            if let Some(shape) = layer.affine() {
+                own[..shape.elements()].fill(1.0);
             }
             let Some(weights) = layer.weights() else { continue };
             let [fan_in, fan_out] = layer.fans().map(|fan| fan as f64);

@@ -155,6 +155,10 @@ fn epsilon() -> f32 {
     1e-3
 }
 
+fn small_epsilon() -> f32 {
+    1e-5
+}
+
 /// One layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
@@ -189,6 +193,27 @@ pub enum LayerSpec {
     BatchNorm {
         /// Default 1e-3.
         #[serde(default = "epsilon")]
+        epsilon: f32,
+        /// Default linear.
+        #[serde(default)]
+        activation: Activation,
+    },
+    /// γ ⊙ (x − mean) / √(variance + ε) + β with the mean and the (biased) variance of all numbers of an example; γ and β
+    /// have the example's shape (`torch.nn.LayerNorm` of all but the batch's axis).
+    LayerNorm {
+        /// Default 1e-5.
+        #[serde(default = "small_epsilon")]
+        epsilon: f32,
+        /// Default linear.
+        #[serde(default)]
+        activation: Activation,
+    },
+    /// As a layer-norm over each of `groups` groups of consecutive channels; γ and β are `[C]` (`torch.nn.GroupNorm`).
+    GroupNorm {
+        /// Groups, which divide the channels.
+        groups: usize,
+        /// Default 1e-5.
+        #[serde(default = "small_epsilon")]
         epsilon: f32,
         /// Default linear.
         #[serde(default)]
@@ -297,6 +322,16 @@ impl ModelSpec {
     /// Adds a batch-norm with ε = 1e-3.
     pub fn batch_norm(self, activation: Activation) -> Self {
         self.layer(LayerSpec::BatchNorm { epsilon: epsilon(), activation })
+    }
+
+    /// Adds a layer-norm with ε = 1e-5.
+    pub fn layer_norm(self, activation: Activation) -> Self {
+        self.layer(LayerSpec::LayerNorm { epsilon: small_epsilon(), activation })
+    }
+
+    /// Adds a group-norm of `groups` groups with ε = 1e-5.
+    pub fn group_norm(self, groups: usize, activation: Activation) -> Self {
+        self.layer(LayerSpec::GroupNorm { groups, epsilon: small_epsilon(), activation })
     }
 
     /// Adds a max-pooling whose stride is its size.

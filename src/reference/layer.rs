@@ -3,6 +3,7 @@
 use super::activation::activate;
 use super::conv::{conv_backward, conv_forward, conv_gradient};
 use super::dense::{dense_backward, dense_forward, dense_gradient};
+use super::group_norm::{group_norm_backward, group_norm_forward, group_norm_gradient};
 use super::norm::{norm_backward, norm_forward, norm_gradient};
 use super::pool::{
     average_pool_backward, average_pool_forward, max_pool_backward, max_pool_forward,
@@ -25,7 +26,8 @@ pub fn layer_forward(layer: &Layer, parameters: &[f64], x: &[f64]) -> LayerOutpu
     let z = match layer.op {
         Op::Dense => dense_forward(layer, parameters, x),
         Op::Conv(window) => conv_forward(layer, window, parameters, x),
-        Op::Norm { epsilon } => norm_forward(layer, epsilon, parameters, x),
+        Op::BatchNorm { epsilon } => norm_forward(layer, epsilon, parameters, x),
+        Op::GroupNorm { .. } => group_norm_forward(layer, parameters, x),
         Op::MaxPool(window) => max_pool_forward(layer, window, x),
         Op::AveragePool(window) => average_pool_forward(layer, window, x),
     };
@@ -38,7 +40,8 @@ pub fn layer_backward(layer: &Layer, parameters: &[f64], x: &[f64], dz: &[f64]) 
     match layer.op {
         Op::Dense => dense_backward(layer, parameters, dz),
         Op::Conv(window) => conv_backward(layer, window, parameters, dz),
-        Op::Norm { epsilon } => norm_backward(layer, epsilon, parameters, x, dz),
+        Op::BatchNorm { epsilon } => norm_backward(layer, epsilon, parameters, x, dz),
+        Op::GroupNorm { .. } => group_norm_backward(layer, parameters, x, dz),
         Op::MaxPool(window) => max_pool_backward(layer, window, x, dz),
         Op::AveragePool(window) => average_pool_backward(layer, window, dz),
     }
@@ -50,7 +53,8 @@ pub fn layer_gradient(layer: &Layer, x: &[f64], dz: &[f64]) -> Vec<f64> {
     match layer.op {
         Op::Dense => dense_gradient(layer, x, dz),
         Op::Conv(window) => conv_gradient(layer, window, x, dz),
-        Op::Norm { epsilon } => norm_gradient(layer, epsilon, x, dz),
+        Op::BatchNorm { epsilon } => norm_gradient(layer, epsilon, x, dz),
+        Op::GroupNorm { .. } => group_norm_gradient(layer, x, dz),
         Op::MaxPool(_) | Op::AveragePool(_) => Vec::new(),
     }
 }

@@ -15,6 +15,7 @@
 //! | `layer_update` | [`dense::dense_gradient`] or [`conv::conv_gradient`], then [`Inner::step`](crate::optimizers::Inner::step) |
 //! | `norm_forward` | [`norm::norm_forward`], then [`activation::activate`] |
 //! | `norm_backward` | [`norm::norm_backward`], [`norm::norm_gradient`], then [`Inner::step`](crate::optimizers::Inner::step) |
+//! | `group_norm_forward`, `group_norm_backward`, `group_norm_update` | the functions of [`group_norm`], activations and steps likewise |
 //! | `pool_forward`, `pool_backward` | the functions of [`pool`], and activations likewise |
 //! | `loss_mse`, `loss_cross_entropy` | [`losses::loss_mse`], [`losses::loss_cross_entropy`] |
 //! | `head` | a dense layer's forward, a loss, backward and update in one |
@@ -34,6 +35,7 @@ pub mod conv;
 pub mod dense;
 pub mod gather;
 pub mod glyphs;
+pub mod group_norm;
 pub mod layer;
 pub mod losses;
 pub mod network;

@@ -140,8 +140,13 @@ fn padding() -> impl Strategy<Value = Padding> {
 
 fn norm() -> impl Strategy<Value = LayerSpec> {
     // A small ε makes the loss bend within h where a channel hardly varies.
-    (select(vec![0.1, 0.5]), activation())
-        .prop_map(|(epsilon, activation)| LayerSpec::BatchNorm { epsilon, activation })
+    (select(vec![0.1, 0.5]), activation(), 0..5usize).prop_map(|(epsilon, activation, kind)| {
+        match kind {
+            0 | 1 => LayerSpec::BatchNorm { epsilon, activation },
+            2 => LayerSpec::LayerNorm { epsilon, activation },
+            _ => LayerSpec::GroupNorm { groups: kind - 2, epsilon, activation },
+        }
+    })
 }
 
 fn image_layer() -> impl Strategy<Value = LayerSpec> {

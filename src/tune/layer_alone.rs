@@ -166,7 +166,7 @@ impl LayerAlone {
         let ([x, dx], [h, dz]) = (&self.inputs, &self.outputs);
         let made = Outputs { h, z: &self.statistics, keep_z: false };
         let below = Below { activation: Activation::Linear, h: x, z: &self.statistics };
-        let norm = matches!(layer.op, Op::Norm { .. });
+        let norm = matches!(layer.op, Op::BatchNorm { .. });
         match direction {
             Direction::Forward if norm => {
                 norm_forward(gpu, out, layer, batch, theta, x, made, &self.statistics)

@@ -297,7 +297,9 @@ pub fn every_layer() -> Model {
         .max_pool(2, Padding::SAME)
         .activation(Activation::Relu)
         .layer(average)
+        .group_norm(3, Activation::Gelu)
         .dense(4, Activation::Gelu)
+        .layer_norm(Activation::Tanh)
         .dense(2, Activation::Linear)
         .loss(Loss::CrossEntropy);
     Model::new(spec).unwrap()
@@ -351,7 +353,7 @@ fn without_device(lanes: u32, options: GpuOptions) -> Gpu {
 }
 
 /// Every shader file of the crate.
-pub const FILES: [&str; 34] = [
+pub const FILES: [&str; 37] = [
     "broadcast",
     "ceiling_copy",
     "ceiling_multiply_add",
@@ -362,6 +364,9 @@ pub const FILES: [&str; 34] = [
     "fused_workgroup",
     "gather_images",
     "gather_rows",
+    "group_norm_backward",
+    "group_norm_forward",
+    "group_norm_update",
     "head",
     "largest",
     "layer_backward",

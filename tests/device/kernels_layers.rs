@@ -4,12 +4,14 @@ use crate::common::{assert_close, integers, network, numbers, widen};
 use crate::forms::any_network;
 use crate::harness::{Device, On, Tests, named};
 use crate::tools::{activation, layer_shape, one_step, play, random, room, run_steps, upload};
+use proptest::prelude::any;
 use reptile::gpu::{Gpu, Recording};
 use reptile::kernels::{
-    Axis, Batch, Below, InnerRule, InnerState, Outputs, RunStep, Update, layer_backward,
-    layer_forward, layer_update, norm_backward, norm_forward, pool_backward, pool_forward,
+    Axis, Batch, Below, InnerRule, InnerState, Outputs, RunStep, Update, group_norm_backward,
+    group_norm_forward, group_norm_update, layer_backward, layer_forward, layer_update,
+    norm_backward, norm_forward, pool_backward, pool_forward,
 };
-use reptile::model::{Activation, Layer, Loss, Model, Op, Shape};
+use reptile::model::{Activation, Layer, Loss, Model, ModelSpec, Op, Shape};
 use reptile::optimizers::{Inner, InnerOptimizer, OptimizerState, Settings};
 use reptile::reference::activation::{activate, slope};
 use reptile::reference::layer as twin;
@@ -17,6 +19,7 @@ use reptile::rng::Phase;
 
 pub fn tests(tests: &mut Tests) {
     tests.cases(On::EVERY, [3, 12], named!(every_layer_of_random_networks_agrees_with_float64));
+    tests.cases(On::EVERY, [6, 24], named!(norms_of_any_shape_agree_with_float64));
     tests.cases(On::EVERY, [2, 6], named!(dense_layers_of_any_size_agree_with_float64));
     tests.cases(On::EVERY, [5, 5], named!(activations_of_any_input_are_exact));
     tests.cases(On::EVERY, [2, 4], named!(a_dense_layer_reads_bytes_as_the_numbers_they_stand_for));
@@ -133,7 +136,7 @@ fn on_device(gpu: &Gpu, case: &Case<'_>, x: &[f32], below_z: &[f32]) -> Made {
     let sets: Vec<f32> = case.parameters().iter().flat_map(|set| model.pack(set)).collect();
     let theta = upload(gpu, &sets);
     let [h, z] = [0, 1].map(|_| room(gpu, rows * layer.outputs_padded()));
-    let statistics = room(gpu, tasks * 2 * layer.output.packed());
+    let statistics = room(gpu, rows * 4 * layer.output.packed());
     let d = upload(gpu, &packed(layer.output, &case.gradient()));
     let dx = room(gpu, rows * layer.inputs_padded());
     let state = InnerState { second: room(gpu, sets.len()), first: room(gpu, sets.len()) };
@@ -164,7 +167,13 @@ fn on_device(gpu: &Gpu, case: &Case<'_>, x: &[f32], below_z: &[f32]) -> Made {
             }
             layer_update(gpu, &mut out, layer, batch, &update, &x, &d).unwrap();
         }
-        Op::Norm { .. } => {
+        Op::GroupNorm { .. } => {
+            let s = &statistics;
+            group_norm_forward(gpu, &mut out, layer, batch, &theta, &x, made, s).unwrap();
+            group_norm_backward(gpu, &mut out, layer, batch, &theta, &d, below, s, &dx).unwrap();
+            group_norm_update(gpu, &mut out, layer, batch, &update, &x, &d, s).unwrap();
+        }
+        Op::BatchNorm { .. } => {
             norm_forward(gpu, &mut out, layer, batch, &theta, &x, made, &statistics).unwrap();
             norm_backward(gpu, &mut out, layer, batch, &update, below, &d, &statistics, true)
                 .unwrap();
@@ -210,6 +219,23 @@ fn every_layer_of_random_networks_agrees_with_float64(device: &Device, number: u
         for layer in model.layers() {
             Case { model, layer, before, tasks, examples, rule, optimizer }.check(device);
         }
+    });
+}
+
+/// Groups that begin and end inside vectors, images and rows, with a scale for each channel or for each number.
+fn norms_of_any_shape_agree_with_float64(device: &Device, number: u64) {
+    let shape = [1..8_usize, 1..7_usize, 1..6_usize, 1..6_usize];
+    let other = (activation(), activation(), 0..rules().len(), 1..4_usize, 1..6_usize);
+    random(number, (shape, any::<bool>(), other), |&(shape, each, other)| {
+        let ([groups, channels, height, width], (before, own, rule, tasks, examples)) =
+            (shape, other);
+        let channels = groups * channels;
+        let image = [channels, height, width];
+        let spec = ModelSpec::builder(if height * width > 1 { &image } else { &image[..1] });
+        let spec = if each { spec.layer_norm(own) } else { spec.group_norm(groups, own) };
+        let model = Model::new(spec.dense(2, Activation::Linear)).unwrap();
+        let (layer, (rule, optimizer)) = (&model.layers()[0], rules()[rule]);
+        Case { model: &model, layer, before, tasks, examples, rule, optimizer }.check(device);
     });
 }
 

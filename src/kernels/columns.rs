@@ -1,0 +1,34 @@
+//! How many invocations share a column of the kernels that sum along columns (`shaders/lib/column_sums.wgsl`).
+
+use crate::error::Result;
+use crate::gpu::{Gpu, Source};
+
+/// Adds the sums along `columns` columns of `rows` rows each, which a kernel walks down twice, and says how many workgroups
+/// that takes.
+///
+/// # Errors
+/// [`crate::Error::Config`] if the driver would end a walk down a column early.
+pub(super) fn with_columns(
+    gpu: &Gpu,
+    source: Source,
+    [rows, columns]: [usize; 2],
+) -> Result<(Source, usize)> {
+    let rounds = |slices: usize| 2 * rows.div_ceil(slices) + slices;
+    let profile = gpu.profile();
+    // On a CPU that plays GPU a lane walks down its whole column, if it may; elsewhere many share one.
+    let (lanes, slices) = match profile.broadcast_lanes() {
+        Some(lanes) => {
+            let most = profile.loop_rounds.unwrap_or(usize::MAX);
+            let enough = (0..5).map(|n| 1_usize << n).find(|slices| rounds(*slices) <= most);
+            (lanes as usize, enough.unwrap_or(32).min(256 / lanes as usize))
+        }
+        None if profile.software => (8, 32),
+        None => (4, 64),
+    };
+    profile.check_rounds(source.name(), rounds(slices), "inner.batch or tasks.shots")?;
+    let source = source
+        .library(include_str!("../../shaders/lib/column_sums.wgsl"))
+        .constant("COLUMN_LANES", lanes)
+        .constant("SLICES", slices);
+    Ok((source, columns.div_ceil(lanes)))
+}
