@@ -1,10 +1,11 @@
-//! What PyTorch made of the paper's two networks (tests/golden/make.py), and the parameters and
+//! What PyTorch made of the paper's two networks and of one with other norms (tests/golden/make.py), and the parameters and
 //! examples that it was given.
 #![allow(dead_code)] // each test file uses its own part
 
 use std::path::Path;
 
-use reptile::model::{Activation, Loss, Model, ModelSpec, Padding, TensorInfo};
+use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding, TensorInfo};
+use reptile::optimizers::{Inner, InnerOptimizer, Outer, OuterOptimizer, Settings};
 use safetensors::SafeTensors;
 
 /// Steps, each on its own minibatch.
@@ -44,6 +45,60 @@ pub struct Golden {
     pub losses: Vec<f64>,
     /// The parameters after the last step, by tensor.
     pub adam: Vec<Expected>,
+    /// The same with other inner optimisers.
+    pub others: Vec<Steps>,
+}
+
+/// What an inner optimiser of `torch.optim` makes of the minibatches.
+pub struct Steps {
+    pub rule: Inner,
+    pub rate: f32,
+    /// The loss of each minibatch before its step, `[STEPS]`.
+    pub losses: Vec<f64>,
+    /// The parameters after the last step, by tensor.
+    pub parameters: Vec<Expected>,
+}
+
+/// Three steps of an outer optimiser of `torch.optim` on given pseudo-gradients.
+pub struct OuterSteps {
+    pub rule: Outer,
+    pub rate: f32,
+    /// `[P]`
+    pub start: Vec<f32>,
+    /// `[3, P]`
+    pub deltas: Vec<Vec<f64>>,
+    /// `[P]`
+    pub end: Vec<f64>,
+}
+
+impl OuterSteps {
+    pub fn all() -> Vec<Self> {
+        let bytes = file("norms");
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let of = |optimizer: OuterOptimizer| Self {
+            rule: Outer::new(optimizer, Settings::DEFAULT),
+            rate: 0.1,
+            start: noise(0, 50).map(|value| value as f32).collect(),
+            deltas: (1..4).map(|step| noise(step, 50).collect()).collect(),
+            end: numbers(&file, &format!("outer/{optimizer}")),
+        };
+        [OuterOptimizer::Momentum, OuterOptimizer::Nesterov].map(of).into()
+    }
+}
+
+/// The rules of `INNER` of make.py by their names there, with their rates.
+fn inner_rules() -> [(&'static str, Inner, f32); 5] {
+    let settings = Settings { beta1: 0.9, epsilon: 1e-4, ..Settings::DEFAULT };
+    let momentum =
+        |nesterov| Inner::new(InnerOptimizer::Momentum, Settings { nesterov, ..settings });
+    let adamw = Settings { decoupled_weight_decay: 0.3, ..settings };
+    [
+        ("sgd", Inner::SGD, 0.05),
+        ("momentum", momentum(false), 0.02),
+        ("nesterov", momentum(true), 0.02),
+        ("rmsprop", Inner::new(InnerOptimizer::RmsProp, settings), 1e-3),
+        ("adamw", Inner::new(InnerOptimizer::AdamW, adamw), 1e-3),
+    ]
 }
 
 /// Some numbers of a tensor. There are none of a bias right before a batch-norm: its gradient is
@@ -83,6 +138,22 @@ impl Golden {
         Self::new("mini_imagenet", spec)
     }
 
+    /// Convolutions with group-norms and a layer-norm of images, and a layer-norm of features, on 2×6×5.
+    pub fn norms() -> Self {
+        let strong =
+            LayerSpec::GroupNorm { groups: 2, epsilon: 1e-3, activation: Activation::Relu };
+        let spec = ModelSpec::builder(&[2, 6, 5])
+            .conv2d(6, 3, 1, Padding::SAME)
+            .group_norm(3, Activation::Gelu)
+            .conv2d(8, 3, 2, Padding::SAME)
+            .layer_norm(Activation::Tanh)
+            .conv2d(8, 2, 1, Padding::SAME)
+            .layer(strong)
+            .dense(7, Activation::Linear)
+            .layer_norm(Activation::Sigmoid);
+        Self::new("norms", spec)
+    }
+
     /// Inputs `[BATCH, inputs]` and labels of a minibatch.
     pub fn minibatch(&self, step: usize) -> (&[f32], &[u32]) {
         let width = BATCH * self.model.inputs();
@@ -92,8 +163,7 @@ impl Golden {
     fn new(name: &'static str, spec: ModelSpec) -> Self {
         let spec = spec.dense(CLASSES, Activation::Linear).loss(Loss::CrossEntropy);
         let model = Model::new(spec).expect("a possible network");
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-        let bytes = std::fs::read(folder.join(format!("{name}.safetensors"))).unwrap();
+        let bytes = file(name);
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let tensors = (0..).zip(model.tensors());
         let pixels = |step| noise(128 + step, BATCH * model.inputs());
@@ -108,9 +178,24 @@ impl Golden {
             gradient: expected(&file, "gradient", &model),
             losses: numbers(&file, "losses"),
             adam: expected(&file, "adam", &model),
+            others: inner_rules()
+                .into_iter()
+                .filter(|(optimizer, ..)| file.tensor(&format!("{optimizer}/losses")).is_ok())
+                .map(|(optimizer, rule, rate)| Steps {
+                    rule,
+                    rate,
+                    losses: numbers(&file, &format!("{optimizer}/losses")),
+                    parameters: expected(&file, optimizer, &model),
+                })
+                .collect(),
             model,
         }
     }
+}
+
+fn file(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    std::fs::read(folder.join(format!("{name}.safetensors"))).unwrap()
 }
 
 /// `noise` of make.py: multiples of 2⁻²³ in −1..1.
@@ -128,12 +213,12 @@ fn start(seed: u32, tensor: &TensorInfo) -> Vec<f32> {
     let noise = noise(seed, tensor.elements());
     let scaled = |value| match tensor.shape[..] {
         _ if tensor.name.ends_with("bias") => 0.1 * value,
-        [_] => 1.0 + 0.1 * value,
+        _ if tensor.name.starts_with("norm") => 1.0 + 0.1 * value,
         [outputs, inputs, ..] => {
             let taps: usize = tensor.shape[2..].iter().product();
             (6.0 / ((inputs + outputs) * taps) as f64).sqrt() * value
         }
-        [] => value,
+        _ => value,
     };
     noise.map(|value| scaled(value) as f32).collect()
 }

@@ -1,7 +1,7 @@
-//! The paper's two networks on every device against PyTorch.
+//! The paper's two networks, other norms and every inner optimiser on every device against PyTorch.
 
 use crate::common::assert_close;
-use crate::golden::{BATCH, BETA2, EPSILON, Expected, Golden, RATE, STEPS};
+use crate::golden::{BATCH, BETA2, EPSILON, Expected, Golden, RATE, STEPS, Steps};
 use crate::harness::{Device, On, Tests, named};
 use reptile::gpu::Gpu;
 use reptile::kernels::InnerRule;
@@ -12,6 +12,7 @@ use reptile::tasks::Batches;
 
 pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST_OR_FAST, named!(omniglot_agrees_with_pytorch));
+    tests.on(On::FIRST_OR_FAST, named!(norms_and_optimizers_agree_with_pytorch));
     tests.on_if_all(On::PLAIN, named!(mini_imagenet_agrees_with_pytorch));
 }
 
@@ -88,6 +89,16 @@ fn agrees(golden: &Golden, Device { name, gpu, .. }: &Device, [gradient, adam]: 
     let losses = steps.support_losses().unwrap();
     assert_close(&what("losses"), &losses, &golden.losses, adam);
     check(&what("Adam"), &steps.adapted().unwrap().concat(), &golden.adam, adam);
+    for Steps { rule, rate, losses, parameters } in &golden.others {
+        let what = |part: &str| what(&format!("{part}, {}", rule.optimizer));
+        let steps = adapted(gpu, golden, InnerRule::Optimizer(*rule), *rate, STEPS);
+        assert_close(&what("losses"), &steps.support_losses().unwrap(), losses, adam);
+        check(&what("parameters"), &steps.adapted().unwrap().concat(), parameters, adam);
+    }
+}
+
+fn norms_and_optimizers_agree_with_pytorch(device: &Device) {
+    agrees(&Golden::norms(), device, [TOLERANCE; 2]);
 }
 
 fn omniglot_agrees_with_pytorch(device: &Device) {

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Makes the golden files beside this script with PyTorch in float64: `python make.py`.
 
-For the paper's two networks: logits and gradient on the first of five minibatches of ten examples,
+For the paper's two networks, and for one with group-norms and a layer-norm: logits and gradient on the first of five minibatches of ten examples,
 and, with a step of Adam (TensorFlow's form) on each, the losses before the steps and the parameters
 after the last. Parameters and images are not stored: tests/golden_common makes them by the same
 formula. Of a large tensor every 97th number is kept. Biases of convolutions are left out: a
 batch-norm follows, so their gradient is zero but for rounding, and Adam makes whole steps of
-rounding.
+rounding. For the third network the same with other inner optimisers, and outer ones on given
+pseudo-gradients, all of `torch.optim`.
 
 `python make.py --float32` prints how far PyTorch in float32 is from this.
 """
@@ -41,7 +42,34 @@ MINI_IMAGENET = 4 * [
     '{ type = "max-pool", size = 2 }',
     '{ type = "activation", function = "relu" }',
 ]
-NETWORKS = {"omniglot": ([1, 28, 28], OMNIGLOT), "mini_imagenet": ([3, 84, 84], MINI_IMAGENET)}
+NORMS = [
+    '{ type = "conv2d", filters = 6, kernel = 3, activation = "linear" }',
+    '{ type = "group-norm", groups = 3, activation = "gelu" }',
+    '{ type = "conv2d", filters = 8, kernel = 3, stride = 2 }',
+    '{ type = "layer-norm", activation = "tanh" }',
+    '{ type = "conv2d", filters = 8, kernel = 2 }',
+    '{ type = "group-norm", groups = 2, epsilon = 1e-3, activation = "relu" }',
+    '{ type = "dense", units = 7 }',
+    '{ type = "layer-norm", activation = "sigmoid" }',
+]
+NETWORKS = {
+    "omniglot": ([1, 28, 28], OMNIGLOT),
+    "mini_imagenet": ([3, 84, 84], MINI_IMAGENET),
+    "norms": ([2, 6, 5], NORMS),
+}
+# The settings that are not at PyTorch's defaults; for adamw they are the product's.
+f32 = lambda value: float(np.float32(value))
+INNER = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=f32(0.05)),
+    "momentum": lambda p: torch.optim.SGD(p, lr=f32(0.02), momentum=0.9),
+    "nesterov": lambda p: torch.optim.SGD(p, lr=f32(0.02), momentum=0.9, nesterov=True),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=f32(1e-3), alpha=0.99, eps=1e-4),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=f32(1e-3), betas=(0.9, 0.999), eps=1e-4, weight_decay=0.3),
+}
+OUTER = {
+    "momentum": lambda p: torch.optim.SGD(p, lr=f32(0.1), momentum=0.9),
+    "nesterov": lambda p: torch.optim.SGD(p, lr=f32(0.1), momentum=0.9, nesterov=True),
+}
 
 
 def noise(seed, shape):
@@ -94,14 +122,42 @@ def adam(step, parameters, gradients, second):
         p.sub_(rate * g / (v.sqrt() + EPSILON))
 
 
-def golden(shape, layers, dtype):
-    """The tensors of a golden file."""
+def started(shape, layers, dtype):
+    """A network at its start, with the names of its parameters."""
     dense = f'{{ type = "dense", units = {CLASSES} }}'
     network = build(tomllib.loads(f"input = {shape}\nlayers = [{', '.join(layers + [dense])}]"))
     names, shapes = zip(*((name, p.shape) for name, p in network.named_parameters()))
     start = [parameter(seed, *tensor) for seed, tensor in enumerate(zip(names, shapes))]
     network.load_state_dict(dict(zip(names, start)))
-    parameters = list(network.to(dtype).parameters())
+    return network.to(dtype), names
+
+
+def inner(name, shape, layers, dtype):
+    """The losses before each step of an optimiser, and the parameters after the last."""
+    network, names = started(shape, layers, dtype)
+    optimizer, losses = INNER[name](network.parameters()), []
+    for step in range(STEPS):
+        optimizer.zero_grad()
+        losses.append(F.cross_entropy(network(inputs(step, shape).to(dtype)), torch.arange(BATCH) % CLASSES))
+        losses[-1].backward()
+        optimizer.step()
+    return {f"{name}/losses": kept(torch.stack(losses))} | named(name, names, network.parameters())
+
+
+def outer(name, dtype):
+    """Where three steps on the pseudo-gradients -Δ end."""
+    theta = torch.tensor(noise(0, (50,)).astype(np.float32)).to(dtype).requires_grad_()
+    optimizer = OUTER[name]([theta])
+    for step in range(3):
+        theta.grad = -torch.tensor(noise(1 + step, (50,))).to(dtype)
+        optimizer.step()
+    return {f"outer/{name}": kept(theta)}
+
+
+def golden(shape, layers, dtype):
+    """The tensors of a golden file."""
+    network, names = started(shape, layers, dtype)
+    parameters = list(network.parameters())
     second = [torch.zeros_like(p) for p in parameters]
     labels = torch.arange(BATCH) % CLASSES
     out, losses = {}, []
@@ -115,7 +171,13 @@ def golden(shape, layers, dtype):
         with torch.no_grad():
             adam(step, parameters, gradients, second)
     out["losses"] = kept(torch.stack(losses))
-    return out | named("adam", names, parameters)
+    out |= named("adam", names, parameters)
+    if layers == NORMS:
+        for name in INNER:
+            out |= inner(name, shape, layers, dtype)
+        for name in OUTER:
+            out |= outer(name, dtype)
+    return out
 
 
 def difference(a, b):
