@@ -35,11 +35,15 @@ pub mod data;
 #[cfg(feature = "data")]
 #[cfg_attr(not(feature = "files"), allow(dead_code))] // readers do not write
 mod disk;
+pub mod dispatch;
 pub mod error;
 #[cfg(feature = "experiments")]
 pub mod experiments;
+#[cfg(any(test, feature = "reference"))]
+mod float64;
 pub mod gpu;
 pub mod kernels;
+pub mod layers;
 pub mod meta;
 pub mod model;
 pub mod optimizers;

@@ -6,14 +6,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms (folders and files of `src/`), each of which uses those before it alone.
-const ORDER: [&str; 18] = [
+const ORDER: [&str; 21] = [
     "error",
     "rng",
+    "float64",
     "plot",
     "disk",
     "gpu",
-    "model",
     "optimizers",
+    "dispatch",
+    "layers",
+    "model",
     "tasks",
     "kernels",
     "meta",

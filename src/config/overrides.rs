@@ -9,7 +9,7 @@ use crate::config::families::{MLP, SINE};
 use crate::config::settings::Config;
 use crate::error::{Error, Result};
 use crate::meta::{Schedule, StopSpec, StrategyKind};
-use crate::model::{Activation, Extent, LayerSpec, Padding};
+use crate::model::{Extent, LayerSpec, Padding};
 use crate::tasks::{Background, EpisodeSpec, GlyphsSpec, ImagesSpec, TaskSpec, Variation};
 
 /// Splits `key=value`.
@@ -219,26 +219,14 @@ fn example(text: &str, schedule: Schedule) -> Config {
     config.strategy.kind = StrategyKind::Aruba;
     config.memory.capacity = 1;
     config.log.telemetry = true;
-    config.model.layers = every_layer();
+    // Of each type the one with every key set.
+    config.model.layers =
+        LayerSpec::samples().into_iter().filter_map(|mut of| of.drain(..1).next()).collect();
     if let TaskSpec::Omniglot(spec) = &mut config.tasks {
         let path = Some(PathBuf::from("path"));
         (spec.data, spec.train_classes, spec.test_classes) = (path.clone(), path.clone(), path);
     }
     config
-}
-
-/// One layer of each type, with every optional key set.
-fn every_layer() -> Vec<LayerSpec> {
-    let (one, padding, activation) = (Extent::Square(1), Padding::All(0), Activation::Linear);
-    vec![
-        LayerSpec::Dense { units: 1, activation },
-        LayerSpec::Conv2d { filters: 1, kernel: one, stride: one, padding, activation },
-        LayerSpec::BatchNorm { epsilon: 1e-3, activation },
-        LayerSpec::LayerNorm { epsilon: 1e-5, activation },
-        LayerSpec::GroupNorm { groups: 1, epsilon: 1e-5, activation },
-        LayerSpec::MaxPool { size: one, stride: Some(one), padding },
-        LayerSpec::Activation { function: activation },
-    ]
 }
 
 const EPISODES: EpisodeSpec = EpisodeSpec { way: 5, shots: 1, train_shots: 1, queries: 1 };

@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source, Work};
 use crate::kernels::gather_rows::targets;
 use crate::kernels::{
-    ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, RunSteps, Tile, Tiles,
-    activation_kind, broadcast, call, fused_loss, vectors,
+    ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, RunSteps, Tile, Tiles, broadcast,
+    call, fused_loss, vectors,
 };
 use crate::model::{Activation, Layer, Model};
 use crate::tasks::{Batches, Segment};
@@ -121,7 +121,7 @@ fn candidates(profile: &Profile, model: &Model, batch: usize) -> Tiles {
         candidates.extend(others.map(Tile::Invocations));
     }
     let layers: Vec<String> = std::iter::once(model.inputs())
-        .chain(model.layers().iter().map(Layer::outputs))
+        .chain(model.layers().iter().map(|layer| layer.outputs()))
         .map(|units| units.to_string())
         .collect();
     Tiles { key: format!("fused_workgroup, {}, {batch} examples", layers.join("-")), candidates }
@@ -293,7 +293,7 @@ fn subgroup(
         .constant("UNITS", per_layer(hidden, |layer| layer.outputs()))
         .constant("COLUMNS", per_layer(hidden, |layer| vectors(layer.outputs())))
         .constant("SLOTS", per_layer(hidden, |layer| slots(layer, lanes)))
-        .constant("ACTIVATIONS", per_layer(hidden, |layer| activation_kind(layer.activation)))
+        .constant("ACTIVATIONS", per_layer(hidden, |layer| layer.activation.kind()))
         .constant("OFFSETS", per_layer(hidden, |layer| layer.packed_offset / 4))
         .constant("BIASES", per_layer(hidden, bias_offset))
         .constant("H_START", h_start)
@@ -344,7 +344,7 @@ fn workgroup(
         .constant("UNITS", per_layer(layers, |layer| layer.outputs()))
         .constant("INS", per_layer(layers, |layer| layer.inputs_padded() / 4))
         .constant("OUTS", per_layer(layers, |layer| vectors(layer.outputs())))
-        .constant("ACTIVATIONS", per_layer(layers, |layer| activation_kind(layer.activation)))
+        .constant("ACTIVATIONS", per_layer(layers, |layer| layer.activation.kind()))
         .constant("OFFSETS", per_layer(layers, |layer| layer.packed_offset / 4))
         .constant("H_START", h_start)
         .constant("ROWS", ROWS.min(batch))

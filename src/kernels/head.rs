@@ -4,10 +4,9 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source, Work};
 use crate::kernels::gather_rows::targets;
 use crate::kernels::{
-    ACTIVATION, Argument, BLOCK, Batch, Below, INNER_STEP, Update, activation_kind, call,
-    fused_loss, vectors,
+    ACTIVATION, Argument, BLOCK, Batch, Below, INNER_STEP, Update, call, fused_loss, vectors,
 };
-use crate::model::{Activation, Model, Op};
+use crate::model::{Activation, Model};
 
 /// Logits that an invocation may keep in registers.
 const LARGEST_OUTPUTS: usize = 32;
@@ -19,7 +18,7 @@ const HEAD_INVOCATIONS: usize = 256;
 pub fn head_fits(profile: &Profile, model: &Model, batch: usize) -> bool {
     let layers = model.layers();
     let gelu = layers.iter().rev().nth(1).is_some_and(|l| l.activation == Activation::Gelu);
-    let dense = layers[layers.len() - 1].op == Op::Dense;
+    let dense = layers[layers.len() - 1].is_dense();
     dense
         && !gelu
         && model.outputs() <= LARGEST_OUTPUTS
@@ -76,7 +75,7 @@ pub fn head(
         .constant("OUTPUTS", layer.outputs())
         .constant("OUT4", vectors(layer.outputs()))
         .constant("STEPS", steps)
-        .constant("ACTIVATION", activation_kind(below.activation))
+        .constant("ACTIVATION", below.activation.kind())
         .constant("NEEDS_INPUT_GRADIENT", onward);
     let [theta, second, first] = update.arguments();
     let mut arguments = vec![

@@ -3,30 +3,8 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source, Work};
-use crate::kernels::{Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, call};
+use crate::kernels::{Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, Statistic, call};
 use crate::model::{Layer, Model};
-
-/// What a task tells a strategy, one number a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Statistic {
-    /// g ⊙ (θ_i − θ) with the gradient g of the query set at the adapted parameters.
-    Query,
-    /// Σ_k g_k ⊙ g_{k−1}
-    Products,
-    /// Σ_k g_k²
-    Squares,
-}
-
-impl Statistic {
-    /// Parameter sets that a task keeps for it.
-    pub fn planes(self) -> usize {
-        match self {
-            Self::Query | Self::Squares => 1,
-            // The gradient of the step before as well.
-            Self::Products => 2,
-        }
-    }
-}
 
 /// The rule that moves the rates σ.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -201,7 +179,7 @@ pub fn strategy_update(
         .constant("LAYERS", layers.len())
         .constant("BEGINS", per_layer(|layer| layer.packed_offset / 4))
         .constant("ENDS", per_layer(|layer| (layer.packed_offset + layer.packed_len()) / 4))
-        .constant("COUNTS", per_layer(Layer::parameter_count))
+        .constant("COUNTS", per_layer(|layer| layer.parameter_count()))
         .constant("KIND", kind)
         .constant("GRANULARITY", granularity)
         .constant("ZETA", zeta)

@@ -3,12 +3,9 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
-use crate::kernels::{
-    Batch, Below, Outputs, Update, group_norm_backward, group_norm_forward, group_norm_update,
-    layer_backward, layer_forward, layer_update, norm_backward, norm_forward, pool_backward,
-    pool_forward,
-};
-use crate::model::{Activation, Layer, Model, Op, padded};
+use crate::kernels::{Batch, Below, Outputs, Update};
+use crate::layers::{Backward, Forward, Left};
+use crate::model::{Activation, Layer, Model};
 
 /// What becomes of a layer's values once the next one has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +23,7 @@ struct Values {
     h: wgpu::Buffer,
     /// As `h`, before the activation: for GELU, where the way back needs it.
     z: wgpu::Buffer,
-    /// Batch-norm: mean and 1 / √(variance + ε), `[G, 2, C]`; group-norm: mean (in two parts) and that, `[G, B, groups, 4]`.
+    /// What the layer keeps beside them, [`Layer::statistics`] of each batch.
     statistics: wgpu::Buffer,
 }
 
@@ -45,11 +42,7 @@ pub struct Layers {
 fn sizes(layer: &Layer, keep: Keep, batches: usize, examples: usize) -> [usize; 3] {
     let h = batches * examples * layer.outputs_padded();
     let z = if keeps_z(layer, keep) { h } else { 0 };
-    let statistics = match layer.op {
-        Op::BatchNorm { .. } => batches * 2 * padded(layer.output.channels),
-        Op::GroupNorm { groups, .. } => batches * examples * groups * 4,
-        _ => 0,
-    };
+    let statistics = batches * layer.statistics(examples);
     [h, z, statistics]
 }
 
@@ -77,7 +70,7 @@ fn all_sizes(model: &Model, keep: Keep, batches: usize, examples: usize) -> Vec<
 /// Floats of each of the two buffers of gradients.
 fn gradient_size(model: &Model, keep: Keep, batches: usize, examples: usize) -> usize {
     let below = &model.layers()[..model.layers().len() - 1];
-    let largest = below.iter().map(Layer::outputs_padded).max().unwrap_or(0);
+    let largest = below.iter().map(|layer| layer.outputs_padded()).max().unwrap_or(0);
     if keep == Keep::All { batches * examples * largest } else { 0 }
 }
 
@@ -178,21 +171,9 @@ impl Layers {
         for (index, layer) in self.model.layers()[..count].iter().enumerate() {
             let input = self.below(index, x).h;
             let Values { h, z, statistics } = self.values(index);
-            let made = Outputs { h, z, keep_z: keeps_z(layer, self.keep) };
-            match layer.op {
-                Op::Dense | Op::Conv(_) => {
-                    layer_forward(gpu, out, layer, batch, theta, input, made)?;
-                }
-                Op::BatchNorm { .. } => {
-                    norm_forward(gpu, out, layer, batch, theta, input, made, statistics)?;
-                }
-                Op::GroupNorm { .. } => {
-                    group_norm_forward(gpu, out, layer, batch, theta, input, made, statistics)?;
-                }
-                Op::MaxPool(_) | Op::AveragePool(_) => {
-                    pool_forward(gpu, out, layer, batch, input, made)?;
-                }
-            }
+            let values = Outputs { h, z, keep_z: keeps_z(layer, self.keep) };
+            let pass = Forward { batch, theta, x: input, out: values, statistics };
+            layer.record_forward(gpu, out, &pass)?;
         }
         Ok(())
     }
@@ -219,34 +200,10 @@ impl Layers {
             let below = self.below(index, x);
             let onward = index > first;
             let next = &self.gradients[usize::from(own == &self.gradients[0])];
-            match layer.op {
-                Op::Dense | Op::Conv(_) => {
-                    if onward {
-                        layer_backward(gpu, out, layer, batch, update.theta, own, below, next)?;
-                    }
-                    layer_update(gpu, out, layer, batch, update, below.h, own)?;
-                    own = next;
-                }
-                Op::GroupNorm { .. } => {
-                    let (statistics, theta) = (&self.values(index).statistics, update.theta);
-                    if onward {
-                        let d = own;
-                        group_norm_backward(
-                            gpu, out, layer, batch, theta, d, below, statistics, next,
-                        )?;
-                    }
-                    let x = below.h;
-                    group_norm_update(gpu, out, layer, batch, update, x, own, statistics)?;
-                    own = next;
-                }
-                Op::BatchNorm { .. } => {
-                    let statistics = &self.values(index).statistics;
-                    norm_backward(gpu, out, layer, batch, update, below, own, statistics, onward)?;
-                }
-                Op::MaxPool(_) | Op::AveragePool(_) => {
-                    pool_backward(gpu, out, layer, batch, own, below, next)?;
-                    own = next;
-                }
+            let statistics = &self.values(index).statistics;
+            let pass = Backward { batch, update, below, d: own, dx: next, statistics, onward };
+            if layer.record_backward(gpu, out, &pass)? == Left::Next {
+                own = next;
             }
         }
         Ok(())

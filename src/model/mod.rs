@@ -12,39 +12,19 @@
 //! `[H, W, C]` on the device, with C padded likewise ([`Layout`]).
 
 mod infer;
-mod layer;
 mod spec;
 
-pub use layer::{Layer, Layout, Op, Shape, Weights, Window};
-pub use spec::{Activation, Extent, Init, LayerSpec, Loss, ModelSpec, Padding, PaddingName};
+pub use crate::layers::{
+    Activation, Extent, Layer, LayerSpec, Layout, Padding, PaddingName, Shape, TensorInfo, Weights,
+    Window, padded,
+};
+pub use spec::{Init, Loss, ModelSpec};
 
 use rand::RngExt;
 
 use crate::error::Result;
+use crate::layers::Parameters;
 use crate::rng::{Part, Phase, Stream};
-
-/// `n` rounded up to a multiple of four: the width of a vector in the kernels.
-pub const fn padded(n: usize) -> usize {
-    n.div_ceil(4) * 4
-}
-
-/// One named parameter tensor in PyTorch's shape.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorInfo {
-    /// `conv1.weight`, `dense2.bias`, …: the layer and the kind of parameter.
-    pub name: String,
-    /// Sizes in PyTorch's order, such as `[units, inputs]` or `[filters, C, height, width]`.
-    pub shape: Vec<usize>,
-    /// Start in the canonical layout, in floats.
-    pub offset: usize,
-}
-
-impl TensorInfo {
-    /// Number of elements.
-    pub fn elements(&self) -> usize {
-        self.shape.iter().product()
-    }
-}
 
 /// A checked network.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +43,7 @@ impl Model {
     /// 32 bits can count.
     pub fn new(spec: ModelSpec) -> Result<Self> {
         let layers = infer::layers(&spec)?;
-        let tensors = layers.iter().flat_map(Layer::tensors).collect();
+        let tensors = layers.iter().flat_map(|layer| layer.tensors()).collect();
         Ok(Self { spec, layers, tensors })
     }
 
@@ -94,12 +74,12 @@ impl Model {
 
     /// Whether it is a multilayer perceptron: dense layers alone, each of which reads a row.
     pub fn is_mlp(&self) -> bool {
-        self.layers.iter().all(|layer| layer.op == Op::Dense && layer.input.layout() == Layout::Row)
+        self.layers.iter().all(|layer| layer.is_dense() && layer.input.layout() == Layout::Row)
     }
 
     /// Whether a prediction depends on the other examples of its batch.
     pub fn has_batch_statistics(&self) -> bool {
-        self.layers.iter().any(|layer| matches!(layer.op, Op::BatchNorm { .. }))
+        self.layers.iter().any(Layer::couples_examples)
     }
 
     /// Numbers in one example.
@@ -123,14 +103,14 @@ impl Model {
         let mut model = self.reading_numbers();
         let several = model.layers.len() > 1;
         let first = &mut model.layers[0];
-        first.bytes = several && first.op == Op::Dense;
+        first.set_bytes(several && first.is_dense());
         model
     }
 
     /// The same network, for examples as numbers.
     pub fn reading_numbers(&self) -> Self {
         let mut model = self.clone();
-        model.layers[0].bytes = false;
+        model.layers[0].set_bytes(false);
         model
     }
 
@@ -171,7 +151,7 @@ impl Model {
 
     /// The length of the packed layout in floats, a multiple of four.
     pub fn packed_len(&self) -> usize {
-        self.layers.iter().map(Layer::packed_len).sum()
+        self.layers.iter().map(|layer| layer.packed_len()).sum()
     }
 
     /// Initial parameters in canonical order, drawn from `seed`.
@@ -179,7 +159,7 @@ impl Model {
         let mut values = vec![0.0; self.parameter_count()];
         for (index, layer) in self.layers.iter().enumerate() {
             let own = &mut values[layer.canonical_offset..][..layer.parameter_count()];
-            if let Some(shape) = layer.affine() {
+            if let Parameters::Affine(shape) = layer.parameters {
                 own[..shape.elements()].fill(1.0);
             }
             let Some(weights) = layer.weights() else { continue };
@@ -239,8 +219,8 @@ impl Model {
     /// of the matrix products (forward, weights' gradient, inputs' gradient but for the first layer
     /// with weights).
     pub fn flops_per_step(&self, batch: usize) -> u64 {
-        let all: u64 = self.layers.iter().map(Layer::products).sum();
-        let first = self.layers.iter().map(Layer::products).find(|products| *products > 0);
+        let all: u64 = self.layers.iter().map(|layer| layer.products()).sum();
+        let first = self.layers.iter().map(|layer| layer.products()).find(|products| *products > 0);
         2 * batch as u64 * (3 * all - first.unwrap_or(0))
     }
 }

@@ -2,24 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::padded;
-
-/// The function after a layer's affine part.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Activation {
-    /// The identity: what the last layer has.
-    #[default]
-    Linear,
-    /// tanh z.
-    Tanh,
-    /// max(z, 0), with derivative 0 at 0.
-    Relu,
-    /// 1 / (1 + e^−z).
-    Sigmoid,
-    /// z · Φ(z) with the exact normal distribution function Φ (PyTorch's default form).
-    Gelu,
-}
+use crate::layers::{
+    Activation, BatchNorm, Conv2d, Dense, Extent, Function, GroupNorm, LayerNorm, LayerSpec,
+    MaxPool, Padding, padded,
+};
 
 /// How parameters start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,203 +39,6 @@ impl Loss {
             Self::CrossEntropy => 1,
         }
     }
-}
-
-/// Height and width of a kernel or a stride: one number for both, or `[height, width]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Extent {
-    /// One number for both.
-    Square(usize),
-    /// `[height, width]`.
-    Sides([usize; 2]),
-}
-
-impl Extent {
-    /// `[height, width]`.
-    pub fn sides(self) -> [usize; 2] {
-        match self {
-            Self::Square(side) => [side, side],
-            Self::Sides(sides) => sides,
-        }
-    }
-}
-
-impl From<usize> for Extent {
-    fn from(side: usize) -> Self {
-        Self::Square(side)
-    }
-}
-
-impl From<[usize; 2]> for Extent {
-    fn from(sides: [usize; 2]) -> Self {
-        Self::Sides(sides)
-    }
-}
-
-/// A padding by its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PaddingName {
-    /// As many rows and columns as make ⌈size / stride⌉ outputs, half of them (rounded down) before
-    /// the image, the rest behind it: TensorFlow's SAME.
-    Same,
-    /// None.
-    Valid,
-}
-
-/// Rows and columns around an image: `"same"`, `"valid"`, one number for all sides, or
-/// `[top, bottom, left, right]`. Convolutions see zeros there, max-pooling −∞, and average pooling
-/// leaves them out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Padding {
-    /// `"same"` or `"valid"`.
-    Named(PaddingName),
-    /// So many rows and columns on every side.
-    All(usize),
-    /// `[top, bottom, left, right]`.
-    Sides([usize; 4]),
-}
-
-impl Padding {
-    /// TensorFlow's SAME.
-    pub const SAME: Self = Self::Named(PaddingName::Same);
-    /// None.
-    pub const VALID: Self = Self::Named(PaddingName::Valid);
-
-    /// `[top, bottom, left, right]` of a window over an image of `size` `[height, width]`.
-    pub(super) fn sides(
-        self,
-        kernel: [usize; 2],
-        stride: [usize; 2],
-        size: [usize; 2],
-    ) -> [usize; 4] {
-        let same = |axis: usize| {
-            let outputs = size[axis].div_ceil(stride[axis]);
-            let covered = ((outputs - 1) * stride[axis]).saturating_add(kernel[axis]);
-            let total = covered.saturating_sub(size[axis]);
-            [total / 2, total - total / 2]
-        };
-        match self {
-            Self::Named(PaddingName::Same) => {
-                let ([top, bottom], [left, right]) = (same(0), same(1));
-                [top, bottom, left, right]
-            }
-            Self::Named(PaddingName::Valid) => [0; 4],
-            Self::All(all) => [all; 4],
-            Self::Sides(sides) => sides,
-        }
-    }
-}
-
-fn same() -> Padding {
-    Padding::SAME
-}
-
-fn one() -> Extent {
-    Extent::Square(1)
-}
-
-fn epsilon() -> f32 {
-    1e-3
-}
-
-fn small_epsilon() -> f32 {
-    1e-5
-}
-
-/// One layer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum LayerSpec {
-    /// y = activation(W x + b), W of shape `[units, inputs]`. An image is flattened in the order
-    /// (C, H, W), as PyTorch does.
-    Dense {
-        /// Numbers that it makes of an example.
-        units: usize,
-        /// Default linear.
-        #[serde(default)]
-        activation: Activation,
-    },
-    /// A convolution with bias, W of shape `[filters, C, kernel height, kernel width]`.
-    Conv2d {
-        /// Channels of the output.
-        filters: usize,
-        /// Pixels of the kernel.
-        kernel: Extent,
-        /// Default 1.
-        #[serde(default = "one")]
-        stride: Extent,
-        /// Default same.
-        #[serde(default = "same")]
-        padding: Padding,
-        /// Default linear.
-        #[serde(default)]
-        activation: Activation,
-    },
-    /// γ (x − mean) / √(variance + ε) + β with the mean and the (biased) variance of each channel
-    /// over the batch at hand, in training and evaluation alike: there are no running averages.
-    BatchNorm {
-        /// Default 1e-3.
-        #[serde(default = "epsilon")]
-        epsilon: f32,
-        /// Default linear.
-        #[serde(default)]
-        activation: Activation,
-    },
-    /// γ ⊙ (x − mean) / √(variance + ε) + β with the mean and the (biased) variance of all numbers of an example; γ and β
-    /// have the example's shape (`torch.nn.LayerNorm` of all but the batch's axis).
-    LayerNorm {
-        /// Default 1e-5.
-        #[serde(default = "small_epsilon")]
-        epsilon: f32,
-        /// Default linear.
-        #[serde(default)]
-        activation: Activation,
-    },
-    /// As a layer-norm over each of `groups` groups of consecutive channels; γ and β are `[C]` (`torch.nn.GroupNorm`).
-    GroupNorm {
-        /// Groups, which divide the channels.
-        groups: usize,
-        /// Default 1e-5.
-        #[serde(default = "small_epsilon")]
-        epsilon: f32,
-        /// Default linear.
-        #[serde(default)]
-        activation: Activation,
-    },
-    /// The largest value of each window.
-    MaxPool {
-        /// Pixels of the window.
-        size: Extent,
-        /// Default: the size.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        stride: Option<Extent>,
-        /// Default same.
-        #[serde(default = "same")]
-        padding: Padding,
-    },
-    /// The mean of each window; padding does not count.
-    AveragePool {
-        /// Pixels of the window.
-        size: Extent,
-        /// Default: the size.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        stride: Option<Extent>,
-        /// Default same.
-        #[serde(default = "same")]
-        padding: Padding,
-    },
-    /// The mean of each channel over the whole image.
-    GlobalPool,
-    /// An image as one row of numbers, for the dense layer that follows (which flattens by itself).
-    Flatten,
-    /// A function of each number.
-    Activation {
-        /// Which one.
-        function: Activation,
-    },
 }
 
 /// A network as its user describes it; [`crate::model::Model::new`] checks it.
@@ -292,14 +81,14 @@ impl ModelSpec {
     }
 
     /// Adds any layer.
-    pub fn layer(mut self, layer: LayerSpec) -> Self {
-        self.layers.push(layer);
+    pub fn layer(mut self, layer: impl Into<LayerSpec>) -> Self {
+        self.layers.push(layer.into());
         self
     }
 
     /// Adds a dense layer.
     pub fn dense(self, units: usize, activation: Activation) -> Self {
-        self.layer(LayerSpec::Dense { units, activation })
+        self.layer(Dense { units, activation })
     }
 
     /// Adds a convolution without an activation.
@@ -310,7 +99,7 @@ impl ModelSpec {
         stride: impl Into<Extent>,
         padding: Padding,
     ) -> Self {
-        self.layer(LayerSpec::Conv2d {
+        self.layer(Conv2d {
             filters,
             kernel: kernel.into(),
             stride: stride.into(),
@@ -321,27 +110,27 @@ impl ModelSpec {
 
     /// Adds a batch-norm with ε = 1e-3.
     pub fn batch_norm(self, activation: Activation) -> Self {
-        self.layer(LayerSpec::BatchNorm { epsilon: epsilon(), activation })
+        self.layer(BatchNorm::new(activation))
     }
 
     /// Adds a layer-norm with ε = 1e-5.
     pub fn layer_norm(self, activation: Activation) -> Self {
-        self.layer(LayerSpec::LayerNorm { epsilon: small_epsilon(), activation })
+        self.layer(LayerNorm::new(activation))
     }
 
     /// Adds a group-norm of `groups` groups with ε = 1e-5.
     pub fn group_norm(self, groups: usize, activation: Activation) -> Self {
-        self.layer(LayerSpec::GroupNorm { groups, epsilon: small_epsilon(), activation })
+        self.layer(GroupNorm::new(groups, activation))
     }
 
     /// Adds a max-pooling whose stride is its size.
     pub fn max_pool(self, size: impl Into<Extent>, padding: Padding) -> Self {
-        self.layer(LayerSpec::MaxPool { size: size.into(), stride: None, padding })
+        self.layer(MaxPool { size: size.into(), stride: None, padding })
     }
 
     /// Adds an activation of its own.
     pub fn activation(self, function: Activation) -> Self {
-        self.layer(LayerSpec::Activation { function })
+        self.layer(Function { function })
     }
 
     /// Sets the loss.

@@ -1,5 +1,7 @@
 //! What the float64 twins of the rules remember.
 
+use crate::float64::add_scaled;
+
 /// What an optimiser remembers for one parameter set, in canonical order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OptimizerState {
@@ -33,12 +35,6 @@ impl OptimizerState {
         }
         mean
     }
-}
-
-/// `sum` += `factor` · `values`.
-pub(super) fn add_scaled(sum: &mut [f64], factor: f64, values: &[f64]) {
-    assert_eq!(sum.len(), values.len(), "equally many numbers");
-    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += factor * value);
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::model::{Activation, Extent, LayerSpec, ModelSpec, Op, Padding, TensorInfo};
-use crate::reference::numbers;
-use crate::reference::pool::max_pool_backward;
+use crate::float64::numbers;
+use crate::layers::{
+    AveragePool, BatchNorm, Conv2d, Dense, Flatten, Function, GlobalPool, GroupNorm, LayerNorm,
+    MaxPool,
+};
+use crate::model::{Activation, Extent, LayerSpec, ModelSpec, Padding, TensorInfo};
 
 /// A random network with a batch for it.
 #[derive(Debug)]
@@ -47,9 +50,9 @@ impl Case {
         let mut branches = Vec::new();
         for layer in self.model.layers() {
             let out = layer_forward(layer, parameters, &values);
-            if let Op::MaxPool(window) = layer.op {
+            if matches!(layer.spec(), LayerSpec::MaxPool(_)) {
                 let windows: Vec<f64> = (1..=out.z.len()).map(|i| i as f64).collect();
-                branches.extend(max_pool_backward(layer, window, &values, &windows));
+                branches.extend(layer_backward(layer, parameters, &values, &windows));
             }
             if layer.activation == Activation::Relu {
                 branches.extend(out.z.iter().map(|z| f64::from(*z > 0.0)));
@@ -142,37 +145,38 @@ fn norm() -> impl Strategy<Value = LayerSpec> {
     // A small ε makes the loss bend within h where a channel hardly varies.
     (select(vec![0.1, 0.5]), activation(), 0..5usize).prop_map(|(epsilon, activation, kind)| {
         match kind {
-            0 | 1 => LayerSpec::BatchNorm { epsilon, activation },
-            2 => LayerSpec::LayerNorm { epsilon, activation },
-            _ => LayerSpec::GroupNorm { groups: kind - 2, epsilon, activation },
+            0 | 1 => LayerSpec::BatchNorm(BatchNorm { epsilon, activation }),
+            2 => LayerSpec::LayerNorm(LayerNorm { epsilon, activation }),
+            _ => LayerSpec::GroupNorm(GroupNorm { groups: kind - 2, epsilon, activation }),
         }
     })
 }
 
 fn image_layer() -> impl Strategy<Value = LayerSpec> {
     let conv = (1..6usize, extent(1..5), extent(1..4), padding(), activation()).prop_map(
-        |(filters, kernel, stride, padding, activation)| LayerSpec::Conv2d {
-            filters,
-            kernel,
-            stride,
-            padding,
-            activation,
+        |(filters, kernel, stride, padding, activation)| {
+            LayerSpec::Conv2d(Conv2d { filters, kernel, stride, padding, activation })
         },
     );
     let pool = (extent(1..4), prop::option::of(extent(1..4)), padding(), any::<bool>()).prop_map(
         |(size, stride, padding, largest)| match largest {
-            true => LayerSpec::MaxPool { size, stride, padding },
-            false => LayerSpec::AveragePool { size, stride, padding },
+            true => LayerSpec::MaxPool(MaxPool { size, stride, padding }),
+            false => LayerSpec::AveragePool(AveragePool { size, stride, padding }),
         },
     );
-    let function = activation().prop_map(|function| LayerSpec::Activation { function });
+    let function = activation().prop_map(|function| LayerSpec::Activation(Function { function }));
     prop_oneof![4 => conv, 2 => pool, 2 => norm(), 1 => function]
 }
 
 fn feature_layer() -> impl Strategy<Value = LayerSpec> {
     let dense = (1..6usize, activation())
-        .prop_map(|(units, activation)| LayerSpec::Dense { units, activation });
-    prop_oneof![dense, norm(), Just(LayerSpec::Flatten), Just(LayerSpec::GlobalPool)]
+        .prop_map(|(units, activation)| LayerSpec::Dense(Dense { units, activation }));
+    prop_oneof![
+        dense,
+        norm(),
+        Just(LayerSpec::Flatten(Flatten {})),
+        Just(LayerSpec::GlobalPool(GlobalPool {}))
+    ]
 }
 
 /// Any network for images that [`Model::new`] takes.
@@ -187,8 +191,8 @@ fn image_case() -> impl Strategy<Value = Case> {
     (input, layers, loss, 2..5usize, any::<u64>()).prop_filter_map(
         "no possible network",
         |(input, (images, features, units), loss, batch, seed)| {
-            let head =
-                units.map(|units| LayerSpec::Dense { units, activation: Activation::Linear });
+            let head = units
+                .map(|units| LayerSpec::Dense(Dense { units, activation: Activation::Linear }));
             let layers = images.into_iter().chain(features).chain(head);
             let spec = layers.fold(ModelSpec::builder(&input).loss(loss), ModelSpec::layer);
             Model::new(spec).ok().map(|model| Case::new(model, batch, seed))
@@ -232,6 +236,20 @@ proptest! {
     #[test]
     fn gradient_of_networks_for_images(case in image_case()) {
         check_gradient(&case)?;
+    }
+}
+
+/// Every type of the registry, between others.
+#[test]
+fn gradient_of_every_type_of_layer() {
+    for (number, sample) in LayerSpec::samples().into_iter().flatten().enumerate() {
+        let spec = ModelSpec::builder(&[2, 5, 4])
+            .conv2d(6, 2, 1, Padding::SAME)
+            .layer(sample)
+            .dense(3, Activation::Linear)
+            .loss(Loss::CrossEntropy);
+        let case = Case::new(Model::new(spec).unwrap(), 3, number as u64);
+        check_gradient(&case).unwrap_or_else(|error| panic!("{:?}: {error}", case.model.spec()));
     }
 }
 

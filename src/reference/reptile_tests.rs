@@ -1,10 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::float64::numbers;
 use crate::model::{Activation, Loss, ModelSpec};
 use crate::optimizers::{InnerOptimizer, Settings};
 use crate::reference::network::{forward, loss};
-use crate::reference::numbers;
 use crate::reference::sampling::{Pool, order};
 use crate::rng::{Phase, Stream};
 

@@ -1,9 +1,9 @@
 //! A learned strategy φ = [μ, σ]: inner loops with a rate for every parameter, and the steps on the rates.
 
-use super::add_scaled;
 use super::gather::gather_rows;
 use super::network::{Targets, loss_and_gradient};
 use super::reptile::Task;
+use crate::float64::add_scaled;
 use crate::model::Model;
 
 /// The rule that moves the rates.
@@ -230,8 +230,8 @@ fn statistic_of(rule: Rule, rates: &[f64], seen: &Observed) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::float64::numbers;
     use crate::model::{Activation, ModelSpec};
-    use crate::reference::numbers;
 
     /// For one step the formula is the derivative of the query's loss after adaptation by ln σ: against
     /// central differences of that very loss.

@@ -4,9 +4,10 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
     Axis, Batch, Below, InnerRule, InnerState, InnerStep, InnerSteps, Outputs, RunStep, RunSteps,
-    Update, layer_backward, layer_forward, layer_update, norm_backward, norm_forward,
+    Update, layer_backward, layer_update,
 };
-use crate::model::{Activation, Layer, Model, Op, Shape, padded};
+use crate::layers::{Backward, Forward};
+use crate::model::{Activation, Layer, Model, Shape};
 use crate::reference::layer as twin;
 use crate::rng::Phase;
 
@@ -86,7 +87,7 @@ impl LayerAlone {
             },
             inputs: [room("inputs", input)?, room("gradients by inputs", input)?],
             outputs: [room("outputs", output)?, room("gradients by outputs", output)?],
-            statistics: room("statistics", tasks * 2 * padded(own.output.channels))?,
+            statistics: room("statistics", tasks * own.statistics(examples))?,
             model: model.reading_numbers(),
         };
         alone.fill(gpu);
@@ -166,15 +167,17 @@ impl LayerAlone {
         let ([x, dx], [h, dz]) = (&self.inputs, &self.outputs);
         let made = Outputs { h, z: &self.statistics, keep_z: false };
         let below = Below { activation: Activation::Linear, h: x, z: &self.statistics };
-        let norm = matches!(layer.op, Op::BatchNorm { .. });
+        let statistics = &self.statistics;
         match direction {
-            Direction::Forward if norm => {
-                norm_forward(gpu, out, layer, batch, theta, x, made, &self.statistics)
+            Direction::Forward => {
+                let pass = Forward { batch, theta, x, out: made, statistics };
+                layer.record_forward(gpu, out, &pass)
             }
-            Direction::Forward => layer_forward(gpu, out, layer, batch, theta, x, made),
-            Direction::Backward if norm => {
-                let statistics = &self.statistics;
-                norm_backward(gpu, out, layer, batch, &update, below, dz, statistics, true)
+            // Those of layers with weights are timed one by one.
+            Direction::Backward if layer.weights().is_none() => {
+                let (update, onward) = (&update, true);
+                let pass = Backward { batch, update, below, d: dz, dx, statistics, onward };
+                layer.record_backward(gpu, out, &pass).map(|_| ())
             }
             Direction::Backward => layer_backward(gpu, out, layer, batch, theta, dz, below, dx),
             Direction::Update => layer_update(gpu, out, layer, batch, &update, x, dz),

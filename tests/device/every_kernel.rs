@@ -9,6 +9,7 @@ use reptile::config::{Config, Job, presets};
 use reptile::experiments::bench::{Ceilings, Effort, Workload};
 use reptile::gpu::{Gpu, GpuOptions, Recording};
 use reptile::kernels::{Axis, OuterSum, RunSteps, outer_sum};
+use reptile::layers::AveragePool;
 use reptile::meta::{
     Algorithm, CodeLayout, Granularity, InnerOptimizer, MemorySpec, OuterOptimizer, PlanKind,
     StatePolicy, StrategyKind, StrategySpec, Trainer, TrainerSetup, largest_differences,
@@ -287,7 +288,11 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
 
 /// A network with every kind of layer.
 pub fn every_layer() -> Model {
-    let average = LayerSpec::AveragePool { size: 2.into(), stride: None, padding: Padding::SAME };
+    let average = LayerSpec::AveragePool(AveragePool {
+        size: 2.into(),
+        stride: None,
+        padding: Padding::SAME,
+    });
     let spec = ModelSpec::builder(&[1, 5, 5])
         .conv2d(5, 3, 1, Padding::SAME)
         .batch_norm(Activation::Gelu)

@@ -2,6 +2,9 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use reptile::layers::{
+    AveragePool, BatchNorm, Conv2d, Dense, Flatten, Function, GlobalPool, MaxPool,
+};
 use reptile::model::{Activation, Extent, LayerSpec, Loss, Model, ModelSpec, Padding};
 
 use crate::tools::activation;
@@ -33,20 +36,20 @@ fn layer() -> impl Strategy<Value = LayerSpec> {
     let conv = (width(), extent(4), extent(3), padding(), activation());
     let pool = (extent(3), extent(3), padding(), any::<bool>());
     prop_oneof![
-        3 => conv.prop_map(|(filters, kernel, stride, padding, activation)| LayerSpec::Conv2d {
+        3 => conv.prop_map(|(filters, kernel, stride, padding, activation)| LayerSpec::Conv2d(Conv2d {
             filters, kernel, stride, padding, activation
-        }),
+        })),
         3 => (width(), activation())
-            .prop_map(|(units, activation)| LayerSpec::Dense { units, activation }),
+            .prop_map(|(units, activation)| LayerSpec::Dense(Dense { units, activation })),
         2 => activation()
-            .prop_map(|activation| LayerSpec::BatchNorm { epsilon: 1e-3, activation }),
+            .prop_map(|activation| LayerSpec::BatchNorm(BatchNorm { epsilon: 1e-3, activation })),
         2 => pool.prop_map(|(size, stride, padding, max)| match max {
-            true => LayerSpec::MaxPool { size, stride: Some(stride), padding },
-            false => LayerSpec::AveragePool { size, stride: Some(stride), padding },
+            true => LayerSpec::MaxPool(MaxPool { size, stride: Some(stride), padding }),
+            false => LayerSpec::AveragePool(AveragePool { size, stride: Some(stride), padding }),
         }),
-        2 => activation().prop_map(|function| LayerSpec::Activation { function }),
-        2 => Just(LayerSpec::Flatten),
-        1 => Just(LayerSpec::GlobalPool),
+        2 => activation().prop_map(|function| LayerSpec::Activation(Function { function })),
+        2 => Just(LayerSpec::Flatten(Flatten {})),
+        1 => Just(LayerSpec::GlobalPool(GlobalPool {})),
     ]
 }
 
@@ -64,15 +67,20 @@ enum Head {
 
 impl Head {
     fn on(self, spec: ModelSpec, outputs: usize) -> ModelSpec {
-        let norm = LayerSpec::BatchNorm { epsilon: 1e-3, activation: Activation::Linear };
+        let norm =
+            LayerSpec::BatchNorm(BatchNorm { epsilon: 1e-3, activation: Activation::Linear });
         match self {
             Self::Dense => spec.dense(outputs, Activation::Linear),
-            Self::FlattenDense => spec.layer(LayerSpec::Flatten).dense(outputs, Activation::Linear),
-            Self::DenseFlatten => spec.dense(outputs, Activation::Linear).layer(LayerSpec::Flatten),
-            Self::DenseNorm => spec.dense(outputs, Activation::Linear).layer(norm),
-            Self::ConvGlobalPool => {
-                spec.conv2d(outputs, 2, 1, Padding::SAME).layer(LayerSpec::GlobalPool)
+            Self::FlattenDense => {
+                spec.layer(LayerSpec::Flatten(Flatten {})).dense(outputs, Activation::Linear)
             }
+            Self::DenseFlatten => {
+                spec.dense(outputs, Activation::Linear).layer(LayerSpec::Flatten(Flatten {}))
+            }
+            Self::DenseNorm => spec.dense(outputs, Activation::Linear).layer(norm),
+            Self::ConvGlobalPool => spec
+                .conv2d(outputs, 2, 1, Padding::SAME)
+                .layer(LayerSpec::GlobalPool(GlobalPool {})),
         }
     }
 }
@@ -90,7 +98,8 @@ fn network(input: Vec<usize>, outputs: usize, loss: Loss) -> impl Strategy<Value
     let flattens = prop_oneof![3 => Just(0), 1 => Just(1), 1 => Just(2)];
     (vec(layer(), 0..6), head, flattens).prop_map(move |(layers, head, flattens)| {
         let spec = ModelSpec::builder(&input).loss(loss);
-        let mut spec = (0..flattens).fold(spec, |spec, _| spec.layer(LayerSpec::Flatten));
+        let mut spec =
+            (0..flattens).fold(spec, |spec, _| spec.layer(LayerSpec::Flatten(Flatten {})));
         let fits = |spec: &ModelSpec, head: Head| Model::new(head.on(spec.clone(), outputs));
         for layer in layers {
             let longer = spec.clone().layer(layer);
@@ -126,8 +135,8 @@ pub fn any_classifier(channels: usize, side: usize, way: usize) -> impl Strategy
         network(input, way, Loss::CrossEntropy).prop_filter("an image as a row", move |model| {
             // An image is a row of numbers to a dense layer alone.
             !row || matches!(
-                model.spec().layers.iter().find(|layer| !matches!(layer, LayerSpec::Flatten)),
-                Some(LayerSpec::Dense { .. })
+                model.spec().layers.iter().find(|layer| !matches!(layer, LayerSpec::Flatten(_))),
+                Some(LayerSpec::Dense(_))
             )
         })
     })

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use reptile::layers::GroupNorm;
 use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding, TensorInfo};
 use reptile::optimizers::{Inner, InnerOptimizer, Outer, OuterOptimizer, Settings};
 use safetensors::SafeTensors;
@@ -140,8 +141,11 @@ impl Golden {
 
     /// Convolutions with group-norms and a layer-norm of images, and a layer-norm of features, on 2×6×5.
     pub fn norms() -> Self {
-        let strong =
-            LayerSpec::GroupNorm { groups: 2, epsilon: 1e-3, activation: Activation::Relu };
+        let strong = LayerSpec::GroupNorm(GroupNorm {
+            groups: 2,
+            epsilon: 1e-3,
+            activation: Activation::Relu,
+        });
         let spec = ModelSpec::builder(&[2, 6, 5])
             .conv2d(6, 3, 1, Padding::SAME)
             .group_norm(3, Activation::Gelu)

@@ -7,6 +7,7 @@ use crate::forms::{any_classifier, any_network};
 use crate::harness::{Device, On, Tests, named};
 use crate::tools::random;
 use proptest::prelude::*;
+use reptile::layers::Flatten;
 use reptile::meta::PlanKind;
 use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding};
 use reptile::tasks::Bits;
@@ -79,7 +80,7 @@ fn flattened_images_are_rows_to_the_fused_plan(device: &Device) {
     let dense = |spec: ModelSpec, units| {
         Model::new(spec.dense(units, Activation::Relu).dense(3, Activation::Linear)).unwrap()
     };
-    let flatten = |spec: ModelSpec| spec.layer(LayerSpec::Flatten);
+    let flatten = |spec: ModelSpec| spec.layer(LayerSpec::Flatten(Flatten {}));
     let images = Kind::Images { side: 5, channels: 3, bits: Bits::Eight };
     let case = |model, kind| Case { model, kind, support: 2, batch: 4, steps: 5, ..sine_case() };
     for (model, kind, fused_fits) in [

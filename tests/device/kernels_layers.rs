@@ -6,12 +6,9 @@ use crate::harness::{Device, On, Tests, named};
 use crate::tools::{activation, layer_shape, one_step, play, random, room, run_steps, upload};
 use proptest::prelude::any;
 use reptile::gpu::{Gpu, Recording};
-use reptile::kernels::{
-    Axis, Batch, Below, InnerRule, InnerState, Outputs, RunStep, Update, group_norm_backward,
-    group_norm_forward, group_norm_update, layer_backward, layer_forward, layer_update,
-    norm_backward, norm_forward, pool_backward, pool_forward,
-};
-use reptile::model::{Activation, Layer, Loss, Model, ModelSpec, Op, Shape};
+use reptile::kernels::{Axis, Batch, Below, InnerRule, InnerState, Outputs, RunStep, Update};
+use reptile::layers::{Backward, Forward, LayerSpec, Left};
+use reptile::model::{Activation, Layer, Loss, Model, ModelSpec, Shape};
 use reptile::optimizers::{Inner, InnerOptimizer, OptimizerState, Settings};
 use reptile::reference::activation::{activate, slope};
 use reptile::reference::layer as twin;
@@ -19,6 +16,7 @@ use reptile::rng::Phase;
 
 pub fn tests(tests: &mut Tests) {
     tests.cases(On::EVERY, [3, 12], named!(every_layer_of_random_networks_agrees_with_float64));
+    tests.on(On::EVERY, named!(every_type_of_layer_agrees_with_float64));
     tests.cases(On::EVERY, [6, 24], named!(norms_of_any_shape_agree_with_float64));
     tests.cases(On::EVERY, [2, 6], named!(dense_layers_of_any_size_agree_with_float64));
     tests.cases(On::EVERY, [5, 5], named!(activations_of_any_input_are_exact));
@@ -75,11 +73,10 @@ impl Case<'_> {
         let what = |part: &str| {
             let Self { layer, before, tasks, examples, rule, .. } = self;
             let [input, output] = [layer.input, layer.output];
-            let op = layer.op;
             format!(
-                "{part} of {op:?} {:?} {input:?} to {output:?}, {before:?} below, {tasks} tasks, \
+                "{part} of {:?} {input:?} to {output:?}, {before:?} below, {tasks} tasks, \
                      {examples} examples, {rule:?}, {name}",
-                layer.activation
+                layer.spec()
             )
         };
         let [z, x] = self.inputs();
@@ -106,7 +103,7 @@ impl Case<'_> {
                 .zip(slopes)
                 .map(|(dx, slope)| dx * slope)
                 .collect();
-            if !self.layer.narrow {
+            if !self.layer.is_narrow() {
                 assert_close(&what("input gradient"), &of_task(&dx, 0), &wanted, TOLERANCE);
             }
             // The layer's own parameters take a step, the others stay.
@@ -136,7 +133,7 @@ fn on_device(gpu: &Gpu, case: &Case<'_>, x: &[f32], below_z: &[f32]) -> Made {
     let sets: Vec<f32> = case.parameters().iter().flat_map(|set| model.pack(set)).collect();
     let theta = upload(gpu, &sets);
     let [h, z] = [0, 1].map(|_| room(gpu, rows * layer.outputs_padded()));
-    let statistics = room(gpu, rows * 4 * layer.output.packed());
+    let statistics = room(gpu, tasks * layer.statistics(case.examples));
     let d = upload(gpu, &packed(layer.output, &case.gradient()));
     let dx = room(gpu, rows * layer.inputs_padded());
     let state = InnerState { second: room(gpu, sets.len()), first: room(gpu, sets.len()) };
@@ -158,35 +155,21 @@ fn on_device(gpu: &Gpu, case: &Case<'_>, x: &[f32], below_z: &[f32]) -> Made {
     let made = Outputs { h: &h, z: &z, keep_z: layer.activation == Activation::Gelu };
     let below = Below { activation: case.before, h: &x, z: &below_z };
     let mut out = Recording::default();
-    let mut in_place = false;
-    match layer.op {
-        Op::Dense | Op::Conv(_) => {
-            layer_forward(gpu, &mut out, layer, batch, &theta, &x, made).unwrap();
-            if !layer.narrow && !layer.bytes {
-                layer_backward(gpu, &mut out, layer, batch, &theta, &d, below, &dx).unwrap();
-            }
-            layer_update(gpu, &mut out, layer, batch, &update, &x, &d).unwrap();
-        }
-        Op::GroupNorm { .. } => {
-            let s = &statistics;
-            group_norm_forward(gpu, &mut out, layer, batch, &theta, &x, made, s).unwrap();
-            group_norm_backward(gpu, &mut out, layer, batch, &theta, &d, below, s, &dx).unwrap();
-            group_norm_update(gpu, &mut out, layer, batch, &update, &x, &d, s).unwrap();
-        }
-        Op::BatchNorm { .. } => {
-            norm_forward(gpu, &mut out, layer, batch, &theta, &x, made, &statistics).unwrap();
-            norm_backward(gpu, &mut out, layer, batch, &update, below, &d, &statistics, true)
-                .unwrap();
-            in_place = true;
-        }
-        Op::MaxPool(_) | Op::AveragePool(_) => {
-            pool_forward(gpu, &mut out, layer, batch, &x, made).unwrap();
-            pool_backward(gpu, &mut out, layer, batch, &d, below, &dx).unwrap();
-        }
-    }
+    let pass = Forward { batch, theta: &theta, x: &x, out: made, statistics: &statistics };
+    layer.record_forward(gpu, &mut out, &pass).unwrap();
+    let pass = Backward {
+        batch,
+        update: &update,
+        below,
+        d: &d,
+        dx: &dx,
+        statistics: &statistics,
+        onward: !layer.is_narrow() && !layer.bytes,
+    };
+    let left = layer.record_backward(gpu, &mut out, &pass).unwrap();
     play(gpu, &out, offset);
     let read = |buffer, floats| gpu.read(buffer, 0, floats).unwrap();
-    let dx = if in_place { &d } else { &dx };
+    let dx = if left == Left::InPlace { &d } else { &dx };
     Made {
         h: read(&h, rows * layer.outputs_padded()),
         z: read(&z, rows * layer.outputs_padded()),
@@ -220,6 +203,18 @@ fn every_layer_of_random_networks_agrees_with_float64(device: &Device, number: u
             Case { model, layer, before, tasks, examples, rule, optimizer }.check(device);
         }
     });
+}
+
+/// Every type of the registry, on images; one task's batch and several.
+fn every_type_of_layer_agrees_with_float64(device: &Device) {
+    for (number, sample) in LayerSpec::samples().into_iter().flatten().enumerate() {
+        let spec = ModelSpec::builder(&[6, 5, 4]).layer(sample).dense(2, Activation::Linear);
+        let model = Model::new(spec).unwrap();
+        let (rule, optimizer) = rules()[number % rules().len()];
+        let (layer, before) = (&model.layers()[0], Activation::Gelu);
+        let tasks = 1 + number % 2;
+        Case { model: &model, layer, before, tasks, examples: 3, rule, optimizer }.check(device);
+    }
 }
 
 /// Groups that begin and end inside vectors, images and rows, with a scale for each channel or for each number.
@@ -296,7 +291,9 @@ fn activations_of_any_input_are_exact(Device { name, gpu, .. }: &Device, number:
     let batch = Batch { count: 1, sharers: 1, examples: x.len(), stride, inner: (&inner, 0) };
     let made = Outputs { h: &h, z: &z, keep_z: kind == Gelu };
     let mut out = Recording::default();
-    layer_forward(gpu, &mut out, layer, batch, &theta, &inputs, made).unwrap();
+    let statistics = room(gpu, 0);
+    let pass = Forward { batch, theta: &theta, x: &inputs, out: made, statistics: &statistics };
+    layer.record_forward(gpu, &mut out, &pass).unwrap();
     play(gpu, &out, 0);
     let got: Vec<f32> = gpu.read(&h, 0, 4 * x.len()).unwrap();
     for (got, x) in unpacked(layer.output, &got).iter().zip(&x) {

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::config::presets;
+use crate::layers::Conv2d;
 
 /// What a preset becomes under `assignments`.
 fn set(preset: &str, assignments: &[(&str, &str)]) -> Result<Config> {
@@ -207,7 +208,7 @@ fn layers_of_all_types_can_be_set() {
         ("model.layers.2.padding", "1"),
     ]);
     let config = config.unwrap();
-    let LayerSpec::Conv2d { kernel, stride, padding, .. } = config.model.layers[0] else {
+    let LayerSpec::Conv2d(Conv2d { kernel, stride, padding, .. }) = config.model.layers[0] else {
         panic!("another layer")
     };
     assert_eq!((kernel, stride), (Extent::Square(3), Extent::Sides([2, 1])));

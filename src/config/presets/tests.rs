@@ -1,4 +1,5 @@
 use super::*;
+use crate::layers::{BatchNorm, Conv2d, Function, MaxPool};
 use crate::meta::{Algorithm, InnerOptimizer, OuterOptimizer, Schedule, StatePolicy};
 use crate::model::{Activation, LayerSpec};
 
@@ -126,10 +127,10 @@ fn mini_imagenet_pools_between_norm_and_relu() {
     assert_eq!(layers.len(), 17);
     for block in layers[..16].chunks(4) {
         let [
-            LayerSpec::Conv2d { filters: 32, .. },
-            LayerSpec::BatchNorm { activation: Activation::Linear, .. },
-            LayerSpec::MaxPool { .. },
-            LayerSpec::Activation { function: Activation::Relu },
+            LayerSpec::Conv2d(Conv2d { filters: 32, .. }),
+            LayerSpec::BatchNorm(BatchNorm { activation: Activation::Linear, .. }),
+            LayerSpec::MaxPool(MaxPool { .. }),
+            LayerSpec::Activation(Function { function: Activation::Relu }),
         ] = block
         else {
             panic!("{block:?}")

@@ -151,8 +151,8 @@ fn widen(setup: &mut TrainerSetup, width: usize) -> Result<()> {
     let last = spec.layers.len() - 1;
     for layer in &mut spec.layers[..last] {
         match layer {
-            LayerSpec::Dense { units, .. } => *units = width,
-            LayerSpec::Conv2d { filters, .. } => *filters = width,
+            LayerSpec::Dense(dense) => dense.units = width,
+            LayerSpec::Conv2d(conv) => conv.filters = width,
             _ => {}
         }
     }

@@ -27,6 +27,6 @@ impl Rule for Sgd {
         gradient: &[f64],
         _: &mut crate::optimizers::OptimizerState,
     ) {
-        crate::optimizers::state::add_scaled(parameters, -rate, gradient);
+        crate::float64::add_scaled(parameters, -rate, gradient);
     }
 }

@@ -1,8 +1,8 @@
 //! From a kernel's source and its buffers to a dispatch in a recording.
 
+use crate::dispatch::host::{InnerStep, InnerSteps, RunSteps};
 use crate::error::{Error, Result};
 use crate::gpu::{Binding, Gpu, Offset, Recording, Source, Work};
-use crate::kernels::host::{InnerStep, InnerSteps, RunSteps};
 
 /// A buffer in the place of one binding.
 #[derive(Clone, Copy, Debug)]

@@ -89,7 +89,7 @@ impl RunStep {
 /// A ring of slots; each holds the [`RunStep`] of every run for one meta-iteration.
 #[derive(Clone, Debug)]
 pub struct RunSteps {
-    pub(super) buffer: wgpu::Buffer,
+    pub(in crate::dispatch) buffer: wgpu::Buffer,
     runs: usize,
     stride: u64,
     slots: usize,
@@ -148,11 +148,11 @@ impl RunSteps {
     }
 
     /// Bytes between the slot that a replay names and the one that is read.
-    pub(super) fn offset(&self) -> u32 {
+    pub(crate) fn offset(&self) -> u32 {
         (self.stride * self.behind as u64) as u32
     }
 
-    pub(super) fn binding(&self) -> wgpu::BufferBinding<'_> {
+    pub(crate) fn binding(&self) -> wgpu::BufferBinding<'_> {
         wgpu::BufferBinding {
             buffer: &self.buffer,
             offset: 0,
@@ -179,7 +179,7 @@ pub struct InnerStep {
 /// The [`InnerStep`]s of a plan, written once.
 #[derive(Clone, Debug)]
 pub struct InnerSteps {
-    pub(super) buffer: wgpu::Buffer,
+    pub(in crate::dispatch) buffer: wgpu::Buffer,
     stride: u64,
 }
 

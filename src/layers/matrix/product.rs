@@ -1,24 +1,25 @@
 //! The products of dense layers and convolutions, forward and backward: where rows lie, and how the work is cut into
 //! tiles on a device.
 
+use crate::dispatch::{Blocks, Groups, Tile, Tiles, key};
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Source};
-use crate::kernels::tile::{Blocks, Groups, Tile, Tiles, key};
-use crate::kernels::{Batch, vectors};
-use crate::model::{Layer, Op, Shape, Weights, Window};
+use crate::layers::parameters::{Reads, Weights};
+use crate::layers::shape::{Shape, vectors};
+use crate::layers::{Batch, Place};
 
-const PRODUCT_SUBGROUP: &str = include_str!("../../shaders/lib/product_subgroup.wgsl");
-const PRODUCT_WORKGROUP: &str = include_str!("../../shaders/lib/product_workgroup.wgsl");
+const PRODUCT_SUBGROUP: &str = include_str!("../../../shaders/lib/product_subgroup.wgsl");
+const PRODUCT_WORKGROUP: &str = include_str!("../../../shaders/lib/product_workgroup.wgsl");
 
-const INPUTS_FLOATS: &str = include_str!("../../shaders/lib/inputs_floats.wgsl");
-const INPUTS_BYTES: &str = include_str!("../../shaders/lib/inputs_bytes.wgsl");
-const ROWS_DENSE: &str = include_str!("../../shaders/lib/rows_dense.wgsl");
-const ROWS_WINDOW: &str = include_str!("../../shaders/lib/rows_window.wgsl");
-const ROWS_NARROW: &str = include_str!("../../shaders/lib/rows_narrow.wgsl");
-const ROWS_TRANSPOSED: &str = include_str!("../../shaders/lib/rows_transposed.wgsl");
+const INPUTS_FLOATS: &str = include_str!("../../../shaders/lib/inputs_floats.wgsl");
+const INPUTS_BYTES: &str = include_str!("../../../shaders/lib/inputs_bytes.wgsl");
+const ROWS_DENSE: &str = include_str!("../../../shaders/lib/rows_dense.wgsl");
+const ROWS_WINDOW: &str = include_str!("../../../shaders/lib/rows_window.wgsl");
+const ROWS_NARROW: &str = include_str!("../../../shaders/lib/rows_narrow.wgsl");
+const ROWS_TRANSPOSED: &str = include_str!("../../../shaders/lib/rows_transposed.wgsl");
 
 /// What the rows of a convolution's forward product start with.
-const WINDOW_ORIGIN: &str = include_str!("../../shaders/lib/window_origin.wgsl");
+const WINDOW_ORIGIN: &str = include_str!("../../../shaders/lib/window_origin.wgsl");
 
 /// A product C = A · B of every batch; see `shaders/lib/product_*.wgsl`.
 #[derive(Clone, Debug)]
@@ -40,27 +41,26 @@ pub(super) struct Product {
 
 impl Product {
     /// From a layer's inputs to its outputs.
-    pub fn forward(layer: &Layer, examples: usize) -> Self {
-        let weights = weights(layer);
-        let libraries = match layer.op {
-            Op::Conv(_) if layer.narrow => [ROWS_NARROW, WINDOW_ORIGIN],
-            Op::Conv(_) => [ROWS_WINDOW, WINDOW_ORIGIN],
-            _ => [ROWS_DENSE, inputs(layer)],
+    pub fn forward(place: &Place, examples: usize) -> Self {
+        let weights = weights(place);
+        let libraries = match weights.reads {
+            Reads::All => [ROWS_DENSE, inputs(place)],
+            Reads::Window => [ROWS_WINDOW, WINDOW_ORIGIN],
+            Reads::NarrowWindow => [ROWS_NARROW, WINDOW_ORIGIN],
         };
-        let depth = match layer.op {
-            Op::Dense => weights.rows() / 4,
-            _ => vectors(weights.channels),
+        let (depth, taps) = match weights.reads {
+            Reads::All => (weights.rows() / 4, 1),
+            Reads::Window | Reads::NarrowWindow => (vectors(weights.channels), weights.taps),
         };
-        let (rows, columns) = (examples * layer.output.pixels(), weights.columns() / 4);
-        let taps = if layer.op == Op::Dense { 1 } else { weights.taps };
-        Self { libraries, rows, columns, depth, taps, phases: 1, shape: shape(layer, examples) }
+        let (rows, columns) = (examples * place.output.pixels(), weights.columns() / 4);
+        Self { libraries, rows, columns, depth, taps, phases: 1, shape: shape(place, examples) }
     }
 
     /// From the gradient by a layer's outputs to the one by its inputs.
-    pub fn backward(layer: &Layer, examples: usize) -> Self {
-        let depth = weights(layer).columns() / 4;
-        let Op::Conv(window) = layer.op else {
-            let columns = weights(layer).rows() / 4;
+    pub fn backward(place: &Place, examples: usize) -> Self {
+        let depth = weights(place).columns() / 4;
+        if weights(place).reads == Reads::All {
+            let columns = weights(place).rows() / 4;
             return Self {
                 libraries: [ROWS_DENSE, INPUTS_FLOATS],
                 rows: examples,
@@ -68,17 +68,18 @@ impl Product {
                 depth,
                 taps: 1,
                 phases: 1,
-                shape: shape(layer, examples),
+                shape: shape(place, examples),
             };
-        };
+        }
+        let window = place.window;
         let [sy, sx] = window.stride;
-        let pixels = layer.input.height.div_ceil(sy) * layer.input.width.div_ceil(sx);
-        let columns = vectors(layer.input.channels);
+        let pixels = place.input.height.div_ceil(sy) * place.input.width.div_ceil(sx);
+        let columns = vectors(place.input.channels);
         let rows = examples * pixels;
         // Those of one phase at most.
         let taps = window.kernel[0].div_ceil(sy) * window.kernel[1].div_ceil(sx);
         let phases = sy * sx;
-        let shape = shape(layer, examples);
+        let shape = shape(place, examples);
         let libraries = [ROWS_TRANSPOSED, ""];
         Self { libraries, rows, columns, depth, taps, phases, shape }
     }
@@ -202,61 +203,56 @@ impl Product {
 }
 
 /// How a dense layer's inputs are read.
-pub(super) fn inputs(layer: &Layer) -> &'static str {
-    if layer.bytes { INPUTS_BYTES } else { INPUTS_FLOATS }
+pub(super) fn inputs(place: &Place) -> &'static str {
+    if place.bytes { INPUTS_BYTES } else { INPUTS_FLOATS }
 }
 
 /// A layer and a number of examples, in words.
-pub(super) fn shape(layer: &Layer, examples: usize) -> String {
+pub(super) fn shape(place: &Place, examples: usize) -> String {
     let image = |shape: Shape| format!("{}x{}x{}", shape.channels, shape.height, shape.width);
-    let operation = match layer.op {
-        Op::Conv(window) => {
+    let operation = match weights(place).reads {
+        Reads::All => "dense".to_string(),
+        Reads::Window | Reads::NarrowWindow => {
             let pair = |[y, x]: [usize; 2]| format!("{y}x{x}");
+            let window = place.window;
             let [kernel, stride, before] = [window.kernel, window.stride, window.before].map(pair);
             format!("conv {kernel}/{stride}-{before}")
         }
-        _ => "dense".to_string(),
     };
-    format!("{operation} {} to {}, {examples} examples", image(layer.input), image(layer.output))
+    format!("{operation} {} to {}, {examples} examples", image(place.input), image(place.output))
 }
 
-pub(super) fn weights(layer: &Layer) -> Weights {
-    layer.weights().expect("the kernel is for layers with weights")
+pub(super) fn weights(place: &Place) -> Weights {
+    place.weights().expect("the kernel is for layers with weights")
 }
 
 /// The constants of a layer with weights.
-pub(super) fn constants(source: Source, layer: &Layer, batch: Batch<'_>) -> Source {
-    let weights = weights(layer);
-    let window = match layer.op {
-        Op::Conv(window) => window,
-        _ => Window::POINT,
+pub(super) fn constants(source: Source, place: &Place, batch: Batch<'_>) -> Source {
+    let weights = weights(place);
+    let output = place.output;
+    let row = match weights.reads {
+        Reads::All => place.inputs_padded() / 4,
+        Reads::Window | Reads::NarrowWindow => vectors(place.input.channels),
     };
-    let output = layer.output;
-    window_constants(source, layer, window)
+    window_constants(source, place)
         .constant("BATCH", batch.examples)
         .constant("STRIDE", batch.stride)
-        .constant("OFFSET", layer.packed_offset / 4)
+        .constant("OFFSET", place.packed_offset / 4)
         .constant("BIAS_ROW", weights.rows())
-        .constant("CHANNELS", layer.input.channels)
+        .constant("CHANNELS", place.input.channels)
         .constant("OUTPUTS", output.channels)
-        .constant(
-            "IN4",
-            if layer.op == Op::Dense {
-                layer.inputs_padded() / 4
-            } else {
-                vectors(layer.input.channels)
-            },
-        )
+        .constant("IN4", row)
         .constant("OUT4", vectors(output.channels))
 }
 
 /// The constants of a window over the layer's input image.
-pub(super) fn window_constants(source: Source, layer: &Layer, window: Window) -> Source {
+pub(in crate::layers) fn window_constants(source: Source, place: &Place) -> Source {
+    let window = place.window;
     source
-        .constant("IN_HEIGHT", layer.input.height)
-        .constant("IN_WIDTH", layer.input.width)
-        .constant("OUT_HEIGHT", layer.output.height)
-        .constant("OUT_WIDTH", layer.output.width)
+        .constant("IN_HEIGHT", place.input.height)
+        .constant("IN_WIDTH", place.input.width)
+        .constant("OUT_HEIGHT", place.output.height)
+        .constant("OUT_WIDTH", place.output.width)
         .constant("KERNEL_HEIGHT", window.kernel[0])
         .constant("KERNEL_WIDTH", window.kernel[1])
         .constant("STRIDE_Y", window.stride[0])

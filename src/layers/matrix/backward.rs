@@ -1,13 +1,12 @@
 //! `shaders/layer_backward.wgsl`: the gradient by a layer's inputs, before their activation; dense
 //! layers and convolutions.
 
+use crate::dispatch::{Argument, INNER_STEP, Tiles, call};
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source, Work};
-use crate::kernels::product::{self, Product};
-use crate::kernels::{
-    ACTIVATION, Argument, Batch, Below, INNER_STEP, Tiles, activation_kind, call,
-};
-use crate::model::Layer;
+use crate::layers::activation::ACTIVATION;
+use crate::layers::matrix::product::{self, Product};
+use crate::layers::{Batch, Below, Place};
 
 /// Records dx = (dz · Wᵀ) ⊙ activation'(below): `dz` `[G, B, …output]`, `theta` `[T, packed]`, `below`
 /// and `dx` `[G, B, …input]`.
@@ -18,19 +17,20 @@ use crate::model::Layer;
 pub fn layer_backward(
     gpu: &Gpu,
     recording: &mut Recording,
-    layer: &Layer,
+    place: &Place,
     batch: Batch<'_>,
     theta: &wgpu::Buffer,
     dz: &wgpu::Buffer,
     below: Below<'_>,
     dx: &wgpu::Buffer,
 ) -> Result<()> {
-    let source = Source::new("layer_backward", include_str!("../../shaders/layer_backward.wgsl"))
-        .library(INNER_STEP)
-        .library(ACTIVATION)
-        .constant("ACTIVATION", activation_kind(below.activation));
-    let product = Product::backward(layer, batch.examples);
-    let source = product::constants(source, layer, batch);
+    let source =
+        Source::new("layer_backward", include_str!("../../../shaders/layer_backward.wgsl"))
+            .library(INNER_STEP)
+            .library(ACTIVATION)
+            .constant("ACTIVATION", below.activation.kind());
+    let product = Product::backward(place, batch.examples);
+    let source = product::constants(source, place, batch);
     let (source, [rows, columns]) = product.tiles(gpu, source, batch.count)?;
     let arguments = [
         Argument::In(theta),
@@ -40,14 +40,14 @@ pub fn layer_backward(
         Argument::In(below.z),
         Argument::Out(dx),
     ];
-    let values = layer.outputs_padded() + (1 + below.reads()) * layer.inputs_padded();
-    let work = Work::words(batch.values(values) + batch.sets(layer.packed_len()))
-        .multiply_adds(batch.products(layer))
-        .of_layer(&layer.name);
+    let values = place.outputs_padded() + (1 + below.reads()) * place.inputs_padded();
+    let work = Work::words(batch.values(values) + batch.sets(place.packed_len()))
+        .multiply_adds(batch.products(place))
+        .of_layer(&place.name);
     call(gpu, recording, &source, &arguments, [rows, columns, batch.count], work)
 }
 
 /// The tiles that may run it on `count` batches of `examples`.
-pub fn backward_tiles(profile: &Profile, layer: &Layer, [count, examples]: [usize; 2]) -> Tiles {
-    Product::backward(layer, examples).candidates(profile, "layer_backward", count)
+pub fn backward_tiles(profile: &Profile, place: &Place, [count, examples]: [usize; 2]) -> Tiles {
+    Product::backward(place, examples).candidates(profile, "layer_backward", count)
 }

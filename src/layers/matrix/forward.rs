@@ -1,13 +1,12 @@
 //! `shaders/layer_forward.wgsl`: h = activation(x · W + b) for every task, dense layers and
 //! convolutions.
 
+use crate::dispatch::{Argument, INNER_STEP, Tiles, call};
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source, Work};
-use crate::kernels::product::{self, Product};
-use crate::kernels::{
-    ACTIVATION, Argument, Batch, INNER_STEP, Outputs, Tiles, activation_kind, call,
-};
-use crate::model::Layer;
+use crate::layers::activation::ACTIVATION;
+use crate::layers::matrix::product::{self, Product};
+use crate::layers::{Batch, Outputs, Place};
 
 /// Records one layer with weights: `x` `[G, B, …input]`, `theta` `[T, packed]`, `out` `[G, B, …output]`.
 ///
@@ -16,20 +15,20 @@ use crate::model::Layer;
 pub fn layer_forward(
     gpu: &Gpu,
     recording: &mut Recording,
-    layer: &Layer,
+    place: &Place,
     batch: Batch<'_>,
     theta: &wgpu::Buffer,
     x: &wgpu::Buffer,
     out: Outputs<'_>,
 ) -> Result<()> {
-    let source = Source::new("layer_forward", include_str!("../../shaders/layer_forward.wgsl"))
+    let source = Source::new("layer_forward", include_str!("../../../shaders/layer_forward.wgsl"))
         .library(INNER_STEP)
         .library(ACTIVATION)
         .constant("SHARERS", batch.sharers)
-        .constant("ACTIVATION", activation_kind(layer.activation))
+        .constant("ACTIVATION", place.activation.kind())
         .constant("KEEP_Z", out.keep_z);
-    let product = Product::forward(layer, batch.examples);
-    let source = product::constants(source, layer, batch);
+    let product = Product::forward(place, batch.examples);
+    let source = product::constants(source, place, batch);
     let (source, [rows, columns]) = product.tiles(gpu, source, batch.count)?;
     let arguments = [
         Argument::In(theta),
@@ -38,14 +37,14 @@ pub fn layer_forward(
         Argument::Out(out.h),
         Argument::Out(out.z),
     ];
-    let values = batch.values(layer.input_words() + out.copies() * layer.outputs_padded());
-    let work = Work::words(values + batch.sets(layer.packed_len()))
-        .multiply_adds(batch.products(layer))
-        .of_layer(&layer.name);
+    let values = batch.values(place.input_words() + out.copies() * place.outputs_padded());
+    let work = Work::words(values + batch.sets(place.packed_len()))
+        .multiply_adds(batch.products(place))
+        .of_layer(&place.name);
     call(gpu, recording, &source, &arguments, [rows, columns, batch.count], work)
 }
 
 /// The tiles that may run it on `count` batches of `examples`.
-pub fn forward_tiles(profile: &Profile, layer: &Layer, [count, examples]: [usize; 2]) -> Tiles {
-    Product::forward(layer, examples).candidates(profile, "layer_forward", count)
+pub fn forward_tiles(profile: &Profile, place: &Place, [count, examples]: [usize; 2]) -> Tiles {
+    Product::forward(place, examples).candidates(profile, "layer_forward", count)
 }

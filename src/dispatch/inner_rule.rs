@@ -1,8 +1,30 @@
 //! The inner optimiser as kernels know it, and what each kernel with a step of it needs.
 
+use crate::dispatch::{Argument, Axis, RUN_STEP, RunSteps};
 use crate::gpu::Source;
-use crate::kernels::{Argument, Axis, RUN_STEP, RunSteps, Statistic};
 use crate::optimizers::{Inner, InnerOptimizer, Kept};
+
+/// What a task tells a strategy, one number a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statistic {
+    /// g ⊙ (θ_i − θ) with the gradient g of the query set at the adapted parameters.
+    Query,
+    /// Σ_k g_k ⊙ g_{k−1}
+    Products,
+    /// Σ_k g_k²
+    Squares,
+}
+
+impl Statistic {
+    /// Parameter sets that a task keeps for it.
+    pub fn planes(self) -> usize {
+        match self {
+            Self::Query | Self::Squares => 1,
+            // The gradient of the step before as well.
+            Self::Products => 2,
+        }
+    }
+}
 
 /// The inner optimiser as kernels know it; its rate comes with each iteration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,7 +49,7 @@ impl InnerRule {
     pub const SGD: Self = Self::Optimizer(Inner::SGD);
 
     /// Whether it is plain SGD.
-    pub(super) fn is_sgd(&self) -> bool {
+    pub(crate) fn is_sgd(&self) -> bool {
         matches!(self, Self::Optimizer(inner) if inner.optimizer == InnerOptimizer::Sgd)
     }
 
@@ -72,7 +94,7 @@ impl InnerRule {
     }
 
     /// Words that a step reads and writes for each parameter.
-    pub(super) fn words(&self) -> usize {
+    pub(crate) fn words(&self) -> usize {
         match self {
             Self::Query => 3,
             _ => {
@@ -83,7 +105,7 @@ impl InnerRule {
     }
 
     /// Adds the `update` function and its constants, with gradients that are seen at the binding `seen`.
-    pub(super) fn library(&self, source: Source, seen: Option<usize>) -> Source {
+    pub(crate) fn library(&self, source: Source, seen: Option<usize>) -> Source {
         let source = match seen {
             None => source.library(include_str!("../../shaders/lib/see_nothing.wgsl")),
             Some(binding) => source
@@ -141,7 +163,7 @@ pub struct Update<'a> {
 
 impl<'a> Update<'a> {
     /// Adds what the step needs to `source`, and the gradients that are seen to its `arguments`.
-    pub(super) fn library(&self, source: Source, arguments: &mut Vec<Argument<'a>>) -> Source {
+    pub(crate) fn library(&self, source: Source, arguments: &mut Vec<Argument<'a>>) -> Source {
         let source = source.library(RUN_STEP).constant("TASKS_PER_RUN", self.axis.per_run);
         let seen = self.seen.filter(|_| self.rule != InnerRule::Query);
         let source = self.rule.library(source, seen.map(|_| arguments.len()));
@@ -150,7 +172,7 @@ impl<'a> Update<'a> {
     }
 
     /// Bindings 4 to 6.
-    pub(super) fn arguments(&self) -> [Argument<'a>; 3] {
+    pub(crate) fn arguments(&self) -> [Argument<'a>; 3] {
         [
             Argument::Out(self.theta),
             Argument::Out(&self.state.second),
@@ -159,7 +181,7 @@ impl<'a> Update<'a> {
     }
 
     /// Words that a step reads and writes for each parameter.
-    pub(super) fn words(&self) -> usize {
+    pub(crate) fn words(&self) -> usize {
         let seen = self.seen.filter(|_| self.rule != InnerRule::Query);
         self.rule.words() + if seen.is_some() { 4 } else { 0 }
     }

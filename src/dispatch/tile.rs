@@ -100,7 +100,7 @@ impl Tiles {
 /// What is summed by itself, whatever the tile: a chain of thousands of numbers would round too much, and several
 /// groups of invocations can share the blocks of a sum. A rule of the profile: on a software device no groups share
 /// them, and long ones cost less.
-pub(super) struct Blocks {
+pub(crate) struct Blocks {
     /// Vectors of a product's row at most, taps included.
     pub vectors: usize,
     /// Pixels of a weights' gradient, about.
@@ -121,7 +121,7 @@ pub const MOST_BATCHES: usize = 128;
 
 /// What the device's table of variants knows a kernel by. How many batches there are says which tiles keep a real
 /// GPU busy; a software device is busy with one.
-pub(super) fn key(profile: &Profile, kernel: &str, shape: &str, count: usize) -> String {
+pub(crate) fn key(profile: &Profile, kernel: &str, shape: &str, count: usize) -> String {
     match profile.software {
         true => format!("{kernel}, {shape}"),
         false => {
@@ -131,7 +131,7 @@ pub(super) fn key(profile: &Profile, kernel: &str, shape: &str, count: usize) ->
 }
 
 /// The tiles of one or several groups of 64 invocations that a product may have.
-pub(super) struct Groups<'a> {
+pub(crate) struct Groups<'a> {
     /// Rows and width of an invocation's part.
     pub sizes: &'a [(usize, usize)],
     /// Vectors of columns that there are.

@@ -8,7 +8,7 @@ use crate::gpu::{Gpu, Source};
 ///
 /// # Errors
 /// [`crate::Error::Config`] if the driver would end a walk down a column early.
-pub(super) fn with_columns(
+pub(crate) fn with_columns(
     gpu: &Gpu,
     source: Source,
     [rows, columns]: [usize; 2],

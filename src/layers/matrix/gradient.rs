@@ -1,22 +1,23 @@
 //! The weights' gradients of dense layers and convolutions: what a row of weights sees, and how the sum over all pixels
 //! is cut into tiles on a device.
 
+use crate::dispatch::{Blocks, Groups, Tile, Tiles, key};
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Source};
-use crate::kernels::product::{inputs, shape, weights};
-use crate::kernels::tile::{Blocks, Groups, Tile, Tiles, key};
-use crate::model::{Layer, Op};
+use crate::layers::Place;
+use crate::layers::matrix::product::{inputs, shape, weights};
+use crate::layers::parameters::Reads;
 
-const GRADIENT_SUBGROUP: &str = include_str!("../../shaders/lib/gradient_subgroup.wgsl");
-const GRADIENT_WORKGROUP: &str = include_str!("../../shaders/lib/gradient_workgroup.wgsl");
-const CELLS_DENSE: &str = include_str!("../../shaders/lib/cells_dense.wgsl");
-const CELLS_WINDOW: &str = include_str!("../../shaders/lib/cells_window.wgsl");
-const CELLS_NARROW: &str = include_str!("../../shaders/lib/cells_narrow.wgsl");
+const GRADIENT_SUBGROUP: &str = include_str!("../../../shaders/lib/gradient_subgroup.wgsl");
+const GRADIENT_WORKGROUP: &str = include_str!("../../../shaders/lib/gradient_workgroup.wgsl");
+const CELLS_DENSE: &str = include_str!("../../../shaders/lib/cells_dense.wgsl");
+const CELLS_WINDOW: &str = include_str!("../../../shaders/lib/cells_window.wgsl");
+const CELLS_NARROW: &str = include_str!("../../../shaders/lib/cells_narrow.wgsl");
 
 /// Rows of a layer's outputs whose pixels are summed by themselves in the weights' gradient: about
 /// [`Blocks::pixels`] of them, a multiple of eight, and no block nearly empty.
-fn line_block(profile: &Profile, layer: &Layer, examples: usize) -> usize {
-    let (lines, width) = (examples * layer.output.height, layer.output.width);
+fn line_block(profile: &Profile, place: &Place, examples: usize) -> usize {
+    let (lines, width) = (examples * place.output.height, place.output.width);
     let step = [1, 2, 4, 8].into_iter().find(|step| (step * width).is_multiple_of(8)).unwrap_or(8);
     let most = (Blocks::of(profile).pixels / width).max(1).next_multiple_of(step);
     lines.div_ceil(lines.div_ceil(most)).next_multiple_of(step)
@@ -25,11 +26,11 @@ fn line_block(profile: &Profile, layer: &Layer, examples: usize) -> usize {
 /// The tiles that may run the weights' gradient of `layer` on `count` batches of `examples`.
 pub(super) fn gradient_candidates(
     profile: &Profile,
-    layer: &Layer,
+    place: &Place,
     [count, examples]: [usize; 2],
 ) -> Tiles {
-    let (rows, columns) = (weights(layer).rows() / 4, weights(layer).columns() / 4);
-    let blocks = (examples * layer.output.height).div_ceil(line_block(profile, layer, examples));
+    let (rows, columns) = (weights(place).rows() / 4, weights(place).columns() / 4);
+    let blocks = (examples * place.output.height).div_ceil(line_block(profile, place, examples));
     let candidates = match profile.broadcast_lanes() {
         Some(lanes) => {
             let lanes = lanes as usize;
@@ -63,7 +64,7 @@ pub(super) fn gradient_candidates(
             groups.candidates(profile, (1, 1, slices))
         }
     };
-    Tiles { key: key(profile, "layer_update", &shape(layer, examples), count), candidates }
+    Tiles { key: key(profile, "layer_update", &shape(place, examples), count), candidates }
 }
 
 /// Adds the libraries and sizes of the weights' gradient G = Aᵀ · B on `count` batches of
@@ -74,30 +75,30 @@ pub(super) fn gradient_candidates(
 pub(super) fn gradient_tiles(
     gpu: &Gpu,
     source: Source,
-    layer: &Layer,
+    place: &Place,
     [count, examples]: [usize; 2],
 ) -> Result<(Source, [usize; 2])> {
-    let weights = weights(layer);
+    let weights = weights(place);
     let (rows, columns) = (weights.rows() / 4, weights.columns() / 4);
-    let [library, its] = match layer.op {
-        Op::Conv(_) if layer.narrow => [CELLS_NARROW, ""],
-        Op::Conv(_) => [CELLS_WINDOW, ""],
-        _ => [CELLS_DENSE, inputs(layer)],
+    let [library, its] = match weights.reads {
+        Reads::All => [CELLS_DENSE, inputs(place)],
+        Reads::Window => [CELLS_WINDOW, ""],
+        Reads::NarrowWindow => [CELLS_NARROW, ""],
     };
     let profile = gpu.profile();
-    let tile = gradient_candidates(profile, layer, [count, examples]).choose(gpu);
+    let tile = gradient_candidates(profile, place, [count, examples]).choose(gpu);
     let source = source
         .library(library)
         .library(its)
         .variant(tile.to_string())
         .constant("ROW_VECTORS", rows)
         .constant("COLUMNS", columns)
-        .constant("LINE_BLOCK", line_block(profile, layer, examples));
-    let lines = examples * layer.output.height;
+        .constant("LINE_BLOCK", line_block(profile, place, examples));
+    let lines = examples * place.output.height;
     match tile {
         Tile::Subgroup { lanes, rows: block, width } => {
-            let rounds = |at_once: usize| lines * (layer.output.width / at_once + 2);
-            let pixels = pixels_at_once(profile, layer.output.width, rounds);
+            let rounds = |at_once: usize| lines * (place.output.width / at_once + 2);
+            let pixels = pixels_at_once(profile, place.output.width, rounds);
             profile.check_rounds(source.name(), rounds(pixels), "inner.batch")?;
             let source = source
                 .constant("LANES", lanes)
@@ -108,7 +109,7 @@ pub(super) fn gradient_tiles(
             Ok((source, [rows.div_ceil(block), columns.div_ceil(lanes * width)]))
         }
         Tile::Workgroup { rows: block, width, slices } => {
-            let rounds = (lines * layer.output.width).div_ceil(8) + 3 * lines;
+            let rounds = (lines * place.output.width).div_ceil(8) + 3 * lines;
             profile.check_rounds(source.name(), rounds, "inner.batch")?;
             let source = source
                 .constant("ROWS", block)

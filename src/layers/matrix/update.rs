@@ -1,12 +1,12 @@
 //! `shaders/layer_update.wgsl`: the gradient of a layer's weights and the inner optimiser's step on
 //! it; dense layers and convolutions.
 
+use crate::dispatch::{Argument, INNER_STEP, Tiles, Update, call};
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source, Work};
-use crate::kernels::gradient::{gradient_candidates, gradient_tiles};
-use crate::kernels::product;
-use crate::kernels::{Argument, Batch, INNER_STEP, Tiles, Update, call};
-use crate::model::Layer;
+use crate::layers::matrix::gradient::{gradient_candidates, gradient_tiles};
+use crate::layers::matrix::product;
+use crate::layers::{Batch, Place};
 
 /// Records the step on one layer: `x` `[G, B, …input]`, `dz` `[G, B, …output]`.
 ///
@@ -15,13 +15,13 @@ use crate::model::Layer;
 pub fn layer_update(
     gpu: &Gpu,
     recording: &mut Recording,
-    layer: &Layer,
+    place: &Place,
     batch: Batch<'_>,
     update: &Update<'_>,
     x: &wgpu::Buffer,
     dz: &wgpu::Buffer,
 ) -> Result<()> {
-    let source = Source::new("layer_update", include_str!("../../shaders/layer_update.wgsl"))
+    let source = Source::new("layer_update", include_str!("../../../shaders/layer_update.wgsl"))
         .library(INNER_STEP);
     let [theta, second, first] = update.arguments();
     let mut arguments = vec![
@@ -33,17 +33,17 @@ pub fn layer_update(
         second,
         first,
     ];
-    let source = update.library(product::constants(source, layer, batch), &mut arguments);
+    let source = update.library(product::constants(source, place, batch), &mut arguments);
     let (source, [rows, columns]) =
-        gradient_tiles(gpu, source, layer, [batch.count, batch.examples])?;
-    let values = batch.values(layer.input_words() + layer.outputs_padded());
-    let work = Work::words(values + batch.sets(update.words() * layer.packed_len()))
-        .multiply_adds(batch.products(layer))
-        .of_layer(&layer.name);
+        gradient_tiles(gpu, source, place, [batch.count, batch.examples])?;
+    let values = batch.values(place.input_words() + place.outputs_padded());
+    let work = Work::words(values + batch.sets(update.words() * place.packed_len()))
+        .multiply_adds(batch.products(place))
+        .of_layer(&place.name);
     call(gpu, recording, &source, &arguments, [rows, columns, batch.count], work)
 }
 
 /// The tiles that may run it on `count` batches of `examples`.
-pub fn update_tiles(profile: &Profile, layer: &Layer, sizes: [usize; 2]) -> Tiles {
-    gradient_candidates(profile, layer, sizes)
+pub fn update_tiles(profile: &Profile, place: &Place, sizes: [usize; 2]) -> Tiles {
+    gradient_candidates(profile, place, sizes)
 }

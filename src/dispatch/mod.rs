@@ -1,0 +1,23 @@
+//! What dispatches are made of, whatever their kernel: arguments, the numbers that the host tells, how work is cut for a
+//! device, the inner step.
+
+mod call;
+mod columns;
+mod host;
+mod inner_rule;
+mod tile;
+
+pub use call::{Argument, call};
+pub(crate) use columns::with_columns;
+pub use host::{Axis, InnerStep, InnerSteps, RunStep, RunSteps};
+pub use inner_rule::{InnerRule, InnerState, Statistic, Update};
+pub(crate) use tile::{Blocks, Groups, key};
+pub use tile::{MOST_BATCHES, Tile, Tiles};
+
+/// Invocations of the kernels that walk over vectors.
+pub(crate) const BLOCK: usize = 64;
+
+/// What a kernel needs to know about a meta-iteration.
+pub(crate) const RUN_STEP: &str = include_str!("../../shaders/lib/run_step.wgsl");
+/// What a kernel needs to know about an inner step.
+pub(crate) const INNER_STEP: &str = include_str!("../../shaders/lib/inner_step.wgsl");

@@ -1,0 +1,36 @@
+//! The function of each number behind a layer's operation.
+
+use serde::{Deserialize, Serialize};
+
+/// Activations and their derivatives in WGSL.
+pub(crate) const ACTIVATION: &str = include_str!("../../shaders/lib/activation.wgsl");
+
+/// The function after a layer's affine part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Activation {
+    /// The identity: what the last layer has.
+    #[default]
+    Linear,
+    /// tanh z.
+    Tanh,
+    /// max(z, 0), with derivative 0 at 0.
+    Relu,
+    /// 1 / (1 + e^−z).
+    Sigmoid,
+    /// z · Φ(z) with the exact normal distribution function Φ (PyTorch's default form).
+    Gelu,
+}
+
+impl Activation {
+    /// Its number in `shaders/lib/activation.wgsl`.
+    pub(crate) fn kind(self) -> usize {
+        match self {
+            Self::Linear => 0,
+            Self::Tanh => 1,
+            Self::Relu => 2,
+            Self::Sigmoid => 3,
+            Self::Gelu => 4,
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What poolings share, and the activation that stands alone (the mean of a window of one pixel):
+//! `shaders/pool_forward.wgsl` and `shaders/pool_backward.wgsl`.
+
+use crate::dispatch::{Argument, BLOCK, call};
+use crate::error::Result;
+use crate::gpu::{Gpu, Recording, Source, Work};
+use crate::layers::activation::{ACTIVATION, Activation};
+use crate::layers::matrix::window_constants;
+use crate::layers::parameters::Parameters;
+use crate::layers::shape::vectors;
+use crate::layers::window::{Extent, Padding, pool_window};
+use crate::layers::{Backward, Batch, Before, Forward, Left, Made, Place};
+#[cfg(feature = "reference")]
+pub(super) use twin::{backward as twin_backward, forward as twin_forward};
+
+/// What a pooling makes of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The largest number.
+    Max,
+    /// The mean.
+    Average,
+}
+
+/// What the pooling `what` makes behind `before`.
+pub(super) fn infer(
+    before: &Before,
+    what: &str,
+    size: Extent,
+    stride: Option<Extent>,
+    padding: Padding,
+) -> Result<Option<Made>, String> {
+    let (window, output) = pool_window(before, what, size, stride, padding)?;
+    let (parameters, activation) = (Parameters::None, Activation::Linear);
+    Ok(Some(Made { name: None, output, window, parameters, activation }))
+}
+
+/// Adds what both directions share.
+fn with_window(source: Source, place: &Place, kind: Kind, batch: Batch<'_>) -> Source {
+    let library = match kind {
+        Kind::Max => include_str!("../../shaders/lib/pool_max.wgsl"),
+        Kind::Average => include_str!("../../shaders/lib/pool_average.wgsl"),
+    };
+    window_constants(source, place)
+        .library(ACTIVATION)
+        .library(include_str!("../../shaders/lib/pool_window.wgsl"))
+        .library(library)
+        .constant("BLOCK", BLOCK)
+        .constant("BATCH", batch.examples)
+        .constant("C4", vectors(place.output.channels))
+}
+
+/// Records h = activation(pool(x)): `x` `[G, B, …input]`, `out` `[G, B, …output]`.
+///
+/// # Errors
+/// See [`call`].
+pub(super) fn pool_forward(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    place: &Place,
+    kind: Kind,
+    pass: &Forward<'_>,
+) -> Result<()> {
+    let Forward { batch, x, out, .. } = *pass;
+    let source = Source::new("pool_forward", include_str!("../../shaders/pool_forward.wgsl"))
+        .constant("CHANNELS", place.output.channels)
+        .constant("ACTIVATION", place.activation.kind())
+        .constant("KEEP_Z", out.keep_z);
+    let arguments = [Argument::In(x), Argument::Out(out.h), Argument::Out(out.z)];
+    let blocks = (batch.examples * place.outputs_padded() / 4).div_ceil(BLOCK);
+    let source = with_window(source, place, kind, batch);
+    let values = place.inputs_padded() + out.copies() * place.outputs_padded();
+    let work = Work::words(batch.values(values)).of_layer(&place.name);
+    call(gpu, recording, &source, &arguments, [blocks, batch.count, 1], work)
+}
+
+/// Records the way back: `d` `[G, B, …output]`, `below` and `dx` `[G, B, …input]`.
+///
+/// # Errors
+/// See [`call`].
+pub(super) fn pool_backward(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    place: &Place,
+    kind: Kind,
+    pass: &Backward<'_>,
+) -> Result<Left> {
+    let Backward { batch, below, d, dx, .. } = *pass;
+    let source = Source::new("pool_backward", include_str!("../../shaders/pool_backward.wgsl"))
+        .constant("ACTIVATION", below.activation.kind());
+    let arguments =
+        [Argument::In(d), Argument::In(below.h), Argument::In(below.z), Argument::Out(dx)];
+    let blocks = (batch.examples * place.inputs_padded() / 4).div_ceil(BLOCK);
+    let source = with_window(source, place, kind, batch);
+    // A maximum is looked for again.
+    let reads = below.reads().max(usize::from(kind == Kind::Max));
+    let values = place.outputs_padded() + (1 + reads) * place.inputs_padded();
+    let work = Work::words(batch.values(values)).of_layer(&place.name);
+    call(gpu, recording, &source, &arguments, [blocks, batch.count, 1], work)?;
+    Ok(Left::Next)
+}
+
+/// In float64. Padding never counts: it is −∞ for the maximum, and the mean is over the pixels inside the image.
+#[cfg(feature = "reference")]
+mod twin {
+    use super::Kind;
+    use crate::layers::place::Place;
+    use crate::layers::window::sources;
+
+    /// What the windows hold, `[B, C, H', W']`, for `x` `[B, C, H, W]`.
+    pub fn forward(place: &Place, kind: Kind, x: &[f64]) -> Vec<f64> {
+        match kind {
+            Kind::Max => max_pool_forward(place, x),
+            Kind::Average => average_pool_forward(place, x),
+        }
+    }
+
+    /// dL/dx `[B, C, H, W]` from `dz` = dL/dz `[B, C, H', W']`.
+    pub fn backward(place: &Place, kind: Kind, x: &[f64], dz: &[f64]) -> Vec<f64> {
+        match kind {
+            Kind::Max => max_pool_backward(place, x, dz),
+            Kind::Average => average_pool_backward(place, dz),
+        }
+    }
+
+    /// The largest number of each window, `[B, C, H', W']`, for `x` `[B, C, H, W]`.
+    fn max_pool_forward(place: &Place, x: &[f64]) -> Vec<f64> {
+        pooled(place, x, |plane, seen| plane[first_largest(plane, seen)])
+    }
+
+    /// dL/dx `[B, C, H, W]` from `dz` = dL/dz `[B, C, H', W']` and the layer's input `x`: all of it goes
+    /// to the largest number of a window, of equal ones to the first, row by row (as in PyTorch and
+    /// TensorFlow).
+    fn max_pool_backward(place: &Place, x: &[f64], dz: &[f64]) -> Vec<f64> {
+        let planes: Vec<&[f64]> = x.chunks_exact(place.input.pixels()).collect();
+        spread(place, dz, |plane, dx, seen, dz| dx[first_largest(planes[plane], seen)] += dz)
+    }
+
+    /// The mean of each window, `[B, C, H', W']`, for `x` `[B, C, H, W]`.
+    fn average_pool_forward(place: &Place, x: &[f64]) -> Vec<f64> {
+        pooled(place, x, |plane, seen| {
+            inside(seen).map(|pixel| plane[pixel]).sum::<f64>() / inside(seen).count() as f64
+        })
+    }
+
+    /// dL/dx `[B, C, H, W]` from `dz` = dL/dz `[B, C, H', W']`: every pixel of a window gets the same
+    /// share.
+    fn average_pool_backward(place: &Place, dz: &[f64]) -> Vec<f64> {
+        spread(place, dz, |_, dx, seen, dz| {
+            inside(seen).for_each(|pixel| dx[pixel] += dz / inside(seen).count() as f64);
+        })
+    }
+
+    /// `pool(plane of x, pixels of the window)` of each window of each plane.
+    fn pooled(
+        place: &Place,
+        x: &[f64],
+        pool: impl Fn(&[f64], &[Option<usize>]) -> f64,
+    ) -> Vec<f64> {
+        let sources = sources([place.input, place.output], place.window);
+        let mut z = Vec::with_capacity(x.len() / place.inputs() * place.outputs());
+        for plane in x.chunks_exact(place.input.pixels()) {
+            z.extend(sources.chunks_exact(place.window.taps()).map(|seen| pool(plane, seen)));
+        }
+        z
+    }
+
+    /// Calls `add(number of the plane, plane of dx, pixels of the window, its dz)` for each window of
+    /// each plane.
+    fn spread(
+        place: &Place,
+        dz: &[f64],
+        add: impl Fn(usize, &mut [f64], &[Option<usize>], f64),
+    ) -> Vec<f64> {
+        let sources = sources([place.input, place.output], place.window);
+        let mut dx = vec![0.0; dz.len() / place.outputs() * place.inputs()];
+        let planes = dx.chunks_exact_mut(place.input.pixels());
+        for (plane, (dx, dz)) in planes.zip(dz.chunks_exact(place.output.pixels())).enumerate() {
+            for (seen, dz) in sources.chunks_exact(place.window.taps()).zip(dz) {
+                add(plane, dx, seen, *dz);
+            }
+        }
+        dx
+    }
+
+    /// The pixels of a window that are not padding.
+    fn inside(seen: &[Option<usize>]) -> impl Iterator<Item = usize> {
+        seen.iter().flatten().copied()
+    }
+
+    fn first_largest(plane: &[f64], seen: &[Option<usize>]) -> usize {
+        let larger = |best, pixel| if plane[pixel] > plane[best] { pixel } else { best };
+        inside(seen).reduce(larger).expect("no window sees padding alone")
+    }
+}
