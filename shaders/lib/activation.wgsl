@@ -1,5 +1,5 @@
-// Activations of four units, and their derivatives. The kinds are those of `activation_kind` in
-// src/kernels/mod.rs.
+// Activations of four units, and their derivatives. The kinds are those of `Activation::kind` in
+// src/layers/activation.rs.
 const LINEAR = 0u;
 const TANH = 1u;
 const RELU = 2u;

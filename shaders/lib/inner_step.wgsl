@@ -1,4 +1,4 @@
-// What the kernels of one inner step need to know; twin of `InnerStep` in src/kernels/host.rs.
+// What the kernels of one inner step need to know; twin of `InnerStep` in src/dispatch/host.rs.
 struct InnerStep {
     index: u32,         // k: the step inside the inner loop
     order_start: u32,   // where its minibatch starts in a task's order

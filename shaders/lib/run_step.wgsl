@@ -1,4 +1,4 @@
-// What one run needs to know about one meta-iteration; twin of `RunStep` in src/kernels/host.rs.
+// What one run needs to know about one meta-iteration; twin of `RunStep` in src/dispatch/host.rs.
 struct RunStep {
     seed: vec2<u32>,
     phase: u32,         // which stream of tasks: training, validation, test, …
