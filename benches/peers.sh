@@ -6,7 +6,7 @@
 #
 #   REPTILE_PEERS   folder of the peers' scripts (../shared/peers by default); without it nothing is done
 #   PEERS_VENV      their virtual environment; made if missing, about 3 GB
-#   PEERS_README    yes: also write the short table into README.md
+#   PEERS_PAGE      yes: also write the short table into docs/results.md
 #   PEERS_BURN      burn's backends: no (default), cpu, or yes with the one on wgpu, which builds long
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -38,6 +38,6 @@ for round in $(seq "${2:-2}"); do
             --threads "$threads" --seconds "$PEERS_SECS" 2>/dev/null | tail -1 >>"$out/peers-$round.jsonl" || true
     done
 done
-readme=()
-if [ "${PEERS_README:-no}" = yes ]; then readme=(README.md); fi
-"$PEERS_VENV/bin/python" benches/peers_table.py "$out" "${readme[@]}"
+page=()
+if [ "${PEERS_PAGE:-no}" = yes ]; then page=(docs/results.md); fi
+"$PEERS_VENV/bin/python" benches/peers_table.py "$out" "${page[@]}"

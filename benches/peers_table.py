@@ -1,5 +1,5 @@
-"""Ratios of what benches/peers.sh measured, as a Markdown table: peers_table.py FOLDER [README]. The
-short table goes into the README, between its marks."""
+"""Ratios of what benches/peers.sh measured, as a Markdown table: peers_table.py FOLDER [PAGE]. The
+short table goes into that page, between its marks."""
 
 import json
 import os
@@ -140,12 +140,12 @@ for workload, tasks in sorted({(workload, tasks) for workload, tasks, _ in ceili
     share = median(share for its, count, share in ceilings if (its, count) == (workload, tasks))
     print(f"{workload}, {tasks}: {100 * share:.0f} % of the device's ceiling of multiply-adds")
 if len(sys.argv) > 2 and not theirs:
-    sys.exit("no peer was measured: the README keeps its table")
+    sys.exit("no peer was measured: the page keeps its table")
 if len(sys.argv) > 2:
-    readme = Path(sys.argv[2])
+    page = Path(sys.argv[2])
     marks = ("<!-- speed: benches/peers.sh writes this -->", "<!-- end of speed -->")
-    before, _, rest = readme.read_text().partition(marks[0])
+    before, _, rest = page.read_text().partition(marks[0])
     _, _, after = rest.partition(marks[1])
     if not after:
-        sys.exit(f"{readme} does not hold {marks[0]} … {marks[1]}")
-    readme.write_text(f"{before}{marks[0]}\n{short_table()}\n{marks[1]}{after}")
+        sys.exit(f"{page} does not hold {marks[0]} … {marks[1]}")
+    page.write_text(f"{before}{marks[0]}\n{short_table()}\n{marks[1]}{after}")
