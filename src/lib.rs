@@ -1,5 +1,5 @@
-//! Reptile meta-learning that lives on the GPU: WGSL kernels do the arithmetic and the sampling of
-//! tasks, a thin host builds buffers and a list of dispatches once and replays it.
+//! Reptile meta-learning on the GPU: WGSL kernels do the arithmetic and the sampling of tasks, the host builds buffers and
+//! a list of dispatches once and replays it.
 //!
 //! - [`meta::Trainer`] records meta-iterations into an encoder of yours or runs them itself;
 //!   [`meta::Adaptation`] adapts given parameters to many tasks at once.
@@ -64,3 +64,8 @@ pub mod tune;
 
 pub use error::{Error, Result};
 pub use wgpu;
+
+/// The README's example compiles and runs.
+#[cfg(all(doctest, feature = "cli"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
