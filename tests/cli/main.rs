@@ -23,6 +23,7 @@ mod library;
 mod memory;
 mod omniglot;
 mod online;
+mod pages;
 mod program;
 mod reproduce;
 mod resume;
