@@ -3,8 +3,8 @@
 // Grid: (tasks). Needs lib/inner_step.wgsl.
 
 @group(0) @binding(0) var<uniform> inner: InnerStep;
-@group(0) @binding(1) var<storage, read_write> logits: array<vec4<f32>>;   // [G, B, ROW_STEP, OUT4]
-@group(0) @binding(2) var<storage, read> labels: array<u32>;               // [G, B, ROW_STEP]
+@group(0) @binding(1) var<storage, read_write> outputs: array<vec4<f32>>;   // [G, B, ROW_STEP, OUT4]
+@group(0) @binding(2) var<storage, read> targets: array<u32>;               // [G, B, ROW_STEP]
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;         // [T, STEPS]
 @group(0) @binding(4) var<storage, read_write> hits: array<f32>;           // [T, STEPS]
 
@@ -17,14 +17,14 @@ var<workgroup> partial: array<vec2<f32>, 64>;
 fn load(place: u32, column: u32) -> vec4<f32> {
     let first = 4u * column;
     let numbers = vec4<u32>(first, first + 1u, first + 2u, first + 3u);
-    return select(vec4<f32>(LOWEST), logits[place + column], numbers < vec4<u32>(OUTPUTS));
+    return select(vec4<f32>(LOWEST), outputs[place + column], numbers < vec4<u32>(OUTPUTS));
 }
 
 // Loss and hit (1 or 0) of one row.
 fn row_loss(task: u32, row: u32) -> vec2<f32> {
     let number = (task * BATCH + row + 1u) * ROW_STEP - 1u;
     let place = number * OUT4;
-    let label = labels[number];
+    let label = targets[number];
     var highest = LOWEST;
     var before = LOWEST;    // the highest logit of the classes before the label
     var own = 0.0;
@@ -47,7 +47,7 @@ fn row_loss(task: u32, row: u32) -> vec2<f32> {
             let numbers = vec4<u32>(first, first + 1u, first + 2u, first + 3u);
             let one_hot = select(vec4<f32>(0.0), vec4<f32>(1.0), numbers == vec4<u32>(label));
             let share = exp(load(place, column) - highest) / sum;
-            logits[place + column] = SCALE * (share - one_hot);
+            outputs[place + column] = SCALE * (share - one_hot);
         }
     }
     return vec2<f32>(highest + log(sum) - own, f32(own == highest && own > before));

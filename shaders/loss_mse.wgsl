@@ -3,7 +3,7 @@
 // Needs lib/inner_step.wgsl.
 
 @group(0) @binding(0) var<uniform> inner: InnerStep;
-@group(0) @binding(1) var<storage, read_write> predictions: array<vec4<f32>>;   // [G, B, ROW_STEP, OUT4]
+@group(0) @binding(1) var<storage, read_write> outputs: array<vec4<f32>>;   // [G, B, ROW_STEP, OUT4]
 @group(0) @binding(2) var<storage, read> targets: array<vec4<f32>>;             // [G, B, ROW_STEP, OUT4]
 @group(0) @binding(3) var<storage, read_write> losses: array<f32>;              // [T, STEPS]
 @group(0) @binding(4) var<storage, read_write> hits: array<f32>;                // [T, STEPS], unused
@@ -19,10 +19,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var i = lane; i < BATCH * OUT4; i += 64u) {
         let number = (task * BATCH + i / OUT4 + 1u) * ROW_STEP - 1u;
         let place = number * OUT4 + i % OUT4;
-        let error = predictions[place] - targets[place];
+        let error = outputs[place] - targets[place];
         sum += dot(error, error);
         if (GRADIENT == 1u) {
-            predictions[place] = 2.0 * SCALE * error;
+            outputs[place] = 2.0 * SCALE * error;
         }
     }
     partial[lane] = sum;

@@ -1,6 +1,6 @@
-// For telemetry: Σ_k g_k and Σ_k g_k² of every task. Needs lib/inner_step.wgsl, the binding `inner`, and the number
-// SEEN of the binding behind the kernel's own.
-@group(0) @binding(SEEN) var<storage, read_write> seen: array<vec4<f32>>;   // [T, 2, STRIDE]
+// For telemetry: Σ_k g_k and Σ_k g_k² of every task. Needs lib/inner_step.wgsl, the binding `inner`, and no binding 16 of
+// the kernel's own.
+@group(0) @binding(16) var<storage, read_write> seen: array<vec4<f32>>;   // [T, 2, STRIDE]
 
 fn see(index: u32, gradient: vec4<f32>) {
     let place = index / STRIDE * STRIDE + index;

@@ -1,35 +1,35 @@
 //! From a kernel's source and its buffers to a dispatch in a recording.
 
-use crate::dispatch::host::{InnerStep, InnerSteps, RunSteps};
+use crate::dispatch::host::{InnerStep, InnerSteps, RunStep, RunSteps};
 use crate::error::{Error, Result};
-use crate::gpu::{Binding, Gpu, Offset, Recording, Source, Work};
+use crate::gpu::{Access, Global, Gpu, Kernel, Offset, Recording, Source, Work};
 
-/// A buffer in the place of one binding.
+/// What is bound to a name of a kernel's text.
 #[derive(Clone, Copy, Debug)]
 pub enum Argument<'a> {
-    /// Read only.
-    In(&'a wgpu::Buffer),
-    /// Read and written.
-    Out(&'a wgpu::Buffer),
-    /// The iteration's slot of the ring.
+    /// A whole buffer, under this name; the text says whether it is read or written.
+    Buffer(&'static str, &'a wgpu::Buffer),
+    /// `runs`: the iteration's slot of the ring.
     Runs(&'a RunSteps),
-    /// One inner step, of those behind the place of a repeat.
+    /// `inner`: one inner step, of those behind the place of a repeat.
     Inner(&'a InnerSteps, usize),
 }
 
+/// The names whose offset is given at each dispatch.
+const DYNAMIC: [&str; 2] = ["runs", "inner"];
+
 impl<'a> Argument<'a> {
-    fn binding(self) -> Binding {
+    fn name(self) -> &'static str {
         match self {
-            Self::In(_) => Binding::Read,
-            Self::Out(_) => Binding::ReadWrite,
-            Self::Runs(_) => Binding::ReadAt,
-            Self::Inner(..) => Binding::UniformAt,
+            Self::Buffer(name, _) => name,
+            Self::Runs(_) => DYNAMIC[0],
+            Self::Inner(..) => DYNAMIC[1],
         }
     }
 
     fn resource(self) -> wgpu::BufferBinding<'a> {
         match self {
-            Self::In(buffer) | Self::Out(buffer) => buffer.as_entire_buffer_binding(),
+            Self::Buffer(_, buffer) => buffer.as_entire_buffer_binding(),
             Self::Runs(runs) => runs.binding(),
             Self::Inner(inner, _) => wgpu::BufferBinding {
                 buffer: &inner.buffer,
@@ -40,24 +40,52 @@ impl<'a> Argument<'a> {
     }
 
     /// Bytes that can be read and written, each once.
-    fn most_bytes(self) -> u64 {
+    fn most_bytes(self, access: Access) -> u64 {
         match self {
-            Self::In(buffer) => buffer.size(),
-            Self::Out(buffer) => 2 * buffer.size(),
+            Self::Buffer(_, buffer) if access == Access::ReadWrite => 2 * buffer.size(),
+            Self::Buffer(_, buffer) => buffer.size(),
             Self::Runs(_) | Self::Inner(..) => 0,
         }
     }
 
     fn offset(self) -> Option<Offset> {
         match self {
-            Self::In(_) | Self::Out(_) => None,
+            Self::Buffer(..) => None,
             Self::Runs(runs) => Some(Offset::Iteration(runs.offset())),
             Self::Inner(inner, index) => Some(Offset::Step(inner.offset_of(index))),
         }
     }
+
+    /// Bytes of what the host writes there, where the text has a struct of the same fields.
+    fn stride(self) -> Option<usize> {
+        match self {
+            Self::Buffer(..) => None,
+            Self::Runs(_) => Some(size_of::<RunStep>()),
+            Self::Inner(..) => Some(size_of::<InnerStep>()),
+        }
+    }
 }
 
-/// Appends the kernel of `source` on `arguments` (binding 0, 1, …) with `grid` workgroups, which do `work`.
+/// The argument of each buffer that the kernel uses.
+fn in_order<'a>(kernel: &Kernel, arguments: &[Argument<'a>]) -> Result<Vec<Argument<'a>>> {
+    let wrong = |message| Error::Shader { kernel: kernel.name().to_string(), message };
+    let of = |global: &Global| {
+        let found = arguments.iter().find(|argument| argument.name() == global.name);
+        let argument =
+            *found.ok_or_else(|| wrong(format!("nothing is bound to `{}`", global.name)))?;
+        match argument.stride() {
+            Some(bytes) if bytes != global.stride as usize => Err(wrong(format!(
+                "`{}` has {} bytes in the text, and the host writes {bytes}",
+                global.name, global.stride
+            ))),
+            _ => Ok(argument),
+        }
+    };
+    kernel.globals().iter().map(of).collect()
+}
+
+/// Appends the kernel of `source` on `arguments`, each bound to its name, with `grid` workgroups, which do `work`. What the
+/// kernel's text does not use is not bound.
 ///
 /// # Errors
 /// [`Error::Limit`] if the grid or a buffer is larger than the device takes, [`Error::Shader`] if it
@@ -82,17 +110,18 @@ pub fn call(
     for size in grid {
         check("one dispatch (in workgroups)", size as u64, gpu.profile().largest_grid.into())?;
     }
-    for argument in arguments {
-        if let Argument::In(buffer) | Argument::Out(buffer) = argument {
+    let kernel = gpu.kernel(source, &DYNAMIC)?;
+    let arguments = in_order(&kernel, arguments)?;
+    for argument in &arguments {
+        if let Argument::Buffer(_, buffer) = argument {
             check("a buffer (in bytes)", buffer.size(), gpu.profile().largest_binding)?;
         }
     }
-    let most: u64 = arguments.iter().map(|argument| argument.most_bytes()).sum();
+    let bound = arguments.iter().zip(kernel.globals());
+    let most: u64 = bound.map(|(argument, global)| argument.most_bytes(global.access)).sum();
     debug_assert!(work.bytes <= most, "{}: {work:?}, but {most} bytes are bound", source.name());
-    let bindings: Vec<Binding> = arguments.iter().map(|argument| argument.binding()).collect();
     let resources: Vec<_> = arguments.iter().map(|argument| argument.resource()).collect();
     let offsets: Vec<_> = arguments.iter().filter_map(|argument| argument.offset()).collect();
-    let kernel = gpu.kernel(source, &bindings)?;
     let group = kernel.bind(gpu.device(), &resources);
     recording.dispatch(kernel, group, &offsets, grid.map(|size| size as u32), work);
     Ok(())

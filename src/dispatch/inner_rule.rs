@@ -104,14 +104,12 @@ impl InnerRule {
         }
     }
 
-    /// Adds the `update` function and its constants, with gradients that are seen at the binding `seen`.
-    pub(crate) fn library(&self, source: Source, seen: Option<usize>) -> Source {
-        let source = match seen {
-            None => source.library(include_str!("../../shaders/lib/see_nothing.wgsl")),
-            Some(binding) => source
-                .constant("SEEN", binding)
-                .library(include_str!("../../shaders/lib/see_gradients.wgsl")),
-        };
+    /// Adds the `update` function and its constants, and whether gradients are `seen`.
+    pub(crate) fn library(&self, source: Source, seen: bool) -> Source {
+        let source = source.library(match seen {
+            false => include_str!("../../shaders/lib/see_nothing.wgsl"),
+            true => include_str!("../../shaders/lib/see_gradients.wgsl"),
+        });
         match *self {
             Self::Optimizer(inner) => inner.library(source),
             Self::Rates(statistic) => {
@@ -166,17 +164,17 @@ impl<'a> Update<'a> {
     pub(crate) fn library(&self, source: Source, arguments: &mut Vec<Argument<'a>>) -> Source {
         let source = source.library(RUN_STEP).constant("TASKS_PER_RUN", self.axis.per_run);
         let seen = self.seen.filter(|_| self.rule != InnerRule::Query);
-        let source = self.rule.library(source, seen.map(|_| arguments.len()));
-        arguments.extend(seen.map(Argument::Out));
+        let source = self.rule.library(source, seen.is_some());
+        arguments.extend(seen.map(|seen| Argument::Buffer("seen", seen)));
         source
     }
 
-    /// Bindings 4 to 6.
+    /// The parameters and the optimiser's state.
     pub(crate) fn arguments(&self) -> [Argument<'a>; 3] {
         [
-            Argument::Out(self.theta),
-            Argument::Out(&self.state.second),
-            Argument::Out(&self.state.first),
+            Argument::Buffer("theta", self.theta),
+            Argument::Buffer("second", &self.state.second),
+            Argument::Buffer("first", &self.state.first),
         ]
     }
 

@@ -9,7 +9,7 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::adapters::{self, AdapterChoice};
-use crate::gpu::kernel::{Binding, Kernel};
+use crate::gpu::kernel::Kernel;
 use crate::gpu::options::GpuOptions;
 use crate::gpu::profile::Profile;
 use crate::gpu::source::Source;
@@ -124,12 +124,11 @@ impl Gpu {
         self.pipelines.as_ref().map(|keeper| keeper.cache())
     }
 
-    /// The kernel of `source`, compiled at its first use. `bindings` are those of group 0, in
-    /// order; `workgroup` is the size that the text names.
+    /// The kernel of `source`, compiled at its first use. `dynamic` names the buffers whose offset is given at each dispatch.
     ///
     /// # Errors
-    /// [`Error::Shader`] if the device refuses it.
-    pub fn kernel(&self, source: &Source, bindings: &[Binding]) -> Result<Arc<Kernel>> {
+    /// [`Error::Shader`] if the device refuses it, [`Error::Limit`] if it binds more buffers than the device allows.
+    pub fn kernel(&self, source: &Source, dynamic: &[&str]) -> Result<Arc<Kernel>> {
         let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kernel) = kernels.get(source) {
             return Ok(kernel.clone());
@@ -141,7 +140,7 @@ impl Gpu {
             (&self.options, self.pipeline_cache()),
             source,
             &text,
-            bindings,
+            dynamic,
         )?);
         log::debug!("{} compiled in {:?}", source.name(), start.elapsed());
         kernels.insert(source.clone(), kernel.clone());

@@ -2,46 +2,16 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::options::GpuOptions;
+use crate::gpu::reflection::{Access, Global, Reflection, reflect};
 use crate::gpu::source::Source;
-
-/// How a kernel sees one buffer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Binding {
-    /// `var<storage, read>`
-    Read,
-    /// `var<storage, read_write>`
-    ReadWrite,
-    /// `var<storage, read>` whose offset is given at each dispatch.
-    ReadAt,
-    /// `var<uniform>` whose offset is given at each dispatch.
-    UniformAt,
-}
-
-impl Binding {
-    fn layout(self, binding: usize) -> wgpu::BindGroupLayoutEntry {
-        let ty = match self {
-            Self::Read | Self::ReadAt => wgpu::BufferBindingType::Storage { read_only: true },
-            Self::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
-            Self::UniformAt => wgpu::BufferBindingType::Uniform,
-        };
-        wgpu::BindGroupLayoutEntry {
-            binding: binding as u32,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty,
-                has_dynamic_offset: matches!(self, Self::ReadAt | Self::UniformAt),
-                min_binding_size: None,
-            },
-            count: None,
-        }
-    }
-}
 
 /// A compute pipeline with entry point `main` and one bind group.
 #[derive(Debug)]
 pub struct Kernel {
     pub(super) pipeline: wgpu::ComputePipeline,
     layout: wgpu::BindGroupLayout,
+    /// What the text uses, by their numbers.
+    globals: Vec<Global>,
     name: &'static str,
     variant: Option<String>,
 }
@@ -52,14 +22,26 @@ impl Kernel {
         (options, cache): (&GpuOptions, Option<&wgpu::PipelineCache>),
         of: &Source,
         text: &str,
-        bindings: &[Binding],
+        dynamic: &[&str],
     ) -> Result<Self> {
         let name = of.name();
+        let Reflection { module, globals } = reflect(name, text)?;
+        let storage = globals.iter().filter(|global| global.access != Access::Uniform).count();
+        let available = device.limits().max_storage_buffers_per_shader_stage;
+        if storage > available as usize {
+            return Err(Error::Limit {
+                what: format!("storage buffers of the kernel `{name}`"),
+                needed: storage as u64,
+                available: available.into(),
+                remedy:
+                    "ask for a device with a higher max_storage_buffers_per_shader_stage, or turn \
+                         telemetry off"
+                        .into(),
+            });
+        }
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(name),
-            source: wgpu::ShaderSource::Wgsl(text.into()),
-        };
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: Some(name), source: shader_source(module, text) };
         let module = if options.checked {
             device.create_shader_module(descriptor)
         } else {
@@ -73,8 +55,7 @@ impl Kernel {
                 )
             }
         };
-        let entries: Vec<_> =
-            bindings.iter().enumerate().map(|(index, binding)| binding.layout(index)).collect();
+        let entries: Vec<_> = globals.iter().map(|global| layout(global, dynamic)).collect();
         let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some(name),
             entries: &entries,
@@ -96,9 +77,13 @@ impl Kernel {
             cache,
         });
         match pollster::block_on(scope.pop()) {
-            None => {
-                Ok(Self { pipeline, layout, name, variant: of.variant_name().map(str::to_string) })
-            }
+            None => Ok(Self {
+                pipeline,
+                layout,
+                globals,
+                name,
+                variant: of.variant_name().map(str::to_string),
+            }),
             Some(error) => {
                 Err(Error::Shader { kernel: name.to_string(), message: error.to_string() })
             }
@@ -115,17 +100,23 @@ impl Kernel {
         self.variant.as_deref()
     }
 
-    /// Binds `resources` in order.
+    /// What the text uses, by their numbers.
+    pub fn globals(&self) -> &[Global] {
+        &self.globals
+    }
+
+    /// Binds `buffers`, one for each of [`Kernel::globals`].
     pub fn bind(
         &self,
         device: &wgpu::Device,
-        resources: &[wgpu::BufferBinding<'_>],
+        buffers: &[wgpu::BufferBinding<'_>],
     ) -> wgpu::BindGroup {
-        let entries: Vec<_> = resources
+        let entries: Vec<_> = self
+            .globals
             .iter()
-            .enumerate()
-            .map(|(index, buffer)| wgpu::BindGroupEntry {
-                binding: index as u32,
+            .zip(buffers)
+            .map(|(global, buffer)| wgpu::BindGroupEntry {
+                binding: global.binding,
                 resource: wgpu::BindingResource::Buffer(buffer.clone()),
             })
             .collect();
@@ -134,5 +125,35 @@ impl Kernel {
             layout: &self.layout,
             entries: &entries,
         })
+    }
+}
+
+/// Browsers read the text themselves.
+#[cfg(target_arch = "wasm32")]
+fn shader_source(_: naga::Module, text: &str) -> wgpu::ShaderSource<'static> {
+    wgpu::ShaderSource::Wgsl(text.to_string().into())
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn shader_source(module: naga::Module, _: &str) -> wgpu::ShaderSource<'static> {
+    wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(module))
+}
+
+/// `dynamic` names those whose offset is given at each dispatch.
+fn layout(global: &Global, dynamic: &[&str]) -> wgpu::BindGroupLayoutEntry {
+    let ty = match global.access {
+        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+        Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+        Access::Uniform => wgpu::BufferBindingType::Uniform,
+    };
+    wgpu::BindGroupLayoutEntry {
+        binding: global.binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty,
+            has_dynamic_offset: dynamic.contains(&global.name.as_str()),
+            min_binding_size: None,
+        },
+        count: None,
     }
 }

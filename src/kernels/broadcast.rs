@@ -28,7 +28,11 @@ pub fn broadcast(
         .constant("SHARERS", sharers)
         .constant("DECAYED", decayed)
         .constant("TASKS_PER_RUN", axis.per_run);
-    let arguments = [Argument::Runs(runs), Argument::In(source), Argument::Out(target)];
+    let arguments = [
+        Argument::Runs(runs),
+        Argument::Buffer("source", source),
+        Argument::Buffer("target_sets", target),
+    ];
     let work = Work::words(4 * vectors * (axis.tasks() + axis.tasks().div_ceil(sharers)));
     call(gpu, recording, &kernel, &arguments, [vectors.div_ceil(BLOCK), axis.tasks(), 1], work)
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::gpu::{Binding, Gpu, Kernel, Recording, Source, Work};
+use crate::gpu::{Gpu, Kernel, Recording, Source, Work};
 use crate::kernels::{Argument, BLOCK, call};
 
 /// Multiply-adds of [`ceiling_multiply_add`] a workgroup and round: 64 invocations, 16 times eight
@@ -26,7 +26,7 @@ pub fn ceiling_multiply_add(
     let source = Source::new("ceiling_multiply_add", text).constant("ROUNDS", rounds);
     let work = Work::words(workgroups * 64 * 4)
         .multiply_adds(MULTIPLY_ADDS * (workgroups * rounds) as u64);
-    call(gpu, recording, &source, &[Argument::Out(result)], [workgroups, 1, 1], work)
+    call(gpu, recording, &source, &[Argument::Buffer("result", result)], [workgroups, 1, 1], work)
 }
 
 /// Records a copy of `vectors` vectors of four floats from one buffer to another.
@@ -42,7 +42,7 @@ pub fn ceiling_copy(
     let source = Source::new("ceiling_copy", include_str!("../../shaders/ceiling_copy.wgsl"))
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", vectors);
-    let arguments = [Argument::In(from), Argument::Out(to)];
+    let arguments = [Argument::Buffer("from_here", from), Argument::Buffer("to_there", to)];
     let work = Work::words(2 * 4 * vectors);
     call(gpu, recording, &source, &arguments, [vectors.div_ceil(BLOCK), 1, 1], work)
 }
@@ -52,8 +52,5 @@ pub fn ceiling_copy(
 /// # Errors
 /// [`crate::Error::Shader`] if the device refuses it.
 pub fn empty(gpu: &Gpu) -> Result<Arc<Kernel>> {
-    gpu.kernel(
-        &Source::new("empty", include_str!("../../shaders/empty.wgsl")),
-        &[Binding::ReadWrite],
-    )
+    gpu.kernel(&Source::new("empty", include_str!("../../shaders/empty.wgsl")), &[])
 }

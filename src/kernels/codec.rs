@@ -72,11 +72,11 @@ pub fn compress(gpu: &Gpu, recording: &mut Recording, c: &Coding<'_>) -> Result<
     c.check_rounds(gpu, "compress")?;
     let source = c.source("compress", include_str!("../../shaders/compress.wgsl"));
     let arguments = [
-        Argument::In(c.base),
-        Argument::In(c.values),
-        Argument::In(c.table),
-        Argument::Out(c.codes),
-        Argument::Out(c.scales),
+        Argument::Buffer("base", c.base),
+        Argument::Buffer("sets", c.values),
+        Argument::Buffer("groups", c.table),
+        Argument::Buffer("codes", c.codes),
+        Argument::Buffer("scales", c.scales),
     ];
     call(gpu, recording, &source, &arguments, c.grid(), c.work())
 }
@@ -89,11 +89,11 @@ pub fn decompress(gpu: &Gpu, recording: &mut Recording, c: &Coding<'_>) -> Resul
     c.check_rounds(gpu, "decompress")?;
     let source = c.source("decompress", include_str!("../../shaders/decompress.wgsl"));
     let arguments = [
-        Argument::In(c.base),
-        Argument::In(c.table),
-        Argument::In(c.codes),
-        Argument::In(c.scales),
-        Argument::Out(c.values),
+        Argument::Buffer("base", c.base),
+        Argument::Buffer("groups", c.table),
+        Argument::Buffer("codes", c.codes),
+        Argument::Buffer("scales", c.scales),
+        Argument::Buffer("sets", c.values),
     ];
     call(gpu, recording, &source, &arguments, c.grid(), c.work())
 }
@@ -117,7 +117,11 @@ pub fn largest(
         .constant("BLOCK", DIGITS)
         .constant("PARAMETERS", parameters)
         .constant("KEPT", kept);
-    let arguments = [Argument::In(base), Argument::In(values), Argument::Out(thresholds)];
+    let arguments = [
+        Argument::Buffer("base", base),
+        Argument::Buffer("sets", values),
+        Argument::Buffer("thresholds", thresholds),
+    ];
     let work = Work::words((1 + sets) * parameters + sets);
     call(gpu, recording, &source, &arguments, [sets, 1, 1], work)
 }

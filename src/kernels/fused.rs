@@ -312,12 +312,12 @@ fn subgroup(
         .constant("D_SIZE", most_slots * batch);
     let arguments = [
         Argument::Runs(runs),
-        Argument::In(c.order),
-        Argument::In(c.support[0]),
-        Argument::In(c.support[1]),
-        Argument::In(c.start),
-        Argument::Out(c.theta),
-        Argument::Out(c.losses),
+        Argument::Buffer("order", c.order),
+        Argument::Buffer("support_x", c.support[0]),
+        Argument::Buffer("support_y", c.support[1]),
+        Argument::Buffer("start", c.start),
+        Argument::Buffer("theta", c.theta),
+        Argument::Buffer("losses", c.losses),
     ];
     call(gpu, recording, &source, &arguments, [c.axis.tasks(), 1, 1], work(c))
 }
@@ -337,7 +337,7 @@ fn workgroup(
     let text = include_str!("../../shaders/fused_workgroup.wgsl");
     let source = c
         .rule
-        .library(source("fused_workgroup", text, c), None)
+        .library(source("fused_workgroup", text, c), false)
         .variant(Tile::Invocations(invocations).to_string())
         .constant("BLOCK", invocations)
         .constant("LAYERS", layers.len())
@@ -353,13 +353,13 @@ fn workgroup(
         .constant("D_SIZE", widest(c.model) * batch);
     let arguments = [
         Argument::Runs(runs),
-        Argument::In(c.order),
-        Argument::In(c.support[0]),
-        Argument::In(c.support[1]),
-        Argument::Out(c.theta),
-        Argument::Out(&c.state.second),
-        Argument::Out(&c.state.first),
-        Argument::Out(c.losses),
+        Argument::Buffer("order", c.order),
+        Argument::Buffer("support_x", c.support[0]),
+        Argument::Buffer("support_y", c.support[1]),
+        Argument::Buffer("theta", c.theta),
+        Argument::Buffer("second", &c.state.second),
+        Argument::Buffer("first", &c.state.first),
+        Argument::Buffer("losses", c.losses),
     ];
     call(gpu, recording, &source, &arguments, [c.axis.tasks(), 1, 1], work(c))
 }

@@ -54,12 +54,12 @@ pub fn gather_images(
         });
     let arguments = [
         Argument::Inner(inner, step),
-        Argument::In(order),
-        Argument::In(support),
-        Argument::In(queries),
-        Argument::In(words),
-        Argument::Out(batch_x),
-        Argument::Out(labels),
+        Argument::Buffer("order", order),
+        Argument::Buffer("support", support),
+        Argument::Buffer("queries", queries),
+        Argument::Buffer("words", words),
+        Argument::Buffer("batch_x", batch_x),
+        Argument::Buffer("batch_y", labels),
     ];
     let blocks = (rows.rows * columns).div_ceil(BLOCK);
     let images = rows.count * rows.rows;

@@ -33,13 +33,13 @@ pub fn gather_rows(
         .constant("TARGETS", targets);
     let arguments = [
         Argument::Inner(inner, step),
-        Argument::In(order),
-        Argument::In(support_x),
-        Argument::In(support_y),
-        Argument::In(query_x),
-        Argument::In(query_y),
-        Argument::Out(batch_x),
-        Argument::Out(batch_y),
+        Argument::Buffer("order", order),
+        Argument::Buffer("support_x", support_x),
+        Argument::Buffer("support_y", support_y),
+        Argument::Buffer("query_x", query_x),
+        Argument::Buffer("query_y", query_y),
+        Argument::Buffer("batch_x", batch_x),
+        Argument::Buffer("batch_y", batch_y),
     ];
     let blocks = (rows.rows * columns.max(targets)).div_ceil(BLOCK);
     let examples = rows.count * rows.rows;

@@ -81,13 +81,13 @@ pub fn head(
     let mut arguments = vec![
         Argument::Runs(update.runs),
         batch.argument(),
-        Argument::In(below.h),
-        Argument::In(target_rows),
+        Argument::Buffer("x", below.h),
+        Argument::Buffer("support_y", target_rows),
         theta,
         second,
         first,
-        Argument::Out(dx),
-        Argument::Out(losses),
+        Argument::Buffer("dx", dx),
+        Argument::Buffer("losses", losses),
     ];
     let source = update.library(source, &mut arguments);
     // Forward, the weights' gradient, and on to the layer below.

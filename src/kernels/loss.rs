@@ -55,10 +55,10 @@ pub fn loss(gpu: &Gpu, recording: &mut Recording, c: &LossCall<'_>) -> Result<()
         .constant("GRADIENT", c.gradient);
     let arguments = [
         Argument::Inner(c.inner.0, c.inner.1),
-        Argument::Out(c.outputs_buffer),
-        Argument::In(c.targets),
-        Argument::Out(c.losses),
-        Argument::Out(c.hits),
+        Argument::Buffer("outputs", c.outputs_buffer),
+        Argument::Buffer("targets", c.targets),
+        Argument::Buffer("losses", c.losses),
+        Argument::Buffer("hits", c.hits),
     ];
     let rows = c.batch;
     let outputs = padded(c.outputs) * (1 + usize::from(c.gradient));

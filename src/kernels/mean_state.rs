@@ -37,7 +37,11 @@ pub fn mean_state(gpu: &Gpu, recording: &mut Recording, c: &MeanState<'_>) -> Re
         .constant("TASKS_PER_RUN", c.tasks)
         .constant("FIRST", c.begins)
         .constant("LAST", c.ends);
-    let arguments = [Argument::In(c.state), Argument::Out(c.sums), Argument::Out(c.shared)];
+    let arguments = [
+        Argument::Buffer("state", c.state),
+        Argument::Buffer("sums", c.sums),
+        Argument::Buffer("shared_state", c.shared),
+    ];
     let sums = c.axis.runs * (usize::from(!c.begins) + 1);
     let work = Work::words(4 * c.vectors * (c.axis.tasks() + sums));
     call(gpu, recording, &source, &arguments, [c.vectors.div_ceil(BLOCK), c.axis.runs, 1], work)

@@ -62,11 +62,11 @@ pub fn memory_insert(
         .constant("GUARD", c.guard);
     let arguments = [
         Argument::Runs(runs),
-        Argument::In(c.sets),
-        Argument::In(c.theta),
-        Argument::In(c.losses),
-        Argument::Out(c.entries),
-        Argument::Out(c.entry_losses),
+        Argument::Buffer("sets", c.sets),
+        Argument::Buffer("theta", c.theta),
+        Argument::Buffer("losses", c.losses),
+        Argument::Buffer("entries", c.entries),
+        Argument::Buffer("entry_losses", c.entry_losses),
     ];
     let theta = if c.parameters { c.axis.runs } else { 0 };
     let work = Work::words(4 * c.vectors * (2 * c.planes * c.axis.tasks() + theta));
@@ -91,7 +91,11 @@ pub fn memory_sums(
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", vectors)
         .constant("CAPACITY", capacity);
-    let arguments = [Argument::Runs(runs), Argument::In(entries), Argument::Out(sums)];
+    let arguments = [
+        Argument::Runs(runs),
+        Argument::Buffer("entries", entries),
+        Argument::Buffer("sums", sums),
+    ];
     let work = Work::words(4 * vectors * count * (capacity + 1));
     call(gpu, recording, &source, &arguments, [vectors.div_ceil(BLOCK), count, 1], work)
 }

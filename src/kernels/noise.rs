@@ -24,5 +24,5 @@ pub fn noise(
         .constant("WORDS", words)
         .constant("SEED", seed);
     let grid = [across, blocks.div_ceil(across.max(1)), 1];
-    call(gpu, recording, &source, &[Argument::Out(buffer)], grid, Work::words(words))
+    call(gpu, recording, &source, &[Argument::Buffer("words", buffer)], grid, Work::words(words))
 }

@@ -62,12 +62,12 @@ pub fn outer_sum(
         .constant("FOMAML", c.fomaml);
     let arguments = [
         Argument::Runs(runs),
-        Argument::In(c.adapted),
-        Argument::In(c.anchors),
-        Argument::In(c.theta),
-        Argument::Out(c.sums),
-        Argument::In(c.losses),
-        Argument::Out(c.metrics),
+        Argument::Buffer("adapted", c.adapted),
+        Argument::Buffer("anchors", c.anchors),
+        Argument::Buffer("theta", c.theta),
+        Argument::Buffer("sums", c.sums),
+        Argument::Buffer("losses", c.losses),
+        Argument::Buffer("metrics", c.metrics),
     ];
     let grid = [c.vectors.div_ceil(BLOCK) + 1, c.axis.runs, 1];
     let sets = c.axis.tasks() * (1 + usize::from(c.fomaml));

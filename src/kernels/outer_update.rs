@@ -108,13 +108,13 @@ pub fn outer_update(
         .constant("FOMAML", c.fomaml);
     let arguments = [
         Argument::Runs(runs),
-        Argument::In(c.adapted),
-        Argument::In(c.anchors),
-        Argument::Out(c.theta),
-        Argument::Out(c.first),
-        Argument::Out(c.second),
-        Argument::In(c.losses),
-        Argument::Out(c.metrics),
+        Argument::Buffer("adapted", c.adapted),
+        Argument::Buffer("anchors", c.anchors),
+        Argument::Buffer("theta", c.theta),
+        Argument::Buffer("first", c.first),
+        Argument::Buffer("second", c.second),
+        Argument::Buffer("losses", c.losses),
+        Argument::Buffer("metrics", c.metrics),
     ];
     let grid = [c.vectors.div_ceil(BLOCK) + 1, c.axis.runs, 1];
     // A full memory, or Δ, takes the place of the tasks' sets.

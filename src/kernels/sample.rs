@@ -91,11 +91,11 @@ pub fn sample_sine(
     let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, None)?;
     let arguments = [
         Argument::Runs(runs),
-        Argument::Out(order),
-        Argument::Out(support_x),
-        Argument::Out(support_y),
-        Argument::Out(query_x),
-        Argument::Out(query_y),
+        Argument::Buffer("order", order),
+        Argument::Buffer("support_x", support_x),
+        Argument::Buffer("support_y", support_y),
+        Argument::Buffer("query_x", query_x),
+        Argument::Buffer("query_y", query_y),
     ];
     let points = batches.support() + if queries { spec.points } else { 0 };
     let work = Work::words(axis.tasks() * (batches.order_len() + 8 * points));
@@ -128,10 +128,10 @@ pub fn sample_episode(
     let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, None)?;
     let arguments = [
         Argument::Runs(runs),
-        Argument::Out(order),
-        Argument::In(classes),
-        Argument::Out(support),
-        Argument::Out(query),
+        Argument::Buffer("order", order),
+        Argument::Buffer("classes", classes),
+        Argument::Buffer("support", support),
+        Argument::Buffer("query", query),
     ];
     let images = batches.support() + batches.way * queries;
     let work = Work::words(axis.tasks() * (batches.order_len() + 2 * batches.way + images));
@@ -153,7 +153,7 @@ pub fn sample_order(
     let source = Source::new("sample_order", include_str!("../../shaders/sample_order.wgsl"));
     let (source, [blocks, layers]) =
         with_order(gpu, source, axis, batches, ordered_elements(batches), None)?;
-    let arguments = [Argument::Runs(runs), Argument::Out(order)];
+    let arguments = [Argument::Runs(runs), Argument::Buffer("order", order)];
     let work = Work::words(axis.tasks() * batches.order_len());
     call(gpu, recording, &source, &arguments, [blocks, layers, axis.tasks()], work)
 }

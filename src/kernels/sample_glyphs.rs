@@ -68,11 +68,11 @@ pub fn sample_glyphs(
     let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, Some(64))?;
     let arguments = [
         Argument::Runs(runs),
-        Argument::Out(order),
-        Argument::Out(support_x),
-        Argument::Out(support_y),
-        Argument::Out(query_x),
-        Argument::Out(query_y),
+        Argument::Buffer("order", order),
+        Argument::Buffer("support_x", support_x),
+        Argument::Buffer("support_y", support_y),
+        Argument::Buffer("query_x", query_x),
+        Argument::Buffer("query_y", query_y),
     ];
     let images = batches.support() + batches.way * queries;
     let across = blocks.max(images);

@@ -104,12 +104,12 @@ pub fn strategy_sums(gpu: &Gpu, recording: &mut Recording, c: &StrategySums<'_>)
         .constant("FIRST", c.begins)
         .constant("GUARD", c.guard);
     let arguments = [
-        Argument::In(c.statistics),
-        Argument::In(c.adapted),
-        Argument::In(c.theta),
-        Argument::In(c.losses),
-        Argument::Out(c.sums),
-        Argument::Out(c.left_out),
+        Argument::Buffer("statistics", c.statistics),
+        Argument::Buffer("adapted", c.adapted),
+        Argument::Buffer("theta", c.theta),
+        Argument::Buffer("losses", c.losses),
+        Argument::Buffer("sums", c.sums),
+        Argument::Buffer("left_out", c.left_out),
     ];
     let ways = usize::from(c.step.has_ways());
     let read = c.axis.tasks() * (1 + ways) + c.axis.runs;
@@ -187,12 +187,12 @@ pub fn strategy_update(
         .constant("MAX_RATE", c.step.bounds[1]);
     let arguments = [
         Argument::Runs(runs),
-        Argument::In(c.sums),
-        Argument::In(c.left_out),
-        Argument::Out(c.rates),
-        Argument::Out(c.ways),
-        Argument::Out(c.squares),
-        Argument::Out(c.metrics),
+        Argument::Buffer("sums", c.sums),
+        Argument::Buffer("left_out", c.left_out),
+        Argument::Buffer("rates", c.rates),
+        Argument::Buffer("ways", c.ways),
+        Argument::Buffer("squares", c.squares),
+        Argument::Buffer("metrics", c.metrics),
     ];
     let groups = if c.step.sharing == Sharing::All { 1 } else { layers.len() };
     // Sums are read; rates, and what they are made from, are read and written.

@@ -62,10 +62,10 @@ pub fn telemetry(
         .constant("LAST", c.ends);
     let arguments = [
         Argument::Runs(runs),
-        Argument::In(c.seen),
-        Argument::In(c.adapted),
-        Argument::In(c.theta),
-        Argument::Out(c.metrics),
+        Argument::Buffer("seen", c.seen),
+        Argument::Buffer("adapted", c.adapted),
+        Argument::Buffer("theta", c.theta),
+        Argument::Buffer("metrics", c.metrics),
     ];
     let work = Work::words(c.model.packed_len() * (3 * c.axis.tasks() + c.axis.runs));
     call(gpu, recording, &source, &arguments, [layers.len(), c.axis.runs, 1], work)

@@ -140,12 +140,12 @@ fn norm_forward(
         .constant("KEEP_Z", out.keep_z);
     let (source, blocks) = with_constants(gpu, source, place, batch)?;
     let arguments = [
-        Argument::In(theta),
+        Argument::Buffer("theta", theta),
         batch.argument(),
-        Argument::In(x),
-        Argument::Out(out.h),
-        Argument::Out(out.z),
-        Argument::Out(statistics),
+        Argument::Buffer("x", x),
+        Argument::Buffer("h", out.h),
+        Argument::Buffer("z", out.z),
+        Argument::Buffer("statistics", statistics),
     ];
     let channels = padded(place.output.channels);
     let values = batch.values((1 + out.copies()) * place.outputs_padded());
@@ -174,13 +174,13 @@ fn norm_backward(
     let mut arguments = vec![
         Argument::Runs(update.runs),
         batch.argument(),
-        Argument::In(below.h),
-        Argument::Out(d),
+        Argument::Buffer("x", below.h),
+        Argument::Buffer("d", d),
         theta,
         second,
         first,
-        Argument::In(statistics),
-        Argument::In(below.z),
+        Argument::Buffer("statistics", statistics),
+        Argument::Buffer("z", below.z),
     ];
     let source = update.library(source, &mut arguments);
     let (source, blocks) = with_constants(gpu, source, place, batch)?;

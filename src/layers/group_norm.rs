@@ -192,12 +192,12 @@ pub(super) fn group_norm_forward(
         .constant("KEEP_Z", out.keep_z);
     let (source, blocks) = groups.walk(gpu, source, place, batch)?;
     let arguments = [
-        Argument::In(theta),
+        Argument::Buffer("theta", theta),
         batch.argument(),
-        Argument::In(x),
-        Argument::Out(out.h),
-        Argument::Out(out.z),
-        Argument::Out(statistics),
+        Argument::Buffer("x", x),
+        Argument::Buffer("h", out.h),
+        Argument::Buffer("z", out.z),
+        Argument::Buffer("statistics", statistics),
     ];
     let values = batch.values((1 + out.copies()) * place.outputs_padded() + 4 * groups.count);
     let work = Work::words(values + batch.sets(place.packed_len())).of_layer(&place.name);
@@ -222,13 +222,13 @@ fn input_gradient(
         Source::new("group_norm_backward", text).constant("ACTIVATION", below.activation.kind());
     let (source, blocks) = groups.walk(gpu, source, place, batch)?;
     let arguments = [
-        Argument::In(update.theta),
+        Argument::Buffer("theta", update.theta),
         batch.argument(),
-        Argument::In(below.h),
-        Argument::In(d),
-        Argument::In(statistics),
-        Argument::In(below.z),
-        Argument::Out(dx),
+        Argument::Buffer("x", below.h),
+        Argument::Buffer("d", d),
+        Argument::Buffer("statistics", statistics),
+        Argument::Buffer("z", below.z),
+        Argument::Buffer("dx", dx),
     ];
     // x̂ takes x whatever the activation was.
     let read = 2 + below.reads() / 2;
@@ -255,12 +255,12 @@ fn group_norm_update(
     let mut arguments = vec![
         Argument::Runs(update.runs),
         batch.argument(),
-        Argument::In(below.h),
-        Argument::In(d),
+        Argument::Buffer("x", below.h),
+        Argument::Buffer("d", d),
         theta,
         second,
         first,
-        Argument::In(statistics),
+        Argument::Buffer("statistics", statistics),
     ];
     let source = update.library(source, &mut arguments);
     let columns = place.packed_len() / 8;

@@ -66,7 +66,8 @@ pub(super) fn pool_forward(
         .constant("CHANNELS", place.output.channels)
         .constant("ACTIVATION", place.activation.kind())
         .constant("KEEP_Z", out.keep_z);
-    let arguments = [Argument::In(x), Argument::Out(out.h), Argument::Out(out.z)];
+    let arguments =
+        [Argument::Buffer("x", x), Argument::Buffer("h", out.h), Argument::Buffer("z", out.z)];
     let blocks = (batch.examples * place.outputs_padded() / 4).div_ceil(BLOCK);
     let source = with_window(source, place, kind, batch);
     let values = place.inputs_padded() + out.copies() * place.outputs_padded();
@@ -88,8 +89,12 @@ pub(super) fn pool_backward(
     let Backward { batch, below, d, dx, .. } = *pass;
     let source = Source::new("pool_backward", include_str!("../../shaders/pool_backward.wgsl"))
         .constant("ACTIVATION", below.activation.kind());
-    let arguments =
-        [Argument::In(d), Argument::In(below.h), Argument::In(below.z), Argument::Out(dx)];
+    let arguments = [
+        Argument::Buffer("d", d),
+        Argument::Buffer("x", below.h),
+        Argument::Buffer("z", below.z),
+        Argument::Buffer("dx", dx),
+    ];
     let blocks = (batch.examples * place.inputs_padded() / 4).div_ceil(BLOCK);
     let source = with_window(source, place, kind, batch);
     // A maximum is looked for again.

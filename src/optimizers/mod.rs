@@ -14,7 +14,9 @@ mod state;
 pub use inner::{Inner, InnerOptimizer};
 pub use outer::{Outer, OuterOptimizer};
 pub use settings::Settings;
-pub(crate) use settings::{as_written, decay_constants};
+#[cfg(feature = "reference")]
+pub(crate) use settings::as_written;
+pub(crate) use settings::decay_constants;
 #[cfg(feature = "reference")]
 pub use state::OptimizerState;
 

@@ -33,12 +33,12 @@ pub fn layer_backward(
     let source = product::constants(source, place, batch);
     let (source, [rows, columns]) = product.tiles(gpu, source, batch.count)?;
     let arguments = [
-        Argument::In(theta),
+        Argument::Buffer("theta", theta),
         batch.argument(),
-        Argument::In(dz),
-        Argument::In(below.h),
-        Argument::In(below.z),
-        Argument::Out(dx),
+        Argument::Buffer("rows", dz),
+        Argument::Buffer("h", below.h),
+        Argument::Buffer("z", below.z),
+        Argument::Buffer("dx", dx),
     ];
     let values = place.outputs_padded() + (1 + below.reads()) * place.inputs_padded();
     let work = Work::words(batch.values(values) + batch.sets(place.packed_len()))

@@ -31,11 +31,11 @@ pub fn layer_forward(
     let source = product::constants(source, place, batch);
     let (source, [rows, columns]) = product.tiles(gpu, source, batch.count)?;
     let arguments = [
-        Argument::In(theta),
+        Argument::Buffer("theta", theta),
         batch.argument(),
-        Argument::In(x),
-        Argument::Out(out.h),
-        Argument::Out(out.z),
+        Argument::Buffer("rows", x),
+        Argument::Buffer("h", out.h),
+        Argument::Buffer("z", out.z),
     ];
     let values = batch.values(place.input_words() + out.copies() * place.outputs_padded());
     let work = Work::words(values + batch.sets(place.packed_len()))

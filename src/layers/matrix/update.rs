@@ -27,8 +27,8 @@ pub fn layer_update(
     let mut arguments = vec![
         Argument::Runs(update.runs),
         batch.argument(),
-        Argument::In(x),
-        Argument::In(dz),
+        Argument::Buffer("rows", x),
+        Argument::Buffer("dz", dz),
         theta,
         second,
         first,
