@@ -73,7 +73,13 @@ fn wanted(choice: &AdapterChoice) -> wgpu::Backends {
 
 /// Every adapter of the chosen backend (without a choice, of those in `WGPU_BACKEND`, or of all) that runs compute
 /// shaders, in a stable order and with its index among those of all backends.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn list_adapters(choice: &AdapterChoice) -> Vec<AdapterEntry> {
+    pollster::block_on(list_adapters_async(choice))
+}
+
+/// The async twin of [`list_adapters`], for browsers too.
+pub async fn list_adapters_async(choice: &AdapterChoice) -> Vec<AdapterEntry> {
     // Backends behind the wanted ones do not change an index, and are not started: their drivers may be broken.
     let wanted = wanted(choice);
     let last = BACKENDS.iter().rposition(|backend| wanted.contains((*backend).into()));
@@ -88,7 +94,7 @@ pub fn list_adapters(choice: &AdapterChoice) -> Vec<AdapterEntry> {
         wgpu::InstanceFlags::empty()
     };
     let instance = wgpu::Instance::new(descriptor);
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(backends));
+    let mut adapters = instance.enumerate_adapters(backends).await;
     adapters.sort_by_key(|adapter| {
         BACKENDS.iter().position(|backend| *backend == adapter.get_info().backend)
     });
@@ -139,8 +145,8 @@ pub fn no_adapter(choice: &AdapterChoice) -> Error {
 }
 
 /// The adapter that `choice` names; without a name the fastest kind, a CPU only as a last resort.
-pub(super) fn choose(choice: &AdapterChoice) -> Result<AdapterEntry> {
-    let mut entries = list_adapters(choice);
+pub(super) async fn choose(choice: &AdapterChoice) -> Result<AdapterEntry> {
+    let mut entries = list_adapters_async(choice).await;
     if entries.is_empty() {
         return Err(no_adapter(choice));
     }

@@ -70,7 +70,7 @@ impl Gpu {
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer> {
         let size = bytes.max(16).next_multiple_of(16);
-        let limit = |available| Error::Limit {
+        let limit = move |available| Error::Limit {
             what: format!("the buffer of {name}"),
             needed: size,
             available,
@@ -87,10 +87,8 @@ impl Gpu {
             usage,
             mapped_at_creation: false,
         });
-        match pollster::block_on(scope.pop()) {
-            None => Ok(buffer),
-            Some(_) => Err(limit(0)),
-        }
+        self.settle(scope, move |_| limit(0))?;
+        Ok(buffer)
     }
 
     /// A storage buffer that holds `values`.

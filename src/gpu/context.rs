@@ -12,6 +12,8 @@ use crate::gpu::adapters::{self, AdapterChoice};
 use crate::gpu::kernel::Kernel;
 use crate::gpu::options::GpuOptions;
 use crate::gpu::profile::Profile;
+#[cfg(target_arch = "wasm32")]
+use crate::gpu::settled::Unsettled;
 use crate::gpu::source::Source;
 
 /// How long a poll may take before the device counts as hung.
@@ -34,6 +36,11 @@ pub struct Gpu {
     kernels: Arc<Mutex<HashMap<Source, Arc<Kernel>>>>,
     pipelines: Option<Arc<dyn PipelineKeeper>>,
     variants: Arc<RwLock<Variants>>,
+    /// Errors that have not arrived yet.
+    #[cfg(target_arch = "wasm32")]
+    unsettled: Arc<Unsettled>,
+    /// Whether kernels are compiled by [`Preparing`](crate::gpu::Preparing).
+    defers: bool,
 }
 
 /// Kernel and shape: the variant that is the fastest on a device.
@@ -45,13 +52,21 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Adapter`] if there is no adapter, none matches, or it gives no device.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn request(choice: &AdapterChoice, options: GpuOptions) -> Result<Self> {
-        let entry = adapters::choose(choice)?;
+        pollster::block_on(Self::request_async(choice, options))
+    }
+
+    /// The async twin of [`Gpu::request`], for browsers too.
+    ///
+    /// # Errors
+    /// As [`Gpu::request`].
+    pub async fn request_async(choice: &AdapterChoice, options: GpuOptions) -> Result<Self> {
+        let entry = adapters::choose(choice).await?;
         let descriptor = Self::device_descriptor(&entry.adapter);
-        let (device, queue) = pollster::block_on(entry.adapter.request_device(&descriptor))
-            .map_err(|error| {
-                Error::Adapter(format!("{} gave no device: {error}", entry.info.name))
-            })?;
+        let (device, queue) = entry.adapter.request_device(&descriptor).await.map_err(|error| {
+            Error::Adapter(format!("{} gave no device: {error}", entry.info.name))
+        })?;
         Ok(Self::from_existing(device, queue, options))
     }
 
@@ -91,7 +106,16 @@ impl Gpu {
             kernels: Arc::default(),
             pipelines: None,
             variants: Arc::default(),
+            #[cfg(target_arch = "wasm32")]
+            unsettled: Arc::default(),
+            defers: false,
         }
+    }
+
+    /// Errors that have not arrived yet.
+    #[cfg(target_arch = "wasm32")]
+    pub(super) fn unsettled(&self) -> &Unsettled {
+        &self.unsettled
     }
 
     /// The device.
@@ -120,7 +144,7 @@ impl Gpu {
     }
 
     /// The driver's compiled pipelines, where somebody keeps them.
-    fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
+    pub(super) fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
         self.pipelines.as_ref().map(|keeper| keeper.cache())
     }
 
@@ -131,20 +155,39 @@ impl Gpu {
     pub fn kernel(&self, source: &Source, dynamic: &[&str]) -> Result<Arc<Kernel>> {
         let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kernel) = kernels.get(source) {
+            if !self.defers {
+                self.compile(kernel)?;
+            }
             return Ok(kernel.clone());
         }
-        let start = Instant::now();
-        let text = source.text(!self.options.rolled);
-        let kernel = Arc::new(Kernel::compile(
-            &self.device,
-            (&self.options, self.pipeline_cache()),
-            source,
-            &text,
-            dynamic,
-        )?);
-        log::debug!("{} compiled in {:?}", source.name(), start.elapsed());
+        let kernel = Arc::new(Kernel::parse(self, source, dynamic)?);
+        if !self.defers {
+            self.compile(&kernel)?;
+        }
         kernels.insert(source.clone(), kernel.clone());
         Ok(kernel)
+    }
+
+    /// Compiles `kernel`, if it is not yet.
+    pub(super) fn compile(&self, kernel: &Kernel) -> Result<()> {
+        let start = Instant::now();
+        kernel.compile(self)?;
+        log::debug!("{} compiled in {:?}", kernel.name(), start.elapsed());
+        Ok(())
+    }
+
+    /// The same device; kernels are read and not compiled yet.
+    pub(super) fn deferring(&self) -> Self {
+        Self { defers: true, ..self.clone() }
+    }
+
+    /// Those that are not compiled yet.
+    pub(super) fn waiting_kernels(&self) -> Vec<Arc<Kernel>> {
+        let kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting: Vec<_> =
+            kernels.values().filter(|kernel| !kernel.is_compiled()).cloned().collect();
+        waiting.sort_by_key(|kernel| kernel.name());
+        waiting
     }
 
     /// The variant that was found to be the fastest for `key`, which names a kernel and a shape.
@@ -188,6 +231,10 @@ impl Gpu {
 
     /// Blocks until `submission` (or everything, without one) has run.
     pub(crate) fn poll(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        if cfg!(target_arch = "wasm32") {
+            let message = "a browser does not let programs wait; use the async twin of this method";
+            return Err(Error::DeviceLost(message.into()));
+        }
         let wait =
             wgpu::PollType::Wait { submission_index: submission, timeout: Some(POLL_TIMEOUT) };
         match self.device.poll(wait) {

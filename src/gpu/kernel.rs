@@ -1,14 +1,18 @@
 //! A compiled kernel: pipeline, bind group layout, and how to bind buffers to it.
 
+use std::sync::{Mutex, OnceLock, PoisonError};
+
 use crate::error::{Error, Result};
-use crate::gpu::options::GpuOptions;
+use crate::gpu::context::Gpu;
 use crate::gpu::reflection::{Access, Global, Reflection, reflect};
 use crate::gpu::source::Source;
 
 /// A compute pipeline with entry point `main` and one bind group.
 #[derive(Debug)]
 pub struct Kernel {
-    pub(super) pipeline: wgpu::ComputePipeline,
+    pipeline: OnceLock<wgpu::ComputePipeline>,
+    /// What the pipeline is compiled from, until it is.
+    parsed: Mutex<Option<Parsed>>,
     layout: wgpu::BindGroupLayout,
     /// What the text uses, by their numbers.
     globals: Vec<Global>,
@@ -16,16 +20,19 @@ pub struct Kernel {
     variant: Option<String>,
 }
 
+/// A text and what naga made of it.
+#[derive(Debug)]
+struct Parsed {
+    module: naga::Module,
+    text: String,
+}
+
 impl Kernel {
-    pub(super) fn compile(
-        device: &wgpu::Device,
-        (options, cache): (&GpuOptions, Option<&wgpu::PipelineCache>),
-        of: &Source,
-        text: &str,
-        dynamic: &[&str],
-    ) -> Result<Self> {
-        let name = of.name();
-        let Reflection { module, globals } = reflect(name, text)?;
+    /// Reads the text of `of`; `dynamic` names the buffers whose offset is given at each dispatch.
+    pub(super) fn parse(gpu: &Gpu, of: &Source, dynamic: &[&str]) -> Result<Self> {
+        let (name, device) = (of.name(), gpu.device());
+        let text = of.text(!gpu.options().rolled);
+        let Reflection { module, globals } = reflect(name, &text)?;
         let storage = globals.iter().filter(|global| global.access != Access::Uniform).count();
         let available = device.limits().max_storage_buffers_per_shader_stage;
         if storage > available as usize {
@@ -39,6 +46,29 @@ impl Kernel {
                         .into(),
             });
         }
+        let entries: Vec<_> = globals.iter().map(|global| layout(global, dynamic)).collect();
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(name),
+            entries: &entries,
+        });
+        Ok(Self {
+            pipeline: OnceLock::new(),
+            parsed: Mutex::new(Some(Parsed { module, text })),
+            layout,
+            globals,
+            name,
+            variant: of.variant_name().map(str::to_string),
+        })
+    }
+
+    /// Compiles the pipeline, if it is not yet.
+    pub(super) fn compile(&self, gpu: &Gpu) -> Result<()> {
+        let Some(Parsed { module, text }) =
+            self.parsed.lock().unwrap_or_else(PoisonError::into_inner).take()
+        else {
+            return Ok(());
+        };
+        let (name, device, options) = (self.name, gpu.device(), gpu.options());
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(name), source: shader_source(module, text) };
@@ -55,14 +85,9 @@ impl Kernel {
                 )
             }
         };
-        let entries: Vec<_> = globals.iter().map(|global| layout(global, dynamic)).collect();
-        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-            label: Some(name),
-            entries: &entries,
-        });
         let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(name),
-            bind_group_layouts: &[Some(&layout)],
+            bind_group_layouts: &[Some(&self.layout)],
             ..Default::default()
         });
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
@@ -74,20 +99,28 @@ impl Kernel {
                 zero_initialize_workgroup_memory: options.checked,
                 ..Default::default()
             },
-            cache,
+            cache: gpu.pipeline_cache(),
         });
-        match pollster::block_on(scope.pop()) {
-            None => Ok(Self {
-                pipeline,
-                layout,
-                globals,
-                name,
-                variant: of.variant_name().map(str::to_string),
-            }),
-            Some(error) => {
-                Err(Error::Shader { kernel: name.to_string(), message: error.to_string() })
-            }
-        }
+        gpu.settle(scope, move |error| Error::Shader {
+            kernel: name.to_string(),
+            message: error.to_string(),
+        })?;
+        // Nobody else has the text.
+        let _ = self.pipeline.set(pipeline);
+        Ok(())
+    }
+
+    /// Whether the pipeline is compiled.
+    pub(super) fn is_compiled(&self) -> bool {
+        self.pipeline.get().is_some()
+    }
+
+    /// The pipeline.
+    ///
+    /// # Panics
+    /// If it is not compiled: what [`Preparing`](crate::gpu::Preparing) holds is not let run before.
+    pub(super) fn pipeline(&self) -> &wgpu::ComputePipeline {
+        self.pipeline.get().expect("kernels are compiled before they run")
     }
 
     /// Name of the shader's file.
@@ -130,12 +163,12 @@ impl Kernel {
 
 /// Browsers read the text themselves.
 #[cfg(target_arch = "wasm32")]
-fn shader_source(_: naga::Module, text: &str) -> wgpu::ShaderSource<'static> {
-    wgpu::ShaderSource::Wgsl(text.to_string().into())
+fn shader_source(_: naga::Module, text: String) -> wgpu::ShaderSource<'static> {
+    wgpu::ShaderSource::Wgsl(text.into())
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn shader_source(module: naga::Module, _: &str) -> wgpu::ShaderSource<'static> {
+fn shader_source(module: naga::Module, _: String) -> wgpu::ShaderSource<'static> {
     wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(module))
 }
 

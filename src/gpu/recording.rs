@@ -155,7 +155,7 @@ impl Recording {
                     Offset::Iteration(bytes) => iteration_offset + bytes,
                 };
             }
-            pass.set_pipeline(&dispatch.kernel.pipeline);
+            pass.set_pipeline(dispatch.kernel.pipeline());
             pass.set_bind_group(0, &dispatch.group, &offsets[..dispatch.offsets.len()]);
             let [x, y, z] = dispatch.grid;
             pass.dispatch_workgroups(x, y, z);

@@ -7,7 +7,7 @@ use super::{IterationMetrics, RING, Trainer, begin_pass};
 use web_time::Instant;
 
 use crate::error::Result;
-use crate::gpu::{Readback, size_of_f32s};
+use crate::gpu::Pending;
 use crate::meta::setup::TrainerSetup;
 
 /// How much work one submission should hold: short enough for drivers' watchdogs and for a host
@@ -46,7 +46,7 @@ impl Trainer {
             for part in flight.parts {
                 self.gpu.poll(Some(part))?;
             }
-            let values: Vec<f32> = flight.readback.wait(&self.gpu, Some(flight.submission))?;
+            let values: Vec<f32> = flight.metrics.wait(&self.gpu, Some(flight.submission))?;
             self.adjust(last.elapsed(), count);
             last = Instant::now();
             for (index, rows) in values.chunks_exact(values.len() / count).enumerate() {
@@ -89,12 +89,12 @@ impl Trainer {
             self.record(&mut encoder, count)?;
             count
         };
-        let row = size_of_f32s(self.setup.runs * self.setup.columns()[2]);
-        let (offset, bytes) = (slot as u64 * row, count as u64 * row);
-        let readback = Readback::record(&self.gpu, &mut encoder, &self.metrics, offset, bytes)?;
+        let row = self.setup.runs * self.setup.columns()[2];
+        let (offset, values) = (slot * row, count * row);
+        let metrics = Pending::record(&self.gpu, &mut encoder, &self.metrics, offset, values)?;
         let submission = self.gpu.queue().submit([encoder.finish()]);
         self.submissions += parts.len() as u64 + 1;
-        Ok(Flight { first, count, parts, readback, submission })
+        Ok(Flight { first, count, parts, metrics, submission })
     }
 
     /// Moves the number of iterations a submission, or of submissions an iteration, towards the target time. On a
@@ -127,7 +127,7 @@ struct Flight {
     count: usize,
     /// Submissions before the last one, where an iteration takes several.
     parts: Vec<wgpu::SubmissionIndex>,
-    readback: Readback,
+    metrics: Pending<Vec<f32>>,
     submission: wgpu::SubmissionIndex,
 }
 

@@ -1,0 +1,190 @@
+//! Values on their way to the host: asked for in an encoder, there some time after its submission.
+
+use std::fmt::{self, Debug, Formatter};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::error::{Error, Result};
+use crate::gpu::context::Gpu;
+
+/// What the device says of a staging buffer, and who waits for it.
+#[derive(Debug, Default)]
+struct Arrival {
+    mapped: Option<Result<(), wgpu::BufferAsyncError>>,
+    waker: Option<Waker>,
+}
+
+/// What makes values of the bytes.
+type Make<T> = Box<dyn FnOnce(&[u8]) -> Result<T> + Send>;
+
+/// Values that the device will have written: asked for when they are recorded, and never waited for unless its owner says so.
+/// They arrive after the submission of their encoder while the device is polled, which a program that presents frames does by
+/// itself ([`wgpu::Queue::submit`] does), and a browser too.
+///
+/// [`Pending::try_take`] looks whether they are there; as a future it can be awaited, and then polls the device without
+/// blocking; [`Pending::wait`] blocks.
+pub struct Pending<T> {
+    device: wgpu::Device,
+    staging: wgpu::Buffer,
+    bytes: u64,
+    arrival: Arc<Mutex<Arrival>>,
+    /// Until it is taken.
+    make: Option<Make<T>>,
+}
+
+impl<T> Debug for Pending<T> {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Pending").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl<T: bytemuck::Pod> Pending<Vec<T>> {
+    /// Records the copy of `count` values of `source` from number `offset` on.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the device has no room for the staging buffer.
+    pub fn record(
+        gpu: &Gpu,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &wgpu::Buffer,
+        offset: usize,
+        count: usize,
+    ) -> Result<Self> {
+        let size = size_of::<T>() as u64;
+        let bytes = count as u64 * size;
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = gpu.buffer("values for the host", bytes, usage)?;
+        encoder.copy_buffer_to_buffer(source, offset as u64 * size, &staging, 0, Some(bytes));
+        let arrival = Arc::<Mutex<Arrival>>::default();
+        let shared = arrival.clone();
+        encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| {
+            let mut arrival = shared.lock().unwrap_or_else(PoisonError::into_inner);
+            arrival.mapped = Some(result);
+            if let Some(waker) = arrival.waker.take() {
+                waker.wake();
+            }
+        });
+        let make = Some(Box::new(|bytes: &[u8]| Ok(bytemuck::pod_collect_to_vec(bytes))) as _);
+        Ok(Self { device: gpu.device().clone(), staging, bytes, arrival, make })
+    }
+}
+
+impl<T: 'static> Pending<T> {
+    /// The same values as `then` makes of them.
+    pub fn and_then<U: 'static>(
+        mut self,
+        then: impl FnOnce(T) -> Result<U> + Send + 'static,
+    ) -> Pending<U> {
+        let make = self.make.take();
+        let make = make.map(|make| Box::new(move |bytes: &[u8]| then(make(bytes)?)) as Make<U>);
+        let Self { device, staging, bytes, arrival, .. } = self;
+        Pending { device, staging, bytes, arrival, make }
+    }
+}
+
+impl<T> Pending<T> {
+    /// The values, once they are there; nothing before. Neither polls nor waits.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if they never come, or were taken before.
+    pub fn try_take(&mut self) -> Option<Result<T>> {
+        let mapped = {
+            let mut arrival = self.arrival.lock().unwrap_or_else(PoisonError::into_inner);
+            arrival.mapped.take()
+        };
+        Some(match mapped {
+            Some(Ok(())) => self.make(),
+            Some(Err(error)) => Err(Error::DeviceLost(error.to_string())),
+            None if self.make.is_some() => return None,
+            None => Err(Error::DeviceLost("the values were taken before".into())),
+        })
+    }
+
+    fn make(&mut self) -> Result<T> {
+        let lost = |message: String| Error::DeviceLost(message);
+        let make = self.make.take().ok_or_else(|| lost("the values were taken before".into()))?;
+        let view = self
+            .staging
+            .slice(..self.bytes)
+            .get_mapped_range()
+            .map_err(|error| lost(error.to_string()))?;
+        make(&view)
+    }
+
+    /// Waits for `submission` (or for everything) and hands the values over.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if the device does not answer, or the encoder was not submitted.
+    pub fn wait(mut self, gpu: &Gpu, submission: Option<wgpu::SubmissionIndex>) -> Result<T> {
+        gpu.poll(submission)?;
+        let never = || Err(Error::DeviceLost("the values never arrived".into()));
+        self.try_take().unwrap_or_else(never)
+    }
+}
+
+impl<T> Unpin for Pending<T> {}
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let Err(error) = this.device.poll(wgpu::PollType::Poll) {
+            return Poll::Ready(Err(Error::DeviceLost(error.to_string())));
+        }
+        this.arrival.lock().unwrap_or_else(PoisonError::into_inner).waker =
+            Some(context.waker().clone());
+        match this.try_take() {
+            Some(values) => Poll::Ready(values),
+            None => {
+                // Nobody else may poll the device; a browser does by itself.
+                #[cfg(not(target_arch = "wasm32"))]
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Gpu {
+    /// Submits, waits and returns all values of `buffer` between `offset` and `offset + count`
+    /// (in elements of `T`).
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if the device does not answer.
+    pub fn read<T: bytemuck::Pod>(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: usize,
+        count: usize,
+    ) -> Result<Vec<T>> {
+        let (pending, submission) = self.ask(buffer, offset, count)?;
+        pending.wait(self, Some(submission))
+    }
+
+    /// The async twin of [`Gpu::read`]: submits, and awaits the values.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if the device is lost.
+    pub async fn read_async<T: bytemuck::Pod>(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: usize,
+        count: usize,
+    ) -> Result<Vec<T>> {
+        self.ask(buffer, offset, count)?.0.await
+    }
+
+    fn ask<T: bytemuck::Pod>(
+        &self,
+        buffer: &wgpu::Buffer,
+        offset: usize,
+        count: usize,
+    ) -> Result<(Pending<Vec<T>>, wgpu::SubmissionIndex)> {
+        let mut encoder = self.device().create_command_encoder(&Default::default());
+        let pending = Pending::record(self, &mut encoder, buffer, offset, count)?;
+        Ok((pending, self.queue().submit([encoder.finish()])))
+    }
+}
