@@ -34,6 +34,8 @@ pub struct Gpu {
     kernels: Arc<Mutex<HashMap<Source, Arc<Kernel>>>>,
     pipelines: Option<Arc<dyn PipelineKeeper>>,
     variants: Arc<RwLock<Variants>>,
+    /// Whether nobody else had the device before.
+    requested: bool,
 }
 
 /// Kernel and shape: the variant that is the fastest on a device.
@@ -52,7 +54,7 @@ impl Gpu {
             .map_err(|error| {
                 Error::Adapter(format!("{} gave no device: {error}", entry.info.name))
             })?;
-        Ok(Self::from_existing(device, queue, options))
+        Ok(Self { requested: true, ..Self::from_existing(device, queue, options) })
     }
 
     /// What to ask `adapter` for so that no kernel runs in a slower variant than the device has: all its
@@ -91,7 +93,16 @@ impl Gpu {
             kernels: Arc::default(),
             pipelines: None,
             variants: Arc::default(),
+            requested: false,
         }
+    }
+
+    /// Whether `other` is this device. Devices of several instances of wgpu may be equal to it, hence not that alone.
+    pub fn is(&self, other: &Self) -> bool {
+        let requested = self.requested && other.requested;
+        self.device == other.device
+            && self.info == other.info
+            && (!requested || Arc::ptr_eq(&self.kernels, &other.kernels))
     }
 
     /// The device.

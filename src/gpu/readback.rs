@@ -66,7 +66,7 @@ impl Gpu {
     /// (in elements of `T`).
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] if the device does not answer.
+    /// [`Error::Config`] if the buffer ends before, [`Error::DeviceLost`] if the device does not answer.
     pub fn read<T: bytemuck::Pod>(
         &self,
         buffer: &wgpu::Buffer,
@@ -74,6 +74,12 @@ impl Gpu {
         count: usize,
     ) -> Result<Vec<T>> {
         let size = size_of::<T>() as u64;
+        let end = (offset as u64).saturating_add(count as u64).saturating_mul(size);
+        if end > buffer.size() {
+            let message =
+                format!("{end} bytes are to be read of a buffer of {}; read fewer", buffer.size());
+            return Err(Error::config("buffer", message));
+        }
         let mut encoder = self.device().create_command_encoder(&Default::default());
         let readback = Readback::record(
             self,

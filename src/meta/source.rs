@@ -1,18 +1,20 @@
 //! Tasks in device memory: drawn by a kernel or uploaded, and cut into minibatches by another.
 
+mod fits;
 mod upload;
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
     Axis, BatchRows, GlyphRows, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
     sample_glyphs, sample_order, sample_sine,
 };
+use crate::meta::checks;
 use crate::meta::images::DeviceImages;
 use crate::meta::query::QueryBatches;
-use crate::model::{Loss, Model, padded};
+use crate::model::{Loss, Model, Shape, padded};
 use crate::tasks::{Batches, GlyphsSpec, SineSpec, SplitPart};
 
 /// Where a batch of tasks comes from.
@@ -55,8 +57,10 @@ impl Origin {
     pub fn queries(&self, way: usize) -> usize {
         match self {
             Self::Sine(spec) => spec.points,
-            Self::Episodes { queries, .. } | Self::Listed { queries, .. } => way * queries,
-            Self::Glyphs(spec) => way * spec.episodes.queries,
+            Self::Episodes { queries, .. } | Self::Listed { queries, .. } => {
+                way.saturating_mul(*queries)
+            }
+            Self::Glyphs(spec) => way.saturating_mul(spec.episodes.queries),
             Self::Rows { queries, .. } => *queries,
         }
     }
@@ -87,6 +91,10 @@ pub struct TaskBuffers {
     axis: Axis,
     batches: Batches,
     labels: bool,
+    /// The device that the buffers are on.
+    gpu: Gpu,
+    /// Of an example.
+    input: Shape,
     /// Classes, or numbers of a target.
     outputs: usize,
     /// Query examples of a task, all classes.
@@ -103,7 +111,8 @@ impl TaskBuffers {
     /// Allocates what tasks of `origin` need. `with_queries` is false in training.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] if the device has no room.
+    /// [`Error::Config`] if a number is 0 or the tasks do not fit the network, [`Error::Limit`] if the device has no
+    /// room.
     pub fn new(
         gpu: &Gpu,
         model: &Model,
@@ -112,7 +121,14 @@ impl TaskBuffers {
         batches: Batches,
         with_queries: bool,
     ) -> Result<Self> {
+        checks::count("runs", axis.runs)?;
+        checks::count("tasks", axis.per_run)?;
+        checks::counted("runs × tasks", &[axis.runs, axis.per_run])?;
+        origin.check(model, &batches, with_queries)?;
         let queries = if with_queries { origin.queries(batches.way) } else { 0 };
+        let examples = batches.support().max(queries).max(batches.order_len());
+        let largest = model.packed_len().max(model.inputs_padded()).max(model.target_words());
+        checks::allocatable("tasks", &[axis.tasks(), examples, largest])?;
         let labels = model.loss() == Loss::CrossEntropy;
         let tasks = axis.tasks();
         let make = |name, count: usize| gpu.storage(name, size_of_f32s(count));
@@ -128,6 +144,8 @@ impl TaskBuffers {
             axis,
             batches,
             labels,
+            gpu: gpu.clone(),
+            input: model.layers()[0].input,
             outputs: model.outputs(),
             queries,
             glyphs: GlyphRows::of(model),
@@ -323,6 +341,7 @@ impl TaskBuffers {
 
     /// Inputs and targets of the support sets of a regression, without padding.
     pub(super) fn read_support(&self, gpu: &Gpu, model: &Model) -> Result<[Vec<f32>; 2]> {
+        self.check_regression()?;
         let rows = self.axis.tasks() * self.batches.support();
         let [x, y] = &self.support;
         Ok([read_inputs(gpu, model, x, rows)?, read_rows(gpu, y, rows, model.outputs())?])
@@ -330,9 +349,19 @@ impl TaskBuffers {
 
     /// Inputs and targets of the query sets of a regression, without padding.
     pub(super) fn read_query(&self, gpu: &Gpu, model: &Model) -> Result<[Vec<f32>; 2]> {
+        self.check_regression()?;
         let rows = self.axis.tasks() * self.queries;
         let [x, y] = &self.query;
         Ok([read_inputs(gpu, model, x, rows)?, read_rows(gpu, y, rows, model.outputs())?])
+    }
+
+    fn check_regression(&self) -> Result<()> {
+        if self.labels {
+            let message =
+                "these tasks are classes; only those of a regression are read back as numbers";
+            return Err(Error::config("tasks", message));
+        }
+        Ok(())
     }
 
     /// Whether targets are class labels.

@@ -65,9 +65,9 @@ impl ImageSet {
         (self.pixels() * self.bits.count()).div_ceil(32)
     }
 
-    /// Number of images.
+    /// Number of images; 0 where an image has no pixels.
     pub fn len(&self) -> usize {
-        self.words.len() / self.words_per_image()
+        self.words.len().checked_div(self.words_per_image()).unwrap_or(0)
     }
 
     /// Whether there are no images.

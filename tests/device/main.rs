@@ -20,6 +20,7 @@ mod kernels_gather;
 mod kernels_layers;
 mod kernels_other;
 mod memory;
+mod misuse;
 mod online;
 mod sampling;
 mod shaders;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
     tests.module("episodes", episodes::tests);
     tests.module("memory", memory::tests);
     tests.module("uploads", uploads::tests);
+    tests.module("misuse", misuse::tests);
     tests.module("online", online::tests);
     tests.module("sweep", sweep::tests);
     tests.module("telemetry", telemetry::tests);
