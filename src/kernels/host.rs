@@ -57,8 +57,16 @@ pub struct RunStep {
     pub entries_inverse: f32,
     /// Times that its tasks were there before: each time their minibatches have an order of its own.
     pub visit: u32,
-    /// Fills the struct up to a multiple of eight bytes, as WGSL does; not read.
-    pub padding: u32,
+    /// Support examples of a task, where a batch need not be full ([`crate::kernels::Rows`]).
+    pub support: u32,
+    /// Examples of its minibatches.
+    pub rows: u32,
+    /// Its queries.
+    pub queries: u32,
+    /// 1 / numbers that the loss of a minibatch is the mean of.
+    pub loss_scale: f32,
+    /// 1 / numbers that the loss of the queries is the mean of.
+    pub query_scale: f32,
 }
 
 impl RunStep {
@@ -81,7 +89,11 @@ impl RunStep {
             entries: 0,
             entries_inverse: 0.0,
             visit: 0,
-            padding: 0,
+            support: 0,
+            rows: 0,
+            queries: 0,
+            loss_scale: 0.0,
+            query_scale: 0.0,
         }
     }
 }

@@ -24,6 +24,7 @@ mod outer_sum;
 mod outer_update;
 mod pool;
 mod product;
+mod rows;
 mod sample;
 mod sample_glyphs;
 mod strategy;
@@ -52,6 +53,7 @@ pub use norm::{norm_backward, norm_forward};
 pub use outer_sum::{OuterSum, outer_sum};
 pub use outer_update::{OuterRule, OuterUpdate, outer_update};
 pub use pool::{pool_backward, pool_forward};
+pub use rows::Rows;
 pub use sample::{sample_episode, sample_order, sample_sine};
 pub use sample_glyphs::{GlyphRows, sample_glyphs};
 pub use strategy::{
@@ -168,6 +170,14 @@ impl Below<'_> {
             Activation::Gelu => 2,
             _ => 1,
         }
+    }
+}
+
+/// Numbers that the loss of `rows` rows of `outputs` is the mean of.
+pub(crate) fn loss_numbers(loss: Loss, rows: usize, outputs: usize) -> usize {
+    match loss {
+        Loss::Mse => rows * outputs,
+        Loss::CrossEntropy => rows,
     }
 }
 

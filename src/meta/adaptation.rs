@@ -2,13 +2,14 @@
 
 mod results;
 mod setup;
+mod sizes;
 mod starts;
 
 use std::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
-use crate::kernels::{Axis, InnerRule, RunStep, RunSteps, broadcast};
+use crate::kernels::{Axis, InnerRule, RunStep, RunSteps, broadcast, loss_numbers};
 use crate::meta::inner::{InnerLoop, Start, plan_layers, plan_sets};
 use crate::meta::query::{QueryBatches, QueryPass};
 use crate::meta::source::TaskBuffers;
@@ -31,6 +32,8 @@ pub struct Score {
 #[derive(Debug)]
 struct Prediction {
     batches: QueryBatches,
+    /// The queries in their batches: inputs and targets.
+    rows: [wgpu::Buffer; 2],
     /// Only where scores are wanted.
     before: Option<QueryPass>,
     after: QueryPass,
@@ -117,7 +120,8 @@ impl Adaptation {
         let prediction = |batches| -> Result<Prediction> {
             let pass = || QueryPass::new(gpu, model, batches);
             let before = setup.scored.then(pass).transpose()?;
-            Ok(Prediction { batches, before, after: pass()? })
+            let rows = buffers.query_buffers(gpu, model, batches)?;
+            Ok(Prediction { batches, rows, before, after: pass()? })
         };
         let wanted = setup.query_batches(axis.tasks()).filter(|batches| batches.queries > 0);
         let predictions = wanted.map(prediction).collect::<Result<_>>()?;
@@ -148,20 +152,19 @@ impl Adaptation {
         let (gpu, model) = (&self.gpu, &self.setup.model);
         let mut out = Recording::default();
         self.tasks.record_sample(gpu, &mut out, &self.runs)?;
-        let mut queries = Vec::new();
-        for Prediction { batches, after, .. } in &self.predictions {
-            let step = after.step();
-            queries.push(self.tasks.record_queries(gpu, &mut out, model, *batches, step)?);
+        for Prediction { batches, rows, after, .. } in &self.predictions {
+            self.tasks.record_queries(gpu, &mut out, model, *batches, after.step(), rows)?;
         }
+        let told = self.tasks.is_told().then_some(&self.runs);
         let (theta, runs, tasks) = (&self.inner.theta, &self.runs, self.axis.per_run);
         if self.setup.scored {
             let vectors = model.packed_len() / 4;
             broadcast(gpu, &mut out, self.axis, vectors, tasks, false, runs, &self.theta, theta)?;
         }
-        for (prediction, [x, y]) in self.predictions.iter().zip(&queries) {
-            if let Some(before) = &prediction.before {
+        for Prediction { rows: [x, y], before, .. } in &self.predictions {
+            if let Some(before) = before {
                 before.record_forward(gpu, &mut out, model, theta, x)?;
-                before.record_loss(gpu, &mut out, model, y)?;
+                before.record_loss(gpu, &mut out, model, y, told)?;
             }
         }
         let state = Some([&self.state[0], &self.state[1]]);
@@ -170,10 +173,10 @@ impl Adaptation {
         let first = out.len();
         self.inner.record(gpu, &mut out, runs, &self.tasks, start)?;
         let inner_loops = first..out.len();
-        for (Prediction { after, .. }, [x, y]) in self.predictions.iter().zip(&queries) {
+        for Prediction { rows: [x, y], after, .. } in &self.predictions {
             after.record_forward(gpu, &mut out, model, theta, x)?;
             if self.setup.scored {
-                after.record_loss(gpu, &mut out, model, y)?;
+                after.record_loss(gpu, &mut out, model, y, told)?;
             }
         }
         Ok((out, inner_loops))
@@ -278,9 +281,17 @@ impl Adaptation {
     }
 
     fn numbered(&self, first_task: impl Fn(usize) -> u32, visit: u32) -> Vec<RunStep> {
+        let [support, queries] = self.tasks.used();
+        let (rows, model) = (self.tasks.minibatch(), &self.setup.model);
+        let scale = |rows| 1.0 / loss_numbers(model.loss(), rows, model.outputs()) as f32;
         let step = |start: usize| RunStep {
             first_task: first_task(start),
             visit,
+            support: support as u32,
+            rows: rows as u32,
+            queries: queries as u32,
+            loss_scale: scale(rows),
+            query_scale: scale(queries),
             adam_steps: self.adam_steps.min(u64::from(u32::MAX / 2)) as u32,
             inner_rate: self.setup.rate,
             weight_decay: self.setup.weight_decay,

@@ -5,8 +5,8 @@
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
-    Axis, Batch, FusedLoop, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, RunSteps, Tile,
-    Tiles, Update, broadcast, fused, fused_pays, fused_steps, head, head_fits, loss,
+    Axis, Batch, FusedLoop, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, Rows, RunSteps,
+    Tile, Tiles, Update, broadcast, fused, fused_pays, fused_steps, head, head_fits, loss,
 };
 use crate::meta::layers::{Keep, Layers};
 use crate::meta::source::TaskBuffers;
@@ -15,7 +15,7 @@ use crate::model::Model;
 use crate::tasks::{Batches, Segment};
 
 /// The adapted parameter sets of a batch of tasks, and the dispatches that make them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct InnerLoop {
     model: Model,
     rule: InnerRule,
@@ -115,6 +115,24 @@ impl InnerLoop {
         Ok(self)
     }
 
+    /// The same buffers for tasks of fewer examples, in minibatches that are not larger.
+    ///
+    /// # Errors
+    /// As [`InnerLoop::new`].
+    pub(super) fn made_for(&self, gpu: &Gpu, tasks: &TaskBuffers) -> Result<Self> {
+        let rows = tasks.support_rows().is_some();
+        let (model, rule, batches) = (&self.model, self.rule, tasks.batches());
+        let (kind, segments) = choose(gpu, model, rule, rows, self.kind, batches, false)?;
+        let inner = InnerSteps::new(gpu, &inner_steps(&segments, self.axis.tasks(), self.chunk))?;
+        let anchors = if segments.len() > 1 && self.segments.len() == 1 {
+            let sets = self.axis.tasks() * model.packed_len();
+            gpu.storage("parameters before the last step", size_of_f32s(sets))?
+        } else {
+            self.anchors.clone()
+        };
+        Ok(Self { kind, segments, inner, anchors, ..self.clone() })
+    }
+
     /// The plan that was chosen: `Fused` or `Layered`.
     pub fn kind(&self) -> PlanKind {
         self.kind
@@ -189,6 +207,7 @@ impl InnerLoop {
             axis: self.axis,
             batches: tasks.batches(),
             segment,
+            some: tasks.is_told(),
             work: self.work,
             sharers,
             order: tasks.order(),
@@ -251,7 +270,8 @@ impl InnerLoop {
             let (below, dx) = (self.layers.below(last, x), self.layers.first_gradient());
             let onward = self.layers.first_trained() < last;
             let losses = (&self.losses, steps);
-            head(gpu, out, model, batch, update, below, y, dx, onward, losses)?;
+            let told = tasks.is_told();
+            head(gpu, out, model, batch, update, below, y, dx, onward, losses, told)?;
             return self.layers.backward(gpu, out, batch, update, x, last, dx);
         }
         self.layers.forward(gpu, out, batch, theta, x, last + 1)?;
@@ -266,6 +286,7 @@ impl InnerLoop {
                 row_step: 1,
                 outputs: model.outputs(),
                 steps,
+                some: tasks.is_told().then_some((update.runs, Rows::Minibatch)),
                 gradient: true,
                 inner,
                 outputs_buffer: outputs,

@@ -84,8 +84,12 @@ impl Origin {
     }
 }
 
+/// Inner steps up to which a batch need not be full without other kernels: with few examples every minibatch is a pass
+/// of the sampler over them.
+const MOST_PASSES: usize = 1 << 14;
+
 /// Buffers of a batch of tasks: their support and query sets and the order of their minibatches.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TaskBuffers {
     origin: Origin,
     axis: Axis,
@@ -97,8 +101,12 @@ pub struct TaskBuffers {
     input: Shape,
     /// Classes, or numbers of a target.
     outputs: usize,
-    /// Query examples of a task, all classes.
+    /// Query examples of a task that the buffers have room for, all classes.
     queries: usize,
+    /// Support and query examples of a task that are there: as many as there is room for, or fewer.
+    used: [usize; 2],
+    /// Whether the kernels are told how many are there, instead of being made for it.
+    some: bool,
     /// How glyphs are laid out.
     glyphs: GlyphRows,
     order: wgpu::Buffer,
@@ -131,6 +139,14 @@ impl TaskBuffers {
         checks::allocatable("tasks", &[axis.tasks(), examples, largest])?;
         let labels = model.loss() == Loss::CrossEntropy;
         let tasks = axis.tasks();
+        let used = [batches.support(), queries];
+        // Batch statistics are of as many examples as a kernel is made for.
+        let some = matches!(origin, Origin::Rows { .. })
+            && with_queries
+            && !model.has_batch_statistics()
+            && (batches.way, batches.tail) == (1, 0)
+            && batches.batch <= batches.group
+            && batches.steps <= MOST_PASSES;
         let make = |name, count: usize| gpu.storage(name, size_of_f32s(count));
         let set = |name, examples: usize| -> Result<[wgpu::Buffer; 2]> {
             let [x, y] = example_floats(model, &origin).map(|floats| tasks * examples * floats);
@@ -148,11 +164,13 @@ impl TaskBuffers {
             input: model.layers()[0].input,
             outputs: model.outputs(),
             queries,
+            used,
+            some,
             glyphs: GlyphRows::of(model),
         })
     }
 
-    /// Adds the large buffers of [`TaskBuffers::new`] and of [`TaskBuffers::record_queries`] in each of
+    /// Adds the large buffers of [`TaskBuffers::new`] and of [`TaskBuffers::query_buffers`] in each of
     /// `modes` to `memory`; none in training.
     pub fn plan(
         memory: &mut Memory,
@@ -189,7 +207,37 @@ impl TaskBuffers {
 
     /// Query examples of a task.
     pub fn queries(&self) -> usize {
-        self.queries
+        self.used[1]
+    }
+
+    /// Support and query examples of a task that are there ([`crate::meta::Adaptation::set_sizes`]).
+    pub(super) fn used(&self) -> [usize; 2] {
+        self.used
+    }
+
+    /// Whether the kernels are told how many examples are there.
+    pub(super) fn is_told(&self) -> bool {
+        self.some
+    }
+
+    /// Examples of a minibatch: those that it has room for, or all that there are.
+    pub(super) fn minibatch(&self) -> usize {
+        let Batches { batch, group, .. } = self.batches;
+        // A minibatch of more than all examples has some of them several times.
+        if batch > group { batch } else { batch.min(self.used[0]) }
+    }
+
+    /// The same buffers with so many support and query examples of a task, for kernels that are told.
+    pub(super) fn told(&self, used: [usize; 2]) -> Self {
+        Self { used, ..self.clone() }
+    }
+
+    /// The same buffers for kernels that are made for so many support and query examples of a task, in minibatches of
+    /// `batch`.
+    pub(super) fn made_for(&self, used: [usize; 2], batch: usize) -> Self {
+        let [group, queries] = used;
+        let batches = Batches { group, batch, ..self.batches.clone() };
+        Self { used, batches, queries, ..self.clone() }
     }
 
     /// [T, order length]: indices of support examples.
@@ -237,7 +285,7 @@ impl TaskBuffers {
             }
             Origin::Rows { ordered: true, .. } => Ok(()),
             Origin::Listed { .. } | Origin::Rows { ordered: false, .. } => {
-                sample_order(gpu, out, axis, batches, runs, &self.order)
+                sample_order(gpu, out, axis, batches, runs, &self.order, self.some)
             }
         }
     }
@@ -267,25 +315,47 @@ impl TaskBuffers {
         self.record_gather(gpu, out, model, rows, inner, buffers)
     }
 
-    /// Records the batches in which queries are predicted, once `record_sample` has run: `[G, B, in]`
-    /// and targets. The buffers are those of the tasks or new ones.
+    /// The buffers of the batches in which queries are predicted, `[G, B, in]` and targets: those of the tasks or new
+    /// ones.
     ///
     /// # Errors
     /// [`crate::Error::Limit`] if the device has no room.
-    pub fn record_queries(
+    pub(super) fn query_buffers(
+        &self,
+        gpu: &Gpu,
+        model: &Model,
+        batches: QueryBatches,
+    ) -> Result<[wgpu::Buffer; 2]> {
+        if self.holds(batches) {
+            return Ok(self.query.clone());
+        }
+        let rows = batches.count() * batches.examples();
+        let x = gpu.storage("query inputs", size_of_f32s(rows * model.input_words()))?;
+        let y = gpu.storage("query targets", size_of_f32s(rows * model.target_words()))?;
+        Ok([x, y])
+    }
+
+    /// Whether the tasks' own buffers hold the batches in which queries are predicted.
+    fn holds(&self, batches: QueryBatches) -> bool {
+        batches.support.is_none() && self.origin.has_rows()
+    }
+
+    /// Records the batches in which queries are predicted, once `record_sample` has run, into `query_buffers`.
+    ///
+    /// # Errors
+    /// See [`crate::kernels::call`].
+    pub(super) fn record_queries(
         &self,
         gpu: &Gpu,
         out: &mut Recording,
         model: &Model,
         batches: QueryBatches,
         inner: (&InnerSteps, usize),
-    ) -> Result<[wgpu::Buffer; 2]> {
-        if batches.support.is_none() && self.origin.has_rows() {
-            return Ok(self.query.clone());
+        [x, y]: &[wgpu::Buffer; 2],
+    ) -> Result<()> {
+        if self.holds(batches) {
+            return Ok(());
         }
-        let rows = batches.count() * batches.examples();
-        let x = gpu.storage("query inputs", size_of_f32s(rows * model.input_words()))?;
-        let y = gpu.storage("query targets", size_of_f32s(rows * model.target_words()))?;
         let rows = BatchRows {
             count: batches.count(),
             per_task: batches.per_task(),
@@ -294,8 +364,7 @@ impl TaskBuffers {
             order_len: None,
             ..self.examples()
         };
-        self.record_gather(gpu, out, model, rows, inner, [&x, &y])?;
-        Ok([x, y])
+        self.record_gather(gpu, out, model, rows, inner, [x, y])
     }
 
     /// The part of [`BatchRows`] that the tasks decide.
@@ -342,17 +411,31 @@ impl TaskBuffers {
     /// Inputs and targets of the support sets of a regression, without padding.
     pub(super) fn read_support(&self, gpu: &Gpu, model: &Model) -> Result<[Vec<f32>; 2]> {
         self.check_regression()?;
-        let rows = self.axis.tasks() * self.batches.support();
-        let [x, y] = &self.support;
-        Ok([read_inputs(gpu, model, x, rows)?, read_rows(gpu, y, rows, model.outputs())?])
+        self.read_set(gpu, model, &self.support, [self.used[0], self.batches.support()])
     }
 
     /// Inputs and targets of the query sets of a regression, without padding.
     pub(super) fn read_query(&self, gpu: &Gpu, model: &Model) -> Result<[Vec<f32>; 2]> {
         self.check_regression()?;
-        let rows = self.axis.tasks() * self.queries;
-        let [x, y] = &self.query;
-        Ok([read_inputs(gpu, model, x, rows)?, read_rows(gpu, y, rows, model.outputs())?])
+        self.read_set(gpu, model, &self.query, [self.used[1], self.queries])
+    }
+
+    /// Inputs and targets of `used` of every `room` examples.
+    fn read_set(
+        &self,
+        gpu: &Gpu,
+        model: &Model,
+        [x, y]: &[wgpu::Buffer; 2],
+        [used, room]: [usize; 2],
+    ) -> Result<[Vec<f32>; 2]> {
+        let rows = self.axis.tasks() * room;
+        let (inputs, outputs) = (model.inputs(), model.outputs());
+        let x = read_inputs(gpu, model, x, rows)?;
+        let y = read_rows(gpu, y, rows, outputs)?;
+        Ok([
+            first_of(&x, used * inputs, room * inputs),
+            first_of(&y, used * outputs, room * outputs),
+        ])
     }
 
     fn check_regression(&self) -> Result<()> {
@@ -368,6 +451,14 @@ impl TaskBuffers {
     pub fn labels(&self) -> bool {
         self.labels
     }
+}
+
+/// The first `used` of every `room` values.
+pub(super) fn first_of(values: &[f32], used: usize, room: usize) -> Vec<f32> {
+    if used == room {
+        return values.to_vec();
+    }
+    values.chunks_exact(room).flat_map(|one| &one[..used]).copied().collect()
 }
 
 /// Floats that the tasks' buffers hold of an example: inputs and target, or an image's number.

@@ -62,8 +62,9 @@ impl Trainer {
     /// device cannot hold at once are taken in several waves, with the same numbers.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if a setting is impossible ([`TrainerSetup::check`]) or the plan is, [`Error::Limit`](crate::Error::Limit) if the device
-    /// has no room, [`Error::Shader`](crate::Error::Shader) if it refuses a kernel.
+    /// [`Error::Config`](crate::Error::Config) if a setting is impossible ([`TrainerSetup::check`]) or the plan is,
+    /// [`Error::Limit`](crate::Error::Limit) if the device has no room, [`Error::Shader`](crate::Error::Shader) if it
+    /// refuses a kernel.
     pub fn new(gpu: &Gpu, setup: TrainerSetup) -> Result<Self> {
         memory(gpu, &setup)?;
         let setup = setup.on_device();
@@ -280,7 +281,8 @@ impl Trainer {
     /// the device's time for it; none (and nothing done) if the device has no timestamps.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) if the device cannot count one more meta-iteration, [`Error::DeviceLost`](crate::Error::DeviceLost) if it does not answer.
+    /// [`Error::Config`](crate::Error::Config) if the device cannot count one more meta-iteration,
+    /// [`Error::DeviceLost`](crate::Error::DeviceLost) if it does not answer.
     pub fn time_dispatches(&mut self) -> Result<Option<Vec<HeldDispatch>>> {
         self.check_count(1)?;
         let offset = self.write_settings();

@@ -25,6 +25,7 @@ mod online;
 mod sampling;
 mod shaders;
 mod sines;
+mod sizes;
 mod strategy;
 mod sweep;
 mod telemetry;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     tests.module("memory", memory::tests);
     tests.module("uploads", uploads::tests);
     tests.module("misuse", misuse::tests);
+    tests.module("sizes", sizes::tests);
     tests.module("online", online::tests);
     tests.module("sweep", sweep::tests);
     tests.module("telemetry", telemetry::tests);

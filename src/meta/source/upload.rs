@@ -28,9 +28,12 @@ impl TaskBuffers {
             return Err(Error::config(WHAT, message));
         }
         self.check_device(WHAT, gpu)?;
-        self.check_length(WHAT, order.len(), self.batches.order_len())?;
-        check_below(WHAT, order, self.batches.support(), "support examples")?;
-        gpu.queue().write_buffer(&self.order, 0, bytemuck::cast_slice(order));
+        let (rows, batch) = (self.minibatch(), self.batches.batch);
+        self.check_length(WHAT, order.len(), self.batches.order_len() / batch * rows)?;
+        check_below(WHAT, order, self.used[0], "support examples")?;
+        // The places behind a minibatch that is not full name an example that is not there.
+        let absent = self.batches.support() as u32 - 1;
+        write(gpu, &self.order, order, [rows, batch], absent);
         Ok(())
     }
 
@@ -41,8 +44,9 @@ impl TaskBuffers {
     pub fn upload_support_x(&self, gpu: &Gpu, model: &Model, x: &[f32]) -> Result<()> {
         const WHAT: &str = "support inputs";
         self.check_network(WHAT, gpu, model)?;
-        self.check_rows(WHAT, x, self.batches.support() * model.inputs())?;
-        upload_inputs(gpu, model, &self.support[0], x);
+        let sizes = [self.used[0], self.batches.support()];
+        self.check_rows(WHAT, x, sizes[0] * model.inputs())?;
+        upload_inputs(gpu, model, &self.support[0], x, sizes);
         Ok(())
     }
 
@@ -54,8 +58,9 @@ impl TaskBuffers {
         const WHAT: &str = "support targets";
         self.check_targets(WHAT, false)?;
         self.check_network(WHAT, gpu, model)?;
-        self.check_rows(WHAT, y, self.batches.support() * self.outputs)?;
-        upload_rows(gpu, &self.support[1], y, model.outputs());
+        let sizes = [self.used[0], self.batches.support()];
+        self.check_rows(WHAT, y, sizes[0] * self.outputs)?;
+        upload_rows(gpu, &self.support[1], y, model.outputs(), sizes);
         Ok(())
     }
 
@@ -67,9 +72,10 @@ impl TaskBuffers {
         const WHAT: &str = "support labels";
         self.check_targets(WHAT, true)?;
         self.check_device(WHAT, gpu)?;
-        self.check_length(WHAT, labels.len(), self.batches.support())?;
+        let sizes = [self.used[0], self.batches.support()];
+        self.check_length(WHAT, labels.len(), sizes[0])?;
         check_below(WHAT, labels, self.outputs, "classes")?;
-        gpu.queue().write_buffer(&self.support[1], 0, bytemuck::cast_slice(labels));
+        write(gpu, &self.support[1], labels, sizes, 0);
         Ok(())
     }
 
@@ -80,8 +86,9 @@ impl TaskBuffers {
     pub fn upload_query_x(&self, gpu: &Gpu, model: &Model, x: &[f32]) -> Result<()> {
         const WHAT: &str = "query inputs";
         self.check_network(WHAT, gpu, model)?;
-        self.check_rows(WHAT, x, self.queries * model.inputs())?;
-        upload_inputs(gpu, model, &self.query[0], x);
+        let sizes = [self.used[1], self.queries];
+        self.check_rows(WHAT, x, sizes[0] * model.inputs())?;
+        upload_inputs(gpu, model, &self.query[0], x, sizes);
         Ok(())
     }
 
@@ -93,8 +100,9 @@ impl TaskBuffers {
         const WHAT: &str = "query targets";
         self.check_targets(WHAT, false)?;
         self.check_network(WHAT, gpu, model)?;
-        self.check_rows(WHAT, y, self.queries * self.outputs)?;
-        upload_rows(gpu, &self.query[1], y, model.outputs());
+        let sizes = [self.used[1], self.queries];
+        self.check_rows(WHAT, y, sizes[0] * self.outputs)?;
+        upload_rows(gpu, &self.query[1], y, model.outputs(), sizes);
         Ok(())
     }
 
@@ -106,9 +114,10 @@ impl TaskBuffers {
         const WHAT: &str = "query labels";
         self.check_targets(WHAT, true)?;
         self.check_device(WHAT, gpu)?;
-        self.check_length(WHAT, labels.len(), self.queries)?;
+        let sizes = [self.used[1], self.queries];
+        self.check_length(WHAT, labels.len(), sizes[0])?;
         check_below(WHAT, labels, self.outputs, "classes")?;
-        gpu.queue().write_buffer(&self.query[1], 0, bytemuck::cast_slice(labels));
+        write(gpu, &self.query[1], labels, sizes, 0);
         Ok(())
     }
 
@@ -249,24 +258,45 @@ fn check_below(what: &str, numbers: &[u32], count: usize, things: &str) -> Resul
     }
 }
 
-/// Writes examples `[…, in]` as kernels hold them.
-fn upload_inputs(gpu: &Gpu, model: &Model, buffer: &wgpu::Buffer, x: &[f32]) {
+/// Writes values, the first `used` of every `room` of the buffer; the others become `rest`.
+fn write<T: bytemuck::Pod>(
+    gpu: &Gpu,
+    buffer: &wgpu::Buffer,
+    values: &[T],
+    [used, room]: [usize; 2],
+    rest: T,
+) {
+    if used == room {
+        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(values));
+        return;
+    }
+    let mut all = vec![rest; values.len() / used.max(1) * room];
+    for (to, from) in all.chunks_exact_mut(room).zip(values.chunks_exact(used.max(1))) {
+        to[..used].copy_from_slice(from);
+    }
+    gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&all));
+}
+
+/// Writes examples `[…, in]` as kernels hold them, `used` for every `room`.
+fn upload_inputs(gpu: &Gpu, model: &Model, buffer: &wgpu::Buffer, x: &[f32], sizes: [usize; 2]) {
+    let sizes = sizes.map(|examples| examples * model.inputs_padded());
     if model.inputs_padded() == model.inputs() && model.input_layout() == Layout::Row {
-        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(x));
+        write(gpu, buffer, x, sizes, 0.0);
     } else {
-        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&model.pack_inputs(x)));
+        write(gpu, buffer, &model.pack_inputs(x), sizes, 0.0);
     }
 }
 
-/// Writes rows of `width` numbers, each padded to whole vectors.
-fn upload_rows(gpu: &Gpu, buffer: &wgpu::Buffer, rows: &[f32], width: usize) {
+/// Writes rows of `width` numbers, each padded to whole vectors, `used` for every `room`.
+fn upload_rows(gpu: &Gpu, buffer: &wgpu::Buffer, rows: &[f32], width: usize, sizes: [usize; 2]) {
+    let sizes = sizes.map(|rows| rows * padded(width));
     if width.is_multiple_of(4) {
-        gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(rows));
+        write(gpu, buffer, rows, sizes, 0.0);
         return;
     }
     let mut padded_rows = vec![0.0_f32; rows.len() / width * padded(width)];
     for (to, from) in padded_rows.chunks_exact_mut(padded(width)).zip(rows.chunks_exact(width)) {
         to[..width].copy_from_slice(from);
     }
-    gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&padded_rows));
+    write(gpu, buffer, &padded_rows, sizes, 0.0);
 }
