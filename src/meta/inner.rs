@@ -2,6 +2,8 @@
 //! `layered` (a dispatch a layer and direction, any size) and `fused` (a task's whole loop in one
 //! dispatch, for networks that fit).
 
+mod smaller;
+
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
@@ -113,24 +115,6 @@ impl InnerLoop {
         let count = 2 * self.axis.tasks() * self.model.packed_len();
         self.seen = Some(gpu.storage("gradients seen", size_of_f32s(count))?);
         Ok(self)
-    }
-
-    /// The same buffers for tasks of fewer examples, in minibatches that are not larger.
-    ///
-    /// # Errors
-    /// As [`InnerLoop::new`].
-    pub(super) fn made_for(&self, gpu: &Gpu, tasks: &TaskBuffers) -> Result<Self> {
-        let rows = tasks.support_rows().is_some();
-        let (model, rule, batches) = (&self.model, self.rule, tasks.batches());
-        let (kind, segments) = choose(gpu, model, rule, rows, self.kind, batches, false)?;
-        let inner = InnerSteps::new(gpu, &inner_steps(&segments, self.axis.tasks(), self.chunk))?;
-        let anchors = if segments.len() > 1 && self.segments.len() == 1 {
-            let sets = self.axis.tasks() * model.packed_len();
-            gpu.storage("parameters before the last step", size_of_f32s(sets))?
-        } else {
-            self.anchors.clone()
-        };
-        Ok(Self { kind, segments, inner, anchors, ..self.clone() })
     }
 
     /// The plan that was chosen: `Fused` or `Layered`.

@@ -1,11 +1,15 @@
 //! Tasks in device memory: drawn by a kernel or uploaded, and cut into minibatches by another.
 
 mod fits;
+mod read;
+mod sizes;
 mod upload;
+
+pub(super) use read::first_of;
 
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
     Axis, BatchRows, GlyphRows, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
@@ -14,7 +18,7 @@ use crate::kernels::{
 use crate::meta::checks;
 use crate::meta::images::DeviceImages;
 use crate::meta::query::QueryBatches;
-use crate::model::{Loss, Model, Shape, padded};
+use crate::model::{Loss, Model, Shape};
 use crate::tasks::{Batches, GlyphsSpec, SineSpec, SplitPart};
 
 /// Where a batch of tasks comes from.
@@ -119,7 +123,7 @@ impl TaskBuffers {
     /// Allocates what tasks of `origin` need. `with_queries` is false in training.
     ///
     /// # Errors
-    /// [`Error::Config`] if a number is 0 or the tasks do not fit the network, [`Error::Limit`] if the device has no
+    /// [`crate::Error::Config`] if a number is 0 or the tasks do not fit the network, [`crate::Error::Limit`] if the device has no
     /// room.
     pub fn new(
         gpu: &Gpu,
@@ -170,7 +174,7 @@ impl TaskBuffers {
         })
     }
 
-    /// Adds the large buffers of [`TaskBuffers::new`] and of [`TaskBuffers::query_buffers`] in each of
+    /// Adds the large buffers of [`TaskBuffers::new`], and those of the queries' batches in each of
     /// `modes` to `memory`; none in training.
     pub fn plan(
         memory: &mut Memory,
@@ -208,36 +212,6 @@ impl TaskBuffers {
     /// Query examples of a task.
     pub fn queries(&self) -> usize {
         self.used[1]
-    }
-
-    /// Support and query examples of a task that are there ([`crate::meta::Adaptation::set_sizes`]).
-    pub(super) fn used(&self) -> [usize; 2] {
-        self.used
-    }
-
-    /// Whether the kernels are told how many examples are there.
-    pub(super) fn is_told(&self) -> bool {
-        self.some
-    }
-
-    /// Examples of a minibatch: those that it has room for, or all that there are.
-    pub(super) fn minibatch(&self) -> usize {
-        let Batches { batch, group, .. } = self.batches;
-        // A minibatch of more than all examples has some of them several times.
-        if batch > group { batch } else { batch.min(self.used[0]) }
-    }
-
-    /// The same buffers with so many support and query examples of a task, for kernels that are told.
-    pub(super) fn told(&self, used: [usize; 2]) -> Self {
-        Self { used, ..self.clone() }
-    }
-
-    /// The same buffers for kernels that are made for so many support and query examples of a task, in minibatches of
-    /// `batch`.
-    pub(super) fn made_for(&self, used: [usize; 2], batch: usize) -> Self {
-        let [group, queries] = used;
-        let batches = Batches { group, batch, ..self.batches.clone() };
-        Self { used, batches, queries, ..self.clone() }
     }
 
     /// [T, order length]: indices of support examples.
@@ -408,57 +382,10 @@ impl TaskBuffers {
         }
     }
 
-    /// Inputs and targets of the support sets of a regression, without padding.
-    pub(super) fn read_support(&self, gpu: &Gpu, model: &Model) -> Result<[Vec<f32>; 2]> {
-        self.check_regression()?;
-        self.read_set(gpu, model, &self.support, [self.used[0], self.batches.support()])
-    }
-
-    /// Inputs and targets of the query sets of a regression, without padding.
-    pub(super) fn read_query(&self, gpu: &Gpu, model: &Model) -> Result<[Vec<f32>; 2]> {
-        self.check_regression()?;
-        self.read_set(gpu, model, &self.query, [self.used[1], self.queries])
-    }
-
-    /// Inputs and targets of `used` of every `room` examples.
-    fn read_set(
-        &self,
-        gpu: &Gpu,
-        model: &Model,
-        [x, y]: &[wgpu::Buffer; 2],
-        [used, room]: [usize; 2],
-    ) -> Result<[Vec<f32>; 2]> {
-        let rows = self.axis.tasks() * room;
-        let (inputs, outputs) = (model.inputs(), model.outputs());
-        let x = read_inputs(gpu, model, x, rows)?;
-        let y = read_rows(gpu, y, rows, outputs)?;
-        Ok([
-            first_of(&x, used * inputs, room * inputs),
-            first_of(&y, used * outputs, room * outputs),
-        ])
-    }
-
-    fn check_regression(&self) -> Result<()> {
-        if self.labels {
-            let message =
-                "these tasks are classes; only those of a regression are read back as numbers";
-            return Err(Error::config("tasks", message));
-        }
-        Ok(())
-    }
-
     /// Whether targets are class labels.
     pub fn labels(&self) -> bool {
         self.labels
     }
-}
-
-/// The first `used` of every `room` values.
-pub(super) fn first_of(values: &[f32], used: usize, room: usize) -> Vec<f32> {
-    if used == room {
-        return values.to_vec();
-    }
-    values.chunks_exact(room).flat_map(|one| &one[..used]).copied().collect()
 }
 
 /// Floats that the tasks' buffers hold of an example: inputs and target, or an image's number.
@@ -467,17 +394,4 @@ fn example_floats(model: &Model, origin: &Origin) -> [usize; 2] {
         Origin::Episodes { .. } | Origin::Listed { .. } => [1, 0],
         _ => [model.inputs_padded(), model.target_words()],
     }
-}
-
-/// Reads `rows` examples back, without their padding.
-fn read_inputs(gpu: &Gpu, model: &Model, buffer: &wgpu::Buffer, rows: usize) -> Result<Vec<f32>> {
-    let values: Vec<f32> = gpu.read(buffer, 0, rows * model.inputs_padded())?;
-    Ok(model.unpack_inputs(&values))
-}
-
-/// Reads `rows` rows of `width` numbers back, without their padding.
-fn read_rows(gpu: &Gpu, buffer: &wgpu::Buffer, rows: usize, width: usize) -> Result<Vec<f32>> {
-    let columns = padded(width);
-    let values: Vec<f32> = gpu.read(buffer, 0, rows * columns)?;
-    Ok(values.chunks_exact(columns).flat_map(|row| row[..width].to_vec()).collect())
 }

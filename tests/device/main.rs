@@ -34,6 +34,7 @@ mod trainer;
 mod trainer_images;
 mod tuning;
 mod uploads;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -63,6 +64,7 @@ fn main() -> ExitCode {
     tests.module("memory", memory::tests);
     tests.module("uploads", uploads::tests);
     tests.module("misuse", misuse::tests);
+    tests.module("waiting", waiting::tests);
     tests.module("sizes", sizes::tests);
     tests.module("online", online::tests);
     tests.module("sweep", sweep::tests);
