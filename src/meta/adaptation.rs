@@ -60,6 +60,8 @@ pub struct Adaptation {
     recording: Recording,
     /// The dispatches of the recording that are the inner loops.
     inner_loops: Range<usize>,
+    /// The same two for a full batch, where this one is not, or for the other way round; none before it is needed.
+    spare: Option<(Recording, Range<usize>)>,
 }
 
 impl Adaptation {
@@ -141,6 +143,7 @@ impl Adaptation {
             predictions,
             recording: Recording::default(),
             inner_loops: 0..0,
+            spare: None,
             tasks: buffers,
             setup,
         };

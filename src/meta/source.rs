@@ -109,7 +109,9 @@ pub struct TaskBuffers {
     queries: usize,
     /// Support and query examples of a task that are there: as many as there is room for, or fewer.
     used: [usize; 2],
-    /// Whether the kernels are told how many are there, instead of being made for it.
+    /// Whether kernels may be told how many are there.
+    tellable: bool,
+    /// Whether they are, instead of being made for all that there is room for.
     some: bool,
     /// How glyphs are laid out.
     glyphs: GlyphRows,
@@ -145,7 +147,7 @@ impl TaskBuffers {
         let tasks = axis.tasks();
         let used = [batches.support(), queries];
         // Batch statistics are of as many examples as a kernel is made for.
-        let some = matches!(origin, Origin::Rows { .. })
+        let tellable = matches!(origin, Origin::Rows { .. })
             && with_queries
             && !model.has_batch_statistics()
             && (batches.way, batches.tail) == (1, 0)
@@ -169,7 +171,8 @@ impl TaskBuffers {
             outputs: model.outputs(),
             queries,
             used,
-            some,
+            tellable,
+            some: false,
             glyphs: GlyphRows::of(model),
         })
     }

@@ -15,15 +15,15 @@ impl Adaptation {
 
     /// From now on each task has `support` examples to learn from and `queries` to predict, of as many as the batch was
     /// made for: uploads are `[T, support, in]` and `[T, queries, in]`, predictions `[T, queries, out]`. The numbers are
-    /// those of a batch that is made for so many. Minibatches are as before, or of all examples where those are fewer;
-    /// a minibatch that was made larger than the support set stays as large.
+    /// those of a batch that is made for so many, to the last digits of a float. Minibatches are as before, or of all
+    /// examples where those are fewer; a minibatch that was made larger than the support set stays as large.
     ///
     /// What was uploaded counts no more: upload both sets anew, and the order, where it is uploaded. What is recorded
     /// already has its sizes, but reads what is uploaded when it is submitted.
     ///
-    /// For networks without batch statistics this is a number that the kernels are told, with up to 16,384 steps.
-    /// Otherwise the dispatches are recorded anew, and kernels compiled for sizes that the device has not seen before;
-    /// the buffers stay.
+    /// For networks without batch statistics this is a number that kernels are told (with up to 16,384 steps): they are
+    /// compiled once, for the first batch that is not full. Otherwise the dispatches are recorded anew, and kernels
+    /// compiled for sizes that the device has not seen before. The buffers stay.
     ///
     /// # Errors
     /// [`Error::Config`] if there is no room for so many, for 0 of what the batch was made for, and if the tasks are not
@@ -47,9 +47,8 @@ impl Adaptation {
             }
         }
         let used = [support, queries];
-        if self.tasks.is_told() {
-            self.tasks = self.tasks.told(used);
-            return Ok(());
+        if self.tasks.is_tellable() {
+            return self.tell(used);
         }
         let minibatch = if batch > group { batch } else { batch.min(support) };
         let tasks = self.tasks.made_for(used, minibatch);
@@ -77,6 +76,30 @@ impl Adaptation {
                 return Err(error);
             }
         }
+        Ok(())
+    }
+
+    /// Has kernels that are told the sizes `used`, or those that are made for a full batch.
+    fn tell(&mut self, used: [usize; 2]) -> Result<()> {
+        let tasks = self.tasks.told(used);
+        let same = tasks.is_told() == self.tasks.is_told();
+        let before = std::mem::replace(&mut self.tasks, tasks);
+        if same {
+            return Ok(());
+        }
+        let other = match self.spare.take() {
+            Some(recorded) => recorded,
+            None => match self.record_all() {
+                Ok(recorded) => recorded,
+                Err(error) => {
+                    self.tasks = before;
+                    return Err(error);
+                }
+            },
+        };
+        let recording = std::mem::replace(&mut self.recording, other.0);
+        let inner_loops = std::mem::replace(&mut self.inner_loops, other.1);
+        self.spare = Some((recording, inner_loops));
         Ok(())
     }
 }

@@ -9,7 +9,12 @@ impl TaskBuffers {
         self.used
     }
 
-    /// Whether the kernels are told how many examples are there.
+    /// Whether kernels may be told how many examples are there.
+    pub(in crate::meta) fn is_tellable(&self) -> bool {
+        self.tellable
+    }
+
+    /// Whether the kernels are told how many examples are there, instead of being made for it.
     pub(in crate::meta) fn is_told(&self) -> bool {
         self.some
     }
@@ -21,9 +26,11 @@ impl TaskBuffers {
         if batch > group { batch } else { batch.min(self.used[0]) }
     }
 
-    /// The same buffers with so many support and query examples of a task, for kernels that are told.
+    /// The same buffers with so many support and query examples of a task: for kernels that are told, or where they are
+    /// all that there is room for, for kernels that are made for it.
     pub(in crate::meta) fn told(&self, used: [usize; 2]) -> Self {
-        Self { used, ..self.clone() }
+        let some = used != [self.batches.support(), self.queries];
+        Self { used, some, ..self.clone() }
     }
 
     /// The same buffers for kernels that are made for so many support and query examples of a task, in minibatches of
