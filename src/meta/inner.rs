@@ -65,7 +65,7 @@ impl InnerLoop {
     /// expected to take.
     ///
     /// # Errors
-    /// [`Error::Config`] if `fused` was asked for and does not fit, [`Error::Limit`] if the device
+    /// [`Error::Config`] for tasks of another network and if `fused` does not fit, [`Error::Limit`] if the device
     /// has no room.
     pub fn new(
         gpu: &Gpu,
@@ -76,6 +76,7 @@ impl InnerLoop {
         split_last: bool,
         work: u64,
     ) -> Result<Self> {
+        tasks.check_network("tasks", gpu, model)?;
         let axis = tasks.axis();
         let rows = tasks.support_rows().is_some();
         let (kind, segments) = choose(gpu, model, rule, rows, wanted, tasks.batches(), split_last)?;

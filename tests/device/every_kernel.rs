@@ -17,6 +17,7 @@ use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding};
 use reptile::wgpu;
 
 use crate::common::{assert_close, integers, network, numbers, widen};
+use crate::sizes::smaller_batches;
 
 pub fn tests(tests: &mut Tests) {
     tests.on(On::MODES, named!(every_kernel_comes_to_the_same_in_every_mode));
@@ -101,6 +102,7 @@ pub fn run(gpu: &Gpu, everything: bool) -> Results {
     results.extend(strategies(gpu, &setup, everything));
     results.extend(codecs(gpu, if everything { &[16, 8, 4, 1] } else { &[8, 1] }));
     results.extend(other_kernels(gpu, everything));
+    results.extend(smaller_batches(gpu));
     sum_of_a_wave(gpu);
     Ceilings::measure(gpu, Effort::ONCE).unwrap();
     if !everything {

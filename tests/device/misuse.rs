@@ -6,12 +6,12 @@ use crate::common::{network, random_images};
 use crate::harness::{Device, On, Tests, first_adapter, named};
 use reptile::Result;
 use reptile::gpu::{Gpu, GpuOptions};
-use reptile::kernels::{ImageShape, InnerRule};
+use reptile::kernels::{Axis, ImageShape, InnerRule, RunSteps};
 use reptile::meta::{
-    Adaptation, AdaptationSetup, DeviceImages, Granularity, InnerOptimizer, InnerSpec, Leader,
-    MemorySpec, Origin, OuterSpec, PlanKind, Schedule, StartingPoint, Starts, StrategyKind,
-    StrategySpec, Trainer, TrainerSetup, TrainingState, best_entries, evaluate, evaluate_episodes,
-    evaluate_models, evaluate_warm,
+    Adaptation, AdaptationSetup, DeviceImages, Granularity, InnerLoop, InnerOptimizer, InnerSpec,
+    Leader, MemorySpec, Origin, OuterSpec, PlanKind, Schedule, StartingPoint, Starts, StrategyKind,
+    StrategySpec, TaskBuffers, Trainer, TrainerSetup, TrainingState, best_entries, evaluate,
+    evaluate_episodes, evaluate_models, evaluate_warm,
 };
 use reptile::model::{Activation, Loss, Model};
 use reptile::rng::Phase;
@@ -426,6 +426,14 @@ fn what_is_of_another_network_or_device_is_refused(Device { gpu, .. }: &Device) 
     let mut adaptation = Adaptation::new(gpu, adapting(), 2).unwrap();
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     refused("device", adaptation.record_start(&mut encoder, &far, 0), "another device");
+    let other = network(3, &[(8, Activation::Tanh)], 1, Loss::Mse);
+    let inner = InnerLoop::new(gpu, &other, InnerRule::Sgd, tasks, PlanKind::Auto, false, 0);
+    refused("inner loop", inner, "the network has other inputs");
+    let (runs, none) = (Axis { runs: 0, per_run: 1 }, Axis { runs: 1, per_run: 0 });
+    for (axis, part) in [(runs, "`runs`"), (none, "`tasks`")] {
+        refused(part, TaskBuffers::new(gpu, &model(), sines(), axis, batches(), true), part);
+    }
+    refused("runs", RunSteps::new(gpu, 0, 1), "`runs`");
     // What the device draws is not uploaded.
     let drawn = Adaptation::new(gpu, drawn(), 2).unwrap();
     let drawn = drawn.tasks();

@@ -126,6 +126,24 @@ fn image(norm: bool) -> Model {
     Model::new(spec).unwrap()
 }
 
+/// What batches that are not full come to, with every kernel that is told sizes.
+pub fn smaller_batches(gpu: &Gpu) -> Vec<(String, Vec<f32>)> {
+    let wide = network(2, &[(9, Activation::Tanh)], 40, Loss::CrossEntropy);
+    let cases = [
+        (small(Loss::Mse), PlanKind::Fused),
+        (small(Loss::CrossEntropy), PlanKind::Layered),
+        (wide, PlanKind::Layered),
+    ];
+    let cases = cases.into_iter().enumerate().map(|(number, (model, plan))| {
+        let setup = setup(model, plan);
+        let mut some = made(gpu, &setup);
+        some.set_sizes(2, 3).unwrap();
+        upload(gpu, &some, &setup).unwrap();
+        (format!("smaller batch {number}"), parts(&outcome(&some)).concat())
+    });
+    cases.collect()
+}
+
 fn smaller_tasks_are_those_of_a_smaller_batch(Device { name, gpu, .. }: &Device) {
     let adam = InnerRule::Adam { beta1: 0.5, beta2: 0.99, epsilon: 1e-5 };
     let of = |loss, plan| setup(small(loss), plan);

@@ -158,7 +158,12 @@ impl TaskBuffers {
     }
 
     /// Refuses a network of other examples or targets, and another device.
-    fn check_network(&self, what: &str, gpu: &Gpu, model: &Model) -> Result<()> {
+    pub(in crate::meta) fn check_network(
+        &self,
+        what: &str,
+        gpu: &Gpu,
+        model: &Model,
+    ) -> Result<()> {
         self.check_device(what, gpu)?;
         let labels = model.loss() == Loss::CrossEntropy;
         let own = (self.input, self.outputs, self.labels);
