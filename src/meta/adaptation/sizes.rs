@@ -22,7 +22,8 @@ impl Adaptation {
     /// already has its sizes, but reads what is uploaded when it is submitted.
     ///
     /// For networks without batch statistics this is a number that kernels are told (with up to 16,384 steps): they are
-    /// compiled once, for the first batch that is not full. Otherwise the dispatches are recorded anew, and kernels
+    /// compiled once, for the first batch that is not full, so that a program may set sizes and run once while it loads.
+    /// Otherwise the dispatches are recorded anew, and kernels
     /// compiled for sizes that the device has not seen before. The buffers stay.
     ///
     /// # Errors
