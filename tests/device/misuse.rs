@@ -310,8 +310,15 @@ fn states_of_something_else_are_refused(Device { gpu, .. }: &Device) {
     assert!(state.is_finite(2), "nothing that is there is not finite");
     assert_eq!(TrainingState::of_runs(&[(&state, 0), (&state, 1)]).unwrap(), state);
     // The last meta-iteration that is counted in 32 bits.
-    trainer.restore(&TrainingState { iteration: u64::from(u32::MAX) - 1, ..state }).unwrap();
-    trainer.advance(1, |_| true).unwrap();
+    trainer.restore(&TrainingState { iteration: u64::from(u32::MAX) - 9, ..state }).unwrap();
+    let mut seen = 0;
+    let beyond = trainer.advance(20, |_| {
+        seen += 1;
+        true
+    });
+    refused("beyond", beyond, "counts up to");
+    assert_eq!(trainer.iteration(), u64::from(u32::MAX));
+    assert!(seen > 0, "what is counted is done");
     refused("late", trainer.advance(1, |_| true), "counts up to");
     refused("late", trainer.time_dispatches(), "counts up to");
     let mut encoder = gpu.device().create_command_encoder(&Default::default());

@@ -23,8 +23,8 @@ impl Adaptation {
     ///
     /// For networks without batch statistics this is a number that kernels are told (with up to 16,384 steps): they are
     /// compiled once, for the first batch that is not full, so that a program may set sizes and run once while it loads.
-    /// Otherwise the dispatches are recorded anew, and kernels
-    /// compiled for sizes that the device has not seen before. The buffers stay.
+    /// Otherwise the dispatches are recorded anew, and kernels compiled for sizes that the device has not seen before. The
+    /// buffers stay.
     ///
     /// # Errors
     /// [`Error::Config`] if there is no room for so many, for 0 of what the batch was made for, and if the tasks are not

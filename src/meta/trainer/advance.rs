@@ -87,7 +87,8 @@ impl Trainer {
             1
         } else {
             let left = usize::try_from(end - first).unwrap_or(usize::MAX);
-            let count = self.per_submit.min(left).min(RING - slot);
+            let countable = (u64::from(u32::MAX) - first) as usize;
+            let count = self.per_submit.min(left).min(countable).min(RING - slot);
             self.record(&mut encoder, count)?;
             count
         };

@@ -22,7 +22,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Config`] if more than [`Trainer::most_recorded`] are asked for at once, or more in all than the device
-    /// counts (2³² − 1); [`Error::DeviceLost`]. Nothing is recorded then.
+    /// counts (2³² − 1); nothing is recorded then. [`Error::DeviceLost`].
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, iterations: usize) -> Result<u64> {
         if iterations > RING {
             return Err(Error::config(
