@@ -57,7 +57,7 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
         swarm.record(&mut encoder);
         trainer.record(&mut encoder, META_ITERATIONS_PER_FRAME)?;
         adaptation.record_start(&mut encoder, &trainer, 0)?;
-        adaptation.record(&mut encoder, 0);
+        adaptation.record(&mut encoder, 0)?;
         screen.record(&mut encoder);
         queue.submit([encoder.finish()]);
     }

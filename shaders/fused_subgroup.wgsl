@@ -3,7 +3,7 @@
 // reach the other lanes by shuffles; the head's weights stay in registers, turned by 90 degrees.
 // The first layer's weights stay in the task's part of `theta`, read and updated once a step; so do
 // those between hidden layers, unless RESIDENT: then a lane keeps the rows of its units in registers.
-// Grid: (tasks). Needs lib/run_step.wgsl, lib/activation.wgsl, lib/targets_*.wgsl, lib/fused_loss_*.wgsl.
+// Grid: (tasks). Needs lib/run_step.wgsl, lib/activation.wgsl, lib/targets_*.wgsl, lib/rows_*.wgsl, lib/fused_loss_*.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;              // [T, ORDER_STRIDE]

@@ -1,7 +1,7 @@
 // The whole inner loop of one task, by one workgroup: activations and their gradients in workgroup
 // memory, parameters in the task's part of `theta`, where a broadcast put them. Needs no optional
 // feature and works with every inner optimiser. Grid: (tasks).
-// Needs lib/run_step.wgsl, lib/activation.wgsl, lib/targets_*.wgsl, lib/fused_loss_*.wgsl, lib/update_*.wgsl.
+// Needs lib/run_step.wgsl, lib/activation.wgsl, lib/targets_*.wgsl, lib/rows_*.wgsl, lib/fused_loss_*.wgsl, lib/update_*.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;              // [T, ORDER_STRIDE]

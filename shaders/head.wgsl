@@ -1,7 +1,7 @@
 // The last, dense layer of a training step in one dispatch: logits, loss, the gradient by the inputs
 // before their activation, and the inner optimiser's step on the weights. A workgroup a task.
 // Needs lib/run_step.wgsl, lib/inner_step.wgsl, lib/update_*.wgsl, lib/activation.wgsl,
-// lib/targets_*.wgsl, lib/fused_loss_*.wgsl.
+// lib/targets_*.wgsl, lib/rows_*.wgsl, lib/fused_loss_*.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<uniform> inner: InnerStep;

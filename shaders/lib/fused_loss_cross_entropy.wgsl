@@ -1,6 +1,8 @@
 // Loss of one row of logits, which become their gradient. Twin of loss_cross_entropy.wgsl.
+// Needs lib/rows_*.wgsl.
 fn loss_gradient(logits: ptr<function, array<f32, OUTPUTS>>, row: u32) -> f32 {
-    const SCALE = 1.0 / f32(BATCH);
+    let scale = loss_scale();
+    let counts = present(row);
     let label = support_y[row];
     var highest = (*logits)[0];
     var own = 0.0;
@@ -14,7 +16,8 @@ fn loss_gradient(logits: ptr<function, array<f32, OUTPUTS>>, row: u32) -> f32 {
         sum += (*logits)[o];
     }
     for (var o = 0u; o < OUTPUTS; o++) { // unroll
-        (*logits)[o] = SCALE * ((*logits)[o] / sum - select(0.0, 1.0, o == label));
+        let gradient = scale * ((*logits)[o] / sum - select(0.0, 1.0, o == label));
+        (*logits)[o] = select(0.0, gradient, counts);
     }
-    return SCALE * (highest + log(sum) - own);
+    return select(0.0, scale * (highest + log(sum) - own), counts);
 }

@@ -16,5 +16,9 @@ struct RunStep {
     entries: u32,       // entries of the memory that hold something after this iteration
     entries_inverse: f32,
     visit: u32,         // times that its tasks were there before: each has an order of its own
-    padding: u32,
+    support: u32,       // of a batch that is not full: support examples of a task,
+    rows: u32,          // examples of its minibatches,
+    queries: u32,       // and its queries
+    loss_scale: f32,    // 1 / numbers that the loss of a minibatch is the mean of
+    query_scale: f32,   // likewise of the queries
 }

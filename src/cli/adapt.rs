@@ -135,7 +135,7 @@ impl Adapt {
         if self.run >= snapshot.runs {
             bail!("--run {}: the checkpoint holds {} runs, from 0 on", self.run, snapshot.runs);
         }
-        let entries = snapshot.memory_points(&base.memory, base.outer.meta_batch, self.run);
+        let entries = snapshot.memory_points(&base.memory, base.outer.meta_batch, self.run)?;
         if entries.is_empty() {
             bail!("--memory: the run has none; train with memory.capacity");
         }

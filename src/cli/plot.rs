@@ -58,7 +58,7 @@ impl Plot {
         let job = load_job(&gpu, stored.config.clone(), stored.data())?;
         let mut adaptation =
             Adaptation::new(&gpu, job.evaluation(0, Phase::Test), self.tasks.max(1))?;
-        adaptation.start_from(&stored.snapshot()?.starting_point(0));
+        adaptation.start_from(&stored.snapshot()?.starting_point(0)?)?;
         adaptation.run(0)?;
         let [before, after] = adaptation.query_outputs()?.map(Option::unwrap_or_default);
         let [support_x, support_y] = adaptation.support_rows()?;

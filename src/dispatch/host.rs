@@ -1,6 +1,6 @@
 //! What the host tells the kernels: numbers of an iteration, of an inner step, and the task axis.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::rng::Phase;
 
@@ -57,8 +57,16 @@ pub struct RunStep {
     pub entries_inverse: f32,
     /// Times that its tasks were there before: each time their minibatches have an order of its own.
     pub visit: u32,
-    /// Fills the struct up to a multiple of eight bytes, as WGSL does; not read.
-    pub padding: u32,
+    /// Support examples of a task, where a batch need not be full ([`crate::kernels::Rows`]).
+    pub support: u32,
+    /// Examples of its minibatches.
+    pub rows: u32,
+    /// Its queries.
+    pub queries: u32,
+    /// 1 / numbers that the loss of a minibatch is the mean of.
+    pub loss_scale: f32,
+    /// 1 / numbers that the loss of the queries is the mean of.
+    pub query_scale: f32,
 }
 
 impl RunStep {
@@ -81,7 +89,11 @@ impl RunStep {
             entries: 0,
             entries_inverse: 0.0,
             visit: 0,
-            padding: 0,
+            support: 0,
+            rows: 0,
+            queries: 0,
+            loss_scale: 0.0,
+            query_scale: 0.0,
         }
     }
 }
@@ -101,9 +113,21 @@ impl RunSteps {
     /// A ring of `slots` for `runs` runs.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] if the device has no room for it.
+    /// [`Error::Config`] for 0 runs, [`Error::Limit`] if the device has no room for it.
     pub fn new(gpu: &Gpu, runs: usize, slots: usize) -> Result<Self> {
+        if runs == 0 {
+            return Err(Error::config("runs", "is 0; give 1 or more"));
+        }
         let stride = Self::stride(gpu, runs);
+        let needed = stride.saturating_mul(slots as u64);
+        if needed > u64::from(u32::MAX) {
+            return Err(Error::Limit {
+                what: "iteration settings".into(),
+                needed,
+                available: u32::MAX.into(),
+                remedy: "lower the runs, or the tasks of a meta-iteration".into(),
+            });
+        }
         let buffer = gpu.storage("iteration settings", stride * slots as u64)?;
         Ok(Self { buffer, runs, stride, slots, behind: 0 })
     }
@@ -131,6 +155,49 @@ impl RunSteps {
     /// # Panics
     /// If `steps` are not whole slots inside the ring.
     pub fn write(&self, gpu: &Gpu, slot: usize, steps: &[RunStep]) -> u32 {
+        let bytes = self.bytes_of(slot, steps);
+        gpu.queue().write_buffer(&self.buffer, self.offset_of(slot).into(), &bytes);
+        self.offset_of(slot)
+    }
+
+    /// As [`RunSteps::write`], but as a copy in `encoder`: seen by what is recorded into it afterwards alone, whatever is
+    /// submitted in between.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if the device is gone.
+    ///
+    /// # Panics
+    /// If `steps` are not whole slots inside the ring.
+    pub fn record(
+        &self,
+        gpu: &Gpu,
+        encoder: &mut wgpu::CommandEncoder,
+        slot: usize,
+        steps: &[RunStep],
+    ) -> Result<u32> {
+        let bytes = self.bytes_of(slot, steps);
+        let offset = self.offset_of(slot);
+        if bytes.is_empty() {
+            return Ok(offset);
+        }
+        let size = bytes.len() as u64;
+        let staging = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+            label: Some("iteration settings on their way"),
+            size,
+            usage: wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        });
+        staging
+            .get_mapped_range_mut(..)
+            .map_err(|error| Error::DeviceLost(error.to_string()))?
+            .copy_from_slice(&bytes);
+        staging.unmap();
+        encoder.copy_buffer_to_buffer(&staging, 0, &self.buffer, offset.into(), Some(size));
+        Ok(offset)
+    }
+
+    /// Consecutive slots from `slot` on as they lie in the ring.
+    fn bytes_of(&self, slot: usize, steps: &[RunStep]) -> Vec<u8> {
         let slots = steps.len() / self.runs;
         assert!(slots * self.runs == steps.len() && slot + slots <= self.slots, "whole slots");
         let mut bytes = vec![0; self.stride as usize * slots];
@@ -138,8 +205,7 @@ impl RunSteps {
         for (place, steps) in places.zip(steps.chunks_exact(self.runs)) {
             place[..size_of_val(steps)].copy_from_slice(bytemuck::cast_slice(steps));
         }
-        gpu.queue().write_buffer(&self.buffer, self.offset_of(slot).into(), &bytes);
-        self.offset_of(slot)
+        bytes
     }
 
     /// Where `slot` starts, in bytes.
@@ -187,10 +253,16 @@ impl InnerSteps {
     /// Uploads `steps`.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] if the device has no room for it.
+    /// [`Error::Limit`] if the device has no room for it.
     pub fn new(gpu: &Gpu, steps: &[InnerStep]) -> Result<Self> {
         let alignment = gpu.device().limits().min_uniform_buffer_offset_alignment as usize;
         let stride = size_of::<InnerStep>().next_multiple_of(alignment);
+        let (needed, available) = ((stride * steps.len()) as u64, u64::from(u32::MAX));
+        if needed > available {
+            let what = "the settings of the inner steps".into();
+            let remedy = "lower the inner steps or the tasks".into();
+            return Err(Error::Limit { what, needed, available, remedy });
+        }
         let mut bytes = vec![0; stride * steps.len()];
         for (slot, step) in bytes.chunks_exact_mut(stride).zip(steps) {
             slot[..size_of::<InnerStep>()].copy_from_slice(bytemuck::bytes_of(step));

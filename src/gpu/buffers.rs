@@ -5,7 +5,12 @@ use crate::gpu::context::Gpu;
 
 /// Bytes of `count` floats.
 pub const fn size_of_f32s(count: usize) -> u64 {
-    4 * count as u64
+    (count as u64).saturating_mul(4)
+}
+
+/// Bytes of a buffer that holds `bytes`: at least 16, and a multiple of it.
+fn rounded(bytes: u64) -> u64 {
+    bytes.max(16).checked_next_multiple_of(16).unwrap_or(u64::MAX)
 }
 
 /// What a job will allocate: named sizes, checked against the device before anything is made.
@@ -17,12 +22,12 @@ pub struct Memory {
 impl Memory {
     /// Adds a buffer of `bytes`, rounded up to what the device takes.
     pub fn add(&mut self, name: &'static str, bytes: u64) {
-        self.entries.push((name, bytes.max(16).next_multiple_of(16)));
+        self.entries.push((name, rounded(bytes)));
     }
 
     /// Bytes of all buffers.
     pub fn total(&self) -> u64 {
-        self.entries.iter().map(|(_, bytes)| bytes).sum()
+        self.entries.iter().fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes))
     }
 
     /// Bytes of the largest buffer.
@@ -69,7 +74,7 @@ impl Gpu {
         bytes: u64,
         usage: wgpu::BufferUsages,
     ) -> Result<wgpu::Buffer> {
-        let size = bytes.max(16).next_multiple_of(16);
+        let size = rounded(bytes);
         let limit = move |available| Error::Limit {
             what: format!("the buffer of {name}"),
             needed: size,

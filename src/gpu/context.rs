@@ -41,6 +41,8 @@ pub struct Gpu {
     unsettled: Arc<Unsettled>,
     /// Whether kernels are compiled by [`Preparing`](crate::gpu::Preparing).
     defers: bool,
+    /// Whether nobody else had the device before.
+    requested: bool,
 }
 
 /// Kernel and shape: the variant that is the fastest on a device.
@@ -67,7 +69,7 @@ impl Gpu {
         let (device, queue) = entry.adapter.request_device(&descriptor).await.map_err(|error| {
             Error::Adapter(format!("{} gave no device: {error}", entry.info.name))
         })?;
-        Ok(Self::from_existing(device, queue, options))
+        Ok(Self { requested: true, ..Self::from_existing(device, queue, options) })
     }
 
     /// What to ask `adapter` for so that no kernel runs in a slower variant than the device has: all its
@@ -109,6 +111,7 @@ impl Gpu {
             #[cfg(target_arch = "wasm32")]
             unsettled: Arc::default(),
             defers: false,
+            requested: false,
         }
     }
 
@@ -116,6 +119,14 @@ impl Gpu {
     #[cfg(target_arch = "wasm32")]
     pub(super) fn unsettled(&self) -> &Unsettled {
         &self.unsettled
+    }
+
+    /// Whether `other` is this device. Devices of several instances of wgpu may be equal to it, hence not that alone.
+    pub fn is(&self, other: &Self) -> bool {
+        let requested = self.requested && other.requested;
+        self.device == other.device
+            && self.info == other.info
+            && (!requested || Arc::ptr_eq(&self.kernels, &other.kernels))
     }
 
     /// The device.

@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source, Work};
 use crate::kernels::gather_rows::targets;
 use crate::kernels::{
-    ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, RunSteps, Tile, Tiles, broadcast,
-    call, fused_loss, vectors,
+    ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, Rows, RunSteps, Tile, Tiles,
+    broadcast, call, fused_loss, loss_numbers, vectors,
 };
 use crate::model::{Activation, Layer, Model};
 use crate::tasks::{Batches, Segment};
@@ -53,6 +53,8 @@ pub struct FusedLoop<'a> {
     pub batches: &'a Batches,
     /// The inner steps that this dispatch takes.
     pub segment: Segment,
+    /// Whether the settings of the run say how many examples a task has, since not all need be there.
+    pub some: bool,
     /// Task-steps that one run is expected to take in all.
     pub work: u64,
     /// Tasks that share one set of `start`.
@@ -221,7 +223,9 @@ fn work(c: &FusedLoop<'_>) -> Work {
 
 /// What both kernels share.
 fn source(name: &'static str, text: &'static str, c: &FusedLoop<'_>) -> Source {
-    Source::new(name, text)
+    let some = c.some.then_some(Rows::Support);
+    let numbers = loss_numbers(c.model.loss(), c.segment.batch, c.model.outputs());
+    Rows::library(some, Source::new(name, text), c.batches.support(), numbers)
         .library(RUN_STEP)
         .library(ACTIVATION)
         .library(targets(c.model).0)

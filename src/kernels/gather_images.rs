@@ -20,6 +20,13 @@ pub struct ImageShape {
     pub words_per_image: usize,
 }
 
+impl ImageShape {
+    /// `[C, H, W]`.
+    pub fn sides(&self) -> [usize; 3] {
+        [self.channels, self.height, self.width]
+    }
+}
+
 /// Records batch_x `[G, B, …input]` (0..1, or bytes where the first layer reads them) and labels
 /// `[G, B]`. `support` `[T, N]` and `queries`
 /// `[T, Q]` are image numbers with the rotation in the two high bits, `words` the images.

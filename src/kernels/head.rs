@@ -4,7 +4,8 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source, Work};
 use crate::kernels::gather_rows::targets;
 use crate::kernels::{
-    ACTIVATION, Argument, BLOCK, Batch, Below, INNER_STEP, Update, call, fused_loss, vectors,
+    ACTIVATION, Argument, BLOCK, Batch, Below, INNER_STEP, Rows, Update, call, fused_loss,
+    loss_numbers, vectors,
 };
 use crate::model::{Activation, Model};
 
@@ -42,7 +43,7 @@ fn shape(profile: &Profile, model: &Model, batch: usize) -> [usize; 2] {
 }
 
 /// Records logits, loss, the gradient `dx` `[G, B, …input]` (if `onward`) and the inner step of the last
-/// layer: `targets` `[G, B, out]` or labels `[G, B]`, `losses` `[T, steps]`.
+/// layer: `targets` `[G, B, out]` or labels `[G, B]`, `losses` `[T, steps]`. Of `some` batches not all rows count.
 ///
 /// # Errors
 /// See [`call`].
@@ -58,10 +59,14 @@ pub fn head(
     dx: &wgpu::Buffer,
     onward: bool,
     (losses, steps): (&wgpu::Buffer, usize),
+    some: bool,
 ) -> Result<()> {
     let layer = &model.layers()[model.layers().len() - 1];
     let [invocations, parts] = shape(gpu.profile(), model, batch.examples);
-    let source = Source::new("head", include_str!("../../shaders/head.wgsl"))
+    let source = Source::new("head", include_str!("../../shaders/head.wgsl"));
+    let numbers = loss_numbers(model.loss(), batch.examples, model.outputs());
+    let some = some.then_some(Rows::Minibatch);
+    let source = Rows::library(some, source, batch.examples, numbers)
         .library(INNER_STEP)
         .library(ACTIVATION)
         .library(targets(model).0)

@@ -2,7 +2,9 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source, Work};
-use crate::kernels::{Argument, INNER_STEP, InnerSteps, call, vectors};
+use crate::kernels::{
+    Argument, INNER_STEP, InnerSteps, Rows, RunSteps, call, loss_numbers, vectors,
+};
 use crate::model::{Loss, padded};
 
 /// Sizes and buffers of a loss over all tasks.
@@ -20,6 +22,8 @@ pub struct LossCall<'a> {
     pub outputs: usize,
     /// Columns of `losses`.
     pub steps: usize,
+    /// The settings of the run, where a batch need not be full, and what its rows are.
+    pub some: Option<(&'a RunSteps, Rows)>,
     /// Whether the outputs are replaced by their gradient.
     pub gradient: bool,
     /// Names the column of `losses`.
@@ -45,7 +49,9 @@ pub fn loss(gpu: &Gpu, recording: &mut Recording, c: &LossCall<'_>) -> Result<()
             Source::new("loss_cross_entropy", include_str!("../../shaders/loss_cross_entropy.wgsl"))
         }
     };
-    let source = source
+    let some = c.some.map(|(_, rows)| rows);
+    let numbers = loss_numbers(c.loss, c.batch, c.outputs);
+    let source = Rows::library_behind(some, source, c.batch, numbers)
         .library(INNER_STEP)
         .constant("BATCH", c.batch)
         .constant("ROW_STEP", c.row_step)
@@ -53,13 +59,14 @@ pub fn loss(gpu: &Gpu, recording: &mut Recording, c: &LossCall<'_>) -> Result<()
         .constant("OUT4", vectors(c.outputs))
         .constant("STEPS", c.steps)
         .constant("GRADIENT", c.gradient);
-    let arguments = [
+    let mut arguments = vec![
         Argument::Inner(c.inner.0, c.inner.1),
         Argument::Buffer("outputs", c.outputs_buffer),
         Argument::Buffer("targets", c.targets),
         Argument::Buffer("losses", c.losses),
         Argument::Buffer("hits", c.hits),
     ];
+    arguments.extend(c.some.map(|(runs, _)| Argument::Runs(runs)));
     let rows = c.batch;
     let outputs = padded(c.outputs) * (1 + usize::from(c.gradient));
     let targets = c.loss.target_words(c.outputs);

@@ -15,6 +15,7 @@ mod memory;
 mod noise;
 mod outer_sum;
 mod outer_update;
+mod rows;
 mod sample;
 mod sample_glyphs;
 mod strategy;
@@ -34,6 +35,7 @@ pub use memory::{MemoryInsert, memory_insert, memory_sums};
 pub use noise::noise;
 pub use outer_sum::{OuterSum, outer_sum};
 pub use outer_update::{OuterRule, OuterUpdate, outer_update};
+pub use rows::Rows;
 pub use sample::{sample_episode, sample_order, sample_sine};
 pub use sample_glyphs::{GlyphRows, sample_glyphs};
 pub use strategy::{
@@ -66,5 +68,13 @@ fn fused_loss(loss: Loss) -> &'static str {
     match loss {
         Loss::Mse => include_str!("../../shaders/lib/fused_loss_mse.wgsl"),
         Loss::CrossEntropy => include_str!("../../shaders/lib/fused_loss_cross_entropy.wgsl"),
+    }
+}
+
+/// Numbers that the loss of `rows` rows of `outputs` is the mean of.
+pub(crate) fn loss_numbers(loss: Loss, rows: usize, outputs: usize) -> usize {
+    match loss {
+        Loss::Mse => rows * outputs,
+        Loss::CrossEntropy => rows,
     }
 }

@@ -9,9 +9,19 @@ use crate::tasks::{Batches, SineSpec};
 const RANK_WORKGROUP: &str = include_str!("../../shaders/lib/rank_workgroup.wgsl");
 const RANK_SUBGROUP: &str = include_str!("../../shaders/lib/rank_subgroup.wgsl");
 
+/// What the order of a batch that need not be full is made with; `blocks` workgroups cover the elements.
+fn order_of_some(source: Source, batches: &Batches, blocks: usize) -> Source {
+    source
+        .library(include_str!("../../shaders/lib/order_some.wgsl"))
+        .constant("BATCH", batches.batch)
+        .constant("STEPS", batches.steps)
+        .constant("REPLACEMENT", batches.replacement)
+        .constant("BLOCKS", blocks)
+}
+
 /// Adds the sampler's libraries and the constants of the order, for a grid that covers `elements`
 /// elements in workgroups of `block` lanes, or of as many as suit the device; returns the source, the
-/// number of blocks and the layers that the passes take.
+/// number of blocks and the layers that the passes take. Of `some` batches not all examples are there.
 ///
 /// # Errors
 /// [`crate::Error::Config`] if the driver would end the ranking of the elements early.
@@ -22,6 +32,7 @@ pub(super) fn with_order(
     batches: &Batches,
     elements: usize,
     block: Option<usize>,
+    some: bool,
 ) -> Result<(Source, [usize; 2])> {
     let rounds = 2 * batches.pool();
     gpu.profile().check_rounds(source.name(), rounds, "support examples of a task")?;
@@ -33,8 +44,18 @@ pub(super) fn with_order(
             (RANK_WORKGROUP, block, ordered_elements(batches).min(block))
         }
     };
-    // At least one, so that a tail alone is written as well.
-    let layers = batches.passes().max(1).div_ceil(block / pass_lanes);
+    // At least one, so that a tail alone is written as well. With few examples every minibatch is a pass.
+    let passes = if some { batches.passes().max(batches.steps) } else { batches.passes() };
+    let layers = passes.max(1).div_ceil(block / pass_lanes);
+    let blocks = elements.div_ceil(block);
+    let source = if some {
+        order_of_some(source, batches, blocks)
+    } else {
+        source
+            .library(include_str!("../../shaders/lib/order_all.wgsl"))
+            .constant("POOL", batches.pool())
+            .constant("TAKE", batches.take())
+    };
     let source = source
         .library(RUN_STEP)
         .library(RNG)
@@ -46,11 +67,9 @@ pub(super) fn with_order(
         .constant("WAY", batches.way)
         .constant("GROUP", batches.group)
         .constant("TAIL", batches.tail)
-        .constant("POOL", batches.pool())
-        .constant("TAKE", batches.take())
         .constant("ORDERED", batches.ordered())
         .constant("ORDER_STRIDE", batches.order_len());
-    Ok((source, [elements.div_ceil(block), layers]))
+    Ok((source, [blocks, layers]))
 }
 
 /// Elements that the order's passes have to cover.
@@ -88,7 +107,7 @@ pub fn sample_sine(
         .constant("RANGE_LOW", spec.range[0])
         .constant("RANGE_HIGH", spec.range[1]);
     let elements = spec.points.max(ordered_elements(batches));
-    let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, None)?;
+    let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, None, false)?;
     let arguments = [
         Argument::Runs(runs),
         Argument::Buffer("order", order),
@@ -125,7 +144,7 @@ pub fn sample_episode(
         .constant("QUERIES", queries)
         .constant("DRAWS", batches.way.max(batches.group + queries));
     let elements = batches.way.max(ordered_elements(batches));
-    let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, None)?;
+    let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, None, false)?;
     let arguments = [
         Argument::Runs(runs),
         Argument::Buffer("order", order),
@@ -138,7 +157,8 @@ pub fn sample_episode(
     call(gpu, recording, &source, &arguments, [blocks, 1 + layers, axis.tasks()], work)
 }
 
-/// Records the order of the minibatches alone.
+/// Records the order of the minibatches alone; of `some` batches not all examples are there, and the settings of the run
+/// say how many.
 ///
 /// # Errors
 /// See [`call`].
@@ -149,10 +169,11 @@ pub fn sample_order(
     batches: &Batches,
     runs: &RunSteps,
     order: &wgpu::Buffer,
+    some: bool,
 ) -> Result<()> {
     let source = Source::new("sample_order", include_str!("../../shaders/sample_order.wgsl"));
     let (source, [blocks, layers]) =
-        with_order(gpu, source, axis, batches, ordered_elements(batches), None)?;
+        with_order(gpu, source, axis, batches, ordered_elements(batches), None, some)?;
     let arguments = [Argument::Runs(runs), Argument::Buffer("order", order)];
     let work = Work::words(axis.tasks() * batches.order_len());
     call(gpu, recording, &source, &arguments, [blocks, layers, axis.tasks()], work)

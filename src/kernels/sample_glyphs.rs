@@ -65,7 +65,8 @@ pub fn sample_glyphs(
         .constant("WIDTH_HIGH", variation.width[1]);
     // An image takes 64 lanes.
     let elements = ordered_elements(batches);
-    let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, Some(64))?;
+    let (source, [blocks, layers]) =
+        with_order(gpu, source, axis, batches, elements, Some(64), false)?;
     let arguments = [
         Argument::Runs(runs),
         Argument::Buffer("order", order),

@@ -58,13 +58,14 @@ impl AdaptationBuilder<'_> {
         self
     }
 
-    /// Each task has `support` examples N to learn from, `[T, N, in]`; as many as in the training by default.
+    /// Each task has `support` examples N to learn from, `[T, N, in]`, or fewer ([`Adaptation::set_sizes`]); as many as in
+    /// the training by default.
     pub fn support(mut self, support: usize) -> Self {
         self.support = support;
         self
     }
 
-    /// Each task has `queries` inputs Q to predict, `[T, Q, in]`; none by default.
+    /// Each task has `queries` inputs Q to predict, `[T, Q, in]`, or fewer; none by default.
     pub fn queries(mut self, queries: usize) -> Self {
         self.queries = queries;
         self

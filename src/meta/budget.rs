@@ -18,12 +18,9 @@ pub fn memory_bytes(setup: &TrainerSetup) -> u64 {
 ///
 /// # Errors
 /// [`crate::Error::Limit`] that names the buffer, the needed and the available bytes,
-/// [`crate::Error::Config`] if the plan is impossible.
+/// [`crate::Error::Config`] as [`TrainerSetup::check`], and if the plan is impossible.
 pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
-    if !setup.own.is_empty() && setup.own.len() != setup.runs {
-        let message = format!("{} runs have settings of {}", setup.runs, setup.own.len());
-        return Err(Error::config("runs", message));
-    }
+    setup.check()?;
     let mut memory = Memory::default();
     let setup = &setup.on_device();
     let model = &setup.model;

@@ -30,7 +30,14 @@ pub struct CodeLayout {
 
 impl CodeLayout {
     /// Of codes with so many bits: 16, 8, 4 or 1.
-    pub fn new(model: &Model, bits: usize) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Config`] for another number of bits.
+    pub fn new(model: &Model, bits: usize) -> Result<Self> {
+        if ![16, 8, 4, 1].contains(&bits) {
+            let message = format!("{bits} are not possible; give 16, 8, 4 or 1");
+            return Err(Error::config("bits", message));
+        }
         let mut table = vec![[0, 0]];
         let (mut element, mut word) = (0, 0);
         for tensor in model.tensors() {
@@ -43,7 +50,7 @@ impl CodeLayout {
                 table.push([element as u32, word as u32]);
             }
         }
-        Self { bits, table }
+        Ok(Self { bits, table })
     }
 
     /// Groups of a model.
@@ -67,8 +74,10 @@ impl CodeLayout {
     /// Codes the differences of `sets` `[T][P]` from `base` `[P]`.
     ///
     /// # Errors
-    /// [`Error::Limit`] if the device has no room for one model, [`Error::DeviceLost`].
+    /// [`Error::Config`] if a set is not as long as the parameters of the layout's model, [`Error::Limit`] if the device has
+    /// no room for one model, [`Error::DeviceLost`].
     pub fn encode(&self, gpu: &Gpu, base: &[f32], sets: &[Vec<f32>]) -> Result<Coded> {
+        check_lengths(self.parameters(), base, sets)?;
         let mut coded = Coded { codes: Vec::new(), scales: Vec::new() };
         for sets in sets.chunks(at_once(gpu, self.parameters())?) {
             let buffers = Buffers::new(gpu, self, base, sets.len())?;
@@ -85,9 +94,20 @@ impl CodeLayout {
     /// The sets `[T][P]` that `coded` stands for.
     ///
     /// # Errors
-    /// As [`CodeLayout::encode`].
+    /// As [`CodeLayout::encode`]; [`Error::Config`] if `coded` does not hold whole models of this layout.
     pub fn decode(&self, gpu: &Gpu, base: &[f32], coded: &Coded) -> Result<Vec<Vec<f32>>> {
         let (words, groups, parameters) = (self.words(), self.groups(), self.parameters());
+        check_lengths(parameters, base, &[])?;
+        let models = coded.codes.len() / words.max(1);
+        if coded.codes.len() != models * words || coded.scales.len() != models * groups {
+            let message = format!(
+                "{} words and {} scales are no whole models of {words} and {groups}; decode them with the layout that \
+                 they were made with",
+                coded.codes.len(),
+                coded.scales.len()
+            );
+            return Err(Error::config("codes", message));
+        }
         let mut sets = Vec::new();
         let at_once = at_once(gpu, parameters)?;
         let scales = coded.scales.chunks(at_once * groups);
@@ -106,16 +126,35 @@ impl CodeLayout {
     }
 }
 
-/// The size of the `kept`-th largest difference of each of `sets` `[T][P]` from `base` `[P]`.
+/// Refuses sets that are not all of so many numbers.
+fn check_lengths(parameters: usize, base: &[f32], sets: &[Vec<f32>]) -> Result<()> {
+    let lengths = std::iter::once(base.len()).chain(sets.iter().map(Vec::len));
+    match lengths.enumerate().find(|(_, length)| *length != parameters) {
+        None => Ok(()),
+        Some((place, length)) => {
+            let name = if place == 0 { "base".into() } else { format!("model {}", place - 1) };
+            let message =
+                format!("has {length} numbers; give {parameters}, one for each parameter");
+            Err(Error::config(name, message))
+        }
+    }
+}
+
+/// The size of the `kept`-th largest difference of each of `sets` `[T][P]` from `base` `[P]`; `kept` is 1..=P.
 ///
 /// # Errors
-/// As [`CodeLayout::encode`].
+/// As [`CodeLayout::encode`]; [`Error::Config`] for another `kept`.
 pub fn largest_differences(
     gpu: &Gpu,
     base: &[f32],
     sets: &[Vec<f32>],
     kept: usize,
 ) -> Result<Vec<f32>> {
+    check_lengths(base.len(), base, sets)?;
+    if !(1..=base.len()).contains(&kept) {
+        let message = format!("{kept} of {} differences; give 1 to all of them", base.len());
+        return Err(Error::config("kept", message));
+    }
     let mut thresholds = Vec::new();
     let base_buffer = gpu.storage_with("base", base)?;
     for sets in sets.chunks(at_once(gpu, base.len())?) {

@@ -29,10 +29,7 @@ pub fn evaluate<'a>(
 /// As [`evaluate`], but each task starts from the one of `entries` that fits its support set best.
 ///
 /// # Errors
-/// As [`evaluate`].
-///
-/// # Panics
-/// If there is no entry.
+/// As [`evaluate`]; [`Error::Config`] if there is no entry.
 pub fn evaluate_warm(
     gpu: &Gpu,
     setup: &AdaptationSetup,
@@ -42,7 +39,7 @@ pub fn evaluate_warm(
     scored(gpu, setup, Start::Each, tasks, |adaptation, tasks| {
         let best = best_entries(gpu, setup, entries, tasks.clone(), |_, _| Ok(()))?;
         let starts: Vec<_> = best.into_iter().map(|entry| entries[entry].clone()).collect();
-        adaptation.start_from_each(&starts);
+        adaptation.start_from_each(&starts)?;
         adaptation.run(tasks.start)
     })
 }
@@ -50,7 +47,7 @@ pub fn evaluate_warm(
 /// As [`evaluate`], but with `models` (one for each task, `[P]`) in place of an adaptation.
 ///
 /// # Errors
-/// As [`evaluate`].
+/// As [`evaluate`]; [`Error::Config`] if a model is not as long as the network's parameters.
 pub fn evaluate_models(
     gpu: &Gpu,
     setup: &AdaptationSetup,
@@ -67,10 +64,8 @@ pub fn evaluate_models(
 ///
 /// # Errors
 /// [`Error::Config`] if the setup's tasks are not drawn from images, [`Error::Data`] if `episodes`
-/// does not fit the network, the minibatches or the images on the device; else as [`evaluate`].
-///
-/// # Panics
-/// If the lengths of `episodes` are not those it documents.
+/// does not fit the network, the minibatches or the images on the device, or its lengths are not those it documents; else
+/// as [`evaluate`].
 pub fn evaluate_episodes(
     gpu: &Gpu,
     setup: &AdaptationSetup,
@@ -85,6 +80,7 @@ pub fn evaluate_episodes(
     let batches =
         Batches { way: episodes.way, group: episodes.shots, tail: 0, ..setup.batches.clone() };
     check_sizes(setup, &batches).map_err(refuse)?;
+    check_lengths(episodes).map_err(refuse)?;
     let (images, part, queries) = (images.clone(), episodes.part, episodes.queries);
     let numbers = |set: &[u32]| -> Result<Vec<u32>> {
         let number = |image: &u32| {
@@ -108,6 +104,27 @@ pub fn evaluate_episodes(
         adaptation.tasks().upload_query_numbers(gpu, &query[own(per_task[1])])?;
         adaptation.run(tasks.start)
     })
+}
+
+/// Whether the lists hold whole tasks, and as many of both kinds.
+fn check_lengths(episodes: &Episodes) -> Result<(), String> {
+    let Episodes { way, shots, queries, .. } = *episodes;
+    let (Some(support), Some(query)) = (way.checked_mul(shots), way.checked_mul(queries)) else {
+        return Err(format!(
+            "its tasks have {way} classes of {shots} and {queries} examples; list fewer"
+        ));
+    };
+    let tasks = episodes.len();
+    let whole = |list: &[u32], one: usize| tasks.checked_mul(one) == Some(list.len());
+    if whole(&episodes.support, support) && whole(&episodes.query, query) {
+        return Ok(());
+    }
+    Err(format!(
+        "it lists {} support and {} query images, which are no whole tasks of {support} and {query}; list as many of \
+         each for every task",
+        episodes.support.len(),
+        episodes.query.len()
+    ))
 }
 
 /// Whether listed tasks in minibatches of `batches` fit the network.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recording};
 use crate::kernels::{ImageShape, noise};
+use crate::meta::checks;
 use crate::tasks::{ImageSet, Split, SplitClass, SplitPart};
 
 /// The images that one part of a split needs, and the table of its classes.
@@ -53,6 +54,8 @@ pub(super) struct DevicePart {
     pub classes: wgpu::Buffer,
     /// Number of classes.
     pub count: usize,
+    /// Images of the class that has the fewest.
+    fewest: usize,
     places: Vec<(Range<u32>, u32)>,
 }
 
@@ -60,6 +63,11 @@ impl DevicePart {
     /// Number of images.
     pub fn images(&self) -> usize {
         self.places.iter().map(|(range, _)| range.len()).sum()
+    }
+
+    /// Number of classes, and images of the class that has the fewest.
+    pub fn classes_and_fewest(&self) -> (usize, usize) {
+        (self.count, self.fewest)
     }
 }
 
@@ -77,9 +85,11 @@ impl DeviceImages {
     /// Uploads the images of `split`.
     ///
     /// # Errors
-    /// [`Error::Limit`] if a part does not fit into one binding.
+    /// [`Error::Limit`] if a part does not fit into one binding, [`Error::Config`] if the split names classes or images
+    /// that the set has not.
     pub fn new(gpu: &Gpu, split: &Split) -> Result<Self> {
         let set = &split.images;
+        check(split)?;
         let part = |part: SplitPart| -> Result<DevicePart> {
             let packed = Packed::new(set, split.classes(part));
             let bytes = size_of_val(packed.words.as_slice()) as u64;
@@ -96,6 +106,12 @@ impl DeviceImages {
                 words: gpu.storage_with("images", &packed.words)?,
                 classes: gpu.storage_with("classes", &packed.classes)?,
                 count: packed.classes.len(),
+                fewest: packed
+                    .classes
+                    .iter()
+                    .map(|[_, images]| *images as usize)
+                    .min()
+                    .unwrap_or(0),
                 places: packed.places,
             })
         };
@@ -117,8 +133,21 @@ impl DeviceImages {
     /// every part. A benchmark needs no data set.
     ///
     /// # Errors
-    /// [`Error::Limit`] if they do not fit into one binding, [`Error::DeviceLost`].
+    /// [`Error::Limit`] if they do not fit into one binding, [`Error::Config`] for an impossible shape and for no images,
+    /// [`Error::DeviceLost`].
     pub fn noise(gpu: &Gpu, shape: ImageShape, classes: usize, per_class: usize) -> Result<Self> {
+        checks::counted("the pixels of an image", &shape.sides())?;
+        checks::counted("the images of a set", &[classes, per_class])?;
+        let bits = shape.sides().iter().product::<usize>() * shape.bits;
+        let (possible, words) = ([1, 8].contains(&shape.bits), bits.div_ceil(32));
+        if !possible || bits == 0 || shape.words_per_image != words || classes * per_class == 0 {
+            let message = format!(
+                "{classes} classes of {per_class} images of {shape:?}; give 1 or more of each, 1 or 8 bits a pixel and \
+                 as many words as they take"
+            );
+            return Err(Error::config("images", message));
+        }
+        checks::allocatable("images", &[classes, per_class, words])?;
         let words = classes * per_class * shape.words_per_image;
         let buffer = gpu.storage("images", 4 * words as u64)?;
         let mut recording = Recording::default();
@@ -131,6 +160,7 @@ impl DeviceImages {
             words: buffer.clone(),
             classes: table.clone(),
             count: classes,
+            fewest: per_class,
             places: vec![(0..(classes * per_class) as u32, 0)],
         };
         Ok(Self { shape, train: part(), val: None, test: part() })
@@ -158,16 +188,54 @@ impl DeviceImages {
     }
 }
 
+/// Refuses a split that names classes, images or turns that its set has not.
+fn check(split: &Split) -> Result<()> {
+    let set = &split.images;
+    let refuse = |message: String| Err(Error::config("images", message));
+    checks::counted("the pixels of an image", &[set.channels, set.height, set.width])?;
+    if set.pixels() == 0 {
+        return refuse("an image has no pixels; give its sides and channels".into());
+    }
+    for part in [&split.train, &split.val, &split.test] {
+        for own in part {
+            let Some(class) = set.classes.get(own.class) else {
+                let message = format!(
+                    "a part names class {}, but there are {}",
+                    own.class,
+                    set.classes.len()
+                );
+                return refuse(message);
+            };
+            let end = u64::from(class.first_image) + u64::from(class.images);
+            if end > set.len() as u64 {
+                let message = format!(
+                    "class {} has images up to {end}, but the set holds {}",
+                    class.name,
+                    set.len()
+                );
+                return refuse(message);
+            }
+            if own.rotation > 3 || (own.rotation % 2 == 1 && set.width != set.height) {
+                let message = format!(
+                    "class {} is turned by {} quarters; give 0 to 3, and for images that are not square 0 or 2",
+                    class.name, own.rotation
+                );
+                return refuse(message);
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::tasks::{Bits, ImageClass};
 
-    #[test]
-    fn a_part_holds_its_own_images_once() {
+    fn set() -> ImageSet {
         let class =
             |name: &str, first_image, images| ImageClass { name: name.into(), first_image, images };
-        let set = ImageSet {
+        ImageSet {
             width: 2,
             height: 2,
             channels: 1,
@@ -175,7 +243,35 @@ mod tests {
             words: vec![10, 11, 12, 13, 14, 15],
             classes: vec![class("a", 0, 2), class("b", 2, 3), class("c", 5, 1)],
             files: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn splits_of_other_sets_are_refused() {
+        let split = |images: ImageSet, class, rotation| {
+            let train = vec![SplitClass { class, rotation }];
+            Split { images, train, val: Vec::new(), test: Vec::new() }
         };
+        assert!(check(&split(set(), 2, 3)).is_ok());
+        let mut few = set();
+        few.words.pop();
+        let wide = ImageSet { width: 4, height: 1, ..set() };
+        let none = ImageSet { width: 0, ..set() };
+        for (split, part) in [
+            (split(set(), 3, 0), "class 3"),
+            (split(few, 2, 0), "up to 6, but the set holds 5"),
+            (split(set(), 0, 4), "turned by 4"),
+            (split(wide, 0, 1), "not square"),
+            (split(none, 0, 0), "no pixels"),
+        ] {
+            let text = check(&split).unwrap_err().to_string();
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_part_holds_its_own_images_once() {
+        let set = set();
         let turned = |class, rotation| SplitClass { class, rotation };
         let packed = Packed::new(&set, &[turned(2, 0), turned(0, 0), turned(2, 1), turned(0, 3)]);
         assert_eq!(packed.words, [15, 10, 11]);

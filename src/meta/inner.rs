@@ -2,11 +2,13 @@
 //! `layered` (a dispatch a layer and direction, any size) and `fused` (a task's whole loop in one
 //! dispatch, for networks that fit).
 
+mod smaller;
+
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
-    Axis, Batch, FusedLoop, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, RunSteps, Tile,
-    Tiles, Update, broadcast, fused, fused_pays, fused_steps, head, head_fits, loss,
+    Axis, Batch, FusedLoop, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, Rows, RunSteps,
+    Tile, Tiles, Update, broadcast, fused, fused_pays, fused_steps, head, head_fits, loss,
 };
 use crate::meta::layers::{Keep, Layers};
 use crate::meta::source::TaskBuffers;
@@ -15,7 +17,7 @@ use crate::model::Model;
 use crate::tasks::{Batches, Segment};
 
 /// The adapted parameter sets of a batch of tasks, and the dispatches that make them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct InnerLoop {
     model: Model,
     rule: InnerRule,
@@ -63,7 +65,7 @@ impl InnerLoop {
     /// expected to take.
     ///
     /// # Errors
-    /// [`Error::Config`] if `fused` was asked for and does not fit, [`Error::Limit`] if the device
+    /// [`Error::Config`] for tasks of another network and if `fused` does not fit, [`Error::Limit`] if the device
     /// has no room.
     pub fn new(
         gpu: &Gpu,
@@ -74,6 +76,7 @@ impl InnerLoop {
         split_last: bool,
         work: u64,
     ) -> Result<Self> {
+        tasks.check_network("tasks", gpu, model)?;
         let axis = tasks.axis();
         let rows = tasks.support_rows().is_some();
         let (kind, segments) = choose(gpu, model, rule, rows, wanted, tasks.batches(), split_last)?;
@@ -189,6 +192,7 @@ impl InnerLoop {
             axis: self.axis,
             batches: tasks.batches(),
             segment,
+            some: tasks.is_told(),
             work: self.work,
             sharers,
             order: tasks.order(),
@@ -251,7 +255,8 @@ impl InnerLoop {
             let (below, dx) = (self.layers.below(last, x), self.layers.first_gradient());
             let onward = self.layers.first_trained() < last;
             let losses = (&self.losses, steps);
-            head(gpu, out, model, batch, update, below, y, dx, onward, losses)?;
+            let told = tasks.is_told();
+            head(gpu, out, model, batch, update, below, y, dx, onward, losses, told)?;
             return self.layers.backward(gpu, out, batch, update, x, last, dx);
         }
         self.layers.forward(gpu, out, batch, theta, x, last + 1)?;
@@ -266,6 +271,7 @@ impl InnerLoop {
                 row_step: 1,
                 outputs: model.outputs(),
                 steps,
+                some: tasks.is_told().then_some((update.runs, Rows::Minibatch)),
                 gradient: true,
                 inner,
                 outputs_buffer: outputs,

@@ -17,7 +17,7 @@ pub enum Keep {
 }
 
 /// What one layer makes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Values {
     /// `[G, B, …output]`
     h: wgpu::Buffer,
@@ -28,7 +28,7 @@ struct Values {
 }
 
 /// Buffers for the values of all layers on G batches of B examples.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Layers {
     model: Model,
     keep: Keep,

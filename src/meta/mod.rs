@@ -3,6 +3,7 @@
 mod adaptation;
 mod adaptation_builder;
 mod budget;
+mod checks;
 mod codec;
 mod evaluation;
 mod images;

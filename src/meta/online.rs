@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Recording, size_of_f32s};
 use crate::kernels::{Axis, OuterRule, OuterUpdate, RunStep, RunSteps, broadcast, outer_update};
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Starts};
+use crate::meta::checks;
 use crate::meta::training_state;
 use crate::model::Model;
 
@@ -29,7 +30,8 @@ impl Leader {
     /// `parameters` `[P]` on.
     ///
     /// # Errors
-    /// As [`Adaptation::new`].
+    /// As [`Adaptation::new`]; [`crate::Error::Config`] for an impossible rate, and if `parameters` are not those of the
+    /// network.
     pub fn new(
         gpu: &Gpu,
         setup: AdaptationSetup,
@@ -37,6 +39,9 @@ impl Leader {
         outer_rate: f32,
         parameters: &[f32],
     ) -> Result<Self> {
+        checks::positive("outer_rate", outer_rate)?;
+        let start = [parameters.to_vec()];
+        training_state::check_sets("parameters", &setup.model, start.iter(), 1)?;
         let steps = setup.batches.steps;
         let setup = AdaptationSetup { scored: false, transductive: Vec::new(), ..setup };
         let model = setup.origin.read_by(&setup.model);
@@ -70,7 +75,7 @@ impl Leader {
             metrics: &metrics,
         };
         outer_update(gpu, &mut after, &runs, &update)?;
-        training_state::upload(gpu, &model, &theta, &[parameters.to_vec()]);
+        training_state::upload(gpu, &model, &theta, &start);
         let gpu = gpu.clone();
         Ok(Self {
             gpu,
@@ -94,10 +99,8 @@ impl Leader {
     /// Takes a meta-step on the tasks with the numbers `tasks`.
     ///
     /// # Errors
-    /// [`crate::Error::DeviceLost`] if the device does not answer.
-    ///
-    /// # Panics
-    /// If they are not as many as [`Leader::new`] was told.
+    /// [`crate::Error::Config`] if they are not as many as [`Leader::new`] was told, [`crate::Error::DeviceLost`] if the
+    /// device does not answer.
     pub fn step(&mut self, tasks: &[u32]) -> Result<()> {
         let axis = Axis { runs: 1, per_run: self.tasks };
         let phase = self.adaptation.phase();
@@ -106,10 +109,10 @@ impl Leader {
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         let pass = wgpu::ComputePassDescriptor { label: Some("reptile"), timestamp_writes: None };
         self.before.replay(&mut encoder.begin_compute_pass(&pass), offset);
-        self.adaptation.record_tasks(&mut encoder, tasks, self.visits);
+        self.adaptation.record_tasks(&mut encoder, tasks, self.visits)?;
         self.after.replay(&mut encoder.begin_compute_pass(&pass), offset);
         self.gpu.queue().submit([encoder.finish()]);
-        self.visits += 1;
+        self.visits = self.visits.wrapping_add(1);
         self.gpu.wait()
     }
 

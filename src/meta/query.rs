@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
-use crate::kernels::{Batch, InnerStep, InnerSteps, LossCall, loss};
+use crate::kernels::{Batch, InnerStep, InnerSteps, LossCall, Rows, RunSteps, loss};
 use crate::meta::layers::{Keep, Layers};
 use crate::model::Model;
 
@@ -39,7 +39,7 @@ impl QueryBatches {
 }
 
 /// Buffers of one pass over `[T, Q]` queries.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct QueryPass {
     batches: QueryBatches,
     inner: InnerSteps,
@@ -72,6 +72,16 @@ impl QueryPass {
         })
     }
 
+    /// Queries Q of a task that it predicts.
+    pub fn queries(&self) -> usize {
+        self.batches.queries
+    }
+
+    /// The same buffers for fewer queries, or fewer support examples beside them.
+    pub fn made_for(&self, batches: QueryBatches) -> Self {
+        Self { batches, ..self.clone() }
+    }
+
     /// Records the forward pass of parameters `theta` `[T, packed]` on `x` `[G, B, in]`.
     ///
     /// # Errors
@@ -94,7 +104,8 @@ impl QueryPass {
         self.layers.forward(gpu, out, batch, theta, x, model.layers().len())
     }
 
-    /// Records loss and accuracy of the outputs against `targets` (values `[G, B, out]` or labels).
+    /// Records loss and accuracy of the outputs against `targets` (values `[G, B, out]` or labels); of all queries, or of
+    /// as many as `told`, the settings of the run.
     ///
     /// # Errors
     /// See [`crate::kernels::call`].
@@ -104,6 +115,7 @@ impl QueryPass {
         out: &mut Recording,
         model: &Model,
         targets: &wgpu::Buffer,
+        told: Option<&RunSteps>,
     ) -> Result<()> {
         loss(
             gpu,
@@ -115,6 +127,7 @@ impl QueryPass {
                 row_step: self.batches.row_step(),
                 outputs: model.outputs(),
                 steps: 1,
+                some: told.map(|runs| (runs, Rows::Queries)),
                 gradient: false,
                 inner: self.step(),
                 outputs_buffer: self.layers.outputs(),

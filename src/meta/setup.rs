@@ -1,6 +1,8 @@
 //! What a trainer trains, and the memory it takes.
 
+use crate::error::{Error, Result};
 use crate::kernels::{InnerRule, OuterRule};
+use crate::meta::checks;
 use crate::meta::source::Origin;
 use crate::meta::spec::{Algorithm, InnerSpec, MemorySpec, OuterSpec, PlanKind};
 use crate::meta::strategy_spec::StrategySpec;
@@ -10,6 +12,9 @@ use crate::tasks::Batches;
 
 /// Meta-iterations whose settings and losses the device holds at once.
 pub(super) const RING: usize = 1024;
+
+/// The most entries of a memory: the device counts slots of a product of two such numbers.
+const MOST_ENTRIES: usize = 65_535;
 
 /// Numbers of a layer that telemetry has.
 pub(super) const TELEMETRY: usize = 3;
@@ -60,6 +65,62 @@ pub struct RunSettings {
 }
 
 impl TrainerSetup {
+    /// Checks all that would be undefined on the device: numbers that must not be 0, sizes that it does not count, rates
+    /// that are no rates, and tasks that do not fit the network. [`Trainer::new`](crate::meta::Trainer::new) does it
+    /// first.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the field, [`Error::Limit`] for a size beyond all devices.
+    pub fn check(&self) -> Result<()> {
+        let (inner, outer) = (&self.inner, &self.outer);
+        checks::count("runs", self.runs)?;
+        checks::count("outer.meta_batch", outer.meta_batch)?;
+        checks::counted("runs × outer.meta_batch", &[self.runs, outer.meta_batch])?;
+        if !self.own.is_empty() && self.own.len() != self.runs {
+            let message = format!(
+                "{} runs have settings of {}; give one for each, or none",
+                self.runs,
+                self.own.len()
+            );
+            return Err(Error::config("runs", message));
+        }
+        for own in &self.own {
+            checks::positive("inner_rate of a run", own.inner_rate)?;
+            checks::positive("outer_rate of a run", own.outer_rate)?;
+        }
+        checks::positive("inner.rate", inner.rate)?;
+        checks::positive("inner.weight_decay", inner.weight_decay)?;
+        inner.schedule.validate("inner.schedule")?;
+        checks::positive("outer.rate", outer.rate)?;
+        outer.schedule.validate("outer.schedule")?;
+        if matches!(self.origin, Origin::Rows { .. } | Origin::Listed { .. }) {
+            let message = "a training draws its tasks on the device; give sines, glyphs or episodes, or adapt to tasks of \
+                           your own (`Adaptation`)";
+            return Err(Error::config("origin", message));
+        }
+        self.origin.check(&self.model, &self.batches, false)?;
+        if self.strategy.has_query() && self.batches.steps < 2 {
+            let message = "the last minibatch is the query's; give 2 or more steps";
+            return Err(Error::config("batches.steps", message));
+        }
+        let capacity = self.memory.capacity;
+        if capacity > 0 && !(outer.meta_batch..=MOST_ENTRIES).contains(&capacity) {
+            let message = format!(
+                "{capacity} entries; give {} (outer.meta_batch: every task of a meta-iteration has its entry) to \
+                 {MOST_ENTRIES}, or 0 for none",
+                outer.meta_batch
+            );
+            return Err(Error::config("memory.capacity", message));
+        }
+        let (set, steps) = (self.model.packed_len(), self.batches.steps);
+        checks::allocatable("parameters", &[self.runs, capacity.max(1), set])?;
+        checks::allocatable("inner losses", &[RING, self.runs, outer.meta_batch, steps])?;
+        checks::allocatable("minibatch order", &[self.runs, self.batches.order_len()])?;
+        let example = self.model.inputs_padded().max(self.model.target_words());
+        let examples = self.batches.support().max(self.batches.batch);
+        checks::allocatable("a task's examples", &[self.runs, examples, example.max(set)])
+    }
+
     /// The settings of run `run`.
     pub fn of_run(&self, run: usize) -> RunSettings {
         self.own.get(run).copied().unwrap_or(RunSettings {

@@ -1,6 +1,11 @@
 //! Tasks in device memory: drawn by a kernel or uploaded, and cut into minibatches by another.
 
+mod fits;
+mod read;
+mod sizes;
 mod upload;
+
+pub(super) use read::first_of;
 
 use std::sync::Arc;
 
@@ -10,9 +15,10 @@ use crate::kernels::{
     Axis, BatchRows, GlyphRows, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
     sample_glyphs, sample_order, sample_sine,
 };
+use crate::meta::checks;
 use crate::meta::images::DeviceImages;
 use crate::meta::query::QueryBatches;
-use crate::model::{Loss, Model, padded};
+use crate::model::{Loss, Model, Shape};
 use crate::tasks::{Batches, GlyphsSpec, SineSpec, SplitPart};
 
 /// Where a batch of tasks comes from.
@@ -55,8 +61,10 @@ impl Origin {
     pub fn queries(&self, way: usize) -> usize {
         match self {
             Self::Sine(spec) => spec.points,
-            Self::Episodes { queries, .. } | Self::Listed { queries, .. } => way * queries,
-            Self::Glyphs(spec) => way * spec.episodes.queries,
+            Self::Episodes { queries, .. } | Self::Listed { queries, .. } => {
+                way.saturating_mul(*queries)
+            }
+            Self::Glyphs(spec) => way.saturating_mul(spec.episodes.queries),
             Self::Rows { queries, .. } => *queries,
         }
     }
@@ -80,17 +88,31 @@ impl Origin {
     }
 }
 
+/// Inner steps up to which a batch need not be full without other kernels: with few examples every minibatch is a pass
+/// of the sampler over them.
+const MOST_PASSES: usize = 1 << 14;
+
 /// Buffers of a batch of tasks: their support and query sets and the order of their minibatches.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TaskBuffers {
     origin: Origin,
     axis: Axis,
     batches: Batches,
     labels: bool,
+    /// The device that the buffers are on.
+    gpu: Gpu,
+    /// Of an example.
+    input: Shape,
     /// Classes, or numbers of a target.
     outputs: usize,
-    /// Query examples of a task, all classes.
+    /// Query examples of a task that the buffers have room for, all classes.
     queries: usize,
+    /// Support and query examples of a task that are there: as many as there is room for, or fewer.
+    used: [usize; 2],
+    /// Whether kernels may be told how many are there.
+    tellable: bool,
+    /// Whether they are, instead of being made for all that there is room for.
+    some: bool,
     /// How glyphs are laid out.
     glyphs: GlyphRows,
     order: wgpu::Buffer,
@@ -103,7 +125,8 @@ impl TaskBuffers {
     /// Allocates what tasks of `origin` need. `with_queries` is false in training.
     ///
     /// # Errors
-    /// [`crate::Error::Limit`] if the device has no room.
+    /// [`crate::Error::Config`] if a number is 0 or the tasks do not fit the network, [`crate::Error::Limit`] if the device has no
+    /// room.
     pub fn new(
         gpu: &Gpu,
         model: &Model,
@@ -112,9 +135,24 @@ impl TaskBuffers {
         batches: Batches,
         with_queries: bool,
     ) -> Result<Self> {
+        checks::count("runs", axis.runs)?;
+        checks::count("tasks", axis.per_run)?;
+        checks::counted("runs × tasks", &[axis.runs, axis.per_run])?;
+        origin.check(model, &batches, with_queries)?;
         let queries = if with_queries { origin.queries(batches.way) } else { 0 };
+        let examples = batches.support().max(queries).max(batches.order_len());
+        let largest = model.packed_len().max(model.inputs_padded()).max(model.target_words());
+        checks::allocatable("tasks", &[axis.tasks(), examples, largest])?;
         let labels = model.loss() == Loss::CrossEntropy;
         let tasks = axis.tasks();
+        let used = [batches.support(), queries];
+        // Batch statistics are of as many examples as a kernel is made for.
+        let tellable = matches!(origin, Origin::Rows { .. })
+            && with_queries
+            && !model.has_batch_statistics()
+            && (batches.way, batches.tail) == (1, 0)
+            && batches.batch <= batches.group
+            && batches.steps <= MOST_PASSES;
         let make = |name, count: usize| gpu.storage(name, size_of_f32s(count));
         let set = |name, examples: usize| -> Result<[wgpu::Buffer; 2]> {
             let [x, y] = example_floats(model, &origin).map(|floats| tasks * examples * floats);
@@ -128,13 +166,18 @@ impl TaskBuffers {
             axis,
             batches,
             labels,
+            gpu: gpu.clone(),
+            input: model.layers()[0].input,
             outputs: model.outputs(),
             queries,
+            used,
+            tellable,
+            some: false,
             glyphs: GlyphRows::of(model),
         })
     }
 
-    /// Adds the large buffers of [`TaskBuffers::new`] and of [`TaskBuffers::record_queries`] in each of
+    /// Adds the large buffers of [`TaskBuffers::new`], and those of the queries' batches in each of
     /// `modes` to `memory`; none in training.
     pub fn plan(
         memory: &mut Memory,
@@ -171,7 +214,7 @@ impl TaskBuffers {
 
     /// Query examples of a task.
     pub fn queries(&self) -> usize {
-        self.queries
+        self.used[1]
     }
 
     /// [T, order length]: indices of support examples.
@@ -219,7 +262,7 @@ impl TaskBuffers {
             }
             Origin::Rows { ordered: true, .. } => Ok(()),
             Origin::Listed { .. } | Origin::Rows { ordered: false, .. } => {
-                sample_order(gpu, out, axis, batches, runs, &self.order)
+                sample_order(gpu, out, axis, batches, runs, &self.order, self.some)
             }
         }
     }
@@ -249,25 +292,47 @@ impl TaskBuffers {
         self.record_gather(gpu, out, model, rows, inner, buffers)
     }
 
-    /// Records the batches in which queries are predicted, once `record_sample` has run: `[G, B, in]`
-    /// and targets. The buffers are those of the tasks or new ones.
+    /// The buffers of the batches in which queries are predicted, `[G, B, in]` and targets: those of the tasks or new
+    /// ones.
     ///
     /// # Errors
     /// [`crate::Error::Limit`] if the device has no room.
-    pub fn record_queries(
+    pub(super) fn query_buffers(
+        &self,
+        gpu: &Gpu,
+        model: &Model,
+        batches: QueryBatches,
+    ) -> Result<[wgpu::Buffer; 2]> {
+        if self.holds(batches) {
+            return Ok(self.query.clone());
+        }
+        let rows = batches.count() * batches.examples();
+        let x = gpu.storage("query inputs", size_of_f32s(rows * model.input_words()))?;
+        let y = gpu.storage("query targets", size_of_f32s(rows * model.target_words()))?;
+        Ok([x, y])
+    }
+
+    /// Whether the tasks' own buffers hold the batches in which queries are predicted.
+    fn holds(&self, batches: QueryBatches) -> bool {
+        batches.support.is_none() && self.origin.has_rows()
+    }
+
+    /// Records the batches in which queries are predicted, once `record_sample` has run, into `query_buffers`.
+    ///
+    /// # Errors
+    /// See [`crate::kernels::call`].
+    pub(super) fn record_queries(
         &self,
         gpu: &Gpu,
         out: &mut Recording,
         model: &Model,
         batches: QueryBatches,
         inner: (&InnerSteps, usize),
-    ) -> Result<[wgpu::Buffer; 2]> {
-        if batches.support.is_none() && self.origin.has_rows() {
-            return Ok(self.query.clone());
+        [x, y]: &[wgpu::Buffer; 2],
+    ) -> Result<()> {
+        if self.holds(batches) {
+            return Ok(());
         }
-        let rows = batches.count() * batches.examples();
-        let x = gpu.storage("query inputs", size_of_f32s(rows * model.input_words()))?;
-        let y = gpu.storage("query targets", size_of_f32s(rows * model.target_words()))?;
         let rows = BatchRows {
             count: batches.count(),
             per_task: batches.per_task(),
@@ -276,8 +341,7 @@ impl TaskBuffers {
             order_len: None,
             ..self.examples()
         };
-        self.record_gather(gpu, out, model, rows, inner, [&x, &y])?;
-        Ok([x, y])
+        self.record_gather(gpu, out, model, rows, inner, [x, y])
     }
 
     /// The part of [`BatchRows`] that the tasks decide.
@@ -321,20 +385,6 @@ impl TaskBuffers {
         }
     }
 
-    /// Inputs and targets of the support sets of a regression, without padding.
-    pub(super) fn read_support(&self, gpu: &Gpu, model: &Model) -> Result<[Vec<f32>; 2]> {
-        let rows = self.axis.tasks() * self.batches.support();
-        let [x, y] = &self.support;
-        Ok([read_inputs(gpu, model, x, rows)?, read_rows(gpu, y, rows, model.outputs())?])
-    }
-
-    /// Inputs and targets of the query sets of a regression, without padding.
-    pub(super) fn read_query(&self, gpu: &Gpu, model: &Model) -> Result<[Vec<f32>; 2]> {
-        let rows = self.axis.tasks() * self.queries;
-        let [x, y] = &self.query;
-        Ok([read_inputs(gpu, model, x, rows)?, read_rows(gpu, y, rows, model.outputs())?])
-    }
-
     /// Whether targets are class labels.
     pub fn labels(&self) -> bool {
         self.labels
@@ -347,17 +397,4 @@ fn example_floats(model: &Model, origin: &Origin) -> [usize; 2] {
         Origin::Episodes { .. } | Origin::Listed { .. } => [1, 0],
         _ => [model.inputs_padded(), model.target_words()],
     }
-}
-
-/// Reads `rows` examples back, without their padding.
-fn read_inputs(gpu: &Gpu, model: &Model, buffer: &wgpu::Buffer, rows: usize) -> Result<Vec<f32>> {
-    let values: Vec<f32> = gpu.read(buffer, 0, rows * model.inputs_padded())?;
-    Ok(model.unpack_inputs(&values))
-}
-
-/// Reads `rows` rows of `width` numbers back, without their padding.
-fn read_rows(gpu: &Gpu, buffer: &wgpu::Buffer, rows: usize, width: usize) -> Result<Vec<f32>> {
-    let columns = padded(width);
-    let values: Vec<f32> = gpu.read(buffer, 0, rows * columns)?;
-    Ok(values.chunks_exact(columns).flat_map(|row| row[..width].to_vec()).collect())
 }

@@ -36,12 +36,12 @@ impl Start<'_> {
 
     pub(super) fn set(self, gpu: &Gpu, adaptation: &mut Adaptation) -> Result<()> {
         match self {
-            Self::Point(point) => adaptation.start_from(point),
+            Self::Point(point) => adaptation.start_from(point)?,
             // A new task has no slot, and before the first meta-iteration there are no sums: the host has both.
             Self::Run(trainer, run)
                 if trainer.task_state().is_none() || trainer.iteration() == 0 =>
             {
-                adaptation.start_from(&trainer.snapshot()?.starting_point(run));
+                adaptation.start_from(&trainer.snapshot()?.starting_point(run)?)?;
             }
             Self::Run(trainer, run) => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());

@@ -2,15 +2,16 @@
 
 mod advance;
 mod metrics;
+mod record;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Error, Result};
-use crate::gpu::{Gpu, HeldDispatch, Recording, size_of_f32s};
+use crate::error::Result;
+use crate::gpu::{Gpu, HeldDispatch, Preparing, Recording, size_of_f32s};
 use crate::kernels::{
-    self, Axis, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunStep, RunSteps,
-    Telemetry, empty, mean_state, outer_sum, outer_update,
+    self, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunSteps, Telemetry, empty,
+    mean_state, outer_sum, outer_update,
 };
 use crate::meta::budget::{halving, memory};
 use crate::meta::inner::Start;
@@ -22,7 +23,6 @@ use crate::meta::strategy_spec::{Granularity, StrategyKind};
 use crate::meta::training_state::{self, Sets};
 use crate::meta::waves::{self, Wave};
 use crate::model::Model;
-use crate::rng::Phase;
 
 pub use metrics::IterationMetrics;
 
@@ -58,12 +58,24 @@ pub struct Trainer {
 }
 
 impl Trainer {
+    /// The same as [`Trainer::new`], whose kernels are compiled one by one: on a software driver that takes seconds, in which
+    /// a program would rather draw frames.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`]; a kernel that is refused is an error of [`Preparing`].
+    pub fn prepare(gpu: &Gpu, setup: TrainerSetup) -> Result<Preparing<Self>> {
+        Preparing::new(gpu, |deferring| {
+            Ok(Self { gpu: gpu.clone(), ..Self::new(deferring, setup)? })
+        })
+    }
+
     /// Allocates everything, records a meta-iteration and sets the initial parameters. Tasks that the
     /// device cannot hold at once are taken in several waves, with the same numbers.
     ///
     /// # Errors
-    /// [`Error::Config`] if the plan is impossible, [`Error::Limit`] if the device has no room,
-    /// [`Error::Shader`] if it refuses a kernel.
+    /// [`Error::Config`](crate::Error::Config) if a setting is impossible ([`TrainerSetup::check`]) or the plan is,
+    /// [`Error::Limit`](crate::Error::Limit) if the device has no room, [`Error::Shader`](crate::Error::Shader) if it
+    /// refuses a kernel.
     pub fn new(gpu: &Gpu, setup: TrainerSetup) -> Result<Self> {
         memory(gpu, &setup)?;
         let setup = setup.on_device();
@@ -280,8 +292,10 @@ impl Trainer {
     /// the device's time for it; none (and nothing done) if the device has no timestamps.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] if the device does not answer.
+    /// [`Error::Config`](crate::Error::Config) if the device cannot count one more meta-iteration,
+    /// [`Error::DeviceLost`](crate::Error::DeviceLost) if it does not answer.
     pub fn time_dispatches(&mut self) -> Result<Option<Vec<HeldDispatch>>> {
+        self.check_count(1)?;
         let offset = self.write_settings();
         let Some(seconds) = self.recording.time_each(&self.gpu, offset)? else { return Ok(None) };
         self.count_iteration();
@@ -293,7 +307,7 @@ impl Trainer {
     /// worth nothing from then on.
     ///
     /// # Errors
-    /// [`Error::Shader`] if the device refuses the kernel.
+    /// [`Error::Shader`](crate::Error::Shader) if the device refuses the kernel.
     pub fn empty_inner_loops(&mut self) -> Result<()> {
         let kept = |name: &str| {
             name.starts_with("sample_")
@@ -345,97 +359,6 @@ impl Trainer {
     pub(super) fn task_state(&self) -> Option<([&wgpu::Buffer; 2], u64)> {
         let shared = self.setup.inner.state != StatePolicy::Slot;
         shared.then_some(([&self.shared[0], &self.shared[1]], self.adam_steps))
-    }
-
-    /// The most meta-iterations that may be recorded and not yet submitted.
-    pub const fn most_recorded() -> usize {
-        RING
-    }
-
-    /// Records `iterations` meta-iterations into the caller's encoder; neither submits nor waits.
-    /// Their settings are written through the queue, so at most [`Trainer::most_recorded`] iterations
-    /// in all may be recorded and not yet submitted. Training may go on past the setup's `iterations`:
-    /// rates then stay where their schedules end (a linear one to 0 learns no more), and a warning is
-    /// logged once.
-    ///
-    /// # Errors
-    /// [`Error::Config`] if more are asked for at once.
-    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, iterations: usize) -> Result<()> {
-        if iterations > RING {
-            return Err(Error::config(
-                "iterations",
-                format!("{iterations} were to be recorded at once; at most {RING} can be"),
-            ));
-        }
-        let slot = |iteration: u64| (iteration % RING as u64) as usize;
-        let (first, waves) = (self.iteration, self.waves.len());
-        let (mut begin, mut steps) = (slot(first), Vec::new());
-        for _ in 0..iterations {
-            // A write ends where the ring does.
-            if slot(self.iteration) == 0 {
-                self.runs.write(&self.gpu, begin * waves, &steps);
-                (begin, steps) = (0, Vec::new());
-            }
-            self.push_settings(&mut steps);
-            self.count_iteration();
-        }
-        self.runs.write(&self.gpu, begin * waves, &steps);
-        let planned = self.setup.iterations;
-        if first <= planned && planned < self.iteration {
-            log::warn!(
-                "all {planned} meta-iterations are done; rates stay where their schedules end"
-            );
-        }
-        let mut pass = begin_pass(encoder);
-        for iteration in first..self.iteration {
-            self.recording.replay(&mut pass, self.runs.offset_of(slot(iteration) * waves));
-        }
-        Ok(())
-    }
-
-    /// Writes the settings of the coming iteration; returns where they are.
-    fn write_settings(&self) -> u32 {
-        let slot = (self.iteration % RING as u64) as usize * self.waves.len();
-        let mut steps = Vec::new();
-        self.push_settings(&mut steps);
-        self.runs.write(&self.gpu, slot, &steps)
-    }
-
-    fn count_iteration(&mut self) {
-        self.iteration += 1;
-        if self.setup.rule().kept().any() && self.setup.inner.state != StatePolicy::Reset {
-            self.adam_steps += self.setup.batches.steps as u64;
-        }
-    }
-
-    /// Appends what the kernels of every wave need to know about the coming iteration.
-    fn push_settings(&self, steps: &mut Vec<RunStep>) {
-        let slot = (self.iteration % RING as u64) as usize;
-        for wave in &self.waves {
-            steps.extend(self.run_steps(slot, wave.first_task));
-        }
-    }
-
-    fn run_steps(&self, slot: usize, first_task: usize) -> impl Iterator<Item = RunStep> {
-        let (inner, outer) = (&self.setup.inner, &self.setup.outer);
-        let axis = Axis { runs: self.setup.runs, per_run: outer.meta_batch };
-        let entries = self.setup.memory.filled(self.iteration + 1, outer.meta_batch);
-        let settings = (0..axis.runs).map(|run| self.setup.of_run(run));
-        settings.map(move |own| RunStep {
-            iteration: self.iteration as u32,
-            adam_steps: self.adam_steps.min(u64::from(u32::MAX / 2)) as u32,
-            outer_steps: self.iteration as u32 + 1,
-            slot: slot as u32,
-            first_task: first_task as u32,
-            inner_rate: inner.schedule.rate(own.inner_rate, self.iteration, self.setup.iterations),
-            strategy_rate: own.strategy_rate,
-            strategy_prior: self.setup.strategy.prior(self.iteration),
-            entries: entries as u32,
-            entries_inverse: 1.0 / entries.max(1) as f32,
-            outer_rate: outer.schedule.rate(own.outer_rate, self.iteration, self.setup.iterations),
-            weight_decay: inner.weight_decay,
-            ..RunStep::new(own.seed, Phase::Train, axis)
-        })
     }
 }
 

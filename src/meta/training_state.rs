@@ -1,9 +1,12 @@
 //! What training goes on from, and parameter sets between host (canonical) and device (packed).
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meta::spec::MemorySpec;
 use crate::model::Model;
+
+/// What the one kind of sets is called that is not as long as the parameters.
+pub(super) const LOSSES: &str = "losses of the memory";
 
 /// Parameter sets of one kind, `[sets][P]`; none where there is no such state.
 pub type Sets = Vec<Vec<f32>>;
@@ -81,7 +84,7 @@ impl TrainingState {
             ("second moments of the memory", &self.memory_second),
             ("first moments of the memory", &self.memory_first),
             ("statistics of the memory", &self.memory_statistics),
-            ("losses of the memory", &self.memory_losses),
+            (LOSSES, &self.memory_losses),
         ]
     }
 
@@ -122,27 +125,49 @@ impl TrainingState {
 
     /// The state of single runs of snapshots at one iteration, as the runs of one snapshot.
     ///
-    /// # Panics
-    /// If there is no run.
-    pub fn of_runs(runs: &[(&Self, usize)]) -> Self {
+    /// # Errors
+    /// [`Error::Config`] if there is no run, no such run of a snapshot, or the snapshots are of several iterations.
+    pub fn of_runs(runs: &[(&Self, usize)]) -> Result<Self> {
+        let Some((first, _)) = runs.first() else {
+            return Err(Error::config("runs", "there is no run; give 1 or more"));
+        };
+        for (from, run) in runs {
+            from.check_run(*run)?;
+            if from.iteration != first.iteration {
+                let message = format!(
+                    "a snapshot is of iteration {}, another of {}; give those of one iteration",
+                    from.iteration, first.iteration
+                );
+                return Err(Error::config("runs", message));
+            }
+        }
         let of_kind = |kind: usize| -> Sets {
             let of_run =
                 |&(from, run): &(&Self, usize)| from.of_run(from.sets()[kind].1, run).to_vec();
             runs.iter().flat_map(of_run).collect()
         };
-        let first = runs[0].0;
         let head =
             Self { iteration: first.iteration, adam_steps: first.adam_steps, ..Self::default() };
-        Self { runs: runs.len(), ..head }.with_sets(std::array::from_fn(of_kind))
+        Ok(Self { runs: runs.len(), ..head }.with_sets(std::array::from_fn(of_kind)))
     }
 
-    /// Those of `sets` that belong to `run`.
+    /// Refuses a run that is not there.
+    fn check_run(&self, run: usize) -> Result<()> {
+        if run < self.runs.min(self.parameters.len()) {
+            return Ok(());
+        }
+        let message = format!("there is no run {run}; the state holds {}, from 0 on", self.runs);
+        Err(Error::config("run", message))
+    }
+
+    /// Those of `sets` that belong to `run`; none if there is no such run.
     fn of_run<'a>(&self, sets: &'a Sets, run: usize) -> &'a [Vec<f32>] {
-        let per_run = sets.len() / self.runs;
-        &sets[run * per_run..][..per_run]
+        let per_run = sets.len().checked_div(self.runs).unwrap_or(0);
+        let first = run.saturating_mul(per_run);
+        sets.get(first..first.saturating_add(per_run)).unwrap_or_default()
     }
 
-    /// Whether everything of a run is finite but for losses, which nothing goes on from.
+    /// Whether everything of a run is finite but for losses, which nothing goes on from; true for what is not there.
     pub fn is_finite(&self, run: usize) -> bool {
         let finite = |sets| self.of_run(sets, run).iter().flatten().all(|value| value.is_finite());
         self.sets()[..Self::KINDS - 1].iter().all(|(_, sets)| finite(sets))
@@ -150,26 +175,34 @@ impl TrainingState {
 
     /// What a task of `run` starts from: the parameters, the optimiser state that tasks share, and the learned
     /// rates.
-    pub fn starting_point(&self, run: usize) -> StartingPoint {
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is no such run.
+    pub fn starting_point(&self, run: usize) -> Result<StartingPoint> {
+        self.check_run(run)?;
         let state = self.task_state(run);
-        StartingPoint {
+        Ok(StartingPoint {
             parameters: self.parameters[run].clone(),
             // A state that starts from zero has seen no step.
             adam_steps: if state.iter().any(Option::is_some) { self.adam_steps } else { 0 },
             state,
             rates: self.rates.get(run).cloned(),
             sums: self.sums(run),
-        }
+        })
     }
 
     /// What a task of `run` may start from instead: the entries of its memory that hold something, after
     /// meta-iterations of `meta_batch` tasks.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if there is no such run.
     pub fn memory_points(
         &self,
         memory: &MemorySpec,
         meta_batch: usize,
         run: usize,
-    ) -> Vec<StartingPoint> {
+    ) -> Result<Vec<StartingPoint>> {
+        self.check_run(run)?;
         let capacity = self.memory.len() / self.runs.max(1);
         let filled = memory.filled(self.iteration, meta_batch).min(capacity);
         let entry = |entry: usize| {
@@ -184,7 +217,7 @@ impl TrainingState {
                 sums: self.sums(run),
             }
         };
-        (0..filled).map(entry).collect()
+        Ok((0..filled).map(entry).collect())
     }
 
     /// b and g of ARUBA, once a meta-iteration has added to them.
@@ -195,7 +228,7 @@ impl TrainingState {
 
     /// The inner optimiser state that a new task of `run` starts from: second and first moment,
     /// the mean over slots where each slot has its own; none if there is none.
-    pub fn task_state(&self, run: usize) -> [Option<Vec<f32>>; 2] {
+    fn task_state(&self, run: usize) -> [Option<Vec<f32>>; 2] {
         [&self.inner_second, &self.inner_first].map(|sets| {
             let own = self.of_run(sets, run);
             (!own.is_empty()).then(|| mean(own))
@@ -203,13 +236,37 @@ impl TrainingState {
     }
 }
 
+/// The mean of sets of one length.
 fn mean(sets: &[Vec<f32>]) -> Vec<f32> {
-    (0..sets[0].len())
-        .map(|i| sets.iter().map(|set| set[i]).sum::<f32>() / sets.len() as f32)
-        .collect()
+    let length = sets.iter().map(Vec::len).min().unwrap_or(0);
+    (0..length).map(|i| sets.iter().map(|set| set[i]).sum::<f32>() / sets.len() as f32).collect()
 }
 
-/// Writes canonical `sets` to a packed buffer `[sets, packed]`.
+/// Refuses more than `most` `sets`, and sets of another length than the parameters of `model`; `what` names them.
+pub(crate) fn check_sets<'a>(
+    what: &str,
+    model: &Model,
+    sets: impl ExactSizeIterator<Item = &'a Vec<f32>>,
+    most: usize,
+) -> Result<()> {
+    if sets.len() > most {
+        let message =
+            format!("{} sets are given, but there is room for {most}; give fewer", sets.len());
+        return Err(Error::config(what, message));
+    }
+    let wanted = model.parameter_count();
+    match sets.map(Vec::len).enumerate().find(|(_, length)| *length != wanted) {
+        Some((set, length)) => {
+            let message = format!(
+                "set {set} has {length} numbers, but the network has {wanted} parameters; give one for each"
+            );
+            Err(Error::config(what, message))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Writes canonical `sets`, which [`check_sets`] has seen, to a packed buffer `[sets, packed]`.
 pub(crate) fn upload(gpu: &Gpu, model: &Model, buffer: &wgpu::Buffer, sets: &[Vec<f32>]) {
     let packed: Vec<f32> = sets.iter().flat_map(|set| model.pack(set)).collect();
     gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&packed));

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Starts};
+use crate::meta::checks;
 use crate::meta::source::Origin;
 use crate::meta::training_state::StartingPoint;
 use crate::tasks::Batches;
@@ -14,10 +15,7 @@ use crate::tasks::Batches;
 /// told the task in each place of the batch.
 ///
 /// # Errors
-/// As [`crate::meta::Trainer::new`].
-///
-/// # Panics
-/// If there is no entry.
+/// As [`crate::meta::Trainer::new`]; [`Error::Config`] if there is no entry.
 pub fn best_entries(
     gpu: &Gpu,
     setup: &AdaptationSetup,
@@ -25,6 +23,15 @@ pub fn best_entries(
     tasks: Range<usize>,
     upload: impl Fn(&Adaptation, &[usize]) -> Result<()>,
 ) -> Result<Vec<usize>> {
+    if entries.is_empty() {
+        let message =
+            "there are none to start from; train with a memory, and for an iteration at least";
+        return Err(Error::config("entries", message));
+    }
+    if tasks.is_empty() {
+        return Ok(Vec::new());
+    }
+    checks::batches(&setup.batches)?;
     let support = setup.batches.support();
     let batches = Batches { steps: 1, batch: support, replacement: false, ..setup.batches.clone() };
     let origin = match &setup.origin {
@@ -40,12 +47,12 @@ pub fn best_entries(
         ..setup.clone()
     };
     let mut best = vec![(f32::INFINITY, 0); tasks.len()];
-    let at_once = Adaptation::batch_size(gpu, &setup, tasks.len() * entries.len());
+    let at_once = Adaptation::batch_size(gpu, &setup, tasks.len().saturating_mul(entries.len()));
     let (count, of_entries) = (at_once.min(tasks.len()), (at_once / tasks.len()).max(1));
     for (chunk, starts) in entries.chunks(of_entries).enumerate() {
         let shape = Starts::All(starts.len());
         let mut adaptation = Adaptation::with_starts(gpu, setup.clone(), count, shape)?;
-        adaptation.start_from_each(starts);
+        adaptation.start_from_each(starts)?;
         for first in (0..tasks.len()).step_by(count) {
             let own = first..tasks.len().min(first + count);
             let numbers = tasks.start + own.start..tasks.start + own.end;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, size_of_f32s};
-use crate::kernels::{Axis, Tiles};
+use crate::kernels::{Axis, RunSteps, Tiles};
 use crate::meta::inner::{InnerLoop, Plan, choose, chunk_candidates, plan_layers, plan_sets};
-use crate::meta::setup::{TrainerSetup, remedy};
+use crate::meta::setup::{RING, TrainerSetup, remedy};
 use crate::meta::source::TaskBuffers;
 use crate::meta::spec::{PlanKind, StatePolicy};
 
@@ -72,6 +72,16 @@ pub(super) fn sizes(gpu: &Gpu, setup: &TrainerSetup, most: usize) -> Result<Vec<
         .max(1) as usize;
     let all = setup.outer.meta_batch;
     let waves = all.div_ceil(at_once).max(1);
+    let (settings, available) =
+        (RunSteps::bytes(gpu, setup.runs, RING).saturating_mul(waves as u64), u64::from(u32::MAX));
+    if settings > available {
+        return Err(Error::Limit {
+            what: format!("iteration settings of {waves} waves of tasks"),
+            needed: settings,
+            available,
+            remedy: "lower outer.meta_batch, runs or the layers' sizes".into(),
+        });
+    }
     if waves > 1 && setup.inner.state == StatePolicy::Slot && setup.rule().kept().any() {
         let set = size_of_f32s(setup.runs * all * setup.model.packed_len());
         return Err(Error::Limit {
@@ -112,7 +122,8 @@ fn plan_tasks(memory: &mut Memory, gpu: &Gpu, setup: &TrainerSetup, axis: Axis) 
 /// As [`InnerLoop::new`].
 pub(super) fn allocate(gpu: &Gpu, setup: &TrainerSetup, sizes: &[usize]) -> Result<Vec<Wave>> {
     let (model, rule, split) = (&setup.model, setup.rule(), setup.splits_last());
-    let work = setup.iterations * (setup.outer.meta_batch * setup.batches.steps) as u64;
+    let steps = (setup.outer.meta_batch as u64).saturating_mul(setup.batches.steps as u64);
+    let work = setup.iterations.saturating_mul(steps);
     let mut waves: Vec<Wave> = Vec::with_capacity(sizes.len());
     let mut first_task = 0;
     for size in sizes {

@@ -113,8 +113,8 @@ pub fn adapt(
     let model = Model::new(base.model.clone())?;
     let setup = recipe.setup(base, &model, tasks)?;
     let mut points = match recipe.warm_start {
-        true => snapshot.memory_points(&base.memory, base.outer.meta_batch, recipe.run),
-        false => vec![snapshot.starting_point(recipe.run)],
+        true => snapshot.memory_points(&base.memory, base.outer.meta_batch, recipe.run)?,
+        false => vec![snapshot.starting_point(recipe.run)?],
     };
     if points.is_empty() {
         return Err(Error::config("memory.capacity", NO_MEMORY));
@@ -159,7 +159,7 @@ pub fn adapt(
                 Tasks::Test(..) => Ok(()),
             })?;
             let best: Vec<_> = best.into_iter().map(|entry| points[entry].clone()).collect();
-            adaptation.start_from_each(&best);
+            adaptation.start_from_each(&best)?;
         }
         if let Tasks::Arrays(arrays) = tasks {
             let own: Vec<usize> = range.clone().collect();

@@ -82,7 +82,7 @@ impl Evaluation {
         run: usize,
         test: Test<'_>,
     ) -> Result<Vec<Self>> {
-        Self::of(gpu, job, Origin::Trained, &snapshot.starting_point(run), run, test, None)
+        Self::of(gpu, job, Origin::Trained, &snapshot.starting_point(run)?, run, test, None)
     }
 
     /// The same with `models` (one for each test task, `[P]`) in place of an adaptation of run `run`.
@@ -97,7 +97,7 @@ impl Evaluation {
         models: &[Vec<f32>],
         test: Test<'_>,
     ) -> Result<Vec<Self>> {
-        let start = snapshot.starting_point(run);
+        let start = snapshot.starting_point(run)?;
         Self::of(gpu, job, Origin::Trained, &start, run, test, Some(models))
     }
 
@@ -113,7 +113,7 @@ impl Evaluation {
         test: Test<'_>,
     ) -> Result<Vec<Self>> {
         let entries =
-            snapshot.memory_points(&job.config().memory, job.config().outer.meta_batch, run);
+            snapshot.memory_points(&job.config().memory, job.config().outer.meta_batch, run)?;
         if entries.is_empty() {
             return Err(Error::config("memory.capacity", NO_MEMORY));
         }

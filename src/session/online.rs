@@ -300,7 +300,7 @@ impl Stage<'_> {
         task: usize,
     ) -> Result<[f64; 3]> {
         // It holds nothing that outlives a task.
-        scorer.start_from_each(starts);
+        scorer.start_from_each(starts)?;
         if let Arrivals::Files(files) = self.arrivals {
             let (model, file) = (self.model, &files[task]);
             let tasks = scorer.tasks();

@@ -153,7 +153,7 @@ impl Compressed {
         let sets = &adapted.parameters;
         let payload = match (codec, codec.bits()) {
             (_, Some(bits)) => {
-                Payload::Coded(CodeLayout::new(model, bits).encode(gpu, base, sets)?)
+                Payload::Coded(CodeLayout::new(model, bits)?.encode(gpu, base, sets)?)
             }
             (Codec::TopK(share), None) => {
                 let kept = ((share * base.len() as f64).ceil() as usize).clamp(1, base.len());
@@ -175,7 +175,7 @@ impl Compressed {
     pub fn parameters(&self, gpu: &Gpu, model: &Model, base: &[f32]) -> Result<Vec<Vec<f32>>> {
         match (&self.payload, self.codec.bits()) {
             (Payload::Coded(coded), Some(bits)) => {
-                CodeLayout::new(model, bits).decode(gpu, base, coded)
+                CodeLayout::new(model, bits)?.decode(gpu, base, coded)
             }
             (Payload::Sparse { counts, places, values }, _) => {
                 let mut pairs = places.iter().zip(values);
@@ -273,7 +273,7 @@ impl Compressed {
         let words = |name: &str, shape: &[usize]| file.words(name, shape);
         let payload = match (codec, codec.bits()) {
             (_, Some(bits)) => {
-                let layout = CodeLayout::new(model, bits);
+                let layout = CodeLayout::new(model, bits).map_err(|error| error.to_string())?;
                 let codes = words("codes", &[models, layout.words()])?;
                 let scales = match codec {
                     Codec::F16 => vec![0.0; models * layout.groups()],

@@ -34,12 +34,12 @@ pub struct Segment {
 impl Batches {
     /// Support examples of a task.
     pub fn support(&self) -> usize {
-        self.way * self.group
+        self.way.saturating_mul(self.group)
     }
 
     /// Support examples that take part in the passes.
     pub fn pool(&self) -> usize {
-        self.way * (self.group - self.tail)
+        self.way.saturating_mul(self.group.saturating_sub(self.tail))
     }
 
     /// Places of the order that one pass fills.
@@ -49,30 +49,30 @@ impl Batches {
 
     /// Places of the order that all passes fill.
     pub fn ordered(&self) -> usize {
-        (self.steps - usize::from(self.tail > 0)) * self.batch
+        self.steps.saturating_sub(usize::from(self.tail > 0)).saturating_mul(self.batch)
     }
 
-    /// Passes over the pool.
+    /// Passes over the pool; none over one without examples.
     pub fn passes(&self) -> usize {
-        self.ordered().div_ceil(self.take())
+        if self.take() == 0 { 0 } else { self.ordered().div_ceil(self.take()) }
     }
 
     /// Length of a task's order.
     pub fn order_len(&self) -> usize {
-        self.ordered() + self.way * self.tail
+        self.ordered().saturating_add(self.way.saturating_mul(self.tail))
     }
 
     /// The inner loop as runs of at most `most` equal minibatches. With `split_last`, the last step is
     /// a segment of its own (FOMAML needs the parameters before it).
     pub fn segments(&self, split_last: bool, most: usize) -> Vec<Segment> {
         let tail = self.tail > 0;
-        let before = if tail || split_last { self.steps - 1 } else { self.steps };
-        let last_batch = if tail { self.way * self.tail } else { self.batch };
+        let before = if tail || split_last { self.steps.saturating_sub(1) } else { self.steps };
+        let last_batch = if tail { self.way.saturating_mul(self.tail) } else { self.batch };
         let segment = |first_step, steps, batch| Segment {
             first_step,
             steps,
             batch,
-            order_start: first_step * self.batch,
+            order_start: first_step.saturating_mul(self.batch),
         };
         (0..before)
             .step_by(most.max(1))
@@ -94,6 +94,20 @@ mod tests {
         let segments = batches.segments(true, usize::MAX);
         assert_eq!(segments[0], Segment { first_step: 0, steps: 3, batch: 10, order_start: 0 });
         assert_eq!(segments[1], Segment { first_step: 3, steps: 1, batch: 25, order_start: 30 });
+    }
+
+    #[test]
+    fn impossible_batches_do_not_panic() {
+        let none = Batches { way: 0, group: 0, tail: 0, steps: 0, batch: 0, replacement: false };
+        let all_tail = Batches { way: 2, group: 3, tail: 5, steps: 1, batch: 2, ..none.clone() };
+        let most = usize::MAX;
+        let huge =
+            Batches { way: most, group: most, tail: 1, steps: 3, batch: most, ..none.clone() };
+        for (batches, pool) in [(none, 0), (all_tail, 0), (huge, most)] {
+            assert_eq!(batches.pool(), pool);
+            assert!(batches.passes() <= 2 && batches.order_len() >= batches.ordered());
+            assert!(batches.segments(true, most).len() <= 2);
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub struct Episodes {
 impl Episodes {
     /// Number of tasks T.
     pub fn len(&self) -> usize {
-        self.support.len() / (self.way * self.shots).max(1)
+        self.support.len() / self.way.saturating_mul(self.shots).max(1)
     }
 
     /// Whether there are no tasks.

@@ -65,9 +65,9 @@ impl ImageSet {
         (self.pixels() * self.bits.count()).div_ceil(32)
     }
 
-    /// Number of images.
+    /// Number of images; 0 where an image has no pixels.
     pub fn len(&self) -> usize {
-        self.words.len() / self.words_per_image()
+        self.words.len().checked_div(self.words_per_image()).unwrap_or(0)
     }
 
     /// Whether there are no images.
@@ -107,12 +107,9 @@ impl ImageSet {
     }
 
     /// The files of class `class` (an index), in the order of its images; empty if the set does not
-    /// know them.
-    ///
-    /// # Panics
-    /// If there is no such class.
+    /// know them, or has no such class.
     pub fn files_of(&self, class: usize) -> &[String] {
-        let class = &self.classes[class];
+        let Some(class) = self.classes.get(class) else { return &[] };
         let first = class.first_image as usize;
         self.files.get(first..first + class.images as usize).unwrap_or_default()
     }
@@ -211,7 +208,14 @@ impl Split {
             return Err(Error::config("tasks.way", message));
         }
         for class in classes {
-            let class = &self.images.classes[class.class];
+            let Some(class) = self.images.classes.get(class.class) else {
+                let message = format!(
+                    "the {name} part names class {}, but there are {}; split the set anew",
+                    class.class,
+                    self.images.classes.len()
+                );
+                return Err(Error::config("tasks", message));
+            };
             if (class.images as usize) < examples {
                 let message = format!(
                     "a {name} task needs {examples} images of a class{sum}, but {} has {}{whose}; lower it{remedy}",
@@ -239,6 +243,11 @@ mod tests {
             classes: vec![ImageClass { name: "corner".into(), first_image: 0, images: 2 }],
             files: vec!["a.png".into(), "b.png".into()],
         }
+    }
+
+    #[test]
+    fn a_set_without_pixels_is_empty() {
+        assert_eq!(ImageSet { width: 0, ..set() }.len(), 0);
     }
 
     #[test]
@@ -285,6 +294,10 @@ mod tests {
             let few = text(&split, sizes);
             assert!(few.contains("corner") && few.contains('3'), "{few}");
         }
+        let other = vec![SplitClass { class: 7, rotation: 0 }];
+        let other = Split { train: other, ..split.clone() };
+        assert!(text(&other, sizes(1, 1, 1)).contains("names class 7"));
+        assert!(other.images.files_of(7).is_empty());
         assert!(
             split.check(&sizes(1, 1, 2), &[SplitPart::Train]).is_ok(),
             "no other is drawn from"

@@ -36,7 +36,7 @@ fn errors_keep_within_half_a_scale(Device { name, gpu, .. }: &Device) {
     let model = model();
     let (base, sets) = sets(&model);
     for (bits, most) in [(8, 127.0), (4, 7.0)] {
-        let layout = CodeLayout::new(&model, bits);
+        let layout = CodeLayout::new(&model, bits).unwrap();
         let coded = layout.encode(gpu, &base, &sets).unwrap();
         assert_eq!(coded.codes.len(), 3 * layout.words());
         let decoded = layout.decode(gpu, &base, &coded).unwrap();
@@ -67,7 +67,7 @@ fn errors_keep_within_half_a_scale(Device { name, gpu, .. }: &Device) {
 fn one_bit_goes_as_far_as_the_difference_and_halves_are_halves(Device { name, gpu, .. }: &Device) {
     let model = model();
     let (base, sets) = sets(&model);
-    let layout = CodeLayout::new(&model, 1);
+    let layout = CodeLayout::new(&model, 1).unwrap();
     let coded = layout.encode(gpu, &base, &sets).unwrap();
     let decoded = layout.decode(gpu, &base, &coded).unwrap();
     for (set, decoded) in sets.iter().zip(&decoded) {
@@ -89,7 +89,7 @@ fn one_bit_goes_as_far_as_the_difference_and_halves_are_halves(Device { name, gp
             }
         }
     }
-    let layout = CodeLayout::new(&model, 16);
+    let layout = CodeLayout::new(&model, 16).unwrap();
     let decoded = layout.decode(gpu, &base, &layout.encode(gpu, &base, &sets).unwrap()).unwrap();
     for (set, decoded) in sets.iter().zip(&decoded) {
         for ((value, got), base) in set.iter().zip(decoded).zip(&base) {

@@ -19,6 +19,7 @@ use reptile::optimizers::{Inner, Settings};
 use reptile::wgpu;
 
 use crate::common::{assert_close, integers, network, numbers, widen};
+use crate::sizes::smaller_batches;
 
 pub fn tests(tests: &mut Tests) {
     tests.on(On::MODES, named!(every_kernel_comes_to_the_same_in_every_mode));
@@ -107,6 +108,7 @@ pub fn run(gpu: &Gpu, everything: bool) -> Results {
     results.extend(strategies(gpu, &setup, everything));
     results.extend(codecs(gpu, if everything { &[16, 8, 4, 1] } else { &[8, 1] }));
     results.extend(other_kernels(gpu, everything));
+    results.extend(smaller_batches(gpu));
     sum_of_a_wave(gpu);
     Ceilings::measure(gpu, Effort::ONCE).unwrap();
     if !everything {
@@ -150,7 +152,7 @@ fn codecs(gpu: &Gpu, bits: &[usize]) -> Results {
     let model = network(3, &[(5, Activation::Tanh)], 2, Loss::Mse);
     let (base, sets) = (model.initial(0), [model.initial(1)]);
     for bits in bits {
-        let layout = CodeLayout::new(&model, *bits);
+        let layout = CodeLayout::new(&model, *bits).unwrap();
         let coded = layout.encode(gpu, &base, &sets).unwrap();
         let decoded = layout.decode(gpu, &base, &coded).unwrap();
         results.push((format!("{bits} bits"), decoded.concat()));
@@ -255,15 +257,20 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
         };
         let mut adaptation = Adaptation::new(gpu, setup, 2).unwrap();
         let parameters = model.initial(4);
-        adaptation.start_from(&StartingPoint {
-            sums: Some([1, 2].map(|seed| {
-                numbers(seed, parameters.len()).iter().map(|value| 1e-4 + value * value).collect()
-            })),
-            parameters,
-            state: [None, None],
-            adam_steps: 0,
-            rates: None,
-        });
+        adaptation
+            .start_from(&StartingPoint {
+                sums: Some([1, 2].map(|seed| {
+                    numbers(seed, parameters.len())
+                        .iter()
+                        .map(|value| 1e-4 + value * value)
+                        .collect()
+                })),
+                parameters,
+                state: [None, None],
+                adam_steps: 0,
+                rates: None,
+            })
+            .unwrap();
         if uploaded {
             let tasks = adaptation.tasks();
             tasks.upload_support_x(gpu, model, &numbers(5, 2 * 4 * 25)).unwrap();

@@ -48,6 +48,7 @@ fn losses_agree_with_float64(Device { name, gpu, .. }: &Device, number: u64) {
                 row_step: 1,
                 outputs,
                 steps: 1,
+                some: None,
                 gradient: true,
                 inner: (&inner, 0),
                 outputs_buffer: &buffer,

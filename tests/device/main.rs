@@ -20,10 +20,12 @@ mod kernels_gather;
 mod kernels_layers;
 mod kernels_other;
 mod memory;
+mod misuse;
 mod online;
 mod sampling;
 mod shaders;
 mod sines;
+mod sizes;
 mod strategy;
 mod sweep;
 mod telemetry;
@@ -32,6 +34,7 @@ mod trainer;
 mod trainer_images;
 mod tuning;
 mod uploads;
+mod waiting;
 
 use std::process::ExitCode;
 
@@ -60,6 +63,9 @@ fn main() -> ExitCode {
     tests.module("episodes", episodes::tests);
     tests.module("memory", memory::tests);
     tests.module("uploads", uploads::tests);
+    tests.module("misuse", misuse::tests);
+    tests.module("waiting", waiting::tests);
+    tests.module("sizes", sizes::tests);
     tests.module("online", online::tests);
     tests.module("sweep", sweep::tests);
     tests.module("telemetry", telemetry::tests);

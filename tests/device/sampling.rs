@@ -67,7 +67,7 @@ fn minibatch_orders_are_bit_equal(Device { name, gpu, .. }: &Device) {
         let buffer = room(gpu, AXIS.tasks() * length);
         let (runs, offset) = run_steps(gpu, AXIS, |run| step(run, Phase::Adapt));
         let mut out = Recording::default();
-        sample_order(gpu, &mut out, AXIS, &batches, &runs, &buffer).unwrap();
+        sample_order(gpu, &mut out, AXIS, &batches, &runs, &buffer, false).unwrap();
         play(gpu, &out, offset);
         let got: Vec<u32> = gpu.read(&buffer, 0, AXIS.tasks() * length).unwrap();
         for (task, got) in got.chunks(length).enumerate() {

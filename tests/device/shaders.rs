@@ -103,7 +103,7 @@ fn host_structs_are_laid_out_as_in_wgsl() {
     }
     check!(RunStep: seed, phase, iteration, adam_steps, outer_steps, first_task, slot, inner_rate,
         outer_rate, weight_decay, tasks_inverse, strategy_rate, strategy_prior, entries,
-        entries_inverse, visit, padding);
+        entries_inverse, visit, support, rows, queries, loss_scale, query_scale);
     check!(InnerStep: index, order_start, last, first_task);
 }
 

@@ -271,7 +271,7 @@ fn aruba_goes_on_from_a_trainer_as_from_its_snapshot(Device { name, gpu, .. }: &
     assert!(error.contains("strategy.refine"), "{error}, {name}");
     trainer.advance(3, |_| true).unwrap();
     let on_device = from(&trainer).unwrap();
-    adaptation.start_from(&trainer.snapshot().unwrap().starting_point(1));
+    adaptation.start_from(&trainer.snapshot().unwrap().starting_point(1).unwrap()).unwrap();
     adaptation.run(0).unwrap();
     assert_eq!(adaptation.adapted().unwrap(), on_device, "{name}");
 }
@@ -304,7 +304,7 @@ fn aruba_goes_on_at_test_time_as_float64_says(Device { name, gpu, mode }: &Devic
     let adapted = |gpu: &Gpu, plan, start: &StartingPoint| {
         let adapting = refining(&setup, plan, InnerRule::Refined { factor, bounds });
         let mut adaptation = Adaptation::new(gpu, adapting, tasks).unwrap();
-        adaptation.start_from(start);
+        adaptation.start_from(start).unwrap();
         adaptation.run(0).unwrap();
         adaptation.adapted().unwrap().concat()
     };

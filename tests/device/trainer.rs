@@ -396,7 +396,7 @@ fn scores_from_the_device_are_those_over_the_host(Device { name, gpu, .. }: &Dev
         let scores = |start: Start<'_>| evaluate(gpu, &evaluation, start, 9).unwrap();
         let [first, second] = [0, 2].map(|run| {
             let here = scores(Start::Run(&trainer, run));
-            let point = points.starting_point(run);
+            let point = points.starting_point(run).unwrap();
             assert_eq!(here, scores(Start::Point(&point)), "{state:?}, run {run} on {name}");
             here
         });

@@ -308,7 +308,7 @@ impl Search {
         let config = Config { seed: self.seed(seed), ..self.trials[trial].config.clone() };
         let tasks = config.eval.validation_tasks;
         let setup = self.job.with(config)?.evaluation(0, Phase::Validation);
-        let scores = evaluate(&self.gpu, &setup, &snapshot.starting_point(run), tasks)?;
+        let scores = evaluate(&self.gpu, &setup, &snapshot.starting_point(run)?, tasks)?;
         let summary = Summary::of(scores.iter().flatten().map(|[_, after]| *after));
         let mean = summary.metric(self.job.model().loss());
         Ok(RunScore {

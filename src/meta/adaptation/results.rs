@@ -3,6 +3,7 @@
 use super::{Adaptation, Score};
 use crate::error::Result;
 use crate::meta::query::QueryPass;
+use crate::meta::source::first_of;
 use crate::meta::training_state;
 
 impl Adaptation {
@@ -42,14 +43,18 @@ impl Adaptation {
         self.gpu.read(&self.inner.losses, 0, self.axis.tasks() * self.setup.batches.steps)
     }
 
-    /// Predictions or logits of the queries in the first mode, `[T, Q, out]`, before (only where scores
+    /// Predictions or logits of the queries that are there, in the first mode, `[T, Q, out]`, before (only where scores
     /// are wanted) and after adaptation.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn query_outputs(&self) -> Result<[Option<Vec<f32>>; 2]> {
         let read = |pass: Option<&QueryPass>| -> Result<Option<Vec<f32>>> {
-            pass.map(|pass| pass.read_outputs(&self.gpu, &self.setup.model)).transpose()
+            let Some(pass) = pass else { return Ok(None) };
+            let all = pass.read_outputs(&self.gpu, &self.setup.model)?;
+            let outputs = self.setup.model.outputs();
+            let (used, room) = (self.tasks.used()[1], pass.queries());
+            Ok(Some(first_of(&all, used * outputs, room * outputs)))
         };
         let first = self.predictions.first();
         let before = first.and_then(|one| one.before.as_ref());

@@ -26,14 +26,14 @@ impl Trainer {
     /// # Errors
     /// [`Error::Diverged`](crate::Error::Diverged) at the first loss that is not finite and
     /// [`Error::Config`](crate::Error::Config) at the first learned rate that overflows (unless
-    /// [`Trainer::let_runs_diverge`]), [`Error::DeviceLost`](crate::Error::DeviceLost) if the device does not
+    /// [`Trainer::let_runs_diverge`]) and for more meta-iterations in all than the device counts (2³² − 1), [`Error::DeviceLost`](crate::Error::DeviceLost) if the device does not
     /// answer.
     pub fn advance(
         &mut self,
         iterations: u64,
         mut visit: impl FnMut(&IterationMetrics) -> bool,
     ) -> Result<()> {
-        let end = self.iteration + iterations;
+        let end = self.iteration.saturating_add(iterations);
         let mut flights: VecDeque<Flight> = VecDeque::new();
         let mut going = true;
         let mut last = Instant::now();
@@ -66,6 +66,7 @@ impl Trainer {
     /// ring.
     fn submit(&mut self, end: u64) -> Result<Flight> {
         let first = self.iteration;
+        self.check_count(1)?;
         let slot = (first % RING as u64) as usize;
         let mut parts = Vec::new();
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
@@ -85,7 +86,9 @@ impl Trainer {
             }
             1
         } else {
-            let count = self.per_submit.min((end - first) as usize).min(RING - slot);
+            let left = usize::try_from(end - first).unwrap_or(usize::MAX);
+            let countable = (u64::from(u32::MAX) - first) as usize;
+            let count = self.per_submit.min(left).min(countable).min(RING - slot);
             self.record(&mut encoder, count)?;
             count
         };
@@ -111,9 +114,10 @@ impl Trainer {
 
 /// Submissions of a meta-iteration of `setup` before its time is known.
 pub(super) fn parts_unmeasured(setup: &TrainerSetup) -> usize {
-    let task_steps = setup.runs * setup.outer.meta_batch * setup.batches.steps;
+    let tasks = (setup.runs * setup.outer.meta_batch) as u64;
+    let task_steps = tasks.saturating_mul(setup.batches.steps as u64);
     let step = setup.model.flops_per_step(setup.batches.batch);
-    step.saturating_mul(task_steps as u64).div_ceil(SUBMIT_WORK).max(1) as usize
+    step.saturating_mul(task_steps).div_ceil(SUBMIT_WORK).max(1) as usize
 }
 
 /// Submissions of a meta-iteration that takes `seconds`.

@@ -60,26 +60,46 @@ impl IterationMetrics {
         Err(Error::Diverged { run, iteration, loss })
     }
 
-    /// The losses of one of `runs` runs, step by step.
+    /// The losses of one of `runs` runs, step by step; empty if there is no such run.
     pub fn losses_of(&self, run: usize, runs: usize) -> &[f32] {
-        let steps = self.losses.len() / runs;
-        &self.losses[run * steps..][..steps]
+        part_of(&self.losses, run, runs)
     }
 
-    /// The telemetry of one of `runs` runs, three numbers a layer.
+    /// The telemetry of one of `runs` runs, three numbers a layer; empty if there is no such run.
     pub fn telemetry_of(&self, run: usize, runs: usize) -> &[f32] {
-        let columns = self.telemetry.len() / runs;
-        &self.telemetry[run * columns..][..columns]
+        part_of(&self.telemetry, run, runs)
     }
 
-    /// The learned rates of one of `runs` runs, layer by layer.
+    /// The learned rates of one of `runs` runs, layer by layer; empty if there is no such run.
     pub fn rates_of(&self, run: usize, runs: usize) -> &[f32] {
-        let layers = self.rates.len() / runs;
-        &self.rates[run * layers..][..layers]
+        part_of(&self.rates, run, runs)
     }
+}
+
+/// The share of `run` in the numbers of `runs` runs.
+fn part_of(all: &[f32], run: usize, runs: usize) -> &[f32] {
+    let one = all.len().checked_div(runs).unwrap_or(0);
+    let first = run.saturating_mul(one);
+    all.get(first..first.saturating_add(one)).unwrap_or_default()
 }
 
 /// What `shaders/strategy_update.wgsl` writes for a layer in which a rate is not finite.
 fn overflowed(rate: &f32) -> bool {
     *rate < 0.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_is_not_there_has_no_numbers() {
+        let metrics = IterationMetrics::new(3, &[1.0, 2.0, 3.0, 4.0], [2, 2, 2], false);
+        assert_eq!(metrics.losses_of(1, 2), [3.0, 4.0]);
+        for (run, runs) in [(2, 2), (0, 0), (usize::MAX, 2)] {
+            assert!(metrics.losses_of(run, runs).is_empty());
+            assert!(metrics.rates_of(run, runs).is_empty());
+            assert!(metrics.telemetry_of(run, runs).is_empty());
+        }
+    }
 }

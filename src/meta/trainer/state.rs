@@ -6,7 +6,7 @@ use crate::meta::memory::{self, Entries};
 use crate::meta::spec::StatePolicy;
 use crate::meta::strategy::Strategy;
 use crate::meta::strategy_spec::StrategyKind;
-use crate::meta::training_state::{self, Sets, TrainingState};
+use crate::meta::training_state::{self, LOSSES, Sets, TrainingState};
 
 impl Trainer {
     /// Everything that training goes on from, in the order of [`TrainingState::sets`]: the buffer, and the
@@ -80,12 +80,24 @@ impl Trainer {
         Ok(snapshot.with_sets(sets))
     }
 
-    /// Goes on from `from`, exactly.
+    /// Goes on from `from`, exactly; what was recorded and not yet submitted is to be submitted before.
     ///
     /// # Errors
-    /// [`Error::Config`] if it has another number of runs, or state of other optimisers.
+    /// [`Error::Config`] if it has another number of runs, sets of another network, or state of other optimisers, or if
+    /// the device does not count its meta-iterations. The trainer is as it was then.
     pub fn restore(&mut self, from: &TrainingState) -> Result<()> {
-        let stored = from.sets();
+        let (stored, model) = (from.sets(), &self.setup.model);
+        if from.runs != self.setup.runs {
+            let message = format!(
+                "the state is of {} runs, the trainer of {}; make one of as many",
+                from.runs, self.setup.runs
+            );
+            return Err(Error::config("runs", message));
+        }
+        if from.iteration > u64::from(u32::MAX) {
+            let message = format!("{}; the device counts up to {}", from.iteration, u32::MAX);
+            return Err(Error::config("iteration", message));
+        }
         for ((_, expected), (name, sets)) in self.state().iter().zip(stored) {
             if sets.len() != *expected {
                 let message = format!(
@@ -94,6 +106,15 @@ impl Trainer {
                 );
                 return Err(Error::config("inner, outer, strategy or runs", message));
             }
+            if name == LOSSES {
+                if let Some(set) = sets.iter().position(|set| set.len() != 1) {
+                    let message =
+                        format!("entry {set} has {} numbers; give its loss", sets[set].len());
+                    return Err(Error::config(name, message));
+                }
+            } else {
+                training_state::check_sets(name, model, sets.iter(), *expected)?;
+            }
         }
         if let Some(entries) = &self.entries {
             let losses = from.memory_losses.concat();
@@ -101,7 +122,7 @@ impl Trainer {
         }
         let packed = self.state().into_iter().take(TrainingState::KINDS - 1);
         for ((buffer, _), (_, sets)) in packed.zip(stored) {
-            training_state::upload(&self.gpu, &self.setup.model, buffer, sets);
+            training_state::upload(&self.gpu, model, buffer, sets);
         }
         self.iteration = from.iteration;
         self.adam_steps = from.adam_steps;

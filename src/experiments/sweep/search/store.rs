@@ -62,7 +62,7 @@ impl Search {
         }
         let path = self.folder.join(&batch.file);
         let runs: Vec<_> = alive.iter().map(|run| (&snapshot, *run)).collect();
-        let snapshot = TrainingState::of_runs(&runs);
+        let snapshot = TrainingState::of_runs(&runs)?;
         let config = &self.trials[members[0][0]].config;
         let config = Config { runs: alive.len(), ..config.clone() };
         let split = self.job.stored_split();
@@ -102,7 +102,7 @@ impl Search {
             places.push((file, run));
         }
         let runs: Vec<_> = places.iter().map(|(file, run)| (&files[file], *run)).collect();
-        Ok(TrainingState::of_runs(&runs))
+        TrainingState::of_runs(&runs)
     }
 
     /// Writes the best configuration, and its first seed's state.

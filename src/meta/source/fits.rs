@@ -1,0 +1,150 @@
+//! Whether tasks of an origin fit a network: no kernel is given labels, pixels or draws that it has no room for.
+
+use crate::error::{Error, Result};
+use crate::meta::checks;
+use crate::meta::source::Origin;
+use crate::model::{Layout, Loss, Model};
+use crate::tasks::{Batches, GlyphsSpec, SineSpec};
+
+/// Examples of a class that a sampler tells apart.
+const MOST_EXAMPLES: usize = 256;
+
+/// Pixels a side of a glyph: the kernel keeps 8 bytes a row in workgroup memory, of which devices have 16 KiB.
+const LARGEST_GLYPH: usize = 1024;
+
+impl Origin {
+    /// Checks that tasks of this origin in minibatches of `batches` fit `model`; with their queries, or without.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the number which does not fit.
+    pub(in crate::meta) fn check(
+        &self,
+        model: &Model,
+        batches: &Batches,
+        with_queries: bool,
+    ) -> Result<()> {
+        checks::batches(batches)?;
+        let per_class = |queries| if with_queries { queries } else { 0 };
+        match self {
+            Self::Sine(spec) => sine(spec, model, batches),
+            Self::Glyphs(spec) => {
+                glyphs(spec)?;
+                let queries = per_class(spec.episodes.queries);
+                episodes(model, batches, queries, [1, spec.size, spec.size])
+            }
+            Self::Episodes { images, part, queries } => {
+                let queries = per_class(*queries);
+                episodes(model, batches, queries, images.shape.sides())?;
+                let (count, fewest) = images.part(*part).classes_and_fewest();
+                if count < batches.way {
+                    let message = format!(
+                        "{} classes a task, but there are only {count} to draw {} tasks from; lower it",
+                        batches.way,
+                        part.name()
+                    );
+                    return Err(Error::config("batches.way", message));
+                }
+                let needed = batches.group.saturating_add(queries);
+                if fewest < needed {
+                    let message = format!(
+                        "a {} task needs {needed} images of a class, but one has only {fewest}; lower it, or the \
+                         queries",
+                        part.name()
+                    );
+                    return Err(Error::config("batches.group", message));
+                }
+                Ok(())
+            }
+            Self::Listed { images, queries, .. } => {
+                checks::counted("the queries of a task", &[batches.way, per_class(*queries)])?;
+                classes(model, batches, images.shape.sides())
+            }
+            Self::Rows { queries, .. } => checks::counted("the queries of a task", &[*queries]),
+        }
+    }
+}
+
+fn sine(spec: &SineSpec, model: &Model, batches: &Batches) -> Result<()> {
+    if model.inputs() != 1 || model.outputs() != 1 || model.loss() != Loss::Mse {
+        let message =
+            "sine tasks need a network of one input, one output and the mean squared error";
+        return Err(Error::config("model", message));
+    }
+    checks::ordered("tasks.amplitude", spec.amplitude)?;
+    checks::ordered("tasks.phase", spec.phase)?;
+    checks::ordered("tasks.range", spec.range)?;
+    checks::counted("tasks.points", &[spec.points])?;
+    if spec.points < 2 {
+        let message = format!("a grid of {} points; give 2 or more", spec.points);
+        return Err(Error::config("tasks.points", message));
+    }
+    if batches.way != 1 || batches.group > spec.points {
+        let message = format!(
+            "{} support points of a grid of {}; give fewer, of one class",
+            batches.support(),
+            spec.points
+        );
+        return Err(Error::config("batches", message));
+    }
+    Ok(())
+}
+
+fn glyphs(spec: &GlyphsSpec) -> Result<()> {
+    let variation = &spec.variation;
+    for (key, value) in [
+        ("tasks.jitter", variation.jitter),
+        ("tasks.rotation", variation.rotation),
+        ("tasks.scale", variation.scale),
+        ("tasks.shear", variation.shear),
+        ("tasks.shift", variation.shift),
+    ] {
+        checks::ordered(key, [0.0, value])?;
+    }
+    checks::ordered("tasks.width", variation.width)?;
+    checks::positive("tasks.width", variation.width[0])?;
+    if spec.size > LARGEST_GLYPH {
+        let message = format!("{} is too large; give at most {LARGEST_GLYPH}", spec.size);
+        return Err(Error::config("tasks.size", message));
+    }
+    Ok(())
+}
+
+/// Episodes that are drawn: with so many `queries` a class, of images `[C, H, W]`.
+fn episodes(model: &Model, batches: &Batches, queries: usize, image: [usize; 3]) -> Result<()> {
+    let examples = batches.group.saturating_add(queries);
+    if examples > MOST_EXAMPLES {
+        let message =
+            format!("{examples} examples of a class; at most {MOST_EXAMPLES} can be drawn");
+        return Err(Error::config("batches.group", message));
+    }
+    checks::counted("the queries of a task", &[batches.way, queries])?;
+    classes(model, batches, image)
+}
+
+/// A network that tells the classes of a task apart by images `[C, H, W]`.
+fn classes(model: &Model, batches: &Batches, image: [usize; 3]) -> Result<()> {
+    let [channels, height, width] = image;
+    let numbers = channels.saturating_mul(height).saturating_mul(width);
+    // To a dense layer, an image is a row of numbers.
+    let row = model.input_layout() == Layout::Row && model.inputs() == numbers;
+    if !row && model.spec().input != image {
+        let message = format!(
+            "{:?} has {} numbers, but the images are {image:?}, {numbers} numbers; give input = {image:?}",
+            model.spec().input,
+            model.inputs()
+        );
+        return Err(Error::config("model.input", message));
+    }
+    if model.loss() != Loss::CrossEntropy {
+        return Err(Error::config("model.loss", "classes need the loss cross-entropy"));
+    }
+    if batches.way > model.outputs() {
+        let message = format!(
+            "the last layer has {} units for {} classes; give it more",
+            model.outputs(),
+            batches.way
+        );
+        return Err(Error::config("model.layers", message));
+    }
+    Ok(())
+}
