@@ -16,7 +16,7 @@ pub struct Axis {
 impl Axis {
     /// All tasks T = R · M.
     pub fn tasks(&self) -> usize {
-        self.runs * self.per_run
+        self.runs.saturating_mul(self.per_run)
     }
 }
 

@@ -188,11 +188,14 @@ impl TaskBuffers {
         modes: &[QueryBatches],
     ) {
         let tasks = axis.tasks();
-        memory.add("minibatch order", size_of_f32s(tasks * batches.order_len()));
+        memory.add("minibatch order", size_of_f32s(tasks.saturating_mul(batches.order_len())));
         let queries = modes.first().map_or(0, |mode| mode.queries);
         for examples in [batches.support(), queries] {
             for floats in example_floats(model, origin) {
-                memory.add("support and query sets", size_of_f32s(tasks * examples * floats));
+                memory.add(
+                    "support and query sets",
+                    size_of_f32s(tasks.saturating_mul(examples).saturating_mul(floats)),
+                );
             }
         }
         for mode in modes {
@@ -217,7 +220,8 @@ impl TaskBuffers {
         self.used[1]
     }
 
-    /// [T, order length]: indices of support examples.
+    /// [T, order length]: indices of support examples. What a kernel of the caller's own writes there is not checked: it
+    /// must be below their number.
     pub fn order(&self) -> &wgpu::Buffer {
         &self.order
     }
