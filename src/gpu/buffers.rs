@@ -92,7 +92,7 @@ impl Gpu {
             usage,
             mapped_at_creation: false,
         });
-        self.settle(scope, move |_| limit(0))?;
+        self.end(scope, move |_| limit(0))?;
         Ok(buffer)
     }
 

@@ -9,11 +9,10 @@ use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::adapters::{self, AdapterChoice};
-use crate::gpu::kernel::Kernel;
+use crate::gpu::error_scopes::ErrorScopes;
+use crate::gpu::kernel::{Compiler, Kernel};
 use crate::gpu::options::GpuOptions;
 use crate::gpu::profile::Profile;
-#[cfg(target_arch = "wasm32")]
-use crate::gpu::settled::Unsettled;
 use crate::gpu::source::Source;
 
 /// How long a poll may take before the device counts as hung.
@@ -36,9 +35,7 @@ pub struct Gpu {
     kernels: Arc<Mutex<HashMap<Source, Arc<Kernel>>>>,
     pipelines: Option<Arc<dyn PipelineKeeper>>,
     variants: Arc<RwLock<Variants>>,
-    /// Errors that have not arrived yet.
-    #[cfg(target_arch = "wasm32")]
-    unsettled: Arc<Unsettled>,
+    scopes: Arc<ErrorScopes>,
     /// Whether kernels are compiled by [`Preparing`](crate::gpu::Preparing).
     defers: bool,
     /// Whether nobody else had the device before.
@@ -108,17 +105,28 @@ impl Gpu {
             kernels: Arc::default(),
             pipelines: None,
             variants: Arc::default(),
-            #[cfg(target_arch = "wasm32")]
-            unsettled: Arc::default(),
+            scopes: Arc::default(),
             defers: false,
             requested: false,
         }
     }
 
-    /// Errors that have not arrived yet.
-    #[cfg(target_arch = "wasm32")]
-    pub(super) fn unsettled(&self) -> &Unsettled {
-        &self.unsettled
+    /// Ends `scope`: an error in it is the one that `error` makes of it. In a browser [`Gpu::settled`] has it.
+    pub(super) fn end(
+        &self,
+        scope: wgpu::ErrorScopeGuard,
+        error: impl FnOnce(wgpu::Error) -> Error + 'static,
+    ) -> Result<()> {
+        self.scopes.end(scope, error)
+    }
+
+    /// Waits in a browser for what the device says of the buffers and kernels that were made so far. Natively every call
+    /// returns its errors itself.
+    ///
+    /// # Errors
+    /// The first of them.
+    pub async fn settled(&self) -> Result<()> {
+        self.scopes.settled().await
     }
 
     /// Whether `other` is this device. Devices of several instances of wgpu may be equal to it, hence not that alone.
@@ -154,11 +162,6 @@ impl Gpu {
         &self.options
     }
 
-    /// The driver's compiled pipelines, where somebody keeps them.
-    pub(super) fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
-        self.pipelines.as_ref().map(|keeper| keeper.cache())
-    }
-
     /// The kernel of `source`, compiled at its first use. `dynamic` names the buffers whose offset is given at each dispatch.
     ///
     /// # Errors
@@ -171,7 +174,7 @@ impl Gpu {
             }
             return Ok(kernel.clone());
         }
-        let kernel = Arc::new(Kernel::parse(self, source, dynamic)?);
+        let kernel = Arc::new(Kernel::parse(&self.compiler(), source, dynamic)?);
         if !self.defers {
             self.compile(&kernel)?;
         }
@@ -182,9 +185,18 @@ impl Gpu {
     /// Compiles `kernel`, if it is not yet.
     pub(super) fn compile(&self, kernel: &Kernel) -> Result<()> {
         let start = Instant::now();
-        kernel.compile(self)?;
+        kernel.compile(&self.compiler())?;
         log::debug!("{} compiled in {:?}", kernel.name(), start.elapsed());
         Ok(())
+    }
+
+    fn compiler(&self) -> Compiler<'_> {
+        Compiler {
+            device: &self.device,
+            options: &self.options,
+            cache: self.pipelines.as_ref().map(|keeper| keeper.cache()),
+            scopes: &self.scopes,
+        }
     }
 
     /// The same device; kernels are read and not compiled yet.

@@ -3,9 +3,19 @@
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::{Error, Result};
-use crate::gpu::context::Gpu;
+use crate::gpu::error_scopes::ErrorScopes;
+use crate::gpu::options::GpuOptions;
 use crate::gpu::reflection::{Access, Global, Reflection, reflect};
 use crate::gpu::source::Source;
+
+/// What kernels are compiled with.
+pub(super) struct Compiler<'a> {
+    pub device: &'a wgpu::Device,
+    pub options: &'a GpuOptions,
+    /// The driver's compiled pipelines, where somebody keeps them.
+    pub cache: Option<&'a wgpu::PipelineCache>,
+    pub scopes: &'a ErrorScopes,
+}
 
 /// A compute pipeline with entry point `main` and one bind group.
 #[derive(Debug)]
@@ -29,9 +39,9 @@ struct Parsed {
 
 impl Kernel {
     /// Reads the text of `of`; `dynamic` names the buffers whose offset is given at each dispatch.
-    pub(super) fn parse(gpu: &Gpu, of: &Source, dynamic: &[&str]) -> Result<Self> {
-        let (name, device) = (of.name(), gpu.device());
-        let text = of.text(!gpu.options().rolled);
+    pub(super) fn parse(with: &Compiler<'_>, of: &Source, dynamic: &[&str]) -> Result<Self> {
+        let (name, device) = (of.name(), with.device);
+        let text = of.text(!with.options.rolled);
         let Reflection { module, globals } = reflect(name, &text)?;
         let storage = globals.iter().filter(|global| global.access != Access::Uniform).count();
         let available = device.limits().max_storage_buffers_per_shader_stage;
@@ -62,13 +72,13 @@ impl Kernel {
     }
 
     /// Compiles the pipeline, if it is not yet.
-    pub(super) fn compile(&self, gpu: &Gpu) -> Result<()> {
+    pub(super) fn compile(&self, with: &Compiler<'_>) -> Result<()> {
         let Some(Parsed { module, text }) =
             self.parsed.lock().unwrap_or_else(PoisonError::into_inner).take()
         else {
             return Ok(());
         };
-        let (name, device, options) = (self.name, gpu.device(), gpu.options());
+        let (name, device, options) = (self.name, with.device, with.options);
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(name), source: shader_source(module, text) };
@@ -99,9 +109,9 @@ impl Kernel {
                 zero_initialize_workgroup_memory: options.checked,
                 ..Default::default()
             },
-            cache: gpu.pipeline_cache(),
+            cache: with.cache,
         });
-        gpu.settle(scope, move |error| Error::Shader {
+        with.scopes.end(scope, move |error| Error::Shader {
             kernel: name.to_string(),
             message: error.to_string(),
         })?;

@@ -44,7 +44,7 @@ impl<T: bytemuck::Pod> Pending<Vec<T>> {
     /// Records the copy of `count` values of `source` from number `offset` on.
     ///
     /// # Errors
-    /// [`Error::Limit`] if the device has no room for the staging buffer.
+    /// [`Error::Config`] if the buffer ends before, [`Error::Limit`] if the device has no room for the staging buffer.
     pub fn record(
         gpu: &Gpu,
         encoder: &mut wgpu::CommandEncoder,
@@ -52,11 +52,37 @@ impl<T: bytemuck::Pod> Pending<Vec<T>> {
         offset: usize,
         count: usize,
     ) -> Result<Self> {
+        Self::record_parts(gpu, encoder, source, &[(offset, count)])
+    }
+
+    /// The same of several parts, each with where it begins and its length, one after the other.
+    ///
+    /// # Errors
+    /// As [`Pending::record`].
+    pub fn record_parts(
+        gpu: &Gpu,
+        encoder: &mut wgpu::CommandEncoder,
+        source: &wgpu::Buffer,
+        parts: &[(usize, usize)],
+    ) -> Result<Self> {
         let size = size_of::<T>() as u64;
-        let bytes = count as u64 * size;
+        let end_of = |(offset, count): &(usize, usize)| {
+            (*offset as u64).saturating_add(*count as u64).saturating_mul(size)
+        };
+        if let Some(end) = parts.iter().map(end_of).find(|end| *end > source.size()) {
+            let message =
+                format!("{end} bytes are to be read of a buffer of {}; read fewer", source.size());
+            return Err(Error::config("buffer", message));
+        }
+        let bytes = parts.iter().map(|(_, count)| *count as u64 * size).sum();
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = gpu.buffer("values for the host", bytes, usage)?;
-        encoder.copy_buffer_to_buffer(source, offset as u64 * size, &staging, 0, Some(bytes));
+        let mut place = 0;
+        for (offset, count) in parts {
+            let (offset, bytes) = (*offset as u64 * size, *count as u64 * size);
+            encoder.copy_buffer_to_buffer(source, offset, &staging, place, Some(bytes));
+            place += bytes;
+        }
         let arrival = Arc::<Mutex<Arrival>>::default();
         let shared = arrival.clone();
         encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| {
@@ -153,38 +179,54 @@ impl Gpu {
     /// (in elements of `T`).
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] if the device does not answer.
+    /// [`Error::Config`] if the buffer ends before, [`Error::DeviceLost`] if the device does not answer.
     pub fn read<T: bytemuck::Pod>(
         &self,
         buffer: &wgpu::Buffer,
         offset: usize,
         count: usize,
     ) -> Result<Vec<T>> {
-        let (pending, submission) = self.ask(buffer, offset, count)?;
-        pending.wait(self, Some(submission))
+        self.answer(|encoder| Pending::record(self, encoder, buffer, offset, count))
     }
 
     /// The async twin of [`Gpu::read`]: submits, and awaits the values.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] if the device is lost.
+    /// [`Error::Config`] if the buffer ends before, [`Error::DeviceLost`] if the device is lost.
     pub async fn read_async<T: bytemuck::Pod>(
         &self,
         buffer: &wgpu::Buffer,
         offset: usize,
         count: usize,
     ) -> Result<Vec<T>> {
-        self.ask(buffer, offset, count)?.0.await
+        self.answer_async(|encoder| Pending::record(self, encoder, buffer, offset, count)).await
     }
 
-    fn ask<T: bytemuck::Pod>(
+    /// Submits what `ask` records, and waits for what it asks for.
+    ///
+    /// # Errors
+    /// Those of `ask`, and [`Error::DeviceLost`] if the device does not answer.
+    pub fn answer<T>(
         &self,
-        buffer: &wgpu::Buffer,
-        offset: usize,
-        count: usize,
-    ) -> Result<(Pending<Vec<T>>, wgpu::SubmissionIndex)> {
+        ask: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<Pending<T>>,
+    ) -> Result<T> {
         let mut encoder = self.device().create_command_encoder(&Default::default());
-        let pending = Pending::record(self, &mut encoder, buffer, offset, count)?;
-        Ok((pending, self.queue().submit([encoder.finish()])))
+        let pending = ask(&mut encoder)?;
+        let submission = self.queue().submit([encoder.finish()]);
+        pending.wait(self, Some(submission))
+    }
+
+    /// The async twin of [`Gpu::answer`].
+    ///
+    /// # Errors
+    /// Those of `ask`, and [`Error::DeviceLost`] if the device is lost.
+    pub async fn answer_async<T>(
+        &self,
+        ask: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<Pending<T>>,
+    ) -> Result<T> {
+        let mut encoder = self.device().create_command_encoder(&Default::default());
+        let pending = ask(&mut encoder)?;
+        self.queue().submit([encoder.finish()]);
+        pending.await
     }
 }

@@ -1,11 +1,69 @@
-//! Device time of single dispatches.
+//! Times by the device's own clock.
 
 use crate::error::Result;
 use crate::gpu::context::Gpu;
+use crate::gpu::pending::Pending;
 use crate::gpu::recording::Recording;
 
 /// Dispatches that one query set times: two timestamps each.
 const DISPATCHES: usize = wgpu::QUERY_SET_MAX_QUERIES as usize / 2;
+
+/// Moments of an encoder.
+pub(crate) struct Stamps {
+    set: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    count: u32,
+}
+
+impl Gpu {
+    /// Room for `count` moments; the device must have timestamps.
+    pub(crate) fn stamps(&self, name: &'static str, count: u32) -> Result<Stamps> {
+        let set = self.device().create_query_set(&wgpu::QuerySetDescriptor {
+            label: Some(name),
+            ty: wgpu::QueryType::Timestamp,
+            count,
+        });
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        Ok(Stamps { set, resolved: self.buffer(name, 8 * u64::from(count), usage)?, count })
+    }
+}
+
+impl Stamps {
+    /// A pass whose begin and end are moments `first` and the next one.
+    pub fn pass<'a>(
+        &self,
+        encoder: &'a mut wgpu::CommandEncoder,
+        label: &'static str,
+        first: u32,
+    ) -> wgpu::ComputePass<'a> {
+        encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some(label),
+            timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                query_set: &self.set,
+                beginning_of_pass_write_index: Some(first),
+                end_of_pass_write_index: Some(first + 1),
+            }),
+        })
+    }
+
+    /// Moment `index`, in a pass that does nothing.
+    pub fn write(&self, encoder: &mut wgpu::CommandEncoder, index: u32) {
+        drop(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+            label: Some("a moment"),
+            timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
+                query_set: &self.set,
+                beginning_of_pass_write_index: Some(index),
+                end_of_pass_write_index: None,
+            }),
+        }));
+    }
+
+    /// Asks for all moments, in periods of the queue's timestamps.
+    pub fn ask(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder) -> Result<Pending<Vec<u64>>> {
+        encoder.resolve_query_set(&self.set, 0..self.count, &self.resolved, 0);
+        Pending::record(gpu, encoder, &self.resolved, 0, self.count as usize)
+    }
+}
 
 impl Recording {
     /// Replays every dispatch in a pass of its own, waits, and returns how long the device took for
@@ -22,30 +80,14 @@ impl Recording {
         let mut seconds = Vec::with_capacity(self.len());
         for first in (0..self.len()).step_by(DISPATCHES) {
             let part = first..self.len().min(first + DISPATCHES);
-            let queries = 2 * part.len() as u32;
-            let set = gpu.device().create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("dispatch times"),
-                ty: wgpu::QueryType::Timestamp,
-                count: queries,
-            });
-            let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-            let resolved = gpu.buffer("dispatch times", 8 * u64::from(queries), usage)?;
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            for (place, dispatch) in part.enumerate() {
-                let begin = 2 * place as u32;
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                    label: Some("one dispatch"),
-                    timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
-                        query_set: &set,
-                        beginning_of_pass_write_index: Some(begin),
-                        end_of_pass_write_index: Some(begin + 1),
-                    }),
-                });
-                self.replay_part(&mut pass, iteration_offset, dispatch..dispatch + 1);
-            }
-            encoder.resolve_query_set(&set, 0..queries, &resolved, 0);
-            gpu.queue().submit([encoder.finish()]);
-            let times: Vec<u64> = gpu.read(&resolved, 0, queries as usize)?;
+            let stamps = gpu.stamps("dispatch times", 2 * part.len() as u32)?;
+            let times = gpu.answer(|encoder| {
+                for (place, dispatch) in part.enumerate() {
+                    let mut pass = stamps.pass(encoder, "one dispatch", 2 * place as u32);
+                    self.replay_part(&mut pass, iteration_offset, dispatch..dispatch + 1);
+                }
+                stamps.ask(gpu, encoder)
+            })?;
             let pairs = times.chunks_exact(2);
             seconds.extend(pairs.map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period));
         }

@@ -1,7 +1,7 @@
 //! A forward pass over the query sets of all tasks, with loss and accuracy.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
+use crate::gpu::{Gpu, Memory, Pending, Recording, size_of_f32s};
 use crate::kernels::{Batch, InnerStep, InnerSteps, LossCall, Rows, RunSteps, loss};
 use crate::meta::layers::{Keep, Layers};
 use crate::model::Model;
@@ -138,18 +138,25 @@ impl QueryPass {
         )
     }
 
-    /// `[T, Q, out]`: predictions or logits, brought to the host.
+    /// Asks for predictions or logits: `[T, Q, out]`.
     ///
     /// # Errors
-    /// [`crate::Error::DeviceLost`] if the device does not answer.
-    pub fn read_outputs(&self, gpu: &Gpu, model: &Model) -> Result<Vec<f32>> {
+    /// [`crate::Error::Limit`] if the device has no room for the staging buffer.
+    pub fn ask_outputs(
+        &self,
+        gpu: &Gpu,
+        encoder: &mut wgpu::CommandEncoder,
+        model: &Model,
+    ) -> Result<Pending<Vec<f32>>> {
         let QueryBatches { tasks, queries, .. } = self.batches;
         let (step, head) = (self.batches.row_step(), &model.layers()[model.layers().len() - 1]);
-        let width = head.outputs_padded();
-        let values: Vec<f32> =
-            gpu.read(self.layers.outputs(), 0, tasks * queries * step * width)?;
-        let rows = values.chunks_exact(width).skip(step - 1).step_by(step);
-        Ok(rows.flat_map(|row| row[..model.outputs()].to_vec()).collect())
+        let (width, outputs) = (head.outputs_padded(), model.outputs());
+        let count = tasks * queries * step * width;
+        let values = Pending::record(gpu, encoder, self.layers.outputs(), 0, count)?;
+        Ok(values.and_then(move |values: Vec<f32>| {
+            let rows = values.chunks_exact(width).skip(step - 1).step_by(step);
+            Ok(rows.flat_map(|row| row[..outputs].to_vec()).collect())
+        }))
     }
 
     /// A settings buffer with one step, for kernels that need one.

@@ -135,6 +135,16 @@ impl InnerSpec {
         Inner::new(self.optimizer, settings)
     }
 
+    /// Takes the optimiser `rule` with its settings.
+    pub fn set_rule(&mut self, rule: Inner) {
+        let Settings { beta1, beta2, epsilon, momentum, nesterov, rho, decoupled_weight_decay } =
+            rule.settings;
+        self.optimizer = rule.optimizer;
+        (self.beta1, self.beta2, self.epsilon) = (beta1, beta2, epsilon);
+        (self.momentum, self.nesterov, self.rho) = (momentum, nesterov, rho);
+        self.decoupled_weight_decay = decoupled_weight_decay;
+    }
+
     /// Inner steps K on a task with `samples` support examples: an epoch is ⌈samples / B⌉ steps.
     pub fn steps(&self, samples: usize) -> usize {
         match (self.steps, self.epochs) {
@@ -206,6 +216,14 @@ impl OuterSpec {
             beta2: beta2(),
             epsilon: epsilon(),
         }
+    }
+
+    /// Takes the optimiser `rule` with its settings.
+    pub fn set_rule(&mut self, rule: Outer) {
+        let Settings { beta1, beta2, epsilon, momentum, .. } = rule.settings;
+        self.optimizer = rule.optimizer;
+        (self.beta1, self.beta2) = (beta1, beta2);
+        (self.epsilon, self.momentum) = (epsilon, momentum);
     }
 
     /// The optimiser with its settings.

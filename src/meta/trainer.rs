@@ -1,7 +1,9 @@
 //! The meta-training loop: one recording of a meta-iteration, replayed with new settings.
 
 mod advance;
+mod ask;
 mod metrics;
+mod pace;
 mod record;
 mod state;
 
@@ -25,6 +27,7 @@ use crate::meta::waves::{self, Wave};
 use crate::model::Model;
 
 pub use metrics::IterationMetrics;
+use pace::Pace;
 
 /// R runs of Reptile (or FOMAML) on one device.
 #[derive(Debug)]
@@ -55,6 +58,7 @@ pub struct Trainer {
     submissions: u64,
     /// Whether a loss that is not finite ends the training.
     strict: bool,
+    pace: Pace,
 }
 
 impl Trainer {
@@ -126,6 +130,7 @@ impl Trainer {
             parts: advance::parts_unmeasured(&setup),
             submissions: 0,
             strict: true,
+            pace: Pace::default(),
             setup,
         };
         trainer.recording = trainer.record_iteration(rule, outer_rule)?;

@@ -1,7 +1,9 @@
 //! What training goes on from, and parameter sets between host (canonical) and device (packed).
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Pending};
 use crate::meta::spec::MemorySpec;
 use crate::model::Model;
 
@@ -272,7 +274,27 @@ pub(crate) fn upload(gpu: &Gpu, model: &Model, buffer: &wgpu::Buffer, sets: &[Ve
     gpu.queue().write_buffer(buffer, 0, bytemuck::cast_slice(&packed));
 }
 
-/// Reads `count` packed sets back as canonical ones.
+/// Asks for the packed `sets` of `buffer` as canonical ones.
+///
+/// # Errors
+/// [`crate::Error::Limit`] if the device has no room to bring them.
+pub(crate) fn ask(
+    gpu: &Gpu,
+    encoder: &mut wgpu::CommandEncoder,
+    model: &Model,
+    buffer: &wgpu::Buffer,
+    sets: Range<usize>,
+) -> Result<Pending<Sets>> {
+    let length = model.packed_len();
+    let (offset, count) = (sets.start * length, sets.len() * length);
+    let packed = Pending::record(gpu, encoder, buffer, offset, count)?;
+    let model = model.clone();
+    Ok(packed.and_then(move |packed: Vec<f32>| {
+        Ok(packed.chunks_exact(length).map(|set| model.unpack(set)).collect())
+    }))
+}
+
+/// Reads the first `count` packed sets back as canonical ones.
 ///
 /// # Errors
 /// [`crate::Error::DeviceLost`] if the device does not answer.
@@ -282,6 +304,5 @@ pub(crate) fn download(
     buffer: &wgpu::Buffer,
     count: usize,
 ) -> Result<Sets> {
-    let packed: Vec<f32> = gpu.read(buffer, 0, count * model.packed_len())?;
-    Ok(packed.chunks_exact(model.packed_len()).map(|set| model.unpack(set)).collect())
+    gpu.answer(|encoder| ask(gpu, encoder, model, buffer, 0..count))
 }

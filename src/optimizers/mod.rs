@@ -67,7 +67,7 @@ trait Rule: Sync {
 /// A registry: an enum of rules by their names in a configuration, and where each of them is.
 macro_rules! registry {
     (
-        $(#[$about:meta])* $names:ident, $with:ident;
+        $(#[$about:meta])* $names:ident, $with:ident, $defaults:expr;
         $($(#[$doc:meta])* $name:ident = $text:literal => $rule:expr,)*
     ) => {
         $(#[$about])*
@@ -108,6 +108,13 @@ macro_rules! registry {
             pub optimizer: $names,
             /// The numbers that it reads; it passes over the others.
             pub settings: $crate::optimizers::Settings,
+        }
+
+        impl From<$names> for $with {
+            /// With the settings that a configuration has by default.
+            fn from(optimizer: $names) -> Self {
+                Self { optimizer, settings: $defaults }
+            }
         }
 
         impl $with {

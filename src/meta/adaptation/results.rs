@@ -2,6 +2,7 @@
 
 use super::{Adaptation, Score};
 use crate::error::Result;
+use crate::gpu::Pending;
 use crate::meta::query::QueryPass;
 use crate::meta::source::first_of;
 use crate::meta::training_state;
@@ -32,7 +33,19 @@ impl Adaptation {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn adapted(&self) -> Result<Vec<Vec<f32>>> {
-        training_state::download(&self.gpu, &self.setup.model, &self.inner.theta, self.axis.tasks())
+        self.gpu.answer(|encoder| self.ask_adapted(encoder))
+    }
+
+    /// Asks for the adapted parameters, `[T][P]` canonical.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] if the device has no room to bring them.
+    pub fn ask_adapted(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<Pending<Vec<Vec<f32>>>> {
+        let (model, sets) = (&self.setup.model, self.axis.tasks());
+        training_state::ask(&self.gpu, encoder, model, &self.inner.theta, 0..sets)
     }
 
     /// The support losses [T, K]: of each minibatch, before its step.
@@ -40,7 +53,19 @@ impl Adaptation {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn support_losses(&self) -> Result<Vec<f32>> {
-        self.gpu.read(&self.inner.losses, 0, self.axis.tasks() * self.setup.batches.steps)
+        self.gpu.answer(|encoder| self.ask_support_losses(encoder))
+    }
+
+    /// Asks for the support losses [T, K].
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] if the device has no room to bring them.
+    pub fn ask_support_losses(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<Pending<Vec<f32>>> {
+        let count = self.axis.tasks() * self.setup.batches.steps;
+        Pending::record(&self.gpu, encoder, &self.inner.losses, 0, count)
     }
 
     /// Predictions or logits of the queries that are there, in the first mode, `[T, Q, out]`, before (only where scores
@@ -49,16 +74,54 @@ impl Adaptation {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn query_outputs(&self) -> Result<[Option<Vec<f32>>; 2]> {
-        let read = |pass: Option<&QueryPass>| -> Result<Option<Vec<f32>>> {
-            let Some(pass) = pass else { return Ok(None) };
-            let all = pass.read_outputs(&self.gpu, &self.setup.model)?;
-            let outputs = self.setup.model.outputs();
-            let (used, room) = (self.tasks.used()[1], pass.queries());
-            Ok(Some(first_of(&all, used * outputs, room * outputs)))
-        };
         let first = self.predictions.first();
+        let read = |pass: Option<&QueryPass>| {
+            pass.map(|pass| self.gpu.answer(|encoder| self.ask_outputs_of(encoder, pass)))
+                .transpose()
+        };
         let before = first.and_then(|one| one.before.as_ref());
         Ok([read(before)?, read(first.map(|one| &one.after))?])
+    }
+
+    /// Asks for predictions or logits of the queries that are there after adaptation, in the first mode, `[T, Q, out]`;
+    /// nothing without queries.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] if the device has no room to bring them.
+    pub fn ask_query_outputs(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<Option<Pending<Vec<f32>>>> {
+        let first = self.predictions.first();
+        first.map(|one| self.ask_outputs_of(encoder, &one.after)).transpose()
+    }
+
+    fn ask_outputs_of(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        pass: &QueryPass,
+    ) -> Result<Pending<Vec<f32>>> {
+        let outputs = self.setup.model.outputs();
+        let (used, room) = (self.tasks.used()[1], pass.queries());
+        let all = pass.ask_outputs(&self.gpu, encoder, &self.setup.model)?;
+        Ok(all.and_then(move |all| Ok(first_of(&all, used * outputs, room * outputs))))
+    }
+
+    /// The async twin of [`Adaptation::run`] and the results that follow it: adapts to all tasks of the batch, and awaits
+    /// what `ask` asks for.
+    ///
+    /// # Errors
+    /// As [`Adaptation::record`], and those of `ask`.
+    pub async fn run_async<T>(
+        &self,
+        first_task: usize,
+        ask: impl FnOnce(&Self, &mut wgpu::CommandEncoder) -> Result<Pending<T>>,
+    ) -> Result<T> {
+        let record = |encoder: &mut wgpu::CommandEncoder| {
+            self.record(encoder, first_task)?;
+            ask(self, encoder)
+        };
+        self.gpu.answer_async(record).await
     }
 
     /// Inputs `[T, N, in]` and targets `[T, N, out]` of the support sets of a regression.

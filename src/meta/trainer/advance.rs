@@ -49,17 +49,55 @@ impl Trainer {
             let values: Vec<f32> = flight.metrics.wait(&self.gpu, Some(flight.submission))?;
             self.adjust(last.elapsed(), count);
             last = Instant::now();
-            for (index, rows) in values.chunks_exact(values.len() / count).enumerate() {
-                let iteration = first + index as u64;
-                let guarded = self.setup.strategy.guard() > 0.0;
-                let metrics = IterationMetrics::new(iteration, rows, self.setup.columns(), guarded);
-                if self.strict {
-                    metrics.check(self.setup.runs)?;
-                }
-                going &= visit(&metrics);
-            }
+            going &= self.visit(first, count, &values, &mut visit)?;
         }
         Ok(())
+    }
+
+    /// The async twin of [`Trainer::advance`]: the device is polled and never waited for.
+    ///
+    /// # Errors
+    /// As [`Trainer::advance`].
+    pub async fn advance_async(
+        &mut self,
+        iterations: u64,
+        mut visit: impl FnMut(&IterationMetrics) -> bool,
+    ) -> Result<()> {
+        let end = self.iteration.saturating_add(iterations);
+        let mut flights: VecDeque<Flight> = VecDeque::new();
+        let mut going = true;
+        let mut last = Instant::now();
+        while !flights.is_empty() || (going && self.iteration < end) {
+            while going && self.iteration < end && flights.len() < IN_FLIGHT {
+                flights.push_back(self.submit(end)?);
+            }
+            let Some(Flight { first, count, metrics, .. }) = flights.pop_front() else { break };
+            let values = metrics.await?;
+            self.adjust(last.elapsed(), count);
+            last = Instant::now();
+            going &= self.visit(first, count, &values, &mut visit)?;
+        }
+        Ok(())
+    }
+
+    /// Hands the metrics of `count` iterations from `first` on to `visit`, and says whether it wants more.
+    fn visit(
+        &self,
+        first: u64,
+        count: usize,
+        values: &[f32],
+        visit: &mut impl FnMut(&IterationMetrics) -> bool,
+    ) -> Result<bool> {
+        let mut going = true;
+        for (rows, iteration) in values.chunks_exact(values.len() / count).zip(first..) {
+            let guarded = self.setup.strategy.guard() > 0.0;
+            let metrics = IterationMetrics::new(iteration, rows, self.setup.columns(), guarded);
+            if self.strict {
+                metrics.check(self.setup.runs)?;
+            }
+            going &= visit(&metrics);
+        }
+        Ok(going)
     }
 
     /// Records and submits the next batch of iterations, or parts of one; it does not wrap around the

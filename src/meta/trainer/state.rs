@@ -2,6 +2,7 @@
 
 use super::Trainer;
 use crate::error::{Error, Result};
+use crate::gpu::Pending;
 use crate::meta::memory::{self, Entries};
 use crate::meta::spec::StatePolicy;
 use crate::meta::strategy::Strategy;
@@ -60,16 +61,51 @@ impl Trainer {
     /// # Errors
     /// [`Error::DeviceLost`] if the device does not answer.
     pub fn snapshot(&self) -> Result<TrainingState> {
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        let asked = self.ask_sets(&mut encoder)?;
+        let submission = self.gpu.queue().submit([encoder.finish()]);
         let mut sets: [Sets; TrainingState::KINDS] = Default::default();
+        for (kind, pending) in asked {
+            sets[kind] = pending.wait(&self.gpu, Some(submission.clone()))?;
+        }
+        Ok(self.state_of(sets))
+    }
+
+    /// The async twin of [`Trainer::snapshot`].
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`] if the device is lost.
+    pub async fn snapshot_async(&self) -> Result<TrainingState> {
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        let asked = self.ask_sets(&mut encoder)?;
+        self.gpu.queue().submit([encoder.finish()]);
+        let mut sets: [Sets; TrainingState::KINDS] = Default::default();
+        for (kind, pending) in asked {
+            sets[kind] = pending.await?;
+        }
+        Ok(self.state_of(sets))
+    }
+
+    /// Asks for the sets of each kind that there are.
+    fn ask_sets(&self, encoder: &mut wgpu::CommandEncoder) -> Result<Vec<(usize, Pending<Sets>)>> {
+        let (gpu, model) = (&self.gpu, &self.setup.model);
+        let mut asked = Vec::new();
         let packed = self.state().into_iter().take(TrainingState::KINDS - 1);
-        for (set, (buffer, count)) in sets.iter_mut().zip(packed).filter(|(_, of)| of.1 > 0) {
-            *set = training_state::download(&self.gpu, &self.setup.model, buffer, count)?;
+        for (kind, (buffer, count)) in packed.enumerate().filter(|(_, of)| of.1 > 0) {
+            asked.push((kind, training_state::ask(gpu, encoder, model, buffer, 0..count)?));
         }
         if let Some(entries) = &self.entries {
             let count = self.setup.runs * self.setup.memory.capacity;
-            let losses: Vec<f32> = self.gpu.read(&entries.losses, 0, count)?;
-            sets[TrainingState::KINDS - 1] = losses.into_iter().map(|loss| vec![loss]).collect();
+            let losses = Pending::record(gpu, encoder, &entries.losses, 0, count)?;
+            let sets = losses.and_then(|losses: Vec<f32>| {
+                Ok(losses.into_iter().map(|loss| vec![loss]).collect())
+            });
+            asked.push((TrainingState::KINDS - 1, sets));
         }
+        Ok(asked)
+    }
+
+    fn state_of(&self, sets: [Sets; TrainingState::KINDS]) -> TrainingState {
         let (iteration, adam_steps) = (self.iteration, self.adam_steps);
         let snapshot = TrainingState {
             iteration,
@@ -77,7 +113,7 @@ impl Trainer {
             runs: self.setup.runs,
             ..TrainingState::default()
         };
-        Ok(snapshot.with_sets(sets))
+        snapshot.with_sets(sets)
     }
 
     /// Goes on from `from`, exactly; what was recorded and not yet submitted is to be submitted before.

@@ -16,7 +16,7 @@ use crate::optimizers::{Settings, registry};
 
 registry! {
     /// The inner optimiser by its name.
-    InnerOptimizer, Inner;
+    InnerOptimizer, Inner, Settings::DEFAULT;
     /// θ ← θ − α g.
     Sgd = "sgd" => sgd::Sgd,
     /// SGD with momentum in PyTorch's form, Nesterov's as an option.

@@ -12,7 +12,7 @@ use crate::optimizers::{Settings, registry};
 registry! {
     /// The outer optimiser by its name.
     #[derive(Default)]
-    OuterOptimizer, Outer;
+    OuterOptimizer, Outer, Settings { beta1: 0.9, ..Settings::DEFAULT };
     /// θ ← θ + ε Δ (the paper's).
     #[default]
     Interpolation = "interpolation" => interpolation::Interpolation,
