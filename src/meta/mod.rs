@@ -35,6 +35,7 @@ pub use evaluation::{evaluate, evaluate_episodes, evaluate_models, evaluate_warm
 pub use images::DeviceImages;
 pub use inner::InnerLoop;
 pub use online::Leader;
+pub use query::DeviceRows;
 pub use schedule::Schedule;
 pub use setup::{RunSettings, TrainerSetup};
 pub use source::{Origin, TaskBuffers};

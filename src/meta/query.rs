@@ -6,6 +6,18 @@ use crate::kernels::{Batch, InnerStep, InnerSteps, LossCall, Rows, RunSteps, los
 use crate::meta::layers::{Keep, Layers};
 use crate::model::Model;
 
+/// Rows of floats in a buffer, `[T, Q, out]` with a stride: row (t, q) begins at `first + (t · Q + q) · stride`, Q counting
+/// the queries that there is room for.
+#[derive(Clone, Copy, Debug)]
+pub struct DeviceRows<'a> {
+    /// The buffer.
+    pub buffer: &'a wgpu::Buffer,
+    /// Where the first row begins, in floats.
+    pub first: usize,
+    /// From one row to the next, in floats.
+    pub stride: usize,
+}
+
 /// In which batches queries are predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueryBatches {
@@ -138,6 +150,17 @@ impl QueryPass {
         )
     }
 
+    /// Where predictions or logits are.
+    pub fn rows(&self, model: &Model) -> DeviceRows<'_> {
+        let (step, head) = (self.batches.row_step(), &model.layers()[model.layers().len() - 1]);
+        let width = head.outputs_padded();
+        DeviceRows {
+            buffer: self.layers.outputs(),
+            first: (step - 1) * width,
+            stride: step * width,
+        }
+    }
+
     /// Asks for predictions or logits: `[T, Q, out]`.
     ///
     /// # Errors
@@ -149,13 +172,11 @@ impl QueryPass {
         model: &Model,
     ) -> Result<Pending<Vec<f32>>> {
         let QueryBatches { tasks, queries, .. } = self.batches;
-        let (step, head) = (self.batches.row_step(), &model.layers()[model.layers().len() - 1]);
-        let (width, outputs) = (head.outputs_padded(), model.outputs());
-        let count = tasks * queries * step * width;
-        let values = Pending::record(gpu, encoder, self.layers.outputs(), 0, count)?;
+        let (DeviceRows { buffer, first, stride }, outputs) = (self.rows(model), model.outputs());
+        let values = Pending::record(gpu, encoder, buffer, 0, tasks * queries * stride)?;
         Ok(values.and_then(move |values: Vec<f32>| {
-            let rows = values.chunks_exact(width).skip(step - 1).step_by(step);
-            Ok(rows.flat_map(|row| row[..outputs].to_vec()).collect())
+            let rows = values.chunks_exact(stride);
+            Ok(rows.flat_map(|row| row[first..][..outputs].to_vec()).collect())
         }))
     }
 

@@ -7,7 +7,7 @@ use reptile::meta::{Adaptation, Trainer};
 use reptile::store::checkpoint::Checkpoint;
 
 use crate::program::Run;
-use crate::{embed, quick};
+use crate::{asynchronous, embed, quick};
 
 #[test]
 fn the_embedding_example_learns_the_curve() {
@@ -18,6 +18,12 @@ fn the_embedding_example_learns_the_curve() {
 #[test]
 fn the_quick_example_learns_the_curve() {
     let error = quick::train_and_adapt().unwrap();
+    assert!(error < 1.2, "{error}");
+}
+
+#[test]
+fn the_async_example_learns_the_curve() {
+    let error = pollster::block_on(asynchronous::train_and_adapt()).unwrap();
     assert!(error < 1.2, "{error}");
 }
 

@@ -3,6 +3,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+#[expect(dead_code, reason = "its `main` prints")]
+#[path = "../../examples/async.rs"]
+mod asynchronous;
+
 #[path = "../../examples/embed.rs"]
 mod embed;
 

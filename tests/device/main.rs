@@ -22,6 +22,7 @@ mod kernels_other;
 mod memory;
 mod misuse;
 mod online;
+mod pending;
 mod sampling;
 mod shaders;
 mod sines;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
     tests.module("waiting", waiting::tests);
     tests.module("sizes", sizes::tests);
     tests.module("online", online::tests);
+    tests.module("pending", pending::tests);
     tests.module("sweep", sweep::tests);
     tests.module("telemetry", telemetry::tests);
     let listed = arguments.list;

@@ -3,7 +3,7 @@
 use super::{Adaptation, Score};
 use crate::error::Result;
 use crate::gpu::Pending;
-use crate::meta::query::QueryPass;
+use crate::meta::query::{DeviceRows, QueryPass};
 use crate::meta::source::first_of;
 use crate::meta::training_state;
 
@@ -94,6 +94,12 @@ impl Adaptation {
     ) -> Result<Option<Pending<Vec<f32>>>> {
         let first = self.predictions.first();
         first.map(|one| self.ask_outputs_of(encoder, &one.after)).transpose()
+    }
+
+    /// Where the predictions or logits after adaptation are on the device, in the first mode; nothing without queries.
+    pub fn outputs(&self) -> Option<DeviceRows<'_>> {
+        let pass = &self.predictions.first()?.after;
+        Some(pass.rows(&self.setup.model))
     }
 
     fn ask_outputs_of(

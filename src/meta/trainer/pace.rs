@@ -9,11 +9,16 @@ use super::Trainer;
 use crate::error::Result;
 use crate::gpu::{Gpu, Pending};
 
+/// Frames of one meta-iteration or none, with which times begin.
+const FIRST: u32 = 3;
+
 /// What earlier frames took.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// Seconds of a meta-iteration, once one was timed.
     one: Option<f64>,
+    /// How many frames were timed.
+    times: u32,
     /// Seconds that were given and not used.
     saved: f64,
     /// Meta-iterations of the frame that is timed, and its time.
@@ -56,22 +61,24 @@ impl Pace {
             },
         };
         let one = seconds.max(1e-9) / *count as f64;
-        // What is slower counts at once, what is faster little by little.
-        self.one = Some(self.one.map_or(one, |before| one.max(0.5 * (before + one))));
+        // What is slower counts at once, what is faster little by little; but a driver may compile kernels at their first use.
+        let settled = self.one.filter(|_| self.times >= FIRST);
+        self.one = Some(settled.map_or(one, |before| one.max(0.5 * (before + one))));
+        self.times += 1;
         self.timed = None;
     }
 
     /// How many meta-iterations `budget` allows, of at most `most`.
     fn count(&mut self, budget: Duration, most: usize) -> usize {
-        let Some(one) = self.one else {
-            // The first frames take one each, until the first of them is timed.
+        let Some(one) = self.one.filter(|_| self.times >= FIRST) else {
+            // One at a time, until some are timed.
             return usize::from(self.timed.is_none()).min(most);
         };
         let budget = budget.as_secs_f64();
         // What is saved for an iteration longer than a frame's budget; no more, or a pause would be made up for.
-        let given = (self.saved + budget).min(budget.max(one));
+        let given = (self.saved + budget).min(budget + one);
         let count = ((given / one) as usize).min(most);
-        self.saved = given - count as f64 * one;
+        self.saved = if count == most { 0.0 } else { given - count as f64 * one };
         count
     }
 }
@@ -79,7 +86,7 @@ impl Pace {
 impl Trainer {
     /// Records as many meta-iterations into the caller's encoder as take about `budget` on the device, by what earlier
     /// frames took, and returns how many; neither submits nor waits. Where one takes longer than the budget, some frames get
-    /// none. The first frames get one or none, until the time of the first is known.
+    /// none. The first frames get one or none, until some are timed.
     ///
     /// Times are the device's own where it has timestamps ([`Gpu::device_descriptor`] asks for them), else from the recording
     /// to the end of the submission, which counts everything else in it as well.
@@ -128,7 +135,7 @@ mod tests {
     const MILLISECOND: Duration = Duration::from_millis(1);
 
     fn counts(one: f64, budget: Duration, frames: usize) -> Vec<usize> {
-        let mut pace = Pace { one: Some(one), ..Pace::default() };
+        let mut pace = Pace { one: Some(one), times: FIRST, ..Pace::default() };
         (0..frames).map(|_| pace.count(budget, 1024)).collect()
     }
 
@@ -140,7 +147,7 @@ mod tests {
 
     #[test]
     fn an_iteration_longer_than_the_budget_waits_for_its_turn() {
-        assert_eq!(counts(2.5e-3, MILLISECOND, 8), [0, 0, 1, 0, 0, 1, 0, 1]);
+        assert_eq!(counts(2.5e-3, MILLISECOND, 8), [0, 0, 1, 0, 1, 0, 0, 1]);
     }
 
     #[test]
