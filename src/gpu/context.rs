@@ -219,7 +219,7 @@ impl Gpu {
     }
 
     /// All variants that were found to be the fastest.
-    pub fn variants(&self) -> Variants {
+    pub fn tuned_variants(&self) -> Variants {
         self.variants.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -15,6 +15,7 @@ mod reflection;
 mod source;
 mod timestamps;
 mod unroll;
+mod variant;
 mod work;
 
 pub use adapter_report::{AdapterReport, Limits};
@@ -32,4 +33,5 @@ pub use recording::{HeldDispatch, Offset, Recording};
 pub use reflection::{Access, Global};
 pub use source::{Constant, Source};
 pub use unroll::unroll;
+pub use variant::VariantChoice;
 pub use work::Work;

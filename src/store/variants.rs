@@ -69,7 +69,7 @@ impl Gpu {
         let stored = cache::read(&path).ok();
         let stored = stored.and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok());
         let mut variants = stored.map_or_else(Variants::new, |file| file.variants);
-        variants.extend(self.variants());
+        variants.extend(self.tuned_variants());
         let text = serde_json::to_string_pretty(&File { device, variants });
         fs::create_dir_all(cache).map_err(crate::Error::io(cache))?;
         atomic::write(&path, text.expect("names are valid JSON").as_bytes())

@@ -133,14 +133,14 @@ fn what_is_known_or_too_late_is_not_timed(entry: &AdapterEntry) {
     let cache = tempfile::tempdir().unwrap();
     gpu.store_variants(cache.path()).unwrap();
     let fresh = with_binding(entry, None);
-    assert!(fresh.variants().is_empty());
+    assert!(fresh.tuned_variants().is_empty());
     fresh.load_variants(cache.path());
-    assert_eq!(fresh.variants(), gpu.variants());
+    assert_eq!(fresh.tuned_variants(), gpu.tuned_variants());
     let file = std::fs::read_dir(cache.path()).unwrap().next().unwrap().unwrap().path();
     std::fs::write(file, "{").unwrap();
     let other = with_binding(entry, None);
     other.load_variants(cache.path());
-    assert!(other.variants().is_empty(), "a damaged file is as good as none");
+    assert!(other.tuned_variants().is_empty(), "a damaged file is as good as none");
     other.store_variants(cache.path()).unwrap();
     // Nonsense in a cache is not taken either.
     let wrong = trials.iter().map(|trial| (trial.key.clone(), "subgroup999x1".to_string()));
