@@ -54,6 +54,30 @@ impl Memory {
     }
 }
 
+/// Storage buffers by their names, with their sizes in floats: what a budget adds up is what is allocated.
+#[derive(Clone, Copy, Debug)]
+pub struct BufferList<const N: usize>(pub [(&'static str, usize); N]);
+
+impl<const N: usize> BufferList<N> {
+    /// Adds them to `memory`.
+    pub fn plan(&self, memory: &mut Memory) {
+        self.0.iter().for_each(|(name, floats)| memory.add(name, size_of_f32s(*floats)));
+    }
+
+    /// Makes them, zeroed.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if the device has no room for one.
+    pub fn allocate(&self, gpu: &Gpu) -> Result<[wgpu::Buffer; N]> {
+        let made: Vec<wgpu::Buffer> = self
+            .0
+            .iter()
+            .map(|(name, floats)| gpu.storage(name, size_of_f32s(*floats)))
+            .collect::<Result<_>>()?;
+        Ok(made.try_into().expect("as many as there are names"))
+    }
+}
+
 impl Gpu {
     /// A storage buffer of `bytes`, zeroed, that can be copied from and to.
     ///

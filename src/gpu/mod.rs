@@ -22,7 +22,7 @@ pub use adapter_report::{AdapterReport, Limits};
 #[cfg(not(target_arch = "wasm32"))]
 pub use adapters::list_adapters;
 pub use adapters::{AdapterChoice, AdapterEntry, list_adapters_async, no_adapter};
-pub use buffers::{Memory, size_of_f32s};
+pub use buffers::{BufferList, Memory, size_of_f32s};
 pub use context::{Gpu, PipelineKeeper, Variants};
 pub use kernel::Kernel;
 pub use options::GpuOptions;

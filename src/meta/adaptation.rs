@@ -10,7 +10,7 @@ use std::ops::Range;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, Preparing, Recording, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, RunStep, RunSteps, broadcast, loss_numbers};
-use crate::meta::inner::{InnerLoop, Start, plan_layers, plan_sets};
+use crate::meta::inner::{InnerLoop, Start, plan_layers, set_buffers};
 use crate::meta::query::{QueryBatches, QueryPass};
 use crate::meta::source::TaskBuffers;
 use crate::meta::spec::PlanKind;
@@ -78,7 +78,7 @@ impl Adaptation {
         let axis = Axis { runs: 1, per_run: 1 };
         let segments = setup.batches.segments(false, usize::MAX);
         // One task that does not fit is refused by `new`.
-        plan_sets(&mut one, model, setup.rule, axis, &segments);
+        set_buffers(model, setup.rule, axis, &segments).plan(&mut one);
         let _ = plan_layers(&mut one, gpu, model, axis, &segments, PlanKind::Layered);
         let modes: Vec<QueryBatches> = setup.query_batches(1).collect();
         let passes = 1 + usize::from(setup.scored);

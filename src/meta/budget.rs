@@ -1,7 +1,7 @@
 //! The memory that a training takes on the device, before anything is made, and what is tried where it runs out.
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Memory, size_of_f32s};
+use crate::gpu::{BufferList, Gpu, Memory};
 use crate::kernels::{Axis, RunSteps};
 use crate::meta::memory::Entries;
 use crate::meta::setup::{RING, TrainerSetup, remedy};
@@ -24,24 +24,10 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     let mut memory = Memory::default();
     let setup = &setup.on_device();
     let model = &setup.model;
-    let rule = setup.rule();
-    let outer = setup.outer_rule();
-    let sets = size_of_f32s(setup.runs * model.packed_len());
-    for used in
-        [true, rule.kept().second, rule.kept().first, outer.kept().first, outer.kept().second]
-    {
-        memory.add("parameters and moments", if used { sets } else { 0 });
-    }
     Strategy::plan(&mut memory, &setup.strategy, model, setup.runs);
     Entries::plan(&mut memory, setup);
-    memory.add("metrics", size_of_f32s(RING * setup.runs * setup.columns()[2]));
     let waves = waves::sizes(gpu, setup, usize::MAX)?;
-    if waves.len() > 1 {
-        let mean = setup.inner.state == StatePolicy::Mean;
-        for used in [true, mean && rule.kept().second, mean && rule.kept().first] {
-            memory.add("sums over tasks", if used { sets } else { 0 });
-        }
-    }
+    run_buffers(setup, waves.len()).plan(&mut memory);
     let (first, last) = (waves[0], waves[waves.len() - 1]);
     for per_run in std::iter::once(first).chain((last != first).then_some(last)) {
         waves::plan(&mut memory, gpu, setup, Axis { runs: setup.runs, per_run })?;
@@ -50,6 +36,27 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     // Of this one a slot is bound at a time.
     memory.add("iteration settings", RunSteps::bytes(gpu, setup.runs, RING * waves.len()));
     Ok(memory.total() + setup.origin.image_bytes())
+}
+
+/// What each run has once, whatever its tasks: parameters, the moments that tasks share (second, first), those of the outer
+/// optimiser (first, second), sums over the tasks where they come in several waves (Δ, second, first moments), metrics.
+pub(super) fn run_buffers(setup: &TrainerSetup, waves: usize) -> BufferList<9> {
+    let sets = setup.runs * setup.model.packed_len();
+    let (inner, outer) = (setup.rule().kept(), setup.outer_rule().kept());
+    let several = waves > 1;
+    let mean = several && setup.inner.state == StatePolicy::Mean;
+    let if_used = |used: bool| if used { sets } else { 0 };
+    BufferList([
+        ("parameters", sets),
+        ("shared second moments", if_used(inner.second)),
+        ("shared first moments", if_used(inner.first)),
+        ("outer first moments", if_used(outer.first)),
+        ("outer second moments", if_used(outer.second)),
+        ("sums over tasks", if_used(several)),
+        ("sums of second moments", if_used(mean && inner.second)),
+        ("sums of first moments", if_used(mean && inner.first)),
+        ("metrics", RING * setup.runs * setup.columns()[2]),
+    ])
 }
 
 /// Tries with `size`, and with half of it each time that the device has no memory left: it may have enough for that.

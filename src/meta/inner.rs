@@ -5,7 +5,7 @@
 mod smaller;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
+use crate::gpu::{BufferList, Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
     Axis, Batch, FusedLoop, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, Rows, RunSteps,
     Tile, Tiles, Update, broadcast, fused, fused_pays, fused_steps, head, head_fits, loss,
@@ -82,21 +82,17 @@ impl InnerLoop {
         let (kind, segments) = choose(gpu, model, rule, rows, wanted, tasks.batches(), split_last)?;
         let largest = largest_batch(&segments);
         let chunk = if kind == PlanKind::Layered { chunk(gpu, model, axis, largest)? } else { 0 };
-        let floats = |name, count| gpu.storage(name, size_of_f32s(count));
-        let sets = |name, count: usize| floats(name, count * axis.tasks() * model.packed_len());
-        let [x, y] = batch_words(model, chunk * largest);
+        let [theta, anchors, second, first, losses, hits] =
+            set_buffers(model, rule, axis, &segments).allocate(gpu)?;
         Ok(Self {
             inner: InnerSteps::new(gpu, &inner_steps(&segments, axis.tasks(), chunk))?,
-            theta: sets("adapted parameters", 1)?,
-            anchors: sets("parameters before the last step", usize::from(segments.len() > 1))?,
-            state: InnerState {
-                second: sets("second moments", rule.planes())?,
-                first: sets("first moments", usize::from(rule.kept().first))?,
-            },
+            theta,
+            anchors,
+            state: InnerState { second, first },
             seen: None,
-            losses: floats("inner losses", axis.tasks() * tasks.batches().steps)?,
-            hits: floats("inner accuracies", axis.tasks() * tasks.batches().steps)?,
-            batch: [floats("minibatch inputs", x)?, floats("minibatch targets", y)?],
+            losses,
+            hits,
+            batch: batch_buffers(model, chunk * largest).allocate(gpu)?,
             layers: Layers::new(gpu, model, Keep::All, chunk, largest)?,
             model: model.clone(),
             rule,
@@ -113,8 +109,8 @@ impl InnerLoop {
     /// # Errors
     /// [`Error::Limit`] if the device has no room.
     pub fn seeing(mut self, gpu: &Gpu) -> Result<Self> {
-        let count = 2 * self.axis.tasks() * self.model.packed_len();
-        self.seen = Some(gpu.storage("gradients seen", size_of_f32s(count))?);
+        let [seen] = seen_buffer(&self.model, self.axis).allocate(gpu)?;
+        self.seen = Some(seen);
         Ok(self)
     }
 
@@ -307,11 +303,6 @@ fn inner_steps(segments: &[Segment], tasks: usize, chunk: usize) -> Vec<InnerSte
     (0..tasks).step_by(chunk).flat_map(steps).collect()
 }
 
-/// Words of the inputs and the targets of `rows` examples.
-fn batch_words(model: &Model, rows: usize) -> [usize; 2] {
-    [rows * model.input_words(), rows * model.target_words()]
-}
-
 /// Tasks that go through the layers at a time.
 ///
 /// # Errors
@@ -334,8 +325,8 @@ pub(super) fn chunk_candidates(
     axis: Axis,
     batch: usize,
 ) -> Result<Tiles> {
-    let [x, _] = batch_words(model, batch);
-    let one = Layers::largest(model, Keep::All, batch).max(size_of_f32s(x));
+    let inputs = size_of_f32s(batch * model.input_words());
+    let one = Layers::largest(model, Keep::All, batch).max(inputs);
     let profile = gpu.profile();
     let most = (profile.largest_binding / one).min(u64::from(profile.largest_grid)) as usize;
     if most == 0 {
@@ -400,30 +391,39 @@ pub(super) fn choose(
     }
 }
 
-/// Adds the buffers of [`InnerLoop::new`] that grow with the number of tasks to `memory`.
-pub(super) fn plan_sets(
-    memory: &mut Memory,
+/// The buffers of [`InnerLoop::new`] that grow with the number of tasks.
+pub(super) fn set_buffers(
     model: &Model,
     rule: InnerRule,
     axis: Axis,
     segments: &[Segment],
-) {
-    let sets = size_of_f32s(axis.tasks() * model.packed_len());
-    memory.add("adapted parameters", sets);
-    for (name, count) in [
-        ("parameters before the last step", usize::from(segments.len() > 1)),
-        ("second moments", rule.planes()),
-        ("first moments", usize::from(rule.kept().first)),
-    ] {
-        memory.add(name, count as u64 * sets);
-    }
+) -> BufferList<6> {
+    let sets = axis.tasks() * model.packed_len();
     let steps: usize = segments.iter().map(|segment| segment.steps).sum();
-    for name in ["inner losses", "inner accuracies"] {
-        memory.add(name, size_of_f32s(axis.tasks() * steps));
-    }
+    BufferList([
+        ("adapted parameters", sets),
+        ("parameters before the last step", usize::from(segments.len() > 1) * sets),
+        ("second moments", rule.planes() * sets),
+        ("first moments", usize::from(rule.kept().first) * sets),
+        ("inner losses", axis.tasks() * steps),
+        ("inner accuracies", axis.tasks() * steps),
+    ])
 }
 
-/// Adds its other large buffers.
+/// The buffer of [`InnerLoop::seeing`].
+pub(super) fn seen_buffer(model: &Model, axis: Axis) -> BufferList<1> {
+    BufferList([("gradients seen", 2 * axis.tasks() * model.packed_len())])
+}
+
+/// Inputs and targets of a minibatch of each of a chunk of tasks, `rows` examples together.
+fn batch_buffers(model: &Model, rows: usize) -> BufferList<2> {
+    BufferList([
+        ("minibatch inputs", rows * model.input_words()),
+        ("minibatch targets", rows * model.target_words()),
+    ])
+}
+
+/// Adds the other large buffers of [`InnerLoop::new`].
 ///
 /// # Errors
 /// [`Error::Limit`] if the device has no room for one task's values.
@@ -438,9 +438,7 @@ pub(super) fn plan_layers(
     if kind == PlanKind::Layered {
         let batch = largest_batch(segments);
         let chunk = chunk(gpu, model, axis, batch)?;
-        let [x, y] = batch_words(model, chunk * batch);
-        memory.add("minibatch inputs", size_of_f32s(x));
-        memory.add("minibatch targets", size_of_f32s(y));
+        batch_buffers(model, chunk * batch).plan(memory);
         Layers::plan(memory, model, Keep::All, chunk, batch);
     }
     Ok(())

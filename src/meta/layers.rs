@@ -2,7 +2,7 @@
 //! step on every layer's parameters.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
+use crate::gpu::{BufferList, Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{Batch, Below, Outputs, Update};
 use crate::layers::{Backward, Forward, Left};
 use crate::model::{Activation, Layer, Model};
@@ -67,25 +67,26 @@ fn all_sizes(model: &Model, keep: Keep, batches: usize, examples: usize) -> Vec<
     }
 }
 
-/// Floats of each of the two buffers of gradients.
-fn gradient_size(model: &Model, keep: Keep, batches: usize, examples: usize) -> usize {
+/// The buffers of [`Values`].
+fn value_buffers([h, z, statistics]: [usize; 3]) -> BufferList<3> {
+    BufferList([("activations", h), ("pre-activations", z), ("batch statistics", statistics)])
+}
+
+/// The two buffers of gradients.
+fn gradient_buffers(model: &Model, keep: Keep, batches: usize, examples: usize) -> BufferList<2> {
     let below = &model.layers()[..model.layers().len() - 1];
     let largest = below.iter().map(|layer| layer.outputs_padded()).max().unwrap_or(0);
-    if keep == Keep::All { batches * examples * largest } else { 0 }
+    let floats = if keep == Keep::All { batches * examples * largest } else { 0 };
+    BufferList([("gradients", floats); 2])
 }
 
 impl Layers {
     /// Adds the buffers of [`Layers::new`] to `memory`.
     pub fn plan(memory: &mut Memory, model: &Model, keep: Keep, batches: usize, examples: usize) {
-        for [h, z, statistics] in all_sizes(model, keep, batches, examples) {
-            memory.add("activations", size_of_f32s(h));
-            memory.add("pre-activations", size_of_f32s(z));
-            memory.add("batch statistics", size_of_f32s(statistics));
+        for sizes in all_sizes(model, keep, batches, examples) {
+            value_buffers(sizes).plan(memory);
         }
-        let gradients = gradient_size(model, keep, batches, examples);
-        for _ in 0..2 {
-            memory.add("gradients", size_of_f32s(gradients));
-        }
+        gradient_buffers(model, keep, batches, examples).plan(memory);
     }
 
     /// Bytes of the largest buffer for one batch of `examples`.
@@ -105,19 +106,14 @@ impl Layers {
         batches: usize,
         examples: usize,
     ) -> Result<Self> {
-        let floats = |name, count| gpu.storage(name, size_of_f32s(count));
         let values = all_sizes(model, keep, batches, examples)
             .into_iter()
-            .map(|[h, z, statistics]| {
-                Ok(Values {
-                    h: floats("activations", h)?,
-                    z: floats("pre-activations", z)?,
-                    statistics: floats("batch statistics", statistics)?,
-                })
+            .map(|sizes| {
+                let [h, z, statistics] = value_buffers(sizes).allocate(gpu)?;
+                Ok(Values { h, z, statistics })
             })
             .collect::<Result<_>>()?;
-        let gradients = gradient_size(model, keep, batches, examples);
-        let gradients = [floats("gradients", gradients)?, floats("gradients", gradients)?];
+        let gradients = gradient_buffers(model, keep, batches, examples).allocate(gpu)?;
         Ok(Self { model: model.clone(), keep, values, gradients })
     }
 

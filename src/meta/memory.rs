@@ -2,7 +2,7 @@
 //! shared by all tasks.
 
 use crate::error::Result;
-use crate::gpu::{self, Gpu, Recording, size_of_f32s};
+use crate::gpu::{self, BufferList, Gpu, Recording};
 use crate::kernels::{InnerRule, MemoryInsert, RunSteps, Statistic, memory_insert, memory_sums};
 use crate::meta::setup::TrainerSetup;
 use crate::meta::spec::MemorySpec;
@@ -41,13 +41,19 @@ impl Entries {
         memory.total()
     }
 
+    fn buffers(setup: &TrainerSetup) -> BufferList<5> {
+        let entries = setup.runs * setup.memory.capacity;
+        let floats = entries * setup.model.packed_len();
+        let [parameters, second, first, statistics] =
+            kinds(setup).map(|used| ("memory", if used { floats } else { 0 }));
+        BufferList([parameters, second, first, statistics, ("losses of the memory", entries)])
+    }
+
     /// Adds the buffers to `memory`.
     pub fn plan(memory: &mut gpu::Memory, setup: &TrainerSetup) {
-        let entries = setup.runs * setup.memory.capacity;
-        for _ in kinds(setup).into_iter().filter(|used| *used) {
-            memory.add("memory", size_of_f32s(entries * setup.model.packed_len()));
+        if setup.memory.capacity > 0 {
+            Self::buffers(setup).plan(memory);
         }
-        memory.add("losses of the memory", size_of_f32s(entries));
     }
 
     /// Allocates them; none if there is no memory.
@@ -55,19 +61,9 @@ impl Entries {
         if setup.memory.capacity == 0 {
             return Ok(None);
         }
-        let entries = setup.runs * setup.memory.capacity;
-        let sets = |used: bool| {
-            let count = if used { entries * setup.model.packed_len() } else { 0 };
-            gpu.storage("memory", size_of_f32s(count))
-        };
-        let [parameters, second, first, statistics] = kinds(setup).map(sets);
-        Ok(Some(Self {
-            spec: setup.memory.clone(),
-            parameters: parameters?,
-            state: [second?, first?],
-            statistics: statistics?,
-            losses: gpu.storage("losses of the memory", size_of_f32s(entries))?,
-        }))
+        let [parameters, second, first, statistics, losses] = Self::buffers(setup).allocate(gpu)?;
+        let state = [second, first];
+        Ok(Some(Self { spec: setup.memory.clone(), parameters, state, statistics, losses }))
     }
 
     /// Records that a wave's tasks take their slots; `theta` `[R, packed]` is what they started from.

@@ -1,7 +1,7 @@
 //! A forward pass over the query sets of all tasks, with loss and accuracy.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Memory, Pending, Recording, size_of_f32s};
+use crate::gpu::{BufferList, Gpu, Memory, Pending, Recording};
 use crate::kernels::{Batch, InnerStep, InnerSteps, LossCall, Rows, RunSteps, loss};
 use crate::meta::layers::{Keep, Layers};
 use crate::model::Model;
@@ -66,6 +66,11 @@ impl QueryPass {
     /// Adds the large buffers of [`QueryPass::new`] to `memory`.
     pub fn plan(memory: &mut Memory, model: &Model, batches: QueryBatches) {
         Layers::plan(memory, model, Keep::Nothing, batches.count(), batches.examples());
+        Self::buffers(batches).plan(memory);
+    }
+
+    fn buffers(batches: QueryBatches) -> BufferList<2> {
+        BufferList([("query losses", batches.tasks), ("query accuracies", batches.tasks)])
     }
 
     /// Allocates a pass.
@@ -74,13 +79,13 @@ impl QueryPass {
     /// [`crate::Error::Limit`] if the device has no room.
     pub fn new(gpu: &Gpu, model: &Model, batches: QueryBatches) -> Result<Self> {
         let step = InnerStep { index: 0, order_start: 0, last: 1, first_task: 0 };
-        let floats = |name, count| gpu.storage(name, size_of_f32s(count));
+        let [losses, hits] = Self::buffers(batches).allocate(gpu)?;
         Ok(Self {
             batches,
             inner: InnerSteps::new(gpu, &[step])?,
             layers: Layers::new(gpu, model, Keep::Nothing, batches.count(), batches.examples())?,
-            losses: floats("query losses", batches.tasks)?,
-            hits: floats("query accuracies", batches.tasks)?,
+            losses,
+            hits,
         })
     }
 

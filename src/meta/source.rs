@@ -10,7 +10,7 @@ pub(super) use read::first_of;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
+use crate::gpu::{BufferList, Gpu, Memory, Recording};
 use crate::kernels::{
     Axis, BatchRows, GlyphRows, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
     sample_glyphs, sample_order, sample_sine,
@@ -144,7 +144,6 @@ impl TaskBuffers {
         let largest = model.packed_len().max(model.inputs_padded()).max(model.target_words());
         checks::allocatable("tasks", &[axis.tasks(), examples, largest])?;
         let labels = model.loss() == Loss::CrossEntropy;
-        let tasks = axis.tasks();
         let used = [batches.support(), queries];
         // Batch statistics are of as many examples as a kernel is made for.
         let tellable = matches!(origin, Origin::Rows { .. })
@@ -153,15 +152,12 @@ impl TaskBuffers {
             && (batches.way, batches.tail) == (1, 0)
             && batches.batch <= batches.group
             && batches.steps <= MOST_PASSES;
-        let make = |name, count: usize| gpu.storage(name, size_of_f32s(count));
-        let set = |name, examples: usize| -> Result<[wgpu::Buffer; 2]> {
-            let [x, y] = example_floats(model, &origin).map(|floats| tasks * examples * floats);
-            Ok([make(name, x)?, make(name, y)?])
-        };
+        let [order, support_x, support_y, query_x, query_y] =
+            own_buffers(model, &origin, axis, &batches, queries).allocate(gpu)?;
         Ok(Self {
-            order: make("minibatch order", tasks * batches.order_len())?,
-            support: set("support sets", batches.support())?,
-            query: set("query sets", queries)?,
+            order,
+            support: [support_x, support_y],
+            query: [query_x, query_y],
             origin,
             axis,
             batches,
@@ -187,21 +183,10 @@ impl TaskBuffers {
         batches: &Batches,
         modes: &[QueryBatches],
     ) {
-        let tasks = axis.tasks();
-        memory.add("minibatch order", size_of_f32s(tasks.saturating_mul(batches.order_len())));
         let queries = modes.first().map_or(0, |mode| mode.queries);
-        for examples in [batches.support(), queries] {
-            for floats in example_floats(model, origin) {
-                memory.add(
-                    "support and query sets",
-                    size_of_f32s(tasks.saturating_mul(examples).saturating_mul(floats)),
-                );
-            }
-        }
-        for mode in modes {
-            let rows = mode.count() * mode.examples();
-            memory.add("query inputs", size_of_f32s(rows * model.input_words()));
-            memory.add("query targets", size_of_f32s(rows * model.target_words()));
+        own_buffers(model, origin, axis, batches, queries).plan(memory);
+        for mode in modes.iter().filter(|mode| !holds(origin, **mode)) {
+            batch_buffers(model, *mode).plan(memory);
         }
     }
 
@@ -307,18 +292,10 @@ impl TaskBuffers {
         model: &Model,
         batches: QueryBatches,
     ) -> Result<[wgpu::Buffer; 2]> {
-        if self.holds(batches) {
-            return Ok(self.query.clone());
+        match holds(&self.origin, batches) {
+            true => Ok(self.query.clone()),
+            false => batch_buffers(model, batches).allocate(gpu),
         }
-        let rows = batches.count() * batches.examples();
-        let x = gpu.storage("query inputs", size_of_f32s(rows * model.input_words()))?;
-        let y = gpu.storage("query targets", size_of_f32s(rows * model.target_words()))?;
-        Ok([x, y])
-    }
-
-    /// Whether the tasks' own buffers hold the batches in which queries are predicted.
-    fn holds(&self, batches: QueryBatches) -> bool {
-        batches.support.is_none() && self.origin.has_rows()
     }
 
     /// Records the batches in which queries are predicted, once `record_sample` has run, into `query_buffers`.
@@ -334,7 +311,7 @@ impl TaskBuffers {
         inner: (&InnerSteps, usize),
         [x, y]: &[wgpu::Buffer; 2],
     ) -> Result<()> {
-        if self.holds(batches) {
+        if holds(&self.origin, batches) {
             return Ok(());
         }
         let rows = BatchRows {
@@ -393,6 +370,41 @@ impl TaskBuffers {
     pub fn labels(&self) -> bool {
         self.labels
     }
+}
+
+/// The minibatches' order, the support sets and the query sets of the tasks: inputs and targets each.
+fn own_buffers(
+    model: &Model,
+    origin: &Origin,
+    axis: Axis,
+    batches: &Batches,
+    queries: usize,
+) -> BufferList<5> {
+    let (tasks, sets) = (axis.tasks(), "support and query sets");
+    let [x, y] = example_floats(model, origin);
+    let of = |examples: usize, floats: usize| tasks.saturating_mul(examples).saturating_mul(floats);
+    let support = batches.support();
+    BufferList([
+        ("minibatch order", tasks.saturating_mul(batches.order_len())),
+        (sets, of(support, x)),
+        (sets, of(support, y)),
+        (sets, of(queries, x)),
+        (sets, of(queries, y)),
+    ])
+}
+
+/// Inputs and targets of the batches in which queries are predicted.
+fn batch_buffers(model: &Model, batches: QueryBatches) -> BufferList<2> {
+    let rows = batches.count() * batches.examples();
+    BufferList([
+        ("query inputs", rows * model.input_words()),
+        ("query targets", rows * model.target_words()),
+    ])
+}
+
+/// Whether the tasks' own buffers hold the batches in which queries are predicted.
+fn holds(origin: &Origin, batches: QueryBatches) -> bool {
+    batches.support.is_none() && origin.has_rows()
 }
 
 /// Floats that the tasks' buffers hold of an example: inputs and target, or an image's number.

@@ -2,7 +2,7 @@
 //! moves, and what they are moved by.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
+use crate::gpu::{BufferList, Gpu, Memory, Recording};
 use crate::kernels::{
     RateRule, RateStep, RunSteps, StrategySums, StrategyUpdate, strategy_sums, strategy_update,
 };
@@ -25,38 +25,33 @@ pub(super) struct Strategy {
     left_out: wgpu::Buffer,
 }
 
-/// The buffers: name and parameter sets a run.
-fn sizes(step: RateStep) -> [(&'static str, usize); 4] {
-    let history = usize::from(matches!(step.rule, RateRule::Aruba { .. }));
-    [
-        ("learned rates", 1),
+/// The buffers for `runs` runs.
+fn buffers(step: RateStep, model: &Model, runs: usize) -> BufferList<5> {
+    let sets = runs * model.packed_len();
+    let history = usize::from(matches!(step.rule, RateRule::Aruba { .. })) * sets;
+    BufferList([
+        ("learned rates", sets),
         ("sums of ways", history),
         ("sums of squares", history),
-        ("strategy sums", 2),
-    ]
+        ("strategy sums", 2 * sets),
+        ("tasks that do not count", runs),
+    ])
 }
 
 impl Strategy {
     /// Adds the buffers for `runs` runs to `memory`.
     pub fn plan(memory: &mut Memory, spec: &StrategySpec, model: &Model, runs: usize) {
-        for (name, sets) in spec.step().into_iter().flat_map(sizes) {
-            memory.add(name, size_of_f32s(sets * runs * model.packed_len()));
+        if let Some(step) = spec.step() {
+            buffers(step, model, runs).plan(memory);
         }
     }
 
     /// Allocates them; none if nothing is learned.
     pub fn new(gpu: &Gpu, spec: &StrategySpec, model: &Model, runs: usize) -> Result<Option<Self>> {
         let Some(step) = spec.step() else { return Ok(None) };
-        let sets = |(name, sets)| gpu.storage(name, size_of_f32s(sets * runs * model.packed_len()));
-        let [rates, ways, squares, sums] = sizes(step).map(sets);
-        Ok(Some(Self {
-            step,
-            guard: spec.guard(),
-            rates: rates?,
-            history: [ways?, squares?],
-            sums: sums?,
-            left_out: gpu.storage("tasks that do not count", size_of_f32s(runs))?,
-        }))
+        let [rates, ways, squares, sums, left_out] = buffers(step, model, runs).allocate(gpu)?;
+        let history = [ways, squares];
+        Ok(Some(Self { step, guard: spec.guard(), rates, history, sums, left_out }))
     }
 
     /// Records what a wave of tasks adds to the statistics; `theta` `[R, packed]` is what they started from.

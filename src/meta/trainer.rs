@@ -10,12 +10,12 @@ mod state;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::Result;
-use crate::gpu::{Gpu, HeldDispatch, Preparing, Recording, size_of_f32s};
+use crate::gpu::{Gpu, HeldDispatch, Preparing, Recording};
 use crate::kernels::{
     self, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunSteps, Telemetry, empty,
     mean_state, outer_sum, outer_update,
 };
-use crate::meta::budget::{halving, memory};
+use crate::meta::budget::{halving, memory, run_buffers};
 use crate::meta::inner::Start;
 use crate::meta::memory::Entries;
 use crate::meta::setup::{RING, TrainerSetup};
@@ -89,29 +89,13 @@ impl Trainer {
         })?;
         let (runs, model) = (setup.runs, &setup.model);
         let rule = setup.rule();
-        let sets = |name, used: bool| {
-            gpu.storage(name, if used { size_of_f32s(runs * model.packed_len()) } else { 0 })
-        };
-        let several = waves.len() > 1;
-        let mean = several && setup.inner.state == StatePolicy::Mean;
-        let sums = [
-            sets("sums over tasks", several)?,
-            sets("sums of second moments", mean && rule.kept().second)?,
-            sets("sums of first moments", mean && rule.kept().first)?,
-        ];
         let outer_rule = setup.outer_rule();
-        let theta = sets("parameters", true)?;
-        let shared = [
-            sets("shared second moments", rule.kept().second)?,
-            sets("shared first moments", rule.kept().first)?,
-        ];
-        let outer = [
-            sets("outer first moments", outer_rule.kept().first)?,
-            sets("outer second moments", outer_rule.kept().second)?,
-        ];
+        let [theta, second, first, outer_first, outer_second, delta, seconds, firsts, metrics] =
+            run_buffers(&setup, waves.len()).allocate(gpu)?;
+        let (shared, outer) = ([second, first], [outer_first, outer_second]);
+        let sums = [delta, seconds, firsts];
         let strategy = Strategy::new(gpu, &setup.strategy, model, runs)?;
         let entries = Entries::new(gpu, &setup)?;
-        let metrics = gpu.storage("metrics", size_of_f32s(RING * runs * setup.columns()[2]))?;
         let mut trainer = Self {
             runs: RunSteps::new(gpu, runs, RING * waves.len())?,
             gpu: gpu.clone(),

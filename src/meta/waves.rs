@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Memory, size_of_f32s};
 use crate::kernels::{Axis, RunSteps, Tiles};
-use crate::meta::inner::{InnerLoop, Plan, choose, chunk_candidates, plan_layers, plan_sets};
+use crate::meta::inner::{
+    InnerLoop, Plan, choose, chunk_candidates, plan_layers, seen_buffer, set_buffers,
+};
 use crate::meta::setup::{RING, TrainerSetup, remedy};
 use crate::meta::source::TaskBuffers;
 use crate::meta::spec::{PlanKind, StatePolicy};
@@ -108,9 +110,9 @@ pub(super) fn plan(memory: &mut Memory, gpu: &Gpu, setup: &TrainerSetup, axis: A
 fn plan_tasks(memory: &mut Memory, gpu: &Gpu, setup: &TrainerSetup, axis: Axis) -> Result<Plan> {
     let (model, batches) = (&setup.model, &setup.batches);
     let plan = setup.plan_on(gpu)?;
-    plan_sets(memory, model, setup.rule(), axis, &plan.1);
+    set_buffers(model, setup.rule(), axis, &plan.1).plan(memory);
     if setup.telemetry {
-        memory.add("gradients seen", size_of_f32s(2 * axis.tasks() * model.packed_len()));
+        seen_buffer(model, axis).plan(memory);
     }
     TaskBuffers::plan(memory, model, &setup.origin, axis, batches, &[]);
     Ok(plan)
