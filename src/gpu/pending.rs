@@ -52,33 +52,33 @@ impl<T: bytemuck::Pod> Pending<Vec<T>> {
         offset: usize,
         count: usize,
     ) -> Result<Self> {
-        Self::record_parts(gpu, encoder, source, &[(offset, count)])
+        Self::record_parts(gpu, encoder, &[(source, offset, count)])
     }
 
-    /// The same of several parts, each with where it begins and its length, one after the other.
+    /// The same of several parts, each of a buffer from a number on and so long, one after the other.
     ///
     /// # Errors
     /// As [`Pending::record`].
     pub fn record_parts(
         gpu: &Gpu,
         encoder: &mut wgpu::CommandEncoder,
-        source: &wgpu::Buffer,
-        parts: &[(usize, usize)],
+        parts: &[(&wgpu::Buffer, usize, usize)],
     ) -> Result<Self> {
         let size = size_of::<T>() as u64;
-        let end_of = |(offset, count): &(usize, usize)| {
-            (*offset as u64).saturating_add(*count as u64).saturating_mul(size)
-        };
-        if let Some(end) = parts.iter().map(end_of).find(|end| *end > source.size()) {
-            let message =
-                format!("{end} bytes are to be read of a buffer of {}; read fewer", source.size());
-            return Err(Error::config("buffer", message));
+        for (source, offset, count) in parts {
+            let end = (*offset as u64).saturating_add(*count as u64).saturating_mul(size);
+            if end > source.size() {
+                let bytes = source.size();
+                let message =
+                    format!("{end} bytes are to be read of a buffer of {bytes}; read fewer");
+                return Err(Error::config("buffer", message));
+            }
         }
-        let bytes = parts.iter().map(|(_, count)| *count as u64 * size).sum();
+        let bytes = parts.iter().map(|(.., count)| *count as u64 * size).sum();
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let staging = gpu.buffer("values for the host", bytes, usage)?;
         let mut place = 0;
-        for (offset, count) in parts {
+        for (source, offset, count) in parts {
             let (offset, bytes) = (*offset as u64 * size, *count as u64 * size);
             encoder.copy_buffer_to_buffer(source, offset, &staging, place, Some(bytes));
             place += bytes;

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Score};
 use crate::meta::source::Origin;
-use crate::meta::task_batches::{Start, in_batches};
+use crate::meta::task_batches::{Start, in_batches, scores_in_batches_async};
 use crate::meta::training_state::StartingPoint;
 use crate::meta::warm_start::best_entries;
 use crate::tasks::{Batches, Episodes};
@@ -24,6 +24,26 @@ pub fn evaluate<'a>(
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
     scored(gpu, setup, start.into(), tasks, |adaptation, tasks| adaptation.run(tasks.start))
+}
+
+/// The async twin of [`evaluate`]: the device is polled and never waited for.
+///
+/// # Errors
+/// As [`evaluate`].
+pub async fn evaluate_async<'a>(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    start: impl Into<Start<'a>>,
+    tasks: usize,
+) -> Result<Vec<Vec<[Score; 2]>>> {
+    let mut scores = vec![Vec::new(); setup.transductive.len()];
+    scores_in_batches_async(gpu, setup, start.into(), tasks, |batch, tasks| {
+        for (all, batch) in scores.iter_mut().zip(batch) {
+            all.extend(batch.into_iter().take(tasks.len()));
+        }
+    })
+    .await?;
+    Ok(scores)
 }
 
 /// As [`evaluate`], but each task starts from the one of `entries` that fits its support set best.

@@ -31,7 +31,7 @@ pub use adaptation::{Adaptation, AdaptationSetup, Score, Starts};
 pub use adaptation_builder::AdaptationBuilder;
 pub use budget::{memory, memory_bytes};
 pub use codec::{CodeLayout, Coded, largest_differences};
-pub use evaluation::{evaluate, evaluate_episodes, evaluate_models, evaluate_warm};
+pub use evaluation::{evaluate, evaluate_async, evaluate_episodes, evaluate_models, evaluate_warm};
 pub use images::DeviceImages;
 pub use inner::InnerLoop;
 pub use online::Leader;

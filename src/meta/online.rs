@@ -1,7 +1,7 @@
 //! Learning from a stream of tasks that have arrived, a few of them at a time.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, size_of_f32s};
+use crate::gpu::{Gpu, Pending, Recording, size_of_f32s};
 use crate::kernels::{Axis, OuterRule, OuterUpdate, RunStep, RunSteps, broadcast, outer_update};
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Starts};
 use crate::meta::checks;
@@ -96,24 +96,32 @@ impl Leader {
         &self.adaptation
     }
 
-    /// Takes a meta-step on the tasks with the numbers `tasks`.
+    /// Takes a meta-step on the tasks with the numbers `tasks`, and waits for the device.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] if they are not as many as [`Leader::new`] was told, [`crate::Error::DeviceLost`] if the
-    /// device does not answer.
+    /// As [`Leader::record`], and [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn step(&mut self, tasks: &[u32]) -> Result<()> {
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        self.record(&mut encoder, tasks)?;
+        self.gpu.queue().submit([encoder.finish()]);
+        self.gpu.wait()
+    }
+
+    /// Records a meta-step on the tasks with the numbers `tasks` into the caller's encoder; neither submits nor waits.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] if they are not as many as [`Leader::new`] was told, [`crate::Error::DeviceLost`].
+    pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, tasks: &[u32]) -> Result<()> {
         let axis = Axis { runs: 1, per_run: self.tasks };
         let phase = self.adaptation.phase();
         let step = RunStep { outer_rate: self.outer_rate, ..RunStep::new(0, phase, axis) };
-        let offset = self.runs.write(&self.gpu, 0, &[step]);
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        let offset = self.runs.record(&self.gpu, encoder, 0, &[step])?;
         let pass = wgpu::ComputePassDescriptor { label: Some("reptile"), timestamp_writes: None };
         self.before.replay(&mut encoder.begin_compute_pass(&pass), offset);
-        self.adaptation.record_tasks(&mut encoder, tasks, self.visits)?;
+        self.adaptation.record_tasks(encoder, tasks, self.visits)?;
         self.after.replay(&mut encoder.begin_compute_pass(&pass), offset);
-        self.gpu.queue().submit([encoder.finish()]);
         self.visits = self.visits.wrapping_add(1);
-        self.gpu.wait()
+        Ok(())
     }
 
     /// The parameters, `[P]`.
@@ -121,6 +129,15 @@ impl Leader {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn parameters(&self) -> Result<Vec<f32>> {
-        Ok(training_state::download(&self.gpu, &self.model, &self.theta, 1)?.remove(0))
+        self.gpu.answer(|encoder| self.ask_parameters(encoder))
+    }
+
+    /// Asks for the parameters, `[P]`, as they are at this place of `encoder`.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] if the device has no room to bring them.
+    pub fn ask_parameters(&self, encoder: &mut wgpu::CommandEncoder) -> Result<Pending<Vec<f32>>> {
+        let sets = training_state::ask(&self.gpu, encoder, &self.model, &self.theta, 0..1)?;
+        Ok(sets.and_then(|mut sets| Ok(sets.swap_remove(0))))
     }
 }

@@ -293,16 +293,3 @@ pub(crate) fn ask(
         Ok(packed.chunks_exact(length).map(|set| model.unpack(set)).collect())
     }))
 }
-
-/// Reads the first `count` packed sets back as canonical ones.
-///
-/// # Errors
-/// [`crate::Error::DeviceLost`] if the device does not answer.
-pub(crate) fn download(
-    gpu: &Gpu,
-    model: &Model,
-    buffer: &wgpu::Buffer,
-    count: usize,
-) -> Result<Sets> {
-    gpu.answer(|encoder| ask(gpu, encoder, model, buffer, 0..count))
-}

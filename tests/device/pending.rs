@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::harness::{Device, On, Tests, named};
 use crate::misuse::{adapting, drawn, refused, training};
 use reptile::gpu::{AdapterChoice, Gpu, GpuOptions};
-use reptile::meta::{Adaptation, Trainer};
+use reptile::meta::{
+    Adaptation, AdaptationSetup, Leader, Start, Trainer, evaluate, evaluate_async,
+};
 use reptile::optimizers::{InnerOptimizer, OuterOptimizer};
 use reptile::tasks::SineSpec;
 use reptile::wgpu;
@@ -16,6 +18,7 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST, named!(asked_results_of_an_adaptation_are_those_that_are_waited_for));
     tests.on(On::FIRST, named!(prepared_trainers_have_the_same_bytes));
     tests.on(On::FIRST, named!(async_twins_agree));
+    tests.on(On::FIRST, named!(recorded_meta_steps_are_those_that_wait));
     tests.on(On::FIRST, named!(a_budget_is_used));
     tests.on(On::FIRST, named!(a_builder_makes_the_setup_that_it_says));
 }
@@ -129,11 +132,35 @@ fn async_twins_agree(Device { name, gpu, .. }: &Device) {
     let parameters = other.parameters();
     let read = pollster::block_on(gpu.read_async::<f32>(parameters, 0, 4)).unwrap();
     assert_eq!(read, gpu.read::<f32>(parameters, 0, 4).unwrap());
+    let setup = AdaptationSetup { scored: true, ..drawn() };
+    for trainer in [&other, &Trainer::new(gpu, training()).unwrap()] {
+        let scores = evaluate_async(gpu, &setup, Start::Run(trainer, 0), 7);
+        let scores = pollster::block_on(scores).unwrap();
+        assert_eq!((scores.len(), scores[0].len()), (1, 7));
+        assert_eq!(scores, evaluate(gpu, &setup, Start::Run(trainer, 0), 7).unwrap(), "{name}");
+    }
     let adaptation = Adaptation::new(gpu, drawn(), 2).unwrap();
     let sets = adaptation.run_async(1, |done, encoder| done.ask_adapted(encoder));
     let sets = pollster::block_on(sets).unwrap();
     adaptation.run(1).unwrap();
     assert_eq!(sets, adaptation.adapted().unwrap(), "{name}");
+}
+
+/// An online learner in the caller's encoder.
+fn recorded_meta_steps_are_those_that_wait(Device { name, gpu, .. }: &Device) {
+    let initial = drawn().model.initial(1);
+    let leader = || Leader::new(gpu, drawn(), 2, 0.25, &initial).unwrap();
+    let (mut waits, mut recorded) = (leader(), leader());
+    let mut encoder = encoder(gpu);
+    for tasks in [[4, 0], [4, 1]] {
+        waits.step(&tasks).unwrap();
+        recorded.record(&mut encoder, &tasks).unwrap();
+    }
+    let asked = recorded.ask_parameters(&mut encoder).unwrap();
+    gpu.queue().submit([encoder.finish()]);
+    let expected = waits.parameters().unwrap();
+    assert_ne!(expected, initial);
+    assert_eq!(pollster::block_on(asked).unwrap(), expected, "{name}");
 }
 
 /// With the device's clock and without.

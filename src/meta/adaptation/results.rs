@@ -14,18 +14,37 @@ impl Adaptation {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn scores(&self) -> Result<Vec<Vec<[Score; 2]>>> {
-        let read = |pass: &QueryPass| -> Result<Vec<Score>> {
-            let losses: Vec<f32> = self.gpu.read(&pass.losses, 0, self.axis.tasks())?;
-            let hits: Vec<f32> = self.gpu.read(&pass.hits, 0, self.axis.tasks())?;
-            let pairs = losses.into_iter().zip(hits);
-            Ok(pairs.map(|(loss, accuracy)| Score { loss, accuracy }).collect())
-        };
+        self.gpu.answer(|encoder| self.ask_scores(encoder))
+    }
+
+    /// Asks for the queries' scores, as [`Adaptation::scores`] has them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Limit`] if the device has no room to bring them.
+    pub fn ask_scores(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+    ) -> Result<Pending<Vec<Vec<[Score; 2]>>>> {
+        let tasks = self.axis.tasks();
         let scored =
             self.predictions.iter().filter_map(|one| one.before.as_ref().zip(Some(&one.after)));
-        let pairs = scored.map(|(before, after)| {
-            Ok(read(before)?.into_iter().zip(read(after)?).map(|(a, b)| [a, b]).collect())
-        });
-        pairs.collect()
+        let buffers: Vec<_> = scored
+            .flat_map(|(before, after)| [&before.losses, &before.hits, &after.losses, &after.hits])
+            .map(|buffer| (buffer, 0, tasks))
+            .collect();
+        let values = Pending::record_parts(&self.gpu, encoder, &buffers)?;
+        Ok(values.and_then(move |values: Vec<f32>| {
+            let modes = values.chunks_exact(4 * tasks);
+            Ok(modes
+                .map(|of| {
+                    let score = |task: usize, when: usize| Score {
+                        loss: of[2 * when * tasks + task],
+                        accuracy: of[(2 * when + 1) * tasks + task],
+                    };
+                    (0..tasks).map(|task| [score(task, 0), score(task, 1)]).collect()
+                })
+                .collect())
+        }))
     }
 
     /// The adapted parameters, `[T][P]` canonical.

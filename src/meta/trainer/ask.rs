@@ -29,9 +29,11 @@ impl Trainer {
         let first = self.iteration - iterations as u64;
         let slot = (first % RING as u64) as usize;
         let until_end = iterations.min(RING - slot);
-        let parts = [(slot * row, until_end * row), (0, (iterations - until_end) * row)];
-        let used = if parts[1].1 == 0 { &parts[..1] } else { &parts[..] };
-        let values = Pending::record_parts(&self.gpu, encoder, &self.metrics, used)?;
+        let metrics = &self.metrics;
+        let parts =
+            [(metrics, slot * row, until_end * row), (metrics, 0, (iterations - until_end) * row)];
+        let used = if until_end == iterations { &parts[..1] } else { &parts[..] };
+        let values = Pending::record_parts(&self.gpu, encoder, used)?;
         let guarded = self.setup.strategy.guard() > 0.0;
         Ok(values.and_then(move |values: Vec<f32>| {
             let rows = values.chunks_exact(row).zip(first..);
