@@ -4,24 +4,11 @@
 use crate::error::{Error, Result};
 
 /// What became of the scopes of a device.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct ErrorScopes {
-    /// Those whose errors have not arrived yet.
+    /// Who they are of.
     #[cfg(target_arch = "wasm32")]
-    waiting: std::sync::Mutex<Vec<Waiting>>,
-}
-
-/// A scope, and what an error in it means.
-#[cfg(target_arch = "wasm32")]
-type Waiting = (
-    std::pin::Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>,
-    Box<dyn FnOnce(wgpu::Error) -> Error>,
-);
-
-impl std::fmt::Debug for ErrorScopes {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("ErrorScopes")
-    }
+    owner: browser::Owner,
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -53,24 +40,66 @@ impl ErrorScopes {
         scope: wgpu::ErrorScopeGuard,
         error: impl FnOnce(wgpu::Error) -> Error + 'static,
     ) -> Result<()> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        waiting.push((Box::pin(scope.pop()), Box::new(error)));
+        self.owner.keep(Box::pin(async move { scope.pop().await.map(error) }));
         Ok(())
     }
 
     /// Awaits all scopes that ended, and returns the first error.
     pub async fn settled(&self) -> Result<()> {
-        let waiting = std::mem::take(
-            &mut *self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner),
-        );
         let mut first = Ok(());
-        for (scope, error) in waiting {
-            if let Some(found) = scope.await
+        for waiting in self.owner.take() {
+            if let Some(error) = waiting.await
                 && first.is_ok()
             {
-                first = Err(error(found));
+                first = Err(error);
             }
         }
         first
+    }
+}
+
+/// A page's scopes stay on the thread that ended them, so that a device may be shared between threads.
+#[cfg(target_arch = "wasm32")]
+mod browser {
+    use std::cell::RefCell;
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use crate::error::Error;
+
+    type Waiting = Pin<Box<dyn Future<Output = Option<Error>>>>;
+
+    thread_local! {
+        static WAITING: RefCell<Vec<(u32, Waiting)>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// A device, by its number.
+    #[derive(Debug)]
+    pub struct Owner(u32);
+
+    impl Default for Owner {
+        fn default() -> Self {
+            static NEXT: AtomicU32 = AtomicU32::new(0);
+            Self(NEXT.fetch_add(1, Ordering::Relaxed))
+        }
+    }
+
+    impl Owner {
+        pub fn keep(&self, waiting: Waiting) {
+            WAITING.with_borrow_mut(|all| all.push((self.0, waiting)));
+        }
+
+        pub fn take(&self) -> Vec<Waiting> {
+            WAITING.with_borrow_mut(|all| {
+                let own = all.extract_if(.., |(owner, _)| *owner == self.0);
+                own.map(|(_, waiting)| waiting).collect()
+            })
+        }
+    }
+
+    impl Drop for Owner {
+        fn drop(&mut self) {
+            drop(self.take());
+        }
     }
 }
