@@ -3,7 +3,8 @@
 //!
 //! - [`meta::Trainer`] records meta-iterations into an encoder of yours or runs them itself;
 //!   [`meta::Adaptation`] adapts given parameters to many tasks at once.
-//! - [`gpu::Gpu`] opens an adapter or takes your device.
+//! - [`gpu::Gpu`] opens an adapter or takes your device; [`gpu::Pending`] is what comes back from it.
+//! - [`model::ModelSpec`] describes a network of [`mod@layers`], [`mod@optimizers`] are what makes steps.
 //! - [`session::Session`] trains a [`config::Config`] into a folder, with checkpoints and metrics.
 //! - [`mod@reference`] is the float64 twin of the kernels, which the tests compare them with.
 //!
@@ -26,7 +27,9 @@
 
 #![warn(missing_docs)]
 
+/// The program's commands: no public API.
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 #[cfg(feature = "files")]
 pub mod config;
@@ -35,6 +38,8 @@ pub mod data;
 #[cfg(feature = "data")]
 #[cfg_attr(not(feature = "files"), allow(dead_code))] // readers do not write
 mod disk;
+/// What dispatches are made of: no public API, but for what [`meta`] passes on.
+#[doc(hidden)]
 pub mod dispatch;
 pub mod error;
 #[cfg(feature = "experiments")]
@@ -42,6 +47,8 @@ pub mod experiments;
 #[cfg(any(test, feature = "reference"))]
 mod float64;
 pub mod gpu;
+/// Kernels that belong to no layer and no optimiser: no public API.
+#[doc(hidden)]
 pub mod kernels;
 pub mod layers;
 pub mod meta;

@@ -26,6 +26,7 @@ mod training_state;
 mod warm_start;
 mod waves;
 
+pub use crate::dispatch::InnerRule;
 pub use crate::optimizers::{InnerOptimizer, OuterOptimizer};
 pub use adaptation::{Adaptation, AdaptationSetup, Score, Starts};
 pub use adaptation_builder::AdaptationBuilder;

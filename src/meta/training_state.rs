@@ -23,10 +23,10 @@ pub struct StartingPoint {
     /// Inner Adam steps that the state has seen.
     pub adam_steps: u64,
     /// The rates of a learned strategy, for
-    /// [`InnerRule::Rates`](crate::kernels::InnerRule::Rates); else the setup's rate counts.
+    /// [`InnerRule::Rates`](crate::meta::InnerRule::Rates); else the setup's rate counts.
     pub rates: Option<Vec<f32>>,
     /// b and g of ARUBA, for
-    /// [`InnerRule::Refined`](crate::kernels::InnerRule::Refined); else the setup's rate α counts, as α² and 1.
+    /// [`InnerRule::Refined`](crate::meta::InnerRule::Refined); else the setup's rate α counts, as α² and 1.
     pub sums: Option<[Vec<f32>; 2]>,
 }
 

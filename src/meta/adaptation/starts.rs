@@ -89,7 +89,7 @@ impl Adaptation {
     /// # Errors
     /// [`Error::Config`] if the trainer is on another device, has another network, no such run, an optimiser state for
     /// each slot (a new task has no slot to take it from), no state or rates of this inner optimiser, or no sums yet for
-    /// [`Refined`](crate::kernels::InnerRule::Refined).
+    /// [`Refined`](crate::meta::InnerRule::Refined).
     pub fn record_start(
         &mut self,
         encoder: &mut wgpu::CommandEncoder,
