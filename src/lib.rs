@@ -27,6 +27,7 @@
 
 #![warn(missing_docs)]
 
+mod checks;
 /// The program's commands: no public API.
 #[cfg(feature = "cli")]
 #[doc(hidden)]

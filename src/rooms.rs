@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms (folders and files of `src/`), each of which uses those before it alone.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "error",
+    "checks",
     "rng",
     "float64",
     "plot",

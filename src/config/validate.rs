@@ -4,6 +4,7 @@ mod optimizers;
 mod strategy;
 mod tasks;
 
+use crate::checks::{below_one, ordered, positive};
 use crate::config::settings::Config;
 use crate::error::{Error, Result};
 use crate::meta::{Algorithm, InnerSpec, OuterSpec};
@@ -59,27 +60,6 @@ fn in_toml(key: &str, value: u64) -> Result<()> {
         return Ok(());
     }
     Err(Error::config(key, format!("{value} is too large; give at most {}", i64::MAX)))
-}
-
-fn positive(key: &str, value: f32) -> Result<()> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
-    }
-    Err(Error::config(key, format!("{value} is not possible; give a number above 0")))
-}
-
-fn below_one(key: &str, value: f32) -> Result<()> {
-    if (0.0..1.0).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::config(key, format!("{value} is not possible; give a number from 0 to below 1")))
-}
-
-fn ordered(key: &str, [low, high]: [f32; 2]) -> Result<()> {
-    if low.is_finite() && high.is_finite() && low <= high {
-        return Ok(());
-    }
-    Err(Error::config(key, format!("[{low}, {high}] is not a range; give the lower number first")))
 }
 
 fn inner(config: &Config, spec: &InnerSpec) -> Result<()> {

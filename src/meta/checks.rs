@@ -1,6 +1,7 @@
 //! What every setup is checked for before anything is made: no number that a kernel divides by is zero, and no product
 //! of sizes overflows.
 
+pub(super) use crate::checks::{ordered, positive};
 use crate::error::{Error, Result};
 use crate::tasks::Batches;
 
@@ -18,22 +19,6 @@ pub(super) fn count(key: &str, value: usize) -> Result<()> {
         1..=MOST => Ok(()),
         _ => Err(too_many(key, value as u128)),
     }
-}
-
-/// Refuses a rate or a factor that is not a finite number above 0.
-pub(super) fn positive(key: &str, value: f32) -> Result<()> {
-    if value.is_finite() && value > 0.0 {
-        return Ok(());
-    }
-    Err(Error::config(key, format!("{value} is not possible; give a number above 0")))
-}
-
-/// Refuses two ends that are not finite, or in the wrong order.
-pub(super) fn ordered(key: &str, [low, high]: [f32; 2]) -> Result<()> {
-    if low.is_finite() && high.is_finite() && low <= high {
-        return Ok(());
-    }
-    Err(Error::config(key, format!("[{low}, {high}] is not a range; give the lower number first")))
 }
 
 /// Refuses a product that a device does not count in 32 bits; `what` names it.

@@ -90,6 +90,8 @@ impl TrainerSetup {
         }
         checks::positive("inner.rate", inner.rate)?;
         checks::positive("inner.weight_decay", inner.weight_decay)?;
+        inner.rule().settings.check("inner")?;
+        outer.rule().settings.check("outer")?;
         inner.schedule.validate("inner.schedule")?;
         checks::positive("outer.rate", outer.rate)?;
         outer.schedule.validate("outer.schedule")?;

@@ -55,8 +55,10 @@ impl Trainer {
         let (way, group) = match &origin {
             Origin::Sine(spec) => (1, spec.points),
             Origin::Glyphs(spec) => (spec.episodes.way, spec.episodes.train_shots),
-            Origin::Episodes { .. } | Origin::Listed { .. } => (model.outputs(), 1),
-            Origin::Rows { .. } => (1, 10),
+            // Rows and lists are refused: a training draws its tasks.
+            Origin::Episodes { .. } | Origin::Listed { .. } | Origin::Rows { .. } => {
+                (model.outputs(), 1)
+            }
         };
         let setup = TrainerSetup {
             model: model.clone(),
@@ -117,8 +119,7 @@ impl TrainerBuilder<'_> {
     }
 
     /// `way` classes of `shots` support examples each; one class for a regression. Sine waves and glyphs know theirs; of
-    /// images a task has as many classes as the network has outputs, of one example each, if nothing is said; tasks of
-    /// uploaded rows have ten examples.
+    /// images a task has as many classes as the network has outputs, of one example each, if nothing is said.
     pub fn support(mut self, way: usize, shots: usize) -> Self {
         (self.setup.batches.way, self.setup.batches.group) = (way, shots);
         self

@@ -1,5 +1,7 @@
 //! The numbers that rules read, and how they become constants of kernels.
 
+use crate::checks::{below_one, positive};
+use crate::error::Result;
 use crate::gpu::Source;
 
 /// The numbers that rules read, but for their rate. [`Default`] has those of `[inner]`.
@@ -32,6 +34,23 @@ impl Settings {
         rho: 0.99,
         decoupled_weight_decay: 0.01,
     };
+}
+
+impl Settings {
+    /// Refuses numbers that no rule can work with; `part` of the configuration names them.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config).
+    pub(crate) fn check(&self, part: &str) -> Result<()> {
+        let Self { beta1, beta2, epsilon, momentum, nesterov: _, rho, decoupled_weight_decay } =
+            *self;
+        below_one(&format!("{part}.beta1"), beta1)?;
+        below_one(&format!("{part}.beta2"), beta2)?;
+        positive(&format!("{part}.epsilon"), epsilon)?;
+        below_one(&format!("{part}.momentum"), momentum)?;
+        below_one(&format!("{part}.rho"), rho)?;
+        below_one(&format!("{part}.decoupled_weight_decay"), decoupled_weight_decay)
+    }
 }
 
 impl Default for Settings {

@@ -127,7 +127,7 @@ fn impossible_trainings_are_refused(Device { gpu, .. }: &Device) {
     let mut fits = training();
     wide(&mut fits, 5);
     Trainer::new(gpu, fits).unwrap();
-    let cases: [Change<TrainerSetup>; 38] = [
+    let cases: [Change<TrainerSetup>; 40] = [
         ("`runs`", |s| s.runs = 0),
         ("`runs`", |s| s.runs = usize::MAX),
         ("runs have settings of 3", |s| s.own = vec![s.of_run(0); 3]),
@@ -150,6 +150,8 @@ fn impossible_trainings_are_refused(Device { gpu, .. }: &Device) {
         ("batches.tail", |s| s.batches.tail = 11),
         ("without repeats", |s| (s.batches.replacement, s.batches.batch) = (true, 20)),
         ("inner.rate", |s| s.inner.rate = f32::NAN),
+        ("`inner.epsilon`", |s| s.inner.epsilon = 0.0),
+        ("`outer.momentum`", |s| s.outer.momentum = f32::NAN),
         ("inner.rate", |s| s.inner.rate = 0.0),
         ("inner.weight_decay", |s| s.inner.weight_decay = f32::NAN),
         ("outer.rate", |s| s.outer.rate = f32::NAN),
@@ -211,7 +213,7 @@ fn impossible_trainings_are_refused(Device { gpu, .. }: &Device) {
 
 fn impossible_adaptations_are_refused(Device { gpu, .. }: &Device) {
     let images = Arc::new(DeviceImages::new(gpu, &split()).unwrap());
-    let cases: [Change<AdaptationSetup>; 9] = [
+    let cases: [Change<AdaptationSetup>; 10] = [
         ("batches.steps", |s| s.batches.steps = 0),
         ("batches.batch", |s| s.batches.batch = 0),
         ("batches.group", |s| s.batches.group = 0),
@@ -224,6 +226,10 @@ fn impossible_adaptations_are_refused(Device { gpu, .. }: &Device) {
         ("`rate`", |s| s.rate = f32::NAN),
         ("weight_decay", |s| s.weight_decay = f32::INFINITY),
         ("`rule`", |s| s.rule = InnerRule::Query),
+        ("`rule.beta2`", |s| {
+            let settings = Settings { beta2: 1.0, ..Settings::DEFAULT };
+            s.rule = InnerRule::Optimizer(Inner::new(InnerOptimizer::Adam, settings));
+        }),
     ];
     for (part, change) in cases {
         let mut setup = adapting();

@@ -1,25 +1,16 @@
 //! The numbers of the inner and the outer optimiser.
 
-use super::{below_one, positive};
 use crate::error::{Error, Result};
 use crate::meta::{InnerOptimizer, InnerSpec, OuterSpec};
 use crate::optimizers::Settings;
 
 pub(super) fn inner(spec: &InnerSpec) -> Result<()> {
-    below_one("inner.beta1", spec.beta1)?;
-    below_one("inner.beta2", spec.beta2)?;
-    positive("inner.epsilon", spec.epsilon)?;
-    below_one("inner.momentum", spec.momentum)?;
-    below_one("inner.rho", spec.rho)?;
-    below_one("inner.decoupled_weight_decay", spec.decoupled_weight_decay)?;
+    spec.rule().settings.check("inner")?;
     unread(spec)
 }
 
 pub(super) fn outer(spec: &OuterSpec) -> Result<()> {
-    below_one("outer.momentum", spec.momentum)?;
-    below_one("outer.beta1", spec.beta1)?;
-    below_one("outer.beta2", spec.beta2)?;
-    positive("outer.epsilon", spec.epsilon)
+    spec.rule().settings.check("outer")
 }
 
 /// Refuses a setting that is not at its default and that the optimiser passes over. (Adam's have always been accepted with

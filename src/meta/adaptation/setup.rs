@@ -52,6 +52,9 @@ impl AdaptationSetup {
         checks::counted("starts × tasks", &[axis.runs, axis.per_run])?;
         checks::positive("rate", self.rate)?;
         checks::positive("weight_decay", self.weight_decay)?;
+        if let InnerRule::Optimizer(inner) = self.rule {
+            inner.settings.check("rule")?;
+        }
         if self.rule == InnerRule::Query {
             let message = "a query's step is no optimiser; give that of the inner steps";
             return Err(Error::config("rule", message));
