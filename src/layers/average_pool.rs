@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::gpu::{Gpu, Recording};
-use crate::layers::pool::{self, Kind};
+use crate::layers::pool::{self, Kind, Pooling};
 use crate::layers::window::{Extent, Padding, same};
-use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place};
+use crate::layers::{Before, Made};
 
 /// The mean of each window; padding does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,39 +20,11 @@ pub struct AveragePool {
     pub padding: Padding,
 }
 
-impl LayerType for AveragePool {
+impl Pooling for AveragePool {
+    const KIND: Kind = Kind::Average;
+
     fn infer(&self, before: &mut Before) -> Result<Option<Made>, String> {
         pool::infer(before, "average-pool", self.size, self.stride, self.padding)
-    }
-
-    fn forward(
-        &self,
-        gpu: &Gpu,
-        out: &mut Recording,
-        place: &Place,
-        pass: &Forward<'_>,
-    ) -> Result<()> {
-        pool::pool_forward(gpu, out, place, Kind::Average, pass)
-    }
-
-    fn backward(
-        &self,
-        gpu: &Gpu,
-        out: &mut Recording,
-        place: &Place,
-        pass: &Backward<'_>,
-    ) -> Result<Left> {
-        pool::pool_backward(gpu, out, place, Kind::Average, pass)
-    }
-
-    #[cfg(feature = "reference")]
-    fn twin_forward(&self, place: &Place, _: &[f64], x: &[f64]) -> Vec<f64> {
-        pool::twin_forward(place, Kind::Average, x)
-    }
-
-    #[cfg(feature = "reference")]
-    fn twin_backward(&self, place: &Place, _: &[f64], x: &[f64], dz: &[f64]) -> Vec<f64> {
-        pool::twin_backward(place, Kind::Average, x, dz)
     }
 
     fn samples() -> Vec<Self> {

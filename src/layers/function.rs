@@ -2,13 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::gpu::{Gpu, Recording};
 use crate::layers::activation::Activation;
 use crate::layers::parameters::Parameters;
-use crate::layers::pool::{self, Kind};
+use crate::layers::pool::{Kind, Pooling};
 use crate::layers::window::Window;
-use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place};
+use crate::layers::{Before, Made};
 
 /// A function of each number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +16,9 @@ pub struct Function {
     pub function: Activation,
 }
 
-impl LayerType for Function {
+impl Pooling for Function {
+    const KIND: Kind = Kind::Average;
+
     fn joins(&self) -> Option<Activation> {
         Some(self.function)
     }
@@ -32,36 +32,6 @@ impl LayerType for Function {
             parameters: Parameters::None,
             activation: self.function,
         }))
-    }
-
-    fn forward(
-        &self,
-        gpu: &Gpu,
-        out: &mut Recording,
-        place: &Place,
-        pass: &Forward<'_>,
-    ) -> Result<()> {
-        pool::pool_forward(gpu, out, place, Kind::Average, pass)
-    }
-
-    fn backward(
-        &self,
-        gpu: &Gpu,
-        out: &mut Recording,
-        place: &Place,
-        pass: &Backward<'_>,
-    ) -> Result<Left> {
-        pool::pool_backward(gpu, out, place, Kind::Average, pass)
-    }
-
-    #[cfg(feature = "reference")]
-    fn twin_forward(&self, place: &Place, _: &[f64], x: &[f64]) -> Vec<f64> {
-        pool::twin_forward(place, Kind::Average, x)
-    }
-
-    #[cfg(feature = "reference")]
-    fn twin_backward(&self, place: &Place, _: &[f64], x: &[f64], dz: &[f64]) -> Vec<f64> {
-        pool::twin_backward(place, Kind::Average, x, dz)
     }
 
     fn samples() -> Vec<Self> {

@@ -2,11 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
-use crate::gpu::{Gpu, Recording};
-use crate::layers::pool::{self, Kind};
+use crate::layers::pool::{self, Kind, Pooling};
 use crate::layers::window::{Extent, Padding, same};
-use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place};
+use crate::layers::{Before, Made};
 
 /// The largest value of each window; padding does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,39 +20,11 @@ pub struct MaxPool {
     pub padding: Padding,
 }
 
-impl LayerType for MaxPool {
+impl Pooling for MaxPool {
+    const KIND: Kind = Kind::Max;
+
     fn infer(&self, before: &mut Before) -> Result<Option<Made>, String> {
         pool::infer(before, "max-pool", self.size, self.stride, self.padding)
-    }
-
-    fn forward(
-        &self,
-        gpu: &Gpu,
-        out: &mut Recording,
-        place: &Place,
-        pass: &Forward<'_>,
-    ) -> Result<()> {
-        pool::pool_forward(gpu, out, place, Kind::Max, pass)
-    }
-
-    fn backward(
-        &self,
-        gpu: &Gpu,
-        out: &mut Recording,
-        place: &Place,
-        pass: &Backward<'_>,
-    ) -> Result<Left> {
-        pool::pool_backward(gpu, out, place, Kind::Max, pass)
-    }
-
-    #[cfg(feature = "reference")]
-    fn twin_forward(&self, place: &Place, _: &[f64], x: &[f64]) -> Vec<f64> {
-        pool::twin_forward(place, Kind::Max, x)
-    }
-
-    #[cfg(feature = "reference")]
-    fn twin_backward(&self, place: &Place, _: &[f64], x: &[f64], dz: &[f64]) -> Vec<f64> {
-        pool::twin_backward(place, Kind::Max, x, dz)
     }
 
     fn samples() -> Vec<Self> {

@@ -9,9 +9,7 @@ use crate::layers::matrix::window_constants;
 use crate::layers::parameters::Parameters;
 use crate::layers::shape::vectors;
 use crate::layers::window::{Extent, Padding, pool_window};
-use crate::layers::{Backward, Batch, Before, Forward, Left, Made, Place};
-#[cfg(feature = "reference")]
-pub(super) use twin::{backward as twin_backward, forward as twin_forward};
+use crate::layers::{Backward, Batch, Before, Forward, LayerType, Left, Made, Place};
 
 /// What a pooling makes of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +18,69 @@ pub(super) enum Kind {
     Max,
     /// The mean.
     Average,
+}
+
+/// A type of layer that is a pooling, or a function of each number, which is one of windows of one pixel.
+pub(super) trait Pooling {
+    /// What it makes of a window.
+    const KIND: Kind;
+
+    /// As [`LayerType::joins`].
+    fn joins(&self) -> Option<Activation> {
+        None
+    }
+
+    /// As [`LayerType::infer`].
+    fn infer(&self, before: &mut Before) -> Result<Option<Made>, String>;
+
+    /// As [`LayerType::samples`].
+    fn samples() -> Vec<Self>
+    where
+        Self: Sized;
+}
+
+impl<T: Pooling> LayerType for T {
+    fn joins(&self) -> Option<Activation> {
+        Pooling::joins(self)
+    }
+
+    fn infer(&self, before: &mut Before) -> Result<Option<Made>, String> {
+        Pooling::infer(self, before)
+    }
+
+    fn forward(
+        &self,
+        gpu: &Gpu,
+        out: &mut Recording,
+        place: &Place,
+        pass: &Forward<'_>,
+    ) -> Result<()> {
+        pool_forward(gpu, out, place, T::KIND, pass)
+    }
+
+    fn backward(
+        &self,
+        gpu: &Gpu,
+        out: &mut Recording,
+        place: &Place,
+        pass: &Backward<'_>,
+    ) -> Result<Left> {
+        pool_backward(gpu, out, place, T::KIND, pass)
+    }
+
+    #[cfg(feature = "reference")]
+    fn twin_forward(&self, place: &Place, _: &[f64], x: &[f64]) -> Vec<f64> {
+        twin::forward(place, T::KIND, x)
+    }
+
+    #[cfg(feature = "reference")]
+    fn twin_backward(&self, place: &Place, _: &[f64], x: &[f64], dz: &[f64]) -> Vec<f64> {
+        twin::backward(place, T::KIND, x, dz)
+    }
+
+    fn samples() -> Vec<Self> {
+        <T as Pooling>::samples()
+    }
 }
 
 /// What the pooling `what` makes behind `before`.
@@ -54,7 +115,7 @@ fn with_window(source: Source, place: &Place, kind: Kind, batch: Batch<'_>) -> S
 ///
 /// # Errors
 /// See [`call`].
-pub(super) fn pool_forward(
+fn pool_forward(
     gpu: &Gpu,
     recording: &mut Recording,
     place: &Place,
@@ -79,7 +140,7 @@ pub(super) fn pool_forward(
 ///
 /// # Errors
 /// See [`call`].
-pub(super) fn pool_backward(
+fn pool_backward(
     gpu: &Gpu,
     recording: &mut Recording,
     place: &Place,
