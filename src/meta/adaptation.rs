@@ -215,6 +215,11 @@ impl Adaptation {
         &self.inner.theta
     }
 
+    /// The support losses on the device, [T, K]: of each minibatch, before its step.
+    pub fn losses(&self) -> &wgpu::Buffer {
+        &self.inner.losses
+    }
+
     /// Records the adaptation to all tasks of the batch; neither submits nor waits. `first_task`
     /// is the number of the batch's first task in its stream; it is part of what is recorded, so that several batches
     /// may be recorded before the first is submitted. What is uploaded counts as it is when they are submitted.
@@ -256,11 +261,6 @@ impl Adaptation {
         let offset = self.runs.record(&self.gpu, encoder, 0, &steps)?;
         self.record_part(encoder, offset, 0..self.recording.len());
         Ok(())
-    }
-
-    /// [T, K]: the support losses on the device.
-    pub(super) fn losses(&self) -> &wgpu::Buffer {
-        &self.inner.losses
     }
 
     /// Which stream tasks come from.

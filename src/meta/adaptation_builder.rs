@@ -5,7 +5,6 @@ use crate::meta::adaptation::{Adaptation, AdaptationSetup};
 use crate::meta::source::Origin;
 use crate::meta::task_batches::Start;
 use crate::meta::trainer::Trainer;
-use crate::rng::Phase;
 use crate::tasks::Batches;
 
 /// An [`Adaptation`] in the making: everything that is not said is as in the training.
@@ -130,25 +129,18 @@ impl AdaptationBuilder<'_> {
             return Err(Error::config("run", message));
         }
         let batch = self.batch.unwrap_or(training.batches.batch.min(self.support));
+        let rule = training.strategy.adaptation_rule(&training.inner);
+        let tasks = Origin::Rows { queries: self.queries, ordered: false };
+        let batches = Batches {
+            replacement: training.batches.replacement,
+            ..Batches::new([1, self.support], batch, self.steps)
+        };
         let setup = AdaptationSetup {
-            model: training.model.clone(),
-            rule: training.strategy.adaptation_rule(&training.inner),
-            rate: self.rate,
             weight_decay: training.inner.weight_decay,
             plan: training.plan,
-            batches: Batches {
-                way: 1,
-                group: self.support,
-                tail: 0,
-                steps: self.steps,
-                batch,
-                replacement: training.batches.replacement,
-            },
-            origin: Origin::Rows { queries: self.queries, ordered: false },
-            phase: Phase::Adapt,
             seed: self.seed.unwrap_or(training.seed.wrapping_add(self.run as u64)),
-            scored: false,
             transductive: vec![self.transductive],
+            ..AdaptationSetup::new(&training.model, tasks, rule, self.rate, batches)
         };
         let mut adaptation = Adaptation::new(gpu, setup, self.tasks)?;
         Start::Run(self.trainer, self.run).set(gpu, &mut adaptation)?;

@@ -6,7 +6,7 @@ use crate::kernels::{Batch, InnerStep, InnerSteps, LossCall, Rows, RunSteps, los
 use crate::meta::layers::{Keep, Layers};
 use crate::model::Model;
 
-/// Rows of floats in a buffer, `[T, Q, out]` with a stride: row (t, q) begins at `first + (t · Q + q) · stride`, Q counting
+/// Rows of floats in a buffer: row i begins at `first + i · stride`. For predictions `[T, Q, out]` i is t · Q + q, Q counting
 /// the queries that there is room for.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceRows<'a> {

@@ -18,7 +18,7 @@ pub type Sets = Vec<Vec<f32>>;
 pub struct StartingPoint {
     /// `[P]`: θ before the inner loop.
     pub parameters: Vec<f32>,
-    /// Adam's second and first moment; zero where there are none.
+    /// The inner optimiser's second and first moment; zero where there are none.
     pub state: [Option<Vec<f32>>; 2],
     /// Inner Adam steps that the state has seen.
     pub adam_steps: u64,
@@ -28,6 +28,13 @@ pub struct StartingPoint {
     /// b and g of ARUBA, for
     /// [`InnerRule::Refined`](crate::meta::InnerRule::Refined); else the setup's rate α counts, as α² and 1.
     pub sums: Option<[Vec<f32>; 2]>,
+}
+
+impl StartingPoint {
+    /// From `parameters` `[P]` alone: moments are zero, rates those of the setup.
+    pub fn new(parameters: Vec<f32>) -> Self {
+        Self { parameters, state: [None, None], adam_steps: 0, rates: None, sums: None }
+    }
 }
 
 /// Everything that training goes on from, in canonical layout.

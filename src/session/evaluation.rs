@@ -133,13 +133,7 @@ impl Evaluation {
     /// As [`Evaluation::trained`].
     pub fn random(gpu: &Gpu, job: &Job, test: Test<'_>) -> Result<Vec<Self>> {
         let parameters = job.model().initial(job.config().seed);
-        let start = StartingPoint {
-            parameters,
-            state: [None, None],
-            adam_steps: 0,
-            rates: None,
-            sums: None,
-        };
+        let start = StartingPoint::new(parameters);
         Self::of(gpu, job, Origin::Random, &start, 0, test, None)
     }
 

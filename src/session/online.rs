@@ -138,13 +138,7 @@ pub fn learn(
             );
             return Err(Error::config("inner.rate", message));
         }
-        let starts = [reptile, joint, initial.clone()].map(|parameters| StartingPoint {
-            parameters,
-            state: [None, None],
-            adam_steps: 0,
-            rates: None,
-            sums: None,
-        });
+        let starts = [reptile, joint, initial.clone()].map(StartingPoint::new);
         let mut needed = [None; 3];
         let mut error = [f64::NAN; 3];
         for (samples, scorer) in protocol.samples.iter().zip(scorers.iter_mut()) {

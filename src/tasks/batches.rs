@@ -32,6 +32,12 @@ pub struct Segment {
 }
 
 impl Batches {
+    /// `steps` minibatches of `batch` of the `shots` support examples of each of `way` classes, cut from shuffled epochs
+    /// without a tail.
+    pub fn new([way, shots]: [usize; 2], batch: usize, steps: usize) -> Self {
+        Self { way, group: shots, tail: 0, steps, batch, replacement: false }
+    }
+
     /// Support examples of a task.
     pub fn support(&self) -> usize {
         self.way.saturating_mul(self.group)

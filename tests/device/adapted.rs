@@ -265,15 +265,7 @@ pub fn on_device(gpu: &Gpu, case: &Case, plan: PlanKind) -> Option<(Results<f32>
         Err(error) if plan == PlanKind::Fused && error.to_string().contains("plan") => return None,
         Err(error) => panic!("{error}"),
     };
-    adaptation
-        .start_from(&StartingPoint {
-            parameters: model.initial(case.seed),
-            state: [None, None],
-            adam_steps: 0,
-            rates: None,
-            sums: None,
-        })
-        .unwrap();
+    adaptation.start_from(&StartingPoint::new(model.initial(case.seed))).unwrap();
     if case.kind == Kind::Arrays {
         let tasks = adaptation.tasks();
         let data = case.data(gpu, tasks);

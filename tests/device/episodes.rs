@@ -78,13 +78,7 @@ fn setup(gpu: &Gpu, split: &Split, model: Model, [way, group, queries]: Sizes) -
 }
 
 fn start(model: &Model) -> StartingPoint {
-    StartingPoint {
-        parameters: model.initial(3),
-        state: [None, None],
-        adam_steps: 0,
-        rates: None,
-        sums: None,
-    }
+    StartingPoint::new(model.initial(3))
 }
 
 fn the_samplers_tasks_as_a_list_have_the_samplers_scores(Device { name, gpu, .. }: &Device) {

@@ -46,15 +46,7 @@ fn adapted(gpu: &Gpu, golden: &Golden, rule: InnerRule, rate: f32, steps: usize)
     };
     let mut adaptation = Adaptation::new(gpu, setup, 1).unwrap();
     let parameters = golden.parameters.clone();
-    adaptation
-        .start_from(&StartingPoint {
-            parameters,
-            state: [None, None],
-            adam_steps: 0,
-            rates: None,
-            sums: None,
-        })
-        .unwrap();
+    adaptation.start_from(&StartingPoint::new(parameters)).unwrap();
     let tasks = adaptation.tasks();
     tasks.upload_support_x(gpu, model, &golden.x).unwrap();
     tasks.upload_support_labels(gpu, &golden.labels).unwrap();

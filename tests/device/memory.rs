@@ -146,13 +146,8 @@ fn a_restored_memory_goes_on_exactly(entry: &AdapterEntry) {
 fn the_entry_with_the_lowest_loss_on_the_support_set_is_found(Device { name, gpu, .. }: &Device) {
     let setup = job(0, 1.0);
     let model = setup.model.clone();
-    let point = |seed| StartingPoint {
-        parameters: model.initial(seed).iter().map(|value| 2.0 * value).collect(),
-        state: [None, None],
-        adam_steps: 0,
-        rates: None,
-        sums: None,
-    };
+    let point =
+        |seed| StartingPoint::new(model.initial(seed).iter().map(|value| 2.0 * value).collect());
     let entries: Vec<StartingPoint> = (0..5).map(point).collect();
     let spec = sine();
     let family = family(&spec);

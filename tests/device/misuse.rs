@@ -101,7 +101,7 @@ fn split() -> Split {
 
 /// A point from which a network of other parameters starts.
 fn point(parameters: Vec<f32>) -> StartingPoint {
-    StartingPoint { parameters, state: [None, None], adam_steps: 0, rates: None, sums: None }
+    StartingPoint::new(parameters)
 }
 
 /// Whether `result` is an error that says `part`.

@@ -57,6 +57,11 @@ fn asked_metrics_and_parameters_are_those_of_an_advance(Device { name, gpu, .. }
     assert_eq!(early.try_take().unwrap().unwrap(), expected[most - 3..most], "{name}");
     refused("twice", early.try_take().unwrap(), "taken before");
     assert_eq!(late.wait(gpu, None).unwrap(), expected[most - 50..], "{name}");
+    let rows = trainer.losses();
+    let slot = (most + 49) % most;
+    let last = &expected[most + 49].losses;
+    let place = rows.first + slot * rows.stride;
+    assert_eq!(&gpu.read::<f32>(rows.buffer, place, last.len()).unwrap(), last, "{name}");
     let learned = straight.snapshot().unwrap().parameters.swap_remove(0);
     assert_eq!(parameters.wait(gpu, None).unwrap(), learned, "{name}");
 }
@@ -74,6 +79,8 @@ fn asked_results_of_an_adaptation_are_those_that_are_waited_for(Device { name, g
     });
     adaptation.run(3).unwrap();
     assert_eq!(losses, adaptation.support_losses().unwrap(), "{name}");
+    let on_device: Vec<f32> = gpu.read(adaptation.losses(), 0, losses.len()).unwrap();
+    assert_eq!(on_device, losses, "{name}");
     assert_eq!(sets, adaptation.adapted().unwrap(), "{name}");
     let [_, after] = adaptation.query_outputs().unwrap();
     let after = after.unwrap();

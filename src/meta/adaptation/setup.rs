@@ -40,6 +40,31 @@ pub struct AdaptationSetup {
 }
 
 impl AdaptationSetup {
+    /// How `model` is adapted to `tasks` by `rule` with the rate α = `rate`, in minibatches of `batches`. What is not said: no
+    /// weight decay, the faster plan, the stream for the caller's own tasks with seed 0, no scores, and queries in batches
+    /// of their own.
+    pub fn new(
+        model: &Model,
+        tasks: impl Into<Origin>,
+        rule: InnerRule,
+        rate: f32,
+        batches: Batches,
+    ) -> Self {
+        Self {
+            model: model.clone(),
+            rule,
+            rate,
+            weight_decay: 1.0,
+            plan: PlanKind::Auto,
+            batches,
+            origin: tasks.into(),
+            phase: Phase::Adapt,
+            seed: 0,
+            scored: false,
+            transductive: vec![false],
+        }
+    }
+
     /// Checks all that would be undefined on the device, for a batch of `tasks` tasks; returns its axis.
     pub(super) fn check(&self, tasks: usize, starts: Starts) -> Result<Axis> {
         let axis = match starts {

@@ -3,9 +3,16 @@
 use super::{IterationMetrics, RING, Trainer};
 use crate::error::{Error, Result};
 use crate::gpu::Pending;
+use crate::meta::query::DeviceRows;
 use crate::meta::training_state;
 
 impl Trainer {
+    /// Where the losses of each recorded meta-iteration are on the device: row (t mod [`Trainer::most_recorded`]) · R + r has
+    /// the K losses of run r in meta-iteration t, mean over its tasks.
+    pub fn losses(&self) -> DeviceRows<'_> {
+        DeviceRows { buffer: &self.metrics, first: 0, stride: self.setup.columns()[2] }
+    }
+
     /// Asks for the metrics of the last `iterations` meta-iterations that were recorded, as they are at this place of
     /// `encoder`.
     ///
