@@ -13,7 +13,25 @@ use crate::gpu::context::Gpu;
 #[derive(Debug, Default)]
 struct Arrival {
     mapped: Option<Result<(), wgpu::BufferAsyncError>>,
+    /// Whether the device will say nothing any more.
+    over: bool,
     waker: Option<Waker>,
+}
+
+/// What the encoder holds: it goes once the device has answered, or with an encoder that is not submitted.
+struct Answer(Arc<Mutex<Arrival>>);
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        let waker = {
+            let mut arrival = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            arrival.over = true;
+            arrival.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
 }
 
 /// What makes values of the bytes.
@@ -84,13 +102,9 @@ impl<T: bytemuck::Pod> Pending<Vec<T>> {
             place += bytes;
         }
         let arrival = Arc::<Mutex<Arrival>>::default();
-        let shared = arrival.clone();
+        let answer = Answer(arrival.clone());
         encoder.map_buffer_on_submit(&staging, wgpu::MapMode::Read, .., move |result| {
-            let mut arrival = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            arrival.mapped = Some(result);
-            if let Some(waker) = arrival.waker.take() {
-                waker.wake();
-            }
+            answer.0.lock().unwrap_or_else(PoisonError::into_inner).mapped = Some(result);
         });
         let make = Some(Box::new(|bytes: &[u8]| Ok(bytemuck::pod_collect_to_vec(bytes))) as _);
         Ok(Self { device: gpu.device().clone(), staging, bytes, arrival, make })
@@ -114,17 +128,23 @@ impl<T> Pending<T> {
     /// The values, once they are there; nothing before. Neither polls nor waits.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] if they never come, or were taken before.
+    /// [`Error::DeviceLost`] if they never come (their encoder was dropped and not submitted, say), or were taken before.
     pub fn try_take(&mut self) -> Option<Result<T>> {
-        let mapped = {
+        let (mapped, over) = {
             let mut arrival = self.arrival.lock().unwrap_or_else(PoisonError::into_inner);
-            arrival.mapped.take()
+            (arrival.mapped.take(), arrival.over)
         };
         Some(match mapped {
             Some(Ok(())) => self.make(),
             Some(Err(error)) => Err(Error::DeviceLost(error.to_string())),
-            None if self.make.is_some() => return None,
-            None => Err(Error::DeviceLost("the values were taken before".into())),
+            None if self.make.is_none() => {
+                Err(Error::DeviceLost("the values were taken before".into()))
+            }
+            None if over => {
+                let message = "the encoder that asks for the values was dropped and not submitted";
+                Err(Error::DeviceLost(message.into()))
+            }
+            None => return None,
         })
     }
 

@@ -20,6 +20,7 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST, named!(async_twins_agree));
     tests.on(On::FIRST, named!(recorded_meta_steps_are_those_that_wait));
     tests.on(On::FIRST, named!(a_budget_is_used));
+    tests.on(On::FIRST, named!(encoders_that_are_dropped_answer));
     tests.on(On::FIRST, named!(a_builder_makes_the_setup_that_it_says));
 }
 
@@ -196,6 +197,21 @@ fn a_budget_is_used(_: &Device) {
         assert_eq!(trainer.iteration(), counts.iter().sum::<usize>() as u64);
         assert_eq!(frame(&mut trainer, Duration::ZERO), 0, "what is saved is little");
     }
+}
+
+/// What a program drops instead of submitting it never arrives, and says so; a frame that is dropped is not waited for.
+fn encoders_that_are_dropped_answer(Device { gpu, .. }: &Device) {
+    let mut trainer = Trainer::new(gpu, training()).unwrap();
+    let mut dropped = encoder(gpu);
+    let mut asked = trainer.ask_parameters(&mut dropped, 0).unwrap();
+    let awaited = trainer.ask_parameters(&mut dropped, 0).unwrap();
+    let budget = Duration::from_secs(60);
+    assert_eq!(trainer.record_within(&mut dropped, budget).unwrap(), 1);
+    assert!(asked.try_take().is_none(), "it may still be submitted");
+    drop(dropped);
+    refused("asked", asked.try_take().unwrap(), "dropped and not submitted");
+    refused("awaited", pollster::block_on(awaited), "dropped and not submitted");
+    assert_eq!(trainer.record_within(&mut encoder(gpu), budget).unwrap(), 1);
 }
 
 fn a_builder_makes_the_setup_that_it_says(Device { gpu, .. }: &Device) {
