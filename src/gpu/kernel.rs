@@ -21,13 +21,21 @@ pub(super) struct Compiler<'a> {
 #[derive(Debug)]
 pub struct Kernel {
     pipeline: OnceLock<wgpu::ComputePipeline>,
-    /// What the pipeline is compiled from, until it is.
-    parsed: Mutex<Option<Parsed>>,
+    state: Mutex<State>,
     layout: wgpu::BindGroupLayout,
     /// What the text uses, by their numbers.
     globals: Vec<Global>,
     name: &'static str,
     variant: Option<String>,
+}
+
+/// What the pipeline is compiled from, until it is.
+#[derive(Debug)]
+enum State {
+    Parsed(Parsed),
+    Compiled,
+    /// What the device said; another try is refused likewise.
+    Refused(String),
 }
 
 /// A text and what naga made of it.
@@ -63,7 +71,7 @@ impl Kernel {
         });
         Ok(Self {
             pipeline: OnceLock::new(),
-            parsed: Mutex::new(Some(Parsed { module, text })),
+            state: Mutex::new(State::Parsed(Parsed { module, text })),
             layout,
             globals,
             name,
@@ -71,13 +79,26 @@ impl Kernel {
         })
     }
 
-    /// Compiles the pipeline, if it is not yet.
+    /// Compiles the pipeline, if it is not yet; waits where another thread does.
     pub(super) fn compile(&self, with: &Compiler<'_>) -> Result<()> {
-        let Some(Parsed { module, text }) =
-            self.parsed.lock().unwrap_or_else(PoisonError::into_inner).take()
-        else {
-            return Ok(());
-        };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *state, State::Compiled) {
+            State::Compiled => Ok(()),
+            State::Refused(message) => {
+                *state = State::Refused(message.clone());
+                Err(Error::Shader { kernel: self.name.to_string(), message })
+            }
+            State::Parsed(parsed) => {
+                let made = self.compile_parsed(with, parsed);
+                if let Err(Error::Shader { message, .. }) = &made {
+                    *state = State::Refused(message.clone());
+                }
+                made
+            }
+        }
+    }
+
+    fn compile_parsed(&self, with: &Compiler<'_>, Parsed { module, text }: Parsed) -> Result<()> {
         let (name, device, options) = (self.name, with.device, with.options);
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor =

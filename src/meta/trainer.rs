@@ -51,6 +51,8 @@ pub struct Trainer {
     /// `[RING, R, columns]`
     metrics: wgpu::Buffer,
     iteration: u64,
+    /// The iteration that it began at or was restored to: of earlier ones it has no metrics.
+    since: u64,
     adam_steps: u64,
     per_submit: usize,
     /// Submissions of one iteration.
@@ -109,6 +111,7 @@ impl Trainer {
             entries,
             metrics,
             iteration: 0,
+            since: 0,
             adam_steps: 0,
             per_submit: 1,
             parts: advance::parts_unmeasured(&setup),

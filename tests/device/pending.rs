@@ -21,6 +21,7 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST, named!(recorded_meta_steps_are_those_that_wait));
     tests.on(On::FIRST, named!(a_budget_is_used));
     tests.on(On::FIRST, named!(encoders_that_are_dropped_answer));
+    tests.on(On::FIRST, named!(kernels_that_were_refused_are_refused_again));
     tests.on(On::FIRST, named!(a_builder_makes_the_setup_that_it_says));
 }
 
@@ -65,6 +66,11 @@ fn asked_metrics_and_parameters_are_those_of_an_advance(Device { name, gpu, .. }
     assert_eq!(&gpu.read::<f32>(rows.buffer, place, last.len()).unwrap(), last, "{name}");
     let learned = straight.snapshot().unwrap().parameters.swap_remove(0);
     assert_eq!(parameters.wait(gpu, None).unwrap(), learned, "{name}");
+    // A restored trainer has no metrics of what was before.
+    trainer.restore(&straight.snapshot().unwrap()).unwrap();
+    refused("restored", trainer.ask_metrics(&mut encoder(gpu), 1), "the last 0");
+    trainer.advance(1, |_| true).unwrap();
+    assert!(trainer.ask_metrics(&mut encoder(gpu), 1).is_ok(), "{name}");
 }
 
 fn asked_results_of_an_adaptation_are_those_that_are_waited_for(Device { name, gpu, .. }: &Device) {
@@ -212,6 +218,20 @@ fn encoders_that_are_dropped_answer(Device { gpu, .. }: &Device) {
     refused("asked", asked.try_take().unwrap(), "dropped and not submitted");
     refused("awaited", pollster::block_on(awaited), "dropped and not submitted");
     assert_eq!(trainer.record_within(&mut encoder(gpu), budget).unwrap(), 1);
+}
+
+fn kernels_that_were_refused_are_refused_again(_: &Device) {
+    let instance = wgpu::Instance::default();
+    let adapter = pollster::block_on(instance.request_adapter(&Default::default())).unwrap();
+    let mut descriptor = Gpu::device_descriptor(&adapter);
+    descriptor.required_limits.max_compute_workgroup_size_x = 16;
+    descriptor.required_limits.max_compute_invocations_per_workgroup = 16;
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    let gpu = Gpu::from_existing(device, queue, GpuOptions::default());
+    let part = "was refused by the device";
+    refused("once", Trainer::prepare(&gpu, training()).unwrap().finish(), part);
+    refused("again", Trainer::prepare(&gpu, training()).unwrap().finish(), part);
+    refused("without preparing", Trainer::new(&gpu, training()), part);
 }
 
 fn a_builder_makes_the_setup_that_it_says(Device { gpu, .. }: &Device) {

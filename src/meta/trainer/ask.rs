@@ -17,14 +17,15 @@ impl Trainer {
     /// `encoder`.
     ///
     /// # Errors
-    /// [`Error::Config`] if so many were not recorded or the device has no room for their metrics (it keeps those of
-    /// [`Trainer::most_recorded`]), [`Error::Limit`] if the device has no room to bring them.
+    /// [`Error::Config`] if so many were not recorded (since [`Trainer::restore`], where that was called) or the device has
+    /// no room for their metrics (it keeps those of [`Trainer::most_recorded`]), [`Error::Limit`] if the device has no room
+    /// to bring them.
     pub fn ask_metrics(
         &self,
         encoder: &mut wgpu::CommandEncoder,
         iterations: usize,
     ) -> Result<Pending<Vec<IterationMetrics>>> {
-        let most = self.iteration.min(RING as u64) as usize;
+        let most = (self.iteration - self.since).min(RING as u64) as usize;
         if iterations > most {
             let message = format!(
                 "metrics of {iterations} meta-iterations were asked for; there are those of the last {most}"

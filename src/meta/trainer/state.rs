@@ -160,7 +160,7 @@ impl Trainer {
         for ((buffer, _), (_, sets)) in packed.zip(stored) {
             training_state::upload(&self.gpu, model, buffer, sets);
         }
-        self.iteration = from.iteration;
+        (self.iteration, self.since) = (from.iteration, from.iteration);
         self.adam_steps = from.adam_steps;
         Ok(())
     }
