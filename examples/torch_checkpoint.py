@@ -10,8 +10,8 @@ A.safetensors` wrote:
 
     python torch_checkpoint.py CHECKPOINT --tasks T.safetensors --adapted A.safetensors
 
-CHECKPOINT is a file, such as RUN/checkpoints/0000001000.safetensors. Needs Python 3.11, torch and
-safetensors.
+CHECKPOINT is a file, such as RUN/checkpoints/0000001000.safetensors. Needs Python 3.11, PyTorch 2
+and safetensors.
 """
 
 import argparse
