@@ -32,7 +32,7 @@ pub struct Kernel {
 /// What the pipeline is compiled from, until it is.
 #[derive(Debug)]
 enum State {
-    Parsed(Parsed),
+    Parsed(Box<Parsed>),
     Compiled,
     /// What the device said; another try is refused likewise.
     Refused(String),
@@ -71,7 +71,7 @@ impl Kernel {
         });
         Ok(Self {
             pipeline: OnceLock::new(),
-            state: Mutex::new(State::Parsed(Parsed { module, text })),
+            state: Mutex::new(State::Parsed(Box::new(Parsed { module, text }))),
             layout,
             globals,
             name,
@@ -89,7 +89,7 @@ impl Kernel {
                 Err(Error::Shader { kernel: self.name.to_string(), message })
             }
             State::Parsed(parsed) => {
-                let made = self.compile_parsed(with, parsed);
+                let made = self.compile_parsed(with, *parsed);
                 if let Err(Error::Shader { message, .. }) = &made {
                     *state = State::Refused(message.clone());
                 }
