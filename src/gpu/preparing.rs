@@ -39,10 +39,11 @@ impl<T> Preparing<T> {
     /// software driver.
     ///
     /// # Errors
-    /// [`Error::Shader`](crate::Error::Shader) if the device refuses a kernel.
+    /// [`Error::Shader`](crate::Error::Shader) if the device refuses a kernel, then and at every further call.
     pub fn step(&mut self) -> Result<bool> {
-        if let Some(kernel) = self.waiting.pop() {
-            self.gpu.compile(&kernel)?;
+        if let Some(kernel) = self.waiting.last() {
+            self.gpu.compile(kernel)?;
+            self.waiting.pop();
         }
         Ok(self.waiting.is_empty())
     }

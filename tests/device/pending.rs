@@ -229,7 +229,10 @@ fn kernels_that_were_refused_are_refused_again(_: &Device) {
     let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
     let gpu = Gpu::from_existing(device, queue, GpuOptions::default());
     let part = "was refused by the device";
-    refused("once", Trainer::prepare(&gpu, training()).unwrap().finish(), part);
+    let mut preparing = Trainer::prepare(&gpu, training()).unwrap();
+    while preparing.step().is_ok_and(|all| !all) {}
+    refused("a step", preparing.step(), part);
+    refused("the rest", preparing.finish(), part);
     refused("again", Trainer::prepare(&gpu, training()).unwrap().finish(), part);
     refused("without preparing", Trainer::new(&gpu, training()), part);
 }
