@@ -93,8 +93,8 @@ fn head(spec: &ModelSpec, layers: &[Layer]) -> Result<()> {
     };
     if last.activation != Activation::Linear {
         return Err(Error::Model(format!(
-            "the last layer is {:?}; the head must be linear (leave `activation` out)",
-            last.activation
+            "the last layer is {}; the head must be linear (leave `activation` out)",
+            format!("{:?}", last.activation).to_lowercase()
         )));
     }
     if last.output.pixels() > 1 {
