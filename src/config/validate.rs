@@ -4,7 +4,7 @@ mod optimizers;
 mod strategy;
 mod tasks;
 
-use crate::checks::{below_one, ordered, positive};
+use crate::checks::{ordered, positive};
 use crate::config::settings::Config;
 use crate::error::{Error, Result};
 use crate::meta::{Algorithm, InnerSpec, OuterSpec};
@@ -30,7 +30,7 @@ pub(super) fn validate(config: &Config) -> Result<()> {
     inner(config, &config.inner)?;
     outer(config, &config.outer)?;
     strategy::strategy(config)?;
-    strategy::memory(config)?;
+    config.memory.check(&config.outer)?;
     evaluation(config)?;
     products(config)?;
     at_least("log.every", config.log.every, 1)?;

@@ -1,7 +1,7 @@
 //! What every setup is checked for before anything is made: no number that a kernel divides by is zero, and no product
 //! of sizes overflows.
 
-pub(super) use crate::checks::{ordered, positive};
+pub(super) use crate::checks::{below_one, ordered, positive};
 use crate::error::{Error, Result};
 use crate::tasks::Batches;
 

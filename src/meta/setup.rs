@@ -13,9 +13,6 @@ use crate::tasks::Batches;
 /// Meta-iterations whose settings and losses the device holds at once.
 pub(super) const RING: usize = 1024;
 
-/// The most entries of a memory: the device counts slots of a product of two such numbers.
-const MOST_ENTRIES: usize = 65_535;
-
 /// Numbers of a layer that telemetry has.
 pub(super) const TELEMETRY: usize = 3;
 
@@ -105,15 +102,9 @@ impl TrainerSetup {
             let message = "the last minibatch is the query's; give 2 or more steps";
             return Err(Error::config("batches.steps", message));
         }
+        self.strategy.check(inner, outer)?;
+        self.memory.check(outer)?;
         let capacity = self.memory.capacity;
-        if capacity > 0 && !(outer.meta_batch..=MOST_ENTRIES).contains(&capacity) {
-            let message = format!(
-                "{capacity} entries; give {} (outer.meta_batch: every task of a meta-iteration has its entry) to \
-                 {MOST_ENTRIES}, or 0 for none",
-                outer.meta_batch
-            );
-            return Err(Error::config("memory.capacity", message));
-        }
         let (set, steps) = (self.model.packed_len(), self.batches.steps);
         checks::allocatable("parameters", &[self.runs, capacity.max(1), set])?;
         checks::allocatable("inner losses", &[RING, self.runs, outer.meta_batch, steps])?;

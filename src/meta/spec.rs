@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::meta::schedule::Schedule;
 use crate::optimizers::{Inner, InnerOptimizer, Outer, OuterOptimizer, Settings};
 
@@ -308,6 +309,9 @@ fn hundred() -> usize {
     100
 }
 
+/// The most entries: the device counts slots of a product of two such numbers.
+const MOST_ENTRIES: usize = 65_535;
+
 /// `[memory]`: a ring of adapted parameter sets. Task i of meta-iteration t has slot (t · M + i) mod n.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -326,6 +330,33 @@ impl Default for MemorySpec {
 }
 
 impl MemorySpec {
+    /// Checks it for training with `outer`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the key.
+    pub(crate) fn check(&self, outer: &OuterSpec) -> Result<()> {
+        if !(self.blend > 0.0 && self.blend <= 1.0) {
+            let message =
+                format!("{} is not possible; give a share above 0 and up to 1", self.blend);
+            return Err(Error::config("memory.blend", message));
+        }
+        if self.capacity == 0 {
+            return Ok(());
+        }
+        if !(outer.meta_batch..=MOST_ENTRIES).contains(&self.capacity) {
+            let message = format!(
+                "{} entries; give {} (outer.meta_batch: every task of a meta-iteration has its entry) to \
+                 {MOST_ENTRIES}, or 0 for none",
+                self.capacity, outer.meta_batch
+            );
+            return Err(Error::config("memory.capacity", message));
+        }
+        if outer.algorithm != Algorithm::Reptile {
+            return Err(Error::config("outer.algorithm", "a memory goes with \"reptile\""));
+        }
+        Ok(())
+    }
+
     /// Entries of a run that hold something after `iterations` meta-iterations of `tasks` tasks.
     pub fn filled(&self, iterations: u64, tasks: usize) -> usize {
         iterations.saturating_mul(tasks as u64).min(self.capacity as u64) as usize

@@ -2,8 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::kernels::{InnerRule, RateRule, RateStep, Sharing};
-use crate::meta::spec::InnerSpec;
+use crate::meta::checks;
+use crate::meta::schedule::Schedule;
+use crate::meta::spec::{Algorithm, InnerSpec, OuterSpec};
+use crate::optimizers::{InnerOptimizer, OuterOptimizer};
+
+/// The largest β: rates move by far less.
+const LARGEST_STEP: f32 = 1e6;
+
+/// The largest c: it counts beside the squares of all meta-iterations.
+const LARGEST_REFINE: f32 = 1e9;
 
 /// How the inner rates are learned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +94,81 @@ impl Default for StrategySpec {
 }
 
 impl StrategySpec {
+    /// Checks it for training with `inner` and `outer`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] that names the key.
+    pub(crate) fn check(&self, inner: &InnerSpec, outer: &OuterSpec) -> Result<()> {
+        let spec = self;
+        checks::below_one("strategy.momentum", spec.momentum)?;
+        if spec.momentum > 0.0 && outer.optimizer != OuterOptimizer::Interpolation {
+            let message = "the direction of a strategy takes the place of momentum and Adam; set \
+                       outer.optimizer = \"interpolation\"";
+            return Err(Error::config("strategy.momentum", message));
+        }
+        if !(0.0..=LARGEST_STEP).contains(&spec.rate) {
+            let message = format!(
+                "{} would make the rates overflow; give a number from 0 to {LARGEST_STEP}",
+                spec.rate
+            );
+            return Err(Error::config("strategy.rate", message));
+        }
+        checks::positive("strategy.min_rate", spec.min_rate)?;
+        checks::positive("strategy.max_rate", spec.max_rate)?;
+        if !(1e-9..=1e9).contains(&spec.zeta) {
+            let message = format!("{} is not possible; give a number from 1e-9 to 1e9", spec.zeta);
+            return Err(Error::config("strategy.zeta", message));
+        }
+        checks::positive("strategy.power", spec.power)?;
+        if !(spec.guard == 0.0 || spec.guard >= 1.0 && spec.guard.is_finite()) {
+            let message = format!(
+                "{} is not possible; give a factor of 1 or more, or 0 for none",
+                spec.guard
+            );
+            return Err(Error::config("strategy.guard", message));
+        }
+        refine(spec)?;
+        if spec.kind == StrategyKind::None {
+            return Ok(());
+        }
+        let [low, high] = [spec.min_rate, spec.max_rate];
+        if !(low..=high).contains(&inner.rate) {
+            let message = format!(
+                "{} is where the learned rates start, which is not between strategy.min_rate = {low} and \
+             strategy.max_rate = {high}",
+                inner.rate
+            );
+            return Err(Error::config("inner.rate", message));
+        }
+        for (fits, key, message) in [
+            (
+                inner.optimizer == InnerOptimizer::Sgd,
+                "inner.optimizer",
+                "a learned strategy sets the rates of SGD; set it to \"sgd\"",
+            ),
+            (
+                inner.schedule == Schedule::Constant,
+                "inner.schedule",
+                "a learned strategy changes the inner rates itself; leave the schedule constant",
+            ),
+            (
+                inner.weight_decay == 1.0,
+                "inner.weight_decay",
+                "a learned strategy wants to see the gradients alone; set it to 1",
+            ),
+            (
+                outer.algorithm == Algorithm::Reptile,
+                "outer.algorithm",
+                "a learned strategy goes with \"reptile\"",
+            ),
+        ] {
+            if !fits {
+                return Err(Error::config(key, message));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a training task has a query minibatch after its inner steps.
     pub fn has_query(&self) -> bool {
         self.kind == StrategyKind::MetaSgd
@@ -126,4 +211,20 @@ impl StrategySpec {
     pub(super) fn prior(&self, iteration: u64) -> f32 {
         (iteration as f64 + 1.0).powf(-f64::from(self.power)) as f32
     }
+}
+
+/// The c of ARUBA++.
+fn refine(spec: &StrategySpec) -> Result<()> {
+    if !(0.0..=LARGEST_REFINE).contains(&spec.refine) {
+        let message =
+            format!("{} is not possible; give a number from 0 to {LARGEST_REFINE}", spec.refine);
+        return Err(Error::config("strategy.refine", message));
+    }
+    let own = spec.kind == StrategyKind::Aruba && spec.granularity == Granularity::Parameter;
+    if spec.refine > 0.0 && !own {
+        let message = "ARUBA++ goes on from sums of squares of every parameter, which \"aruba\" with \
+                       strategy.granularity = \"parameter\" learns; leave it out (0)";
+        return Err(Error::config("strategy.refine", message));
+    }
+    Ok(())
 }

@@ -3,14 +3,19 @@
 use crate::common::numbers;
 use crate::harness::{Device, On, Tests, named};
 use crate::misuse::{adapting, drawn, model, refused, training};
+use reptile::kernels::InnerRule;
 use reptile::meta::{
-    Adaptation, CodeLayout, Coded, InnerSpec, Schedule, Trainer, TrainerSetup, largest_differences,
+    Adaptation, AdaptationSetup, Algorithm, CodeLayout, Coded, InnerSpec, Schedule, StrategyKind,
+    StrategySpec, Trainer, TrainerSetup, largest_differences,
 };
+use reptile::optimizers::{Inner, InnerOptimizer, Outer, OuterOptimizer, Settings};
 
 pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST, named!(recordings_that_wait_keep_their_settings));
     tests.on(On::FIRST, named!(recording_says_what_is_past_the_end));
     tests.on(On::FIRST, named!(numbers_beyond_those_of_the_device_are_refused));
+    tests.on(On::FIRST, named!(impossible_numbers_of_optimisers_are_refused));
+    tests.on(On::FIRST, named!(strategies_and_memories_that_do_not_fit_are_refused));
     tests.on(On::FIRST, named!(impossible_codes_are_refused));
 }
 
@@ -76,6 +81,52 @@ fn numbers_beyond_those_of_the_device_are_refused(Device { gpu, .. }: &Device) {
     let mut trainer = Trainer::new(gpu, training()).unwrap();
     trainer.advance(1, |_| true).unwrap();
     trainer.advance(u64::MAX, |_| false).unwrap();
+}
+
+fn impossible_numbers_of_optimisers_are_refused(Device { gpu, .. }: &Device) {
+    let default = Settings::DEFAULT;
+    let inner = |optimizer, settings, part: &str| {
+        let rule = Inner::new(optimizer, settings);
+        let mut setup = training();
+        setup.inner.set_rule(rule);
+        refused(part, Trainer::new(gpu, setup), &format!("`inner.{part}`"));
+        let setup = AdaptationSetup { rule: InnerRule::Optimizer(rule), ..adapting() };
+        refused(part, Adaptation::new(gpu, setup, 2), &format!("`rule.{part}`"));
+    };
+    inner(InnerOptimizer::RmsProp, Settings { rho: f32::NAN, ..default }, "rho");
+    inner(InnerOptimizer::Momentum, Settings { momentum: 1.5, ..default }, "momentum");
+    inner(InnerOptimizer::Adam, Settings { epsilon: 0.0, ..default }, "epsilon");
+    let decay = Settings { decoupled_weight_decay: f32::INFINITY, ..default };
+    inner(InnerOptimizer::AdamW, decay, "decoupled_weight_decay");
+    let mut setup = training();
+    let settings = Settings { momentum: -1.0, ..default };
+    setup.outer.set_rule(Outer::new(OuterOptimizer::Nesterov, settings));
+    refused("outer", Trainer::new(gpu, setup), "`outer.momentum`");
+}
+
+fn strategies_and_memories_that_do_not_fit_are_refused(Device { gpu, .. }: &Device) {
+    let learned = StrategySpec { kind: StrategyKind::Aruba, ..StrategySpec::default() };
+    let setup = TrainerSetup { strategy: learned, ..training() };
+    Trainer::new(gpu, setup.clone()).unwrap();
+    type Change = fn(&mut TrainerSetup);
+    let cases: [(&str, Change); 9] = [
+        ("inner.optimizer", |s| s.inner.optimizer = InnerOptimizer::Momentum),
+        ("inner.schedule", |s| s.inner.schedule = Schedule::Linear { last: 0.0 }),
+        ("outer.algorithm", |s| s.outer.algorithm = Algorithm::Fomaml),
+        ("strategy.momentum", |s| {
+            (s.strategy.momentum, s.outer.optimizer) = (0.5, OuterOptimizer::Nesterov);
+        }),
+        ("strategy.momentum", |s| s.strategy.momentum = 2.0),
+        ("inner.rate", |s| (s.strategy.min_rate, s.strategy.max_rate) = (1.0, 0.1)),
+        ("strategy.guard", |s| s.strategy.guard = f32::NAN),
+        ("strategy.zeta", |s| s.strategy.zeta = f32::NAN),
+        ("memory.blend", |s| (s.memory.capacity, s.memory.blend) = (4, f32::NAN)),
+    ];
+    for (part, change) in cases {
+        let mut setup = setup.clone();
+        change(&mut setup);
+        refused(part, Trainer::new(gpu, setup), &format!("`{part}`"));
+    }
 }
 
 fn impossible_codes_are_refused(Device { gpu, .. }: &Device) {
