@@ -331,5 +331,8 @@ mod tests {
         for spec in [no_layer, curved_head, empty, no_input, wide, large, huge] {
             assert!(matches!(Model::new(spec), Err(Error::Model(_))));
         }
+        let curved = ModelSpec::builder(&[1]).dense(3, Activation::Relu);
+        let text = Model::new(curved).unwrap_err().to_string();
+        assert!(text.contains("the last layer is relu;"), "{text}");
     }
 }
