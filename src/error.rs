@@ -11,13 +11,15 @@ pub enum Error {
     Adapter(String),
 
     /// The job needs more than the device offers.
-    #[error("{what} needs {needed} bytes, but the device allows {available}; {remedy}")]
+    #[error("{what} needs {needed} {unit}, but the device allows {available}; {remedy}")]
     Limit {
         /// The buffer, image set or step that has no room.
         what: String,
-        /// Bytes that it takes.
+        /// What is counted, such as bytes.
+        unit: &'static str,
+        /// How much it takes.
         needed: u64,
-        /// Bytes that the device allows; 0 where its memory is full.
+        /// How much the device allows; 0 where its memory is full.
         available: u64,
         /// What the caller can do, an imperative.
         remedy: String,

@@ -16,6 +16,7 @@ pub(super) fn room(images: usize, bits: u128) -> Result<Vec<u32>> {
     let words = (images as u128).saturating_mul(bits.div_ceil(32));
     let Ok(len) = u32::try_from(words) else {
         return Err(Error::Limit {
+            unit: "bytes",
             what: format!("the set of {images} images"),
             needed: u64::try_from(words.saturating_mul(4)).unwrap_or(u64::MAX),
             available: 4 * u64::from(u32::MAX),

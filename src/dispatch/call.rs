@@ -98,23 +98,24 @@ pub fn call(
     grid: [usize; 3],
     work: Work,
 ) -> Result<()> {
-    let check = |what, needed: u64, available: u64| match needed <= available {
+    let check = |what: &str, unit, needed: u64, available: u64| match needed <= available {
         true => Ok(()),
         false => Err(Error::Limit {
             what: format!("{what} of `{}`", source.name()),
+            unit,
             needed,
             available,
-            remedy: "lower outer.meta_batch, runs or the size of a task".to_string(),
+            remedy: "lower outer.meta_batch, runs, the size of a task, or the layers' sizes".into(),
         }),
     };
     for size in grid {
-        check("one dispatch (in workgroups)", size as u64, gpu.profile().largest_grid.into())?;
+        check("one dispatch", "workgroups", size as u64, gpu.profile().largest_grid.into())?;
     }
     let kernel = gpu.kernel(source, &DYNAMIC)?;
     let arguments = in_order(&kernel, arguments)?;
     for argument in &arguments {
         if let Argument::Buffer(_, buffer) = argument {
-            check("a buffer (in bytes)", buffer.size(), gpu.profile().largest_binding)?;
+            check("a buffer", "bytes", buffer.size(), gpu.profile().largest_binding)?;
         }
     }
     let bound = arguments.iter().zip(kernel.globals());

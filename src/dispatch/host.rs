@@ -122,6 +122,7 @@ impl RunSteps {
         let needed = stride.saturating_mul(slots as u64);
         if needed > u64::from(u32::MAX) {
             return Err(Error::Limit {
+                unit: "bytes",
                 what: "iteration settings".into(),
                 needed,
                 available: u32::MAX.into(),
@@ -261,7 +262,7 @@ impl InnerSteps {
         if needed > available {
             let what = "the settings of the inner steps".into();
             let remedy = "lower the inner steps or the tasks".into();
-            return Err(Error::Limit { what, needed, available, remedy });
+            return Err(Error::Limit { unit: "bytes", what, needed, available, remedy });
         }
         let mut bytes = vec![0; stride * steps.len()];
         for (slot, step) in bytes.chunks_exact_mut(stride).zip(steps) {

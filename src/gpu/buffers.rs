@@ -45,6 +45,7 @@ impl Memory {
         match self.entries.iter().find(|(_, bytes)| *bytes > available) {
             None => Ok(()),
             Some((name, needed)) => Err(Error::Limit {
+                unit: "bytes",
                 what: format!("the buffer of {name}"),
                 needed: *needed,
                 available,
@@ -100,6 +101,7 @@ impl Gpu {
     ) -> Result<wgpu::Buffer> {
         let size = rounded(bytes);
         let limit = move |available| Error::Limit {
+            unit: "bytes",
             what: format!("the buffer of {name}"),
             needed: size,
             available,

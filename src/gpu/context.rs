@@ -120,6 +120,19 @@ impl Gpu {
         self.scopes.end(scope, error)
     }
 
+    /// What `make` makes; what the device refuses in it, as one that is lost refuses everything, is an error and not the
+    /// program's end.
+    pub(crate) fn guarded<T>(&self, make: impl FnOnce() -> Result<T>) -> Result<T> {
+        // A browser's scopes answer too late.
+        if cfg!(target_arch = "wasm32") {
+            return make();
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let made = make();
+        let refused = self.end(scope, |error| Error::DeviceLost(error.to_string()));
+        made.and_then(|made| refused.map(|()| made))
+    }
+
     /// Waits in a browser for what the device says of the buffers and kernels that were made so far. Natively every call
     /// returns its errors itself.
     ///

@@ -55,7 +55,8 @@ impl Kernel {
         let available = device.limits().max_storage_buffers_per_shader_stage;
         if storage > available as usize {
             return Err(Error::Limit {
-                what: format!("storage buffers of the kernel `{name}`"),
+                unit: "buffers",
+                what: format!("the kernel `{name}`"),
                 needed: storage as u64,
                 available: available.into(),
                 remedy:

@@ -128,7 +128,7 @@ impl<T> Pending<T> {
     /// The values, once they are there; nothing before. Neither polls nor waits.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`] if they never come (their encoder was dropped and not submitted, say), or were taken before.
+    /// [`Error::Config`] if they were taken before, or their encoder was dropped and not submitted; [`Error::DeviceLost`].
     pub fn try_take(&mut self) -> Option<Result<T>> {
         let (mapped, over) = {
             let mut arrival = self.arrival.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,12 +137,11 @@ impl<T> Pending<T> {
         Some(match mapped {
             Some(Ok(())) => self.make(),
             Some(Err(error)) => Err(Error::DeviceLost(error.to_string())),
-            None if self.make.is_none() => {
-                Err(Error::DeviceLost("the values were taken before".into()))
-            }
+            None if self.make.is_none() => Err(taken()),
             None if over => {
-                let message = "the encoder that asks for the values was dropped and not submitted";
-                Err(Error::DeviceLost(message.into()))
+                let message = "the encoder that asks for the values was dropped and not submitted; ask in \
+                               another";
+                Err(Error::config("pending", message))
             }
             None => return None,
         })
@@ -150,7 +149,7 @@ impl<T> Pending<T> {
 
     fn make(&mut self) -> Result<T> {
         let lost = |message: String| Error::DeviceLost(message);
-        let make = self.make.take().ok_or_else(|| lost("the values were taken before".into()))?;
+        let make = self.make.take().ok_or_else(taken)?;
         let view = self
             .staging
             .slice(..self.bytes)
@@ -168,6 +167,10 @@ impl<T> Pending<T> {
         let never = || Err(Error::DeviceLost("the values never arrived".into()));
         self.try_take().unwrap_or_else(never)
     }
+}
+
+fn taken() -> Error {
+    Error::config("pending", "the values were taken before; ask again")
 }
 
 impl<T> Unpin for Pending<T> {}
@@ -230,10 +233,20 @@ impl Gpu {
         &self,
         ask: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<Pending<T>>,
     ) -> Result<T> {
-        let mut encoder = self.device().create_command_encoder(&Default::default());
-        let pending = ask(&mut encoder)?;
-        let submission = self.queue().submit([encoder.finish()]);
+        let (pending, submission) = self.ask(ask)?;
         pending.wait(self, Some(submission))
+    }
+
+    /// Submits what `ask` records; a device that is lost is an error here, and not the program's end.
+    pub(crate) fn ask<T>(
+        &self,
+        ask: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<T>,
+    ) -> Result<(T, wgpu::SubmissionIndex)> {
+        self.guarded(|| {
+            let mut encoder = self.device().create_command_encoder(&Default::default());
+            let asked = ask(&mut encoder)?;
+            Ok((asked, self.queue().submit([encoder.finish()])))
+        })
     }
 
     /// The async twin of [`Gpu::answer`].
@@ -244,9 +257,6 @@ impl Gpu {
         &self,
         ask: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<Pending<T>>,
     ) -> Result<T> {
-        let mut encoder = self.device().create_command_encoder(&Default::default());
-        let pending = ask(&mut encoder)?;
-        self.queue().submit([encoder.finish()]);
-        pending.await
+        self.ask(ask)?.0.await
     }
 }

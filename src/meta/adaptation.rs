@@ -122,6 +122,10 @@ impl Adaptation {
         tasks: usize,
         starts: Starts,
     ) -> Result<Self> {
+        gpu.guarded(|| Self::make(gpu, setup, tasks, starts))
+    }
+
+    fn make(gpu: &Gpu, setup: AdaptationSetup, tasks: usize, starts: Starts) -> Result<Self> {
         let axis = setup.check(tasks, starts)?;
         let setup = AdaptationSetup { model: setup.origin.read_by(&setup.model), ..setup };
         let model = &setup.model;

@@ -78,7 +78,7 @@ mod tests {
 
     fn full() -> Error {
         let (what, remedy) = ("logits".to_owned(), "lower it".to_owned());
-        Error::Limit { what, needed: 8, available: 0, remedy }
+        Error::Limit { what, unit: "bytes", needed: 8, available: 0, remedy }
     }
 
     #[test]

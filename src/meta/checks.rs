@@ -34,6 +34,7 @@ pub(super) fn allocatable(what: &str, factors: &[usize]) -> Result<()> {
         return Ok(());
     }
     Err(Error::Limit {
+        unit: "bytes",
         what: what.into(),
         needed: u64::try_from(product.saturating_mul(4)).unwrap_or(u64::MAX),
         available: (LARGEST * 4) as u64,

@@ -174,6 +174,7 @@ fn at_once(gpu: &Gpu, parameters: usize) -> Result<usize> {
     let (one, most) = (size_of_f32s(parameters), gpu.profile().largest_binding);
     if one > most {
         return Err(Error::Limit {
+            unit: "bytes",
             what: "one model's parameters".into(),
             needed: one,
             available: most,

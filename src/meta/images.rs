@@ -96,6 +96,7 @@ impl DeviceImages {
             let available = gpu.profile().largest_binding;
             if bytes > available {
                 return Err(Error::Limit {
+                    unit: "bytes",
                     what: format!("the {} part of the image set", part.name()),
                     needed: bytes,
                     available,

@@ -331,6 +331,7 @@ pub(super) fn chunk_candidates(
     let most = (profile.largest_binding / one).min(u64::from(profile.largest_grid)) as usize;
     if most == 0 {
         return Err(Error::Limit {
+            unit: "bytes",
             what: format!("one task's values of a layer on {batch} examples"),
             needed: one,
             available: profile.largest_binding,

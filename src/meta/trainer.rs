@@ -83,6 +83,10 @@ impl Trainer {
     /// [`Error::Limit`](crate::Error::Limit) if the device has no room, [`Error::Shader`](crate::Error::Shader) if it
     /// refuses a kernel.
     pub fn new(gpu: &Gpu, setup: TrainerSetup) -> Result<Self> {
+        gpu.guarded(|| Self::make(gpu, setup))
+    }
+
+    fn make(gpu: &Gpu, setup: TrainerSetup) -> Result<Self> {
         memory(gpu, &setup)?;
         let setup = setup.on_device();
         let largest = waves::sizes(gpu, &setup, usize::MAX)?[0];

@@ -78,6 +78,7 @@ pub(super) fn sizes(gpu: &Gpu, setup: &TrainerSetup, most: usize) -> Result<Vec<
         (RunSteps::bytes(gpu, setup.runs, RING).saturating_mul(waves as u64), u64::from(u32::MAX));
     if settings > available {
         return Err(Error::Limit {
+            unit: "bytes",
             what: format!("iteration settings of {waves} waves of tasks"),
             needed: settings,
             available,
@@ -87,6 +88,7 @@ pub(super) fn sizes(gpu: &Gpu, setup: &TrainerSetup, most: usize) -> Result<Vec<
     if waves > 1 && setup.inner.state == StatePolicy::Slot && setup.rule().kept().any() {
         let set = size_of_f32s(setup.runs * all * setup.model.packed_len());
         return Err(Error::Limit {
+            unit: "bytes",
             what: "the optimiser state of every task slot".into(),
             needed: set,
             available: profile.largest_binding,

@@ -19,6 +19,7 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST, named!(prepared_trainers_have_the_same_bytes));
     tests.on(On::FIRST, named!(async_twins_agree));
     tests.on(On::FIRST, named!(recorded_meta_steps_are_those_that_wait));
+    tests.on(On::FIRST, named!(a_lost_device_is_an_error));
     tests.on(On::FIRST, named!(a_budget_is_used));
     tests.on(On::FIRST, named!(encoders_that_are_dropped_answer));
     tests.on(On::FIRST, named!(kernels_that_were_refused_are_refused_again));
@@ -175,6 +176,23 @@ fn recorded_meta_steps_are_those_that_wait(Device { name, gpu, .. }: &Device) {
     let expected = waits.parameters().unwrap();
     assert_ne!(expected, initial);
     assert_eq!(pollster::block_on(asked).unwrap(), expected, "{name}");
+}
+
+/// A device that is gone is an error of whatever is asked of it, and not the program's end.
+fn a_lost_device_is_an_error(_: &Device) {
+    let gpu = Gpu::request(&AdapterChoice::default(), GpuOptions::default()).unwrap();
+    let mut trainer = Trainer::new(&gpu, training()).unwrap();
+    let adaptation = Adaptation::new(&gpu, drawn(), 2).unwrap();
+    gpu.device().destroy();
+    refused("snapshot", trainer.snapshot(), "lost");
+    refused("snapshot_async", pollster::block_on(trainer.snapshot_async()), "lost");
+    refused("read", gpu.read::<f32>(trainer.parameters(), 0, 4), "lost");
+    refused("adapted", adaptation.adapted(), "lost");
+    refused("outputs", adaptation.query_outputs(), "lost");
+    refused("new", Trainer::new(&gpu, training()), "lost");
+    refused("prepare", Trainer::prepare(&gpu, training()), "lost");
+    refused("adaptation", Adaptation::new(&gpu, drawn(), 2), "lost");
+    refused("advance", trainer.advance(1, |_| true), "lost");
 }
 
 /// With the device's clock and without.

@@ -61,9 +61,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::DeviceLost`] if the device does not answer.
     pub fn snapshot(&self) -> Result<TrainingState> {
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        let asked = self.ask_sets(&mut encoder)?;
-        let submission = self.gpu.queue().submit([encoder.finish()]);
+        let (asked, submission) = self.gpu.ask(|encoder| self.ask_sets(encoder))?;
         let mut sets: [Sets; TrainingState::KINDS] = Default::default();
         for (kind, pending) in asked {
             sets[kind] = pending.wait(&self.gpu, Some(submission.clone()))?;
@@ -76,9 +74,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::DeviceLost`] if the device is lost.
     pub async fn snapshot_async(&self) -> Result<TrainingState> {
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        let asked = self.ask_sets(&mut encoder)?;
-        self.gpu.queue().submit([encoder.finish()]);
+        let (asked, _) = self.gpu.ask(|encoder| self.ask_sets(encoder))?;
         let mut sets: [Sets; TrainingState::KINDS] = Default::default();
         for (kind, pending) in asked {
             sets[kind] = pending.await?;
