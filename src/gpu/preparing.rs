@@ -30,6 +30,15 @@ impl<T> Preparing<T> {
         Ok(Self { gpu: gpu.clone(), made, all: waiting.len(), waiting })
     }
 
+    /// The same after `change`, which must not let kernels run.
+    ///
+    /// # Errors
+    /// Those of `change`.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut T) -> Result<()>) -> Result<Self> {
+        change(&mut self.made)?;
+        Ok(self)
+    }
+
     /// How many pipelines are compiled, and of how many.
     pub fn progress(&self) -> (usize, usize) {
         (self.all - self.waiting.len(), self.all)

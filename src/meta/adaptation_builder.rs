@@ -1,6 +1,7 @@
 //! Adapting what a trainer has learned to tasks of the caller's own, without naming every setting.
 
 use crate::error::{Error, Result};
+use crate::gpu::Preparing;
 use crate::meta::adaptation::{Adaptation, AdaptationSetup};
 use crate::meta::source::Origin;
 use crate::meta::task_batches::Start;
@@ -109,6 +110,23 @@ impl AdaptationBuilder<'_> {
     /// [`Error::Config`] for a number that must not be 0, an impossible rate, and where the trainer has no such run;
     /// else as [`Trainer::new`].
     pub fn build(self) -> Result<Adaptation> {
+        let (gpu, start) = (self.trainer.gpu(), Start::Run(self.trainer, self.run));
+        let mut adaptation = Adaptation::new(gpu, self.setup()?, self.tasks)?;
+        start.set(gpu, &mut adaptation)?;
+        Ok(adaptation)
+    }
+
+    /// The same, whose kernels are compiled one by one.
+    ///
+    /// # Errors
+    /// As [`AdaptationBuilder::build`]; a kernel that is refused is an error of [`Preparing`].
+    pub fn prepare(self) -> Result<Preparing<Adaptation>> {
+        let (gpu, start) = (self.trainer.gpu(), Start::Run(self.trainer, self.run));
+        let preparing = Adaptation::prepare(gpu, self.setup()?, self.tasks)?;
+        preparing.with(|adaptation| start.set(gpu, adaptation))
+    }
+
+    fn setup(&self) -> Result<AdaptationSetup> {
         let numbers = [
             ("tasks", self.tasks),
             ("support", self.support),
@@ -122,7 +140,7 @@ impl AdaptationBuilder<'_> {
             let message = format!("{} is not possible; give a number above 0", self.rate);
             return Err(Error::config("rate", message));
         }
-        let (gpu, training) = (self.trainer.gpu(), self.trainer.setup());
+        let training = self.trainer.setup();
         if self.run >= training.runs {
             let message =
                 format!("there is no run {}; the trainer has {}", self.run, training.runs);
@@ -135,15 +153,12 @@ impl AdaptationBuilder<'_> {
             replacement: training.batches.replacement,
             ..Batches::new([1, self.support], batch, self.steps)
         };
-        let setup = AdaptationSetup {
+        Ok(AdaptationSetup {
             weight_decay: training.inner.weight_decay,
             plan: training.plan,
             seed: self.seed.unwrap_or(training.seed.wrapping_add(self.run as u64)),
             transductive: vec![self.transductive],
             ..AdaptationSetup::new(&training.model, tasks, rule, self.rate, batches)
-        };
-        let mut adaptation = Adaptation::new(gpu, setup, self.tasks)?;
-        Start::Run(self.trainer, self.run).set(gpu, &mut adaptation)?;
-        Ok(adaptation)
+        })
     }
 }

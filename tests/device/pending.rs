@@ -124,6 +124,15 @@ fn prepared_trainers_have_the_same_bytes(_: &Device) {
     let ready = preparing.ready(|done, all| heard.push((done, all)));
     pollster::block_on(ready).unwrap();
     assert_eq!(heard, (1..=all).map(|done| (done, all)).collect::<Vec<_>>());
+    let builder = || Adaptation::builder(&trainer).support(6).steps(3);
+    let built = builder().build().unwrap();
+    let prepared = builder().prepare().unwrap().finish().unwrap();
+    let learned = trainer.snapshot().unwrap().parameters;
+    for adaptation in [&built, &prepared] {
+        adaptation.run(0).unwrap();
+        assert_ne!(adaptation.adapted().unwrap(), learned);
+    }
+    assert_eq!(built.adapted().unwrap(), prepared.adapted().unwrap());
     // Nothing is left to compile.
     assert_eq!(Trainer::prepare(&gpu, training()).unwrap().progress(), (0, 0));
 }
