@@ -108,7 +108,9 @@ pub fn run(gpu: &Gpu, everything: bool) -> Results {
     results.extend(strategies(gpu, &setup, everything));
     results.extend(codecs(gpu, if everything { &[16, 8, 4, 1] } else { &[8, 1] }));
     results.extend(other_kernels(gpu, everything));
-    results.extend(smaller_batches(gpu));
+    if everything {
+        results.extend(smaller_batches(gpu));
+    }
     sum_of_a_wave(gpu);
     Ceilings::measure(gpu, Effort::ONCE).unwrap();
     if !everything {

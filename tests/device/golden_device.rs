@@ -2,7 +2,7 @@
 
 use crate::common::assert_close;
 use crate::golden::{BATCH, BETA2, EPSILON, Expected, Golden, RATE, STEPS, Steps};
-use crate::harness::{Device, On, Tests, named};
+use crate::harness::{Device, On, Tests, all, named};
 use reptile::gpu::Gpu;
 use reptile::kernels::InnerRule;
 use reptile::meta::{Adaptation, AdaptationSetup, Origin, PlanKind, StartingPoint};
@@ -83,7 +83,9 @@ fn agrees(golden: &Golden, Device { name, gpu, .. }: &Device, [gradient, adam]: 
     let losses = steps.support_losses().unwrap();
     assert_close(&what("losses"), &losses, &golden.losses, adam);
     check(&what("Adam"), &steps.adapted().unwrap().concat(), &golden.adam, adam);
-    for Steps { rule, rate, losses, parameters } in &golden.others {
+    // Each rule has kernels of its own; the reference is compared with PyTorch in every run.
+    let others = if all() { &golden.others[..] } else { &[] };
+    for Steps { rule, rate, losses, parameters } in others {
         let what = |part: &str| what(&format!("{part}, {}", rule.optimizer));
         let steps = adapted(gpu, golden, InnerRule::Optimizer(*rule), *rate, STEPS);
         assert_close(&what("losses"), &steps.support_losses().unwrap(), losses, adam);
