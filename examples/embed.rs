@@ -1,6 +1,6 @@
 //! Reptile inside a wgpu program of its own.
 //!
-//! The program owns the device. Each frame it records, into one encoder, as many meta-iterations as fit into two
+//! The program owns the device. Each frame it records, into one encoder, as many meta-iterations as fit into five
 //! milliseconds, the adaptation of the network to a «user» who gave ten samples of a curve, and a kernel of its own, in
 //! which a string of beads is drawn to the curve that the adapted network predicts. The predictions stay on the device.
 //!
@@ -62,7 +62,7 @@ pub fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut frames = 0;
     while trainer.iteration() < ITERATIONS || frames < 60 {
         let mut encoder = device.create_command_encoder(&Default::default());
-        trainer.record_within(&mut encoder, Duration::from_millis(2))?;
+        trainer.record_within(&mut encoder, Duration::from_millis(5))?;
         adaptation.record_start(&mut encoder, &trainer, 0)?;
         adaptation.record(&mut encoder, 0)?;
         let mut pass = encoder.begin_compute_pass(&Default::default());
