@@ -1,11 +1,11 @@
 // The last, dense layer of a training step in one dispatch: logits, loss, the gradient by the inputs
-// before their activation, and the inner optimiser's step on the weights. A workgroup a task.
+// before their activation, and the inner optimiser's step on the weights. A workgroup a task. It reads
+// x [G, BATCH, IN4] in vectors.
 // Needs lib/run_step.wgsl, lib/inner_step.wgsl, lib/update_*.wgsl, lib/activation.wgsl,
 // lib/targets_*.wgsl, lib/rows_*.wgsl, lib/fused_loss_*.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<uniform> inner: InnerStep;
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;              // [G, BATCH, IN4]
 @group(0) @binding(3) var<storage, read> support_y: array<Target>;         // [G, BATCH, targets]
 @group(0) @binding(4) var<storage, read_write> theta: array<vec4<f32>>;    // [T, STRIDE]
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4<f32>>;       // [G, BATCH, IN4]
@@ -24,7 +24,7 @@ fn partial_logit(first_x: u32, weights: u32, part: u32, row: u32, column: u32) -
         sum = theta[weights + 4u * IN4 * OUT4 + column];
     }
     for (var k = part * PART; k < min((part + 1u) * PART, IN4); k++) {
-        let v = x[first_x + row * IN4 + k];
+        let v = x_at(first_x + row * IN4 + k);
         let w = weights + 4u * k * OUT4 + column;
         sum = fma(vec4<f32>(v.w), theta[w + 3u * OUT4], fma(vec4<f32>(v.z), theta[w + 2u * OUT4],
             fma(vec4<f32>(v.y), theta[w + OUT4], fma(vec4<f32>(v.x), theta[w], sum))));
@@ -63,7 +63,7 @@ fn input_gradient(weights: u32, row: u32, k: u32) -> vec4<f32> {
 fn update_block(first_x: u32, weights: u32, k: u32, column: u32, rates: Rates) {
     var gradient = mat4x4<f32>();
     for (var row = 0u; row < BATCH; row++) {
-        let v = x[first_x + row * IN4 + k];
+        let v = x_at(first_x + row * IN4 + k);
         let d = logits[row * OUT4 + column];
         gradient[0] = fma(vec4<f32>(v.x), d, gradient[0]);
         gradient[1] = fma(vec4<f32>(v.y), d, gradient[1]);
@@ -110,7 +110,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var i = lane; i < BATCH * IN4; i += BLOCK) {
             let place = first_x + i;
             dx[place] = input_gradient(weights, i / IN4, i % IN4)
-                * slope(ACTIVATION, x[place], vec4<f32>(0.0));
+                * slope(ACTIVATION, x_at(place), vec4<f32>(0.0));
         }
     }
     // All weights are read before the first one changes.

@@ -1,10 +1,9 @@
 // Gradient of the loss by the layer's inputs before their activation:
-// dx = (dz · Wᵀ) ⊙ activation'(x), for dense layers and convolutions. Needs lib/inner_step.wgsl,
+// dx = (dz · Wᵀ) ⊙ activation'(x), for dense layers and convolutions. It reads theta [T, STRIDE] and the
+// inputs h [G, B, H, W, IN4] in vectors. Needs lib/inner_step.wgsl,
 // lib/activation.wgsl, lib/rows_*.wgsl (which says where a row lies) and lib/product_*.wgsl.
 
-@group(0) @binding(0) var<storage, read> theta: array<vec4<f32>>;       // [T, STRIDE]
 @group(0) @binding(1) var<uniform> inner: InnerStep;
-@group(0) @binding(3) var<storage, read> h: array<vec4<f32>>;           // [G, B, H, W, IN4]: the inputs
 @group(0) @binding(4) var<storage, read> z: array<vec4<f32>>;           // as h, for GELU
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;    // [G, B, H, W, IN4]
 
@@ -16,7 +15,7 @@ fn weights_of(batch: u32) -> u32 {
 fn load_b(weights: u32, tap_row: u32, k: u32, column: u32) -> mat4x4<f32> {
     let w = weights + (tap_row + 4u * column) * OUT4 + k;
     return transpose(
-        mat4x4<f32>(theta[w], theta[w + OUT4], theta[w + 2u * OUT4], theta[w + 3u * OUT4])
+        mat4x4<f32>(theta_at(w), theta_at(w + OUT4), theta_at(w + 2u * OUT4), theta_at(w + 3u * OUT4))
     );
 }
 
@@ -34,5 +33,5 @@ fn store(batch: u32, phase: u32, row: u32, column: u32, value: vec4<f32>) {
     if (ACTIVATION == GELU) {
         before = z[place];
     }
-    dx[place] = value * slope(ACTIVATION, h[place], before);
+    dx[place] = value * slope(ACTIVATION, h_at(place), before);
 }

@@ -1,10 +1,9 @@
 // Gradient of the layer's weights and bias, xᵀ · dz and the sum of dz, and the inner optimiser's step
-// on them at once: dense layers and convolutions. Needs lib/run_step.wgsl, lib/inner_step.wgsl,
+// on them at once: dense layers and convolutions. It reads dz [G, B, H, W, OUT4] in vectors. Needs lib/run_step.wgsl, lib/inner_step.wgsl,
 // lib/update_*.wgsl, lib/cells_*.wgsl and lib/gradient_*.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<uniform> inner: InnerStep;
-@group(0) @binding(3) var<storage, read> dz: array<vec4<f32>>;             // [G, B, H, W, OUT4]
 @group(0) @binding(4) var<storage, read_write> theta: array<vec4<f32>>;    // [T, STRIDE]
 
 var<private> rates: Rates;

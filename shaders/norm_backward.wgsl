@@ -2,12 +2,11 @@
 // activation, to the gradient by its inputs before theirs, and the inner optimiser's step on γ and β:
 // x̂ = (x − mean) / √(variance + ε), dγ = Σ d x̂, dβ = Σ d,
 // dx = γ / √(variance + ε) · (d − dβ / N − x̂ dγ / N) (Ioffe and Szegedy 2015, section 3).
-// Grid: (blocks of C4, batches). Needs lib/run_step.wgsl, lib/inner_step.wgsl, lib/update_*.wgsl,
+// It reads x [G, ROWS, C4] in vectors. Grid: (blocks of C4, batches). Needs lib/run_step.wgsl, lib/inner_step.wgsl, lib/update_*.wgsl,
 // lib/activation.wgsl, lib/column_sums.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<uniform> inner: InnerStep;
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;              // [G, ROWS, C4]
 @group(0) @binding(3) var<storage, read_write> d: array<vec4<f32>>;        // [G, ROWS, C4]
 @group(0) @binding(4) var<storage, read_write> theta: array<vec4<f32>>;    // [T, STRIDE]: γ, β at OFFSET
 @group(0) @binding(7) var<storage, read> statistics: array<vec4<f32>>;     // [G, 2, C4]: mean − first row, 1/√
@@ -20,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let slice = lane / COLUMN_LANES;
     let safe_column = min(column, C4 - 1u);
     let first = batch * ROWS * C4 + safe_column;
-    let shift = x[first];
+    let shift = x_at(first);
     let distance = statistics[2u * batch * C4 + safe_column];
     let inverse = statistics[(2u * batch + 1u) * C4 + safe_column];
     var sum = vec4<f32>(0.0);
@@ -29,7 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let place = first + row * C4;
         let gradient = d[place];
         sum += gradient;
-        products = fma(gradient, ((x[place] - shift) - distance) * inverse, products);
+        products = fma(gradient, ((x_at(place) - shift) - distance) * inverse, products);
     }
     let task = inner.first_task + batch;
     let own = task * STRIDE + OFFSET + safe_column;
@@ -44,7 +43,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let mean_product = totals[1] / f32(ROWS);
         for (var row = slice; row < ROWS; row += SLICES) {
             let place = first + row * C4;
-            let value = x[place];
+            let value = x_at(place);
             let normal = ((value - shift) - distance) * inverse;
             var before = vec4<f32>(0.0);
             if (ACTIVATION == GELU) {

@@ -1,11 +1,10 @@
 // Batch-norm over the examples and pixels of a batch, with the batch's own (biased) variance, and the
 // activation: h = activation(γ (x − mean) / √(variance + ε) + β). COLUMN_LANES vectors of channels a
 // workgroup, SLICES invocations to each. Grid: (blocks of C4, batches).
+// It reads theta [T, STRIDE] (γ, β at OFFSET) and x [G, ROWS, C4] in vectors.
 // Needs lib/inner_step.wgsl, lib/activation.wgsl, lib/column_sums.wgsl.
 
-@group(0) @binding(0) var<storage, read> theta: array<vec4<f32>>;          // [T, STRIDE]: γ, β at OFFSET
 @group(0) @binding(1) var<uniform> inner: InnerStep;
-@group(0) @binding(2) var<storage, read> x: array<vec4<f32>>;              // [G, ROWS, C4]
 @group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;        // [G, ROWS, C4]
 @group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;        // as h, if KEEP_Z
 @group(0) @binding(5) var<storage, read_write> statistics: array<vec4<f32>>;   // [G, 2, C4]: mean − first row, 1/√
@@ -18,11 +17,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let safe_column = min(column, C4 - 1u);
     let first = batch * ROWS * C4 + safe_column;
     // Sums of distances from the first row, so that a large mean costs no digits.
-    let shift = x[first];
+    let shift = x_at(first);
     var sum = vec4<f32>(0.0);
     var squares = vec4<f32>(0.0);
     for (var row = slice; row < ROWS; row += SLICES) {
-        let distance = x[first + row * C4] - shift;
+        let distance = x_at(first + row * C4) - shift;
         sum += distance;
         squares = fma(distance, distance, squares);
     }
@@ -38,12 +37,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         statistics[(2u * batch + 1u) * C4 + column] = inverse;
     }
     let own = (inner.first_task + batch / SHARERS) * STRIDE + OFFSET + column;
-    let scale = theta[own] * inverse;
-    let offset = theta[own + C4];
+    let scale = theta_at(own) * inverse;
+    let offset = theta_at(own + C4);
     for (var row = slice; row < ROWS; row += SLICES) {
         let place = first + row * C4;
         // The mean itself is nowhere: its rounding would shift all rows by the same.
-        let value = fma((x[place] - shift) - distance, scale, offset);
+        let value = fma((x_at(place) - shift) - distance, scale, offset);
         if (KEEP_Z == 1u) {
             z[place] = value;
         }

@@ -1,6 +1,6 @@
 // What the rows of the weights see in a convolution of fewer than four channels: a cell is four
 // numbers under the kernel, in PyTorch's order (channel first); a line is a row of outputs.
-@group(0) @binding(2) var<storage, read> rows: array<f32>;   // [G, B, IN_HEIGHT, IN_WIDTH, 4]
+// It reads rows [G, B, IN_HEIGHT, IN_WIDTH, 4] in numbers.
 
 struct Cell {
     y: vec4<u32>,
@@ -38,5 +38,5 @@ fn load_a(line: Line, cell: Cell, x: u32) -> vec4<f32> {
     let column = x * STRIDE_X + cell.x - BEFORE_X;
     let at = line.first + 4u * min(column, vec4<u32>(IN_WIDTH - 1u));
     let inside = line.inside & (column < vec4<u32>(IN_WIDTH));
-    return vec4<f32>(inside) * vec4<f32>(rows[at.x], rows[at.y], rows[at.z], rows[at.w]);
+    return vec4<f32>(inside) * vec4<f32>(rows_at(at.x), rows_at(at.y), rows_at(at.z), rows_at(at.w));
 }

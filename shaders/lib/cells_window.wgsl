@@ -1,6 +1,6 @@
 // What the rows of a convolution's weights see: a cell is a tap and four channels, a line a row of
 // outputs; padding counts as zeros.
-@group(0) @binding(2) var<storage, read> rows: array<vec4<f32>>;   // [G, B, IN_HEIGHT, IN_WIDTH, IN4]
+// It reads rows [G, B, IN_HEIGHT, IN_WIDTH, IN4] in vectors.
 
 struct Cell {
     y: u32,
@@ -27,5 +27,5 @@ fn line_of(cell: Cell, image: u32, y: u32) -> Line {
 fn load_a(line: Line, cell: Cell, x: u32) -> vec4<f32> {
     let column = x * STRIDE_X + cell.x - BEFORE_X;
     let inside = f32(line.inside && column < IN_WIDTH);
-    return inside * rows[line.first + min(column, IN_WIDTH - 1u) * IN4];
+    return inside * rows_at(line.first + min(column, IN_WIDTH - 1u) * IN4);
 }

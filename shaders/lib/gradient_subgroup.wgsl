@@ -39,7 +39,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                     }
                     var b: array<vec4<f32>, WIDTH>;
                     for (var c = 0u; c < WIDTH; c++) { // unroll
-                        b[c] = dz[places[c]];
+                        b[c] = dz_at(places[c]);
                         places[c] += COLUMNS;
                         bias[c] += b[c];
                     }

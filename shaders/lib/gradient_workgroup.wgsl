@@ -56,7 +56,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 }
                 for (var c = 0u; c < WIDTH; c++) { // unroll
                     let safe_column = min(column + 8u * c, COLUMNS - 1u);
-                    let gradient = dz[(batch * DEPTH + pixel) * COLUMNS + safe_column];
+                    let gradient = dz_at((batch * DEPTH + pixel) * COLUMNS + safe_column);
                     tile_b[own_b + COLUMNS_AT_ONCE * y + 8u * c + x] =
                         select(vec4<f32>(0.0), gradient, first + y < end);
                 }

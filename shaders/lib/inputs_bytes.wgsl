@@ -1,7 +1,6 @@
-// Rows of a dense layer as bytes that stand for 0..1, four to a word.
-@group(0) @binding(2) var<storage, read> rows: array<u32>;
+// Rows of a dense layer as bytes that stand for 0..1, four to a word. It reads rows in words.
 
 fn input_vector(place: u32) -> vec4<f32> {
-    let bytes = (vec4<u32>(rows[place]) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u);
+    let bytes = (vec4<u32>(rows_at(place)) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u);
     return vec4<f32>(bytes) / 255.0;
 }

@@ -1,7 +1,6 @@
 // Rows of the forward product of a convolution of fewer than four channels: one an output pixel,
 // with a number for each channel and tap in PyTorch's order (channel first), DEPTH vectors. Needs
-// lib/window_origin.wgsl.
-@group(0) @binding(2) var<storage, read> rows: array<f32>;   // [G, B, IN_HEIGHT, IN_WIDTH, 4]
+// lib/window_origin.wgsl. It reads rows [G, B, IN_HEIGHT, IN_WIDTH, 4] in numbers.
 
 alias Place = Origin;
 
@@ -30,5 +29,5 @@ fn load_a(place: Place, k: u32) -> vec4<f32> {
     let line = place.image * IN_HEIGHT + min(y, vec4<u32>(IN_HEIGHT - 1u));
     let pixel = line * IN_WIDTH + min(x, vec4<u32>(IN_WIDTH - 1u));
     let at = 4u * pixel + channel;
-    return vec4<f32>(inside) * vec4<f32>(rows[at.x], rows[at.y], rows[at.z], rows[at.w]);
+    return vec4<f32>(inside) * vec4<f32>(rows_at(at.x), rows_at(at.y), rows_at(at.z), rows_at(at.w));
 }

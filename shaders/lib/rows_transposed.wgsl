@@ -1,7 +1,7 @@
 // Rows of a convolution's product backward to its inputs: one an input pixel. Pixels are taken by
 // phase, their place modulo the stride: only the taps of the same phase reach them. A tap is an
 // output pixel, DEPTH vectors of channels.
-@group(0) @binding(2) var<storage, read> rows: array<vec4<f32>>;   // [G, B, OUT_HEIGHT, OUT_WIDTH, DEPTH]
+// It reads rows [G, B, OUT_HEIGHT, OUT_WIDTH, DEPTH] in vectors.
 
 struct Origin {
     image: u32,
@@ -76,7 +76,7 @@ fn place_of(origin: Origin, phase: u32, tap: u32) -> Place {
 }
 
 fn load_a(place: Place, k: u32) -> vec4<f32> {
-    return place.inside * rows[place.first + k];
+    return place.inside * rows_at(place.first + k);
 }
 
 // The number of the row's pixel, or OUTSIDE where the phase has fewer pixels than others.

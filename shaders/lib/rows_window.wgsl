@@ -1,6 +1,6 @@
 // Rows of a convolution's forward product: one an output pixel. A tap is a pixel under the kernel,
 // DEPTH vectors of channels; padding counts as zeros. Needs lib/window_origin.wgsl.
-@group(0) @binding(2) var<storage, read> rows: array<vec4<f32>>;   // [G, B, IN_HEIGHT, IN_WIDTH, DEPTH]
+// It reads rows [G, B, IN_HEIGHT, IN_WIDTH, DEPTH] in vectors.
 
 struct Place {
     first: u32,
@@ -27,5 +27,5 @@ fn place_of(origin: Origin, phase: u32, tap: u32) -> Place {
 }
 
 fn load_a(place: Place, k: u32) -> vec4<f32> {
-    return place.inside * rows[place.first + k];
+    return place.inside * rows_at(place.first + k);
 }

@@ -2,13 +2,17 @@
 
 use crate::dispatch::host::{InnerStep, InnerSteps, RunStep, RunSteps};
 use crate::error::{Error, Result};
-use crate::gpu::{Access, Global, Gpu, Kernel, Offset, Recording, Source, Work};
+use crate::gpu::{
+    Access, Global, Gpu, Kernel, Loads, Offset, Part, Recording, Source, Touched, Work,
+};
 
 /// What is bound to a name of a kernel's text.
 #[derive(Clone, Copy, Debug)]
 pub enum Argument<'a> {
     /// A whole buffer, under this name; the text says whether it is read or written.
     Buffer(&'static str, &'a wgpu::Buffer),
+    /// A buffer of parameter sets, of which the kernel knows what begins at this place of each.
+    Sets(&'static str, &'a wgpu::Buffer, usize),
     /// `runs`: the iteration's slot of the ring.
     Runs(&'a RunSteps),
     /// `inner`: one inner step, of those behind the place of a repeat.
@@ -21,15 +25,24 @@ const DYNAMIC: [&str; 2] = ["runs", "inner"];
 impl<'a> Argument<'a> {
     fn name(self) -> &'static str {
         match self {
-            Self::Buffer(name, _) => name,
+            Self::Buffer(name, _) | Self::Sets(name, ..) => name,
             Self::Runs(_) => DYNAMIC[0],
             Self::Inner(..) => DYNAMIC[1],
         }
     }
 
+    /// The buffer under a name of the text's own, and which part of it.
+    fn buffer(self) -> Option<(&'a wgpu::Buffer, Part)> {
+        match self {
+            Self::Buffer(_, buffer) => Some((buffer, Part::Whole)),
+            Self::Sets(_, buffer, at) => Some((buffer, Part::At(at))),
+            Self::Runs(_) | Self::Inner(..) => None,
+        }
+    }
+
     fn resource(self) -> wgpu::BufferBinding<'a> {
         match self {
-            Self::Buffer(_, buffer) => buffer.as_entire_buffer_binding(),
+            Self::Buffer(_, buffer) | Self::Sets(_, buffer, _) => buffer.as_entire_buffer_binding(),
             Self::Runs(runs) => runs.binding(),
             Self::Inner(inner, _) => wgpu::BufferBinding {
                 buffer: &inner.buffer,
@@ -41,16 +54,13 @@ impl<'a> Argument<'a> {
 
     /// Bytes that can be read and written, each once.
     fn most_bytes(self, access: Access) -> u64 {
-        match self {
-            Self::Buffer(_, buffer) if access == Access::ReadWrite => 2 * buffer.size(),
-            Self::Buffer(_, buffer) => buffer.size(),
-            Self::Runs(_) | Self::Inner(..) => 0,
-        }
+        let times = if access == Access::ReadWrite { 2 } else { 1 };
+        self.buffer().map_or(0, |(buffer, _)| times * buffer.size())
     }
 
     fn offset(self) -> Option<Offset> {
         match self {
-            Self::Buffer(..) => None,
+            Self::Buffer(..) | Self::Sets(..) => None,
             Self::Runs(runs) => Some(Offset::Iteration(runs.offset())),
             Self::Inner(inner, index) => Some(Offset::Step(inner.offset_of(index))),
         }
@@ -59,7 +69,7 @@ impl<'a> Argument<'a> {
     /// Bytes of what the host writes there, where the text has a struct of the same fields.
     fn stride(self) -> Option<usize> {
         match self {
-            Self::Buffer(..) => None,
+            Self::Buffer(..) | Self::Sets(..) => None,
             Self::Runs(_) => Some(size_of::<RunStep>()),
             Self::Inner(..) => Some(size_of::<InnerStep>()),
         }
@@ -111,19 +121,48 @@ pub fn call(
     for size in grid {
         check("one dispatch", "workgroups", size as u64, gpu.profile().largest_grid.into())?;
     }
-    let kernel = gpu.kernel(source, &DYNAMIC)?;
+    let mirrored = reads_mirrors(gpu, source, arguments).then(|| source.clone().mirrored());
+    let kernel = gpu.kernel(mirrored.as_ref().unwrap_or(source), &DYNAMIC)?;
     let arguments = in_order(&kernel, arguments)?;
-    for argument in &arguments {
-        if let Argument::Buffer(_, buffer) = argument {
-            check("a buffer", "bytes", buffer.size(), gpu.profile().largest_binding)?;
+    for (buffer, _) in arguments.iter().filter_map(|argument| argument.buffer()) {
+        check("a buffer", "bytes", buffer.size(), gpu.profile().largest_binding)?;
+    }
+    let bound = || arguments.iter().zip(kernel.globals());
+    let most: u64 = bound().map(|(argument, global)| argument.most_bytes(global.access)).sum();
+    debug_assert!(work.bytes <= most, "{}: {work:?}, but {most} bytes are bound", source.name());
+    let mut touched = Touched::default();
+    for (argument, global) in bound() {
+        let Some((buffer, part)) = argument.buffer() else { continue };
+        match global.access {
+            Access::Mirror { words } => touched.reads.push((gpu.mirror(buffer, words)?, part)),
+            Access::ReadWrite => touched.writes.push((buffer.clone(), part)),
+            Access::Read | Access::Uniform => {}
         }
     }
-    let bound = arguments.iter().zip(kernel.globals());
-    let most: u64 = bound.map(|(argument, global)| argument.most_bytes(global.access)).sum();
-    debug_assert!(work.bytes <= most, "{}: {work:?}, but {most} bytes are bound", source.name());
-    let resources: Vec<_> = arguments.iter().map(|argument| argument.resource()).collect();
+    let mut mirrors = touched.reads.iter();
+    let resources: Vec<_> = bound()
+        .map(|(argument, global)| match (global.access, argument) {
+            (Access::Mirror { .. }, _) => {
+                let (mirror, _) = mirrors.next().expect("one for each");
+                wgpu::BindingResource::TextureView(mirror.view())
+            }
+            _ => wgpu::BindingResource::Buffer(argument.resource()),
+        })
+        .collect();
     let offsets: Vec<_> = arguments.iter().filter_map(|argument| argument.offset()).collect();
     let group = kernel.bind(gpu.device(), &resources);
-    recording.dispatch(kernel, group, &offsets, grid.map(|size| size as u32), work);
+    drop(resources);
+    recording.dispatch(kernel, group, &offsets, grid.map(|size| size as u32), work, touched);
     Ok(())
+}
+
+/// Whether the kernel of `source` reads mirrors here.
+fn reads_mirrors(gpu: &Gpu, source: &Source, arguments: &[Argument<'_>]) -> bool {
+    let fits = |argument: &Argument<'_>| match argument.buffer() {
+        Some((buffer, _)) if source.element(argument.name()).is_some() => {
+            gpu.can_mirror(buffer.size())
+        }
+        _ => true,
+    };
+    source.has_reads() && gpu.loads() == Loads::Mirrors && arguments.iter().all(fits)
 }

@@ -169,10 +169,10 @@ impl<'a> Update<'a> {
         source
     }
 
-    /// The parameters and the optimiser's state.
-    pub(crate) fn arguments(&self) -> [Argument<'a>; 3] {
+    /// The parameters, of which the step is on those of a layer that begin at `offset` of a set, and the optimiser's state.
+    pub(crate) fn arguments(&self, offset: usize) -> [Argument<'a>; 3] {
         [
-            Argument::Buffer("theta", self.theta),
+            Argument::Sets("theta", self.theta, offset),
             Argument::Buffer("second", &self.state.second),
             Argument::Buffer("first", &self.state.first),
         ]

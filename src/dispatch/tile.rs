@@ -4,7 +4,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
-use crate::gpu::{Gpu, Profile};
+use crate::gpu::{Gpu, Loads, Profile};
 
 /// Who owns a tile, and how many rows it has (of a product), row vectors (of a weights' gradient) or
 /// none (of a task's whole inner loop); or how many tasks go through the layers at a time.
@@ -33,6 +33,8 @@ pub enum Tile {
     Invocations(usize),
     /// So many tasks at a time.
     Tasks(usize),
+    /// Not cut otherwise, but read from there.
+    From(Loads),
 }
 
 impl Display for Tile {
@@ -44,6 +46,8 @@ impl Display for Tile {
             }
             Self::Invocations(count) => write!(f, "workgroup{count}"),
             Self::Tasks(count) => write!(f, "tasks{count}"),
+            Self::From(Loads::Mirrors) => f.write_str("mirrors"),
+            Self::From(Loads::Buffers) => f.write_str("buffers"),
         }
     }
 }
@@ -52,6 +56,11 @@ impl FromStr for Tile {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "mirrors" => return Ok(Self::From(Loads::Mirrors)),
+            "buffers" => return Ok(Self::From(Loads::Buffers)),
+            _ => {}
+        }
         let number = |text: &str| text.parse().ok().filter(|number| *number > 0).ok_or(());
         let (kind, numbers) = text.split_at(text.find(|c: char| c.is_ascii_digit()).ok_or(())?);
         match (kind, numbers.split_once('x')) {
@@ -84,6 +93,12 @@ pub struct Tiles {
 }
 
 impl Tiles {
+    /// Where kernels may read what they don't write, if a device has the choice.
+    pub fn loads(profile: &Profile) -> Option<Self> {
+        let candidates = [Loads::Mirrors, Loads::Buffers].map(Tile::From).to_vec();
+        profile.mirrors.then(|| Self { key: Loads::KEY.to_string(), candidates })
+    }
+
     /// The one that was found to be the fastest here, or the profile's default.
     pub fn choose(&self, gpu: &Gpu) -> Tile {
         let tuned = gpu.variant(&self.key).and_then(|name| name.parse().ok());
@@ -180,6 +195,8 @@ mod tests {
             Tile::Workgroup { rows: 2, width: 2, slices: 4 },
             Tile::Invocations(128),
             Tile::Tasks(16),
+            Tile::From(Loads::Mirrors),
+            Tile::From(Loads::Buffers),
         ] {
             assert_eq!(tile.to_string().parse(), Ok(tile));
         }

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::gpu::context::Gpu;
+use crate::gpu::mirror::{Loads, Mirror};
 
 /// Bytes of `count` floats.
 pub const fn size_of_f32s(count: usize) -> u64 {
@@ -17,17 +18,33 @@ fn rounded(bytes: u64) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     entries: Vec<(&'static str, u64)>,
+    /// Bytes of mirrors, where kernels read them.
+    mirrors: Option<u64>,
 }
 
 impl Memory {
+    /// What a job on `gpu` will allocate; [`Memory::default`] is without mirrors.
+    pub fn on(gpu: &Gpu) -> Self {
+        let mirrors = (gpu.loads() == Loads::Mirrors).then_some(0);
+        Self { entries: Vec::new(), mirrors }
+    }
+
+    /// Says that kernels read a buffer of `bytes` as well as write it, hence its mirror, where they read mirrors.
+    pub fn read(&mut self, bytes: u64) {
+        if let (Some(mirrors), true) = (&mut self.mirrors, bytes > 0) {
+            *mirrors = mirrors.saturating_add(Mirror::bytes(bytes));
+        }
+    }
+
     /// Adds a buffer of `bytes`, rounded up to what the device takes.
     pub fn add(&mut self, name: &'static str, bytes: u64) {
         self.entries.push((name, rounded(bytes)));
     }
 
-    /// Bytes of all buffers.
+    /// Bytes of all buffers and mirrors.
     pub fn total(&self) -> u64 {
-        self.entries.iter().fold(0, |sum: u64, (_, bytes)| sum.saturating_add(*bytes))
+        let mirrors = self.mirrors.unwrap_or(0);
+        self.entries.iter().fold(mirrors, |sum: u64, (_, bytes)| sum.saturating_add(*bytes))
     }
 
     /// Bytes of the largest buffer.

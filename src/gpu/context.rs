@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::gpu::adapters::{self, AdapterChoice};
 use crate::gpu::error_scopes::ErrorScopes;
 use crate::gpu::kernel::{Compiler, Kernel};
+use crate::gpu::mirror::Mirrors;
 use crate::gpu::options::GpuOptions;
 use crate::gpu::profile::Profile;
 use crate::gpu::source::Source;
@@ -36,6 +37,7 @@ pub struct Gpu {
     pipelines: Option<Arc<dyn PipelineKeeper>>,
     variants: Arc<RwLock<Variants>>,
     scopes: Arc<ErrorScopes>,
+    mirrors: Arc<Mirrors>,
     /// Whether kernels are compiled by [`Preparing`](crate::gpu::Preparing).
     defers: bool,
     /// Whether nobody else had the device before.
@@ -106,6 +108,7 @@ impl Gpu {
             pipelines: None,
             variants: Arc::default(),
             scopes: Arc::default(),
+            mirrors: Arc::default(),
             defers: false,
             requested: false,
         }
@@ -148,6 +151,10 @@ impl Gpu {
         self.device == other.device
             && self.info == other.info
             && (!requested || Arc::ptr_eq(&self.kernels, &other.kernels))
+    }
+
+    pub(super) fn mirrors(&self) -> &Mirrors {
+        &self.mirrors
     }
 
     /// The device.
@@ -251,10 +258,13 @@ impl Gpu {
         self.kernels.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Name and text of every kernel compiled so far, for tools that read WGSL.
+    /// Name and text of every kernel compiled so far, and of the same that reads mirrors, for tools that read WGSL.
     pub fn kernel_texts(&self) -> Vec<(&'static str, String)> {
         let kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
-        kernels.keys().map(|source| (source.name(), source.text(!self.options.rolled))).collect()
+        let text = |source: &Source| (source.name(), source.text(!self.options.rolled));
+        let mirrored = kernels.keys().filter(|source| source.has_reads());
+        let mirrored: Vec<Source> = mirrored.map(|source| source.clone().mirrored()).collect();
+        kernels.keys().chain(&mirrored).map(text).collect()
     }
 
     /// Blocks until everything submitted so far has run.

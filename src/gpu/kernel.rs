@@ -4,6 +4,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::{Error, Result};
 use crate::gpu::error_scopes::ErrorScopes;
+use crate::gpu::mirror::Mirror;
 use crate::gpu::options::GpuOptions;
 use crate::gpu::reflection::{Access, Global, Reflection, reflect};
 use crate::gpu::source::Source;
@@ -51,7 +52,9 @@ impl Kernel {
         let (name, device) = (of.name(), with.device);
         let text = of.text(!with.options.rolled);
         let Reflection { module, globals } = reflect(name, &text)?;
-        let storage = globals.iter().filter(|global| global.access != Access::Uniform).count();
+        let is_storage =
+            |global: &&Global| matches!(global.access, Access::Read | Access::ReadWrite);
+        let storage = globals.iter().filter(is_storage).count();
         let available = device.limits().max_storage_buffers_per_shader_stage;
         if storage > available as usize {
             return Err(Error::Limit {
@@ -170,19 +173,19 @@ impl Kernel {
         &self.globals
     }
 
-    /// Binds `buffers`, one for each of [`Kernel::globals`].
+    /// Binds `resources`, one for each of [`Kernel::globals`].
     pub fn bind(
         &self,
         device: &wgpu::Device,
-        buffers: &[wgpu::BufferBinding<'_>],
+        resources: &[wgpu::BindingResource<'_>],
     ) -> wgpu::BindGroup {
         let entries: Vec<_> = self
             .globals
             .iter()
-            .zip(buffers)
-            .map(|(global, buffer)| wgpu::BindGroupEntry {
+            .zip(resources)
+            .map(|(global, resource)| wgpu::BindGroupEntry {
                 binding: global.binding,
-                resource: wgpu::BindingResource::Buffer(buffer.clone()),
+                resource: resource.clone(),
             })
             .collect();
         device.create_bind_group(&wgpu::BindGroupDescriptor {
@@ -206,19 +209,21 @@ fn shader_source(module: naga::Module, _: String) -> wgpu::ShaderSource<'static>
 
 /// `dynamic` names those whose offset is given at each dispatch.
 fn layout(global: &Global, dynamic: &[&str]) -> wgpu::BindGroupLayoutEntry {
-    let ty = match global.access {
-        Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
-        Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
-        Access::Uniform => wgpu::BufferBindingType::Uniform,
+    let buffer = |ty| wgpu::BindingType::Buffer {
+        ty,
+        has_dynamic_offset: dynamic.contains(&global.name.as_str()),
+        min_binding_size: None,
     };
-    wgpu::BindGroupLayoutEntry {
-        binding: global.binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer {
-            ty,
-            has_dynamic_offset: dynamic.contains(&global.name.as_str()),
-            min_binding_size: None,
+    let ty = match global.access {
+        Access::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
+        Access::ReadWrite => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
+        Access::Uniform => buffer(wgpu::BufferBindingType::Uniform),
+        Access::Mirror { words } => wgpu::BindingType::StorageTexture {
+            access: wgpu::StorageTextureAccess::ReadOnly,
+            format: Mirror::format(words),
+            view_dimension: wgpu::TextureViewDimension::D2,
         },
-        count: None,
-    }
+    };
+    let visibility = wgpu::ShaderStages::COMPUTE;
+    wgpu::BindGroupLayoutEntry { binding: global.binding, visibility, ty, count: None }
 }

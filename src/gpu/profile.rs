@@ -8,6 +8,9 @@ use crate::gpu::options::GpuOptions;
 pub struct Profile {
     /// The adapter is a CPU that plays GPU (lavapipe, SwiftShader, WARP), and kernels are chosen for it.
     pub software: bool,
+    /// Whether kernels read from mirrors of buffers by default: Mesa's lavapipe loads three times as fast from them
+    /// (docs/kernels.md).
+    pub mirrors: bool,
     /// Lanes of a subgroup, where subgroup operations exist and every subgroup has this size.
     pub subgroup: Option<u32>,
     /// Bytes of workgroup memory.
@@ -34,7 +37,9 @@ impl Profile {
         let fixed_size = info.subgroup_min_size == info.subgroup_max_size;
         let subgroups =
             features.contains(wgpu::Features::SUBGROUP) && fixed_size && !options.baseline;
+        let lavapipe = info.backend == wgpu::Backend::Vulkan && info.name.contains("llvmpipe");
         Self {
+            mirrors: lavapipe && !options.hardware,
             software: info.device_type == wgpu::DeviceType::Cpu && !options.hardware,
             subgroup: (subgroups && (4..=128).contains(&info.subgroup_min_size))
                 .then_some(info.subgroup_min_size),

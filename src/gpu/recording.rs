@@ -7,6 +7,8 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::gpu::context::Gpu;
 use crate::gpu::kernel::Kernel;
+use crate::gpu::mirror::Mirror;
+use crate::gpu::passes::Passes;
 use crate::gpu::work::Work;
 
 /// Where a binding with an offset per dispatch starts.
@@ -19,6 +21,24 @@ pub enum Offset {
     Iteration(u32),
 }
 
+/// Which part of every parameter set a dispatch reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of it, or of a buffer of something else.
+    Whole,
+    /// What begins at this place of a set: a layer's parameters.
+    At(usize),
+}
+
+/// What a dispatch reads in mirrors, and what it writes.
+#[derive(Clone, Debug, Default)]
+pub struct Touched {
+    /// Mirrors, which must be as their buffers are.
+    pub reads: Vec<(Arc<Mirror>, Part)>,
+    /// Buffers.
+    pub writes: Vec<(wgpu::Buffer, Part)>,
+}
+
 #[derive(Clone, Debug)]
 struct Dispatch {
     kernel: Arc<Kernel>,
@@ -26,6 +46,8 @@ struct Dispatch {
     offsets: Vec<Offset>,
     grid: [u32; 3],
     work: Work,
+    /// Mirrors whose buffers have changed since they were copied.
+    copies: Vec<Arc<Mirror>>,
 }
 
 /// One dispatch of the list.
@@ -60,11 +82,14 @@ pub struct Recording {
     /// Each once, however often it is repeated.
     dispatches: Vec<Dispatch>,
     order: Vec<Entry>,
+    /// Mirrors that were copied, and what of their buffers was written since.
+    copied: Vec<(Arc<Mirror>, Vec<Part>)>,
 }
 
 impl Recording {
     /// Appends a dispatch of `grid` workgroups that do `work`. `offsets` belong to the kernel's bindings with an
-    /// offset per dispatch, in order. An empty grid appends nothing.
+    /// offset per dispatch, in order. Before it, mirrors that it reads are copied where their buffers may have changed since
+    /// the list began. An empty grid appends nothing.
     pub fn dispatch(
         &mut self,
         kernel: Arc<Kernel>,
@@ -72,11 +97,35 @@ impl Recording {
         offsets: &[Offset],
         grid: [u32; 3],
         work: Work,
+        touched: Touched,
     ) {
-        if !grid.contains(&0) {
-            self.order.push(Entry { dispatch: self.dispatches.len() as u32, step: 0 });
-            self.dispatches.push(Dispatch { kernel, group, offsets: offsets.to_vec(), grid, work });
+        if grid.contains(&0) {
+            return;
         }
+        let mut copies = Vec::new();
+        for (mirror, part) in touched.reads {
+            if !self.is_copied(&mirror, part) {
+                self.copied.retain(|(copied, _)| !Arc::ptr_eq(copied, &mirror));
+                self.copied.push((mirror.clone(), Vec::new()));
+                copies.push(mirror);
+            }
+        }
+        for (buffer, part) in touched.writes {
+            let of_buffer = self.copied.iter_mut().filter(|(mirror, _)| *mirror.buffer() == buffer);
+            of_buffer.for_each(|(_, written)| written.push(part));
+        }
+        self.order.push(Entry { dispatch: self.dispatches.len() as u32, step: 0 });
+        let offsets = offsets.to_vec();
+        self.dispatches.push(Dispatch { kernel, group, offsets, grid, work, copies });
+    }
+
+    /// Whether `part` of the buffer is in its mirror.
+    fn is_copied(&self, mirror: &Arc<Mirror>, part: Part) -> bool {
+        let changes =
+            |written: &Part| part == Part::Whole || *written == Part::Whole || part == *written;
+        self.copied
+            .iter()
+            .any(|(copied, written)| Arc::ptr_eq(copied, mirror) && !written.iter().any(changes))
     }
 
     /// Appends all of `part` once for each of `places`, where its bindings with [`Offset::Step`] then
@@ -84,6 +133,8 @@ impl Recording {
     pub fn repeat(&mut self, part: &Self, places: impl IntoIterator<Item = u32>) {
         let first = self.dispatches.len() as u32;
         self.dispatches.extend_from_slice(&part.dispatches);
+        // Each time it begins, it copies what it reads.
+        self.copied.clear();
         for place in places {
             self.order.extend(
                 part.order.iter().map(|entry| Entry {
@@ -102,17 +153,16 @@ impl Recording {
         (kernel, buffer): (&Arc<Kernel>, &wgpu::Buffer),
         replaced: impl Fn(&str) -> bool,
     ) -> Self {
-        let group = kernel.bind(gpu.device(), &[buffer.as_entire_buffer_binding()]);
+        let group = kernel.bind(gpu.device(), &[buffer.as_entire_binding()]);
         let dispatches = self.dispatches.iter().map(|dispatch| {
             if replaced(dispatch.kernel.name()) {
                 let (kernel, group) = (kernel.clone(), group.clone());
-                let Dispatch { grid, work, .. } = dispatch.clone();
-                Dispatch { kernel, group, offsets: Vec::new(), grid, work }
+                Dispatch { kernel, group, offsets: Vec::new(), ..dispatch.clone() }
             } else {
                 dispatch.clone()
             }
         });
-        Self { dispatches: dispatches.collect(), order: self.order.clone() }
+        Self { dispatches: dispatches.collect(), ..self.clone() }
     }
 
     /// Number of dispatches, repeats included.
@@ -130,36 +180,57 @@ impl Recording {
         self.order.is_empty()
     }
 
-    /// Encodes every dispatch into `pass`; `iteration_offset` (bytes) is where the bindings with
-    /// [`Offset::Iteration`] start.
-    pub fn replay(&self, pass: &mut wgpu::ComputePass<'_>, iteration_offset: u32) {
-        self.replay_part(pass, iteration_offset, 0..self.len());
+    /// Encodes every dispatch; `iteration_offset` (bytes) is where the bindings with [`Offset::Iteration`] start.
+    pub fn replay(&self, passes: &mut Passes<'_>, iteration_offset: u32) {
+        self.replay_part(passes, iteration_offset, 0..self.len());
     }
 
     /// As [`Recording::replay`], but only the dispatches of `part`.
     ///
     /// # Panics
     /// If there are no such dispatches.
-    pub fn replay_part(
+    pub fn replay_part(&self, passes: &mut Passes<'_>, iteration_offset: u32, part: Range<usize>) {
+        for index in part {
+            if self.has_copies(index) {
+                self.copy_mirrors(passes.encoder(), index);
+            }
+            self.encode(passes.pass(), iteration_offset, index);
+        }
+    }
+
+    /// Whether mirrors are copied for dispatch `index`.
+    pub(super) fn has_copies(&self, index: usize) -> bool {
+        !self.at(index).copies.is_empty()
+    }
+
+    /// Copies them.
+    pub(super) fn copy_mirrors(&self, encoder: &mut wgpu::CommandEncoder, index: usize) {
+        self.at(index).copies.iter().for_each(|mirror| mirror.copy(encoder));
+    }
+
+    fn at(&self, index: usize) -> &Dispatch {
+        &self.dispatches[self.order[index].dispatch as usize]
+    }
+
+    /// Encodes dispatch `index`.
+    pub(super) fn encode(
         &self,
         pass: &mut wgpu::ComputePass<'_>,
         iteration_offset: u32,
-        part: Range<usize>,
+        index: usize,
     ) {
+        let (entry, dispatch) = (&self.order[index], self.at(index));
         let mut offsets = [0; 4];
-        for entry in &self.order[part] {
-            let dispatch = &self.dispatches[entry.dispatch as usize];
-            for (slot, offset) in offsets.iter_mut().zip(&dispatch.offsets) {
-                *slot = match *offset {
-                    Offset::Step(bytes) => entry.step + bytes,
-                    Offset::Iteration(bytes) => iteration_offset + bytes,
-                };
-            }
-            pass.set_pipeline(dispatch.kernel.pipeline());
-            pass.set_bind_group(0, &dispatch.group, &offsets[..dispatch.offsets.len()]);
-            let [x, y, z] = dispatch.grid;
-            pass.dispatch_workgroups(x, y, z);
+        for (slot, offset) in offsets.iter_mut().zip(&dispatch.offsets) {
+            *slot = match *offset {
+                Offset::Step(bytes) => entry.step + bytes,
+                Offset::Iteration(bytes) => iteration_offset + bytes,
+            };
         }
+        pass.set_pipeline(dispatch.kernel.pipeline());
+        pass.set_bind_group(0, &dispatch.group, &offsets[..dispatch.offsets.len()]);
+        let [x, y, z] = dispatch.grid;
+        pass.dispatch_workgroups(x, y, z);
     }
 
     /// Replays the list so many times, in a submission of its own, and waits for the device.
@@ -168,11 +239,11 @@ impl Recording {
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn run_times(&self, gpu: &Gpu, times: u64) -> Result<()> {
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
+        let mut passes = Passes::new(&mut encoder, "reptile");
         for _ in 0..times {
-            self.replay(&mut pass, 0);
+            self.replay(&mut passes, 0);
         }
-        drop(pass);
+        drop(passes);
         gpu.queue().submit([encoder.finish()]);
         gpu.wait()
     }

@@ -11,6 +11,11 @@ pub enum Access {
     ReadWrite,
     /// `var<uniform>`
     Uniform,
+    /// `texture_storage_2d<…, read>`: a mirror of a buffer, of words (else of floats).
+    Mirror {
+        /// Whether it holds words.
+        words: bool,
+    },
 }
 
 /// A buffer that a kernel's text declares and uses.
@@ -61,6 +66,7 @@ pub(super) fn reflect(name: &str, text: &str) -> Result<Reflection> {
         };
         let access = match global.space {
             naga::AddressSpace::Uniform => Access::Uniform,
+            naga::AddressSpace::Handle => Access::Mirror { words: is_of_words(&module, global) },
             naga::AddressSpace::Storage { access }
                 if access.contains(naga::StorageAccess::STORE) =>
             {
@@ -70,6 +76,7 @@ pub(super) fn reflect(name: &str, text: &str) -> Result<Reflection> {
         };
         let stride = match module.types[global.ty].inner {
             naga::TypeInner::Array { stride, .. } => stride,
+            naga::TypeInner::Image { .. } => 0,
             ref other => other.size(module.to_ctx()),
         };
         globals.push(Global { name: name.clone(), binding: place.binding, access, stride });
@@ -80,6 +87,15 @@ pub(super) fn reflect(name: &str, text: &str) -> Result<Reflection> {
         return Err(wrong(format!("`{one}` and `{other}` both have binding {}", pair[0].binding)));
     }
     Ok(Reflection { module, globals })
+}
+
+/// Whether a texture holds words.
+fn is_of_words(module: &naga::Module, global: &naga::GlobalVariable) -> bool {
+    let words = naga::StorageFormat::Rgba32Uint;
+    matches!(
+        module.types[global.ty].inner,
+        naga::TypeInner::Image { class: naga::ImageClass::Storage { format, .. }, .. } if format == words
+    )
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::gpu::mirror::MIRROR_WIDTH;
 use crate::gpu::unroll::unroll;
 
 /// A value in a kernel's header.
@@ -46,6 +47,50 @@ impl From<Vec<usize>> for Constant {
     }
 }
 
+/// What an array consists of that a kernel only reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Element {
+    /// `vec4<f32>`
+    Vector,
+    /// `f32`
+    Number,
+    /// `u32`
+    Word,
+}
+
+impl Element {
+    /// Declares the array `name`, and the function `name_at` that reads an element of it, from a buffer or from a
+    /// [`Mirror`](crate::gpu::Mirror) of it, a texture of four numbers a pixel.
+    fn declaration(self, name: &str, binding: usize, mirrored: bool) -> String {
+        let element = match self {
+            Self::Vector => "vec4<f32>",
+            Self::Number => "f32",
+            Self::Word => "u32",
+        };
+        let (format, place, part) = match self {
+            Self::Vector => ("rgba32float", "i", ""),
+            Self::Number => ("rgba32float", "(i >> 2u)", "[i & 3u]"),
+            Self::Word => ("rgba32uint", "(i >> 2u)", "[i & 3u]"),
+        };
+        let (kind, read) = match mirrored {
+            false => (format!("var<storage, read> {name}: array<{element}>"), format!("{name}[i]")),
+            true => {
+                let (last, bits) = (MIRROR_WIDTH - 1, MIRROR_WIDTH.ilog2());
+                (
+                    format!("var {name}: texture_storage_2d<{format}, read>"),
+                    format!(
+                        "textureLoad({name}, vec2<u32>({place} & {last}u, {place} >> {bits}u)){part}"
+                    ),
+                )
+            }
+        };
+        format!(
+            "@group(0) @binding({binding}) {kind};\n\
+             fn {name}_at(i: u32) -> {element} {{ return {read}; }}\n"
+        )
+    }
+}
+
 /// A kernel before it is compiled, and what a compiled one is known by. WGSL does not care about the order of declarations, so
 /// concatenation is the whole module system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,19 +98,47 @@ pub struct Source {
     name: &'static str,
     variant: Option<String>,
     constants: BTreeMap<&'static str, Constant>,
+    reads: BTreeMap<&'static str, Element>,
+    mirrored: bool,
     parts: Vec<&'static str>,
 }
+
+/// The first binding of what [`Source::reads`] declares; those in the texts come before.
+const FIRST_READ: usize = 32;
 
 impl Source {
     /// A kernel named `name` whose own file has the text `text`.
     pub fn new(name: &'static str, text: &'static str) -> Self {
-        Self { name, variant: None, constants: BTreeMap::new(), parts: vec![text] }
+        let (constants, reads) = (BTreeMap::new(), BTreeMap::new());
+        Self { name, variant: None, constants, reads, mirrored: false, parts: vec![text] }
     }
 
     /// Adds `const name = value;` to the header.
     pub fn constant(mut self, name: &'static str, value: impl Into<Constant>) -> Self {
         self.constants.insert(name, value.into());
         self
+    }
+
+    /// Declares an array that the kernel only reads, by the function `name_at(i)`.
+    pub fn reads(mut self, name: &'static str, element: Element) -> Self {
+        self.reads.insert(name, element);
+        self
+    }
+
+    /// Reads what [`Source::reads`] declares from mirrors of the buffers.
+    pub fn mirrored(mut self) -> Self {
+        self.mirrored = true;
+        self
+    }
+
+    /// Whether [`Source::reads`] declares anything.
+    pub fn has_reads(&self) -> bool {
+        !self.reads.is_empty()
+    }
+
+    /// What [`Source::reads`] declares under `name`.
+    pub fn element(&self, name: &str) -> Option<Element> {
+        self.reads.get(name).copied()
     }
 
     /// Says which of the kernel's variants this is.
@@ -111,6 +184,9 @@ impl Source {
                     )
                 }
             };
+        }
+        for (place, (name, element)) in self.reads.iter().enumerate() {
+            text.push_str(&element.declaration(name, FIRST_READ + place, self.mirrored));
         }
         for part in &self.parts {
             text.push('\n');

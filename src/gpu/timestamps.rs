@@ -29,19 +29,19 @@ impl Gpu {
 }
 
 impl Stamps {
-    /// A pass whose begin and end are moments `first` and the next one.
-    pub fn pass<'a>(
+    /// A pass whose begin (if it is given) and end are these moments.
+    fn pass<'a>(
         &self,
         encoder: &'a mut wgpu::CommandEncoder,
-        label: &'static str,
-        first: u32,
+        begin: Option<u32>,
+        end: u32,
     ) -> wgpu::ComputePass<'a> {
         encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: Some(label),
+            label: Some("one dispatch"),
             timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
                 query_set: &self.set,
-                beginning_of_pass_write_index: Some(first),
-                end_of_pass_write_index: Some(first + 1),
+                beginning_of_pass_write_index: begin,
+                end_of_pass_write_index: Some(end),
             }),
         })
     }
@@ -67,7 +67,7 @@ impl Stamps {
 
 impl Recording {
     /// Replays every dispatch in a pass of its own, waits, and returns how long the device took for
-    /// each, in seconds; none if the device has no timestamps. The list is run once, as by
+    /// each (with the mirrors that are copied for it), in seconds; none if the device has no timestamps. The list is run once, as by
     /// [`Recording::replay`].
     ///
     /// # Errors
@@ -83,8 +83,15 @@ impl Recording {
             let stamps = gpu.stamps("dispatch times", 2 * part.len() as u32)?;
             let times = gpu.answer(|encoder| {
                 for (place, dispatch) in part.enumerate() {
-                    let mut pass = stamps.pass(encoder, "one dispatch", 2 * place as u32);
-                    self.replay_part(&mut pass, iteration_offset, dispatch..dispatch + 1);
+                    let begin = 2 * place as u32;
+                    let copies = self.has_copies(dispatch);
+                    if copies {
+                        stamps.write(encoder, begin);
+                        self.copy_mirrors(encoder, dispatch);
+                    }
+                    let begin = (!copies).then_some(begin);
+                    let mut pass = stamps.pass(encoder, begin, 2 * place as u32 + 1);
+                    self.encode(&mut pass, iteration_offset, dispatch);
                 }
                 stamps.ask(gpu, encoder)
             })?;

@@ -1,7 +1,7 @@
 //! `shaders/head.wgsl`: the last, dense layer of a training step in one dispatch.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Profile, Recording, Source, Work};
+use crate::gpu::{Element, Gpu, Profile, Recording, Source, Work};
 use crate::kernels::gather_rows::targets;
 use crate::kernels::{
     ACTIVATION, Argument, BLOCK, Batch, Below, INNER_STEP, Rows, Update, call, fused_loss,
@@ -81,8 +81,9 @@ pub fn head(
         .constant("OUT4", vectors(layer.outputs()))
         .constant("STEPS", steps)
         .constant("ACTIVATION", below.activation.kind())
-        .constant("NEEDS_INPUT_GRADIENT", onward);
-    let [theta, second, first] = update.arguments();
+        .constant("NEEDS_INPUT_GRADIENT", onward)
+        .reads("x", Element::Vector);
+    let [theta, second, first] = update.arguments(layer.packed_offset);
     let mut arguments = vec![
         Argument::Runs(update.runs),
         batch.argument(),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dispatch::{Argument, INNER_STEP, call, with_columns};
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source, Work};
+use crate::gpu::{Element, Gpu, Recording, Source, Work};
 use crate::layers::activation::{ACTIVATION, Activation};
 use crate::layers::parameters::Parameters;
 use crate::layers::shape::{Shape, padded, vectors};
@@ -137,10 +137,12 @@ fn norm_forward(
         .constant("SHARERS", batch.sharers)
         .constant("CHANNELS", place.output.channels)
         .constant("ACTIVATION", place.activation.kind())
-        .constant("KEEP_Z", out.keep_z);
+        .constant("KEEP_Z", out.keep_z)
+        .reads("theta", Element::Vector)
+        .reads("x", Element::Vector);
     let (source, blocks) = with_constants(gpu, source, place, batch)?;
     let arguments = [
-        Argument::Buffer("theta", theta),
+        Argument::Sets("theta", theta, place.packed_offset),
         batch.argument(),
         Argument::Buffer("x", x),
         Argument::Buffer("h", out.h),
@@ -169,8 +171,9 @@ fn norm_backward(
     let Backward { batch, update, below, d, statistics, onward, .. } = *pass;
     let source = Source::new("norm_backward", include_str!("../../shaders/norm_backward.wgsl"))
         .constant("ACTIVATION", below.activation.kind())
-        .constant("NEEDS_INPUT_GRADIENT", onward);
-    let [theta, second, first] = update.arguments();
+        .constant("NEEDS_INPUT_GRADIENT", onward)
+        .reads("x", Element::Vector);
+    let [theta, second, first] = update.arguments(place.packed_offset);
     let mut arguments = vec![
         Argument::Runs(update.runs),
         batch.argument(),

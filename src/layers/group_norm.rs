@@ -251,7 +251,7 @@ fn group_norm_update(
     let Backward { batch, update, below, d, statistics, .. } = *pass;
     let text = include_str!("../../shaders/group_norm_update.wgsl");
     let source = groups.constants(Source::new("group_norm_update", text), place, batch);
-    let [theta, second, first] = update.arguments();
+    let [theta, second, first] = update.arguments(place.packed_offset);
     let mut arguments = vec![
         Argument::Runs(update.runs),
         batch.argument(),

@@ -8,7 +8,7 @@ mod starts;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Memory, Preparing, Recording, size_of_f32s};
+use crate::gpu::{Gpu, Memory, Passes, Preparing, Recording, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, RunStep, RunSteps, broadcast, loss_numbers};
 use crate::meta::inner::{InnerLoop, Start, plan_layers, set_buffers};
 use crate::meta::query::{QueryBatches, QueryPass};
@@ -74,7 +74,7 @@ impl Adaptation {
         // A CPU is faster on what its caches hold.
         let total = if gpu.profile().software { 1 << 27 } else { 1 << 30 };
         let model = &setup.origin.read_by(&setup.model);
-        let mut one = Memory::default();
+        let mut one = Memory::on(gpu);
         let axis = Axis { runs: 1, per_run: 1 };
         let segments = setup.batches.segments(false, usize::MAX);
         // One task that does not fit is refused by `new`.
@@ -318,11 +318,8 @@ impl Adaptation {
     }
 
     fn record_part(&self, encoder: &mut wgpu::CommandEncoder, offset: u32, part: Range<usize>) {
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-            label: Some("reptile adaptation"),
-            timestamp_writes: None,
-        });
-        self.recording.replay_part(&mut pass, offset, part);
+        let mut passes = Passes::new(encoder, "reptile adaptation");
+        self.recording.replay_part(&mut passes, offset, part);
     }
 
     /// Adapts to all tasks of the batch and waits for the device, a part of the dispatches at a time,

@@ -21,7 +21,7 @@ pub fn memory_bytes(setup: &TrainerSetup) -> u64 {
 /// [`crate::Error::Config`] as [`TrainerSetup::check`], and if the plan is impossible.
 pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     setup.check()?;
-    let mut memory = Memory::default();
+    let mut memory = Memory::on(gpu);
     let setup = &setup.on_device();
     let model = &setup.model;
     Strategy::plan(&mut memory, &setup.strategy, model, setup.runs);

@@ -440,6 +440,7 @@ pub(super) fn plan_layers(
         let batch = largest_batch(segments);
         let chunk = chunk(gpu, model, axis, batch)?;
         batch_buffers(model, chunk * batch).plan(memory);
+        memory.read(size_of_f32s(chunk * batch * model.input_words()));
         Layers::plan(memory, model, Keep::All, chunk, batch);
     }
     Ok(())

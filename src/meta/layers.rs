@@ -83,10 +83,17 @@ fn gradient_buffers(model: &Model, keep: Keep, batches: usize, examples: usize) 
 impl Layers {
     /// Adds the buffers of [`Layers::new`] to `memory`.
     pub fn plan(memory: &mut Memory, model: &Model, keep: Keep, batches: usize, examples: usize) {
-        for sizes in all_sizes(model, keep, batches, examples) {
-            value_buffers(sizes).plan(memory);
+        let sizes = all_sizes(model, keep, batches, examples);
+        // The next layer reads h; that of the last is for the loss.
+        let (last, below) = sizes.split_last().expect("a network has layers");
+        let read = if keep == Keep::All { below } else { &sizes };
+        read.iter().for_each(|[h, ..]| memory.read(size_of_f32s(*h)));
+        for sizes in below.iter().chain([last]) {
+            value_buffers(*sizes).plan(memory);
         }
-        gradient_buffers(model, keep, batches, examples).plan(memory);
+        let gradients = gradient_buffers(model, keep, batches, examples);
+        gradients.plan(memory);
+        gradients.0.iter().for_each(|(_, floats)| memory.read(size_of_f32s(*floats)));
     }
 
     /// Bytes of the largest buffer for one batch of `examples`.

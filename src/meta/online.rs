@@ -1,7 +1,7 @@
 //! Learning from a stream of tasks that have arrived, a few of them at a time.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Pending, Recording, size_of_f32s};
+use crate::gpu::{Gpu, Passes, Pending, Recording, size_of_f32s};
 use crate::kernels::{Axis, OuterRule, OuterUpdate, RunStep, RunSteps, broadcast, outer_update};
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Starts};
 use crate::meta::checks;
@@ -116,10 +116,9 @@ impl Leader {
         let phase = self.adaptation.phase();
         let step = RunStep { outer_rate: self.outer_rate, ..RunStep::new(0, phase, axis) };
         let offset = self.runs.record(&self.gpu, encoder, 0, &[step])?;
-        let pass = wgpu::ComputePassDescriptor { label: Some("reptile"), timestamp_writes: None };
-        self.before.replay(&mut encoder.begin_compute_pass(&pass), offset);
+        self.before.replay(&mut Passes::new(encoder, "reptile"), offset);
         self.adaptation.record_tasks(encoder, tasks, self.visits)?;
-        self.after.replay(&mut encoder.begin_compute_pass(&pass), offset);
+        self.after.replay(&mut Passes::new(encoder, "reptile"), offset);
         self.visits = self.visits.wrapping_add(1);
         Ok(())
     }

@@ -357,10 +357,3 @@ impl Trainer {
         shared.then_some(([&self.shared[0], &self.shared[1]], self.adam_steps))
     }
 }
-
-fn begin_pass(encoder: &mut wgpu::CommandEncoder) -> wgpu::ComputePass<'_> {
-    encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-        label: Some("reptile"),
-        timestamp_writes: None,
-    })
-}

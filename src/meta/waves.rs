@@ -113,6 +113,9 @@ fn plan_tasks(memory: &mut Memory, gpu: &Gpu, setup: &TrainerSetup, axis: Axis) 
     let (model, batches) = (&setup.model, &setup.batches);
     let plan = setup.plan_on(gpu)?;
     set_buffers(model, setup.rule(), axis, &plan.1).plan(memory);
+    if plan.0 == PlanKind::Layered {
+        memory.read(size_of_f32s(axis.tasks() * model.packed_len()));
+    }
     if setup.telemetry {
         seen_buffer(model, axis).plan(memory);
     }

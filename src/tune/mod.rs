@@ -143,8 +143,13 @@ fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
         .map(|(index, layer)| (index, layer.products()))
         .collect();
     layers.sort_by_key(|(_, products)| std::cmp::Reverse(*products));
-    let mut subjects = Vec::new();
     let sizes = [tasks_at_once(gpu, setup)?, batch];
+    // What holds for all kernels is chosen first, by the largest.
+    let largest = layers.first().map(|(index, _)| *index);
+    let loads = largest
+        .zip(Tiles::loads(profile))
+        .map(|(index, tiles)| (Subject::Layer { index, direction: Direction::Forward }, tiles));
+    let mut subjects: Vec<(Subject, Tiles)> = loads.into_iter().collect();
     for (index, _) in layers {
         let layer = &model.layers()[index];
         let mut add =

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use reptile::gpu::{Gpu, Recording};
+use reptile::gpu::{Gpu, Passes, Recording};
 use reptile::kernels::{Axis, InnerStep, InnerSteps, RunStep, RunSteps};
 use reptile::model::Activation;
 
@@ -17,7 +17,7 @@ pub fn run_steps(gpu: &Gpu, axis: Axis, step: impl Fn(usize) -> RunStep) -> (Run
 /// Runs everything in `recording` and waits.
 pub fn play(gpu: &Gpu, recording: &Recording, offset: u32) {
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    recording.replay(&mut encoder.begin_compute_pass(&Default::default()), offset);
+    recording.replay(&mut Passes::new(&mut encoder, "test"), offset);
     gpu.queue().submit([encoder.finish()]);
     gpu.wait().unwrap();
 }

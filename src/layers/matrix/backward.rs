@@ -3,7 +3,7 @@
 
 use crate::dispatch::{Argument, INNER_STEP, Tiles, call};
 use crate::error::Result;
-use crate::gpu::{Gpu, Profile, Recording, Source, Work};
+use crate::gpu::{Element, Gpu, Profile, Recording, Source, Work};
 use crate::layers::activation::ACTIVATION;
 use crate::layers::matrix::product::{self, Product};
 use crate::layers::{Batch, Below, Place};
@@ -28,12 +28,15 @@ pub fn layer_backward(
         Source::new("layer_backward", include_str!("../../../shaders/layer_backward.wgsl"))
             .library(INNER_STEP)
             .library(ACTIVATION)
-            .constant("ACTIVATION", below.activation.kind());
+            .constant("ACTIVATION", below.activation.kind())
+            .reads("theta", Element::Vector)
+            .reads("h", Element::Vector)
+            .reads("rows", Element::Vector);
     let product = Product::backward(place, batch.examples);
     let source = product::constants(source, place, batch);
     let (source, [rows, columns]) = product.tiles(gpu, source, batch.count)?;
     let arguments = [
-        Argument::Buffer("theta", theta),
+        Argument::Sets("theta", theta, place.packed_offset),
         batch.argument(),
         Argument::Buffer("rows", dz),
         Argument::Buffer("h", below.h),

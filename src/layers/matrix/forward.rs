@@ -3,7 +3,7 @@
 
 use crate::dispatch::{Argument, INNER_STEP, Tiles, call};
 use crate::error::Result;
-use crate::gpu::{Gpu, Profile, Recording, Source, Work};
+use crate::gpu::{Element, Gpu, Profile, Recording, Source, Work};
 use crate::layers::activation::ACTIVATION;
 use crate::layers::matrix::product::{self, Product};
 use crate::layers::{Batch, Outputs, Place};
@@ -26,12 +26,14 @@ pub fn layer_forward(
         .library(ACTIVATION)
         .constant("SHARERS", batch.sharers)
         .constant("ACTIVATION", place.activation.kind())
-        .constant("KEEP_Z", out.keep_z);
+        .constant("KEEP_Z", out.keep_z)
+        .reads("theta", Element::Vector)
+        .reads("rows", product::elements(place));
     let product = Product::forward(place, batch.examples);
     let source = product::constants(source, place, batch);
     let (source, [rows, columns]) = product.tiles(gpu, source, batch.count)?;
     let arguments = [
-        Argument::Buffer("theta", theta),
+        Argument::Sets("theta", theta, place.packed_offset),
         batch.argument(),
         Argument::Buffer("rows", x),
         Argument::Buffer("h", out.h),

@@ -118,7 +118,9 @@ pub(super) fn gradient_tiles(
                 .library(GRADIENT_WORKGROUP);
             Ok((source, [rows.div_ceil(8 * block), columns.div_ceil(8 * width)]))
         }
-        Tile::Invocations(_) | Tile::Tasks(_) => unreachable!("no candidate of a gradient"),
+        Tile::Invocations(_) | Tile::Tasks(_) | Tile::From(_) => {
+            unreachable!("no candidate of a gradient")
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::dispatch::{Blocks, Groups, Tile, Tiles, key};
 use crate::error::Result;
-use crate::gpu::{Gpu, Profile, Source};
+use crate::gpu::{Element, Gpu, Profile, Source};
 use crate::layers::parameters::{Reads, Weights};
 use crate::layers::shape::{Shape, vectors};
 use crate::layers::{Batch, Place};
@@ -164,7 +164,9 @@ impl Product {
         let columns_at_once = match tile {
             Tile::Subgroup { lanes, width, .. } => lanes * width,
             Tile::Workgroup { width, .. } => 8 * width,
-            Tile::Invocations(_) | Tile::Tasks(_) => unreachable!("no candidate of a product"),
+            Tile::Invocations(_) | Tile::Tasks(_) | Tile::From(_) => {
+                unreachable!("no candidate of a product")
+            }
         };
         let column_tiles = self.columns.div_ceil(columns_at_once);
         let [tap_block, depth_block] = self.block(gpu.profile());
@@ -196,7 +198,9 @@ impl Product {
                     .library(PRODUCT_WORKGROUP);
                 (source, self.rows.div_ceil(8 * rows))
             }
-            Tile::Invocations(_) | Tile::Tasks(_) => unreachable!("no candidate of a product"),
+            Tile::Invocations(_) | Tile::Tasks(_) | Tile::From(_) => {
+                unreachable!("no candidate of a product")
+            }
         };
         Ok((source, [row_tiles, self.phases * column_tiles]))
     }
@@ -205,6 +209,15 @@ impl Product {
 /// How a dense layer's inputs are read.
 pub(super) fn inputs(place: &Place) -> &'static str {
     if place.bytes { INPUTS_BYTES } else { INPUTS_FLOATS }
+}
+
+/// What a layer's inputs consist of.
+pub(super) fn elements(place: &Place) -> Element {
+    match weights(place).reads {
+        Reads::All if place.bytes => Element::Word,
+        Reads::All | Reads::Window => Element::Vector,
+        Reads::NarrowWindow => Element::Number,
+    }
 }
 
 /// A layer and a number of examples, in words.

@@ -3,7 +3,7 @@
 
 use crate::dispatch::{Argument, INNER_STEP, Tiles, Update, call};
 use crate::error::Result;
-use crate::gpu::{Gpu, Profile, Recording, Source, Work};
+use crate::gpu::{Element, Gpu, Profile, Recording, Source, Work};
 use crate::layers::matrix::gradient::{gradient_candidates, gradient_tiles};
 use crate::layers::matrix::product;
 use crate::layers::{Batch, Place};
@@ -22,8 +22,10 @@ pub fn layer_update(
     dz: &wgpu::Buffer,
 ) -> Result<()> {
     let source = Source::new("layer_update", include_str!("../../../shaders/layer_update.wgsl"))
-        .library(INNER_STEP);
-    let [theta, second, first] = update.arguments();
+        .library(INNER_STEP)
+        .reads("rows", product::elements(place))
+        .reads("dz", Element::Vector);
+    let [theta, second, first] = update.arguments(place.packed_offset);
     let mut arguments = vec![
         Argument::Runs(update.runs),
         batch.argument(),

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::{IterationMetrics, RING, Trainer, begin_pass};
+use super::{IterationMetrics, RING, Trainer};
 use web_time::Instant;
 
 use crate::error::Result;
-use crate::gpu::Pending;
+use crate::gpu::{Passes, Pending};
 use crate::meta::setup::TrainerSetup;
 
 /// How much work one submission should hold: short enough for drivers' watchdogs and for a host
@@ -115,7 +115,9 @@ impl Trainer {
             self.count_iteration();
             for begin in (0..all).step_by(at_once) {
                 let part = begin..all.min(begin + at_once);
-                self.recording.replay_part(&mut begin_pass(&mut encoder), offset, part);
+                let mut passes = Passes::new(&mut encoder, "reptile");
+                self.recording.replay_part(&mut passes, offset, part);
+                drop(passes);
                 if begin + at_once < all {
                     let next = self.gpu.device().create_command_encoder(&Default::default());
                     let done = std::mem::replace(&mut encoder, next).finish();

@@ -1,7 +1,8 @@
 //! Meta-iterations in the caller's encoder, and what the kernels are told about each.
 
-use super::{Trainer, begin_pass};
+use super::Trainer;
 use crate::error::{Error, Result};
+use crate::gpu::Passes;
 use crate::kernels::{Axis, RunStep};
 use crate::meta::setup::RING;
 use crate::meta::spec::StatePolicy;
@@ -52,9 +53,9 @@ impl Trainer {
                 "all {planned} meta-iterations are done; rates stay where their schedules end"
             );
         }
-        let mut pass = begin_pass(encoder);
+        let mut passes = Passes::new(encoder, "reptile");
         for iteration in first..self.iteration {
-            self.recording.replay(&mut pass, self.runs.offset_of(slot(iteration) * waves));
+            self.recording.replay(&mut passes, self.runs.offset_of(slot(iteration) * waves));
         }
         Ok(self.iteration - planned.clamp(first, self.iteration))
     }
