@@ -1,7 +1,8 @@
 // The whole inner loop of one task, by one workgroup: activations and their gradients in workgroup
-// memory, parameters in the task's part of `theta`, where a broadcast put them. Needs no optional
-// feature and works with every inner optimiser. Grid: (tasks).
-// Needs lib/run_step.wgsl, lib/activation.wgsl, lib/targets_*.wgsl, lib/rows_*.wgsl, lib/fused_loss_*.wgsl, lib/update_*.wgsl.
+// memory, parameters in the task's part of `theta`, where a broadcast put them, or in workgroup memory too.
+// Needs no optional feature and works with every inner optimiser. Grid: (tasks).
+// Needs lib/run_step.wgsl, lib/activation.wgsl, lib/targets_*.wgsl, lib/rows_*.wgsl, lib/fused_loss_*.wgsl, lib/update_*.wgsl,
+// lib/weights_*.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;              // [T, ORDER_STRIDE]
@@ -33,18 +34,17 @@ fn forward(base: u32, l: u32, lane: u32) {
     for (var item = lane; item < OUTS[l] * ROW_GROUPS; item += BLOCK) {
         let column = item % OUTS[l];
         let first = item / OUTS[l] * ROWS;
-        let weights = base + OFFSETS[l] + column;
-        let bias = theta[weights + 4u * INS[l] * OUTS[l]];
+        let bias = weight(weight_place(base, l, 4u * INS[l], column));
         var sums: array<vec4<f32>, ROWS>;
         for (var r = 0u; r < ROWS; r++) { // unroll
             sums[r] = bias;
         }
         for (var k = 0u; k < INS[l]; k++) {
-            let w = weights + 4u * k * OUTS[l];
-            let w0 = theta[w];
-            let w1 = theta[w + OUTS[l]];
-            let w2 = theta[w + 2u * OUTS[l]];
-            let w3 = theta[w + 3u * OUTS[l]];
+            let w = weight_place(base, l, 4u * k, column);
+            let w0 = weight(w);
+            let w1 = weight(w + OUTS[l]);
+            let w2 = weight(w + 2u * OUTS[l]);
+            let w3 = weight(w + 3u * OUTS[l]);
             for (var r = 0u; r < ROWS; r++) { // unroll
                 let v = input_of(l, min(first + r, BATCH - 1u), k);
                 sums[r] = fma(vec4<f32>(v.w), w3, fma(vec4<f32>(v.z), w2,
@@ -86,14 +86,14 @@ fn backward(base: u32, l: u32, from_place: u32, to: u32, lane: u32) {
     for (var item = lane; item < INS[l] * ROW_GROUPS; item += BLOCK) {
         let column = item % INS[l];
         let first = item / INS[l] * ROWS;
-        let weights = base + OFFSETS[l] + 4u * column * OUTS[l];
         var sums: array<vec4<f32>, ROWS>;
         for (var r = 0u; r < ROWS; r++) { // unroll
             sums[r] = vec4<f32>(0.0);
         }
         for (var k = 0u; k < OUTS[l]; k++) {
-            let w = transpose(mat4x4<f32>(theta[weights + k], theta[weights + OUTS[l] + k],
-                theta[weights + 2u * OUTS[l] + k], theta[weights + 3u * OUTS[l] + k]));
+            let first_row = weight_place(base, l, 4u * column, k);
+            let w = transpose(mat4x4<f32>(weight(first_row), weight(first_row + OUTS[l]),
+                weight(first_row + 2u * OUTS[l]), weight(first_row + 3u * OUTS[l])));
             for (var r = 0u; r < ROWS; r++) { // unroll
                 let v = d[from_place + min(first + r, BATCH - 1u) * OUTS[l] + k];
                 sums[r] = fma(vec4<f32>(v.w), w[3], fma(vec4<f32>(v.z), w[2],
@@ -129,12 +129,14 @@ fn update_layer(base: u32, l: u32, from_place: u32, rates: Rates, lane: u32) {
                 g[3] = fma(vec4<f32>(v.w), e, g[3]);
             }
         }
-        let place = base + OFFSETS[l] + 4u * row_vector * OUTS[l] + column;
-        update(place, g[0], rates);
-        if (row_vector < INS[l]) {
-            update(place + OUTS[l], g[1], rates);
-            update(place + 2u * OUTS[l], g[2], rates);
-            update(place + 3u * OUTS[l], g[3], rates);
+        let place = weight_place(base, l, 4u * row_vector, column);
+        let index = base + OFFSETS[l] + 4u * row_vector * OUTS[l] + column;
+        let rows_here = select(4u, 1u, row_vector == INS[l]);
+        for (var i = 0u; i < 4u; i++) { // unroll
+            if (i < rows_here) {
+                let at = i * OUTS[l];
+                set_weight(place + at, updated(index + at, weight(place + at), g[i], rates));
+            }
         }
     }
 }
@@ -144,6 +146,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let task = group.x;
     let run = runs[task / TASKS_PER_RUN];
     let base = task * STRIDE;
+    take_weights(base, lane);
     for (var step = 0u; step < STEPS; step++) {
         let rates = rates_of(run, task, FIRST_STEP + step, step + 1u == STEPS);
         for (var b = lane; b < BATCH; b += BLOCK) {
@@ -171,8 +174,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
             workgroupBarrier();
             update_layer(base, l, from_place, rates, lane);
-            workgroupBarrier();
-            storageBarrier();
+            weights_barrier();
         }
     }
+    give_weights(base, lane);
 }

@@ -20,7 +20,7 @@ fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
     return Rates(rate, select(run.weight_decay, 1.0, last));
 }
 
-fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
+fn updated(index: u32, before: vec4<f32>, gradient: vec4<f32>, rates: Rates) -> vec4<f32> {
     see(index, gradient);
     let v = fma(vec4<f32>(BETA2), second[index], BETA2_REST * gradient * gradient);
     second[index] = v;
@@ -29,5 +29,5 @@ fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
         m = fma(vec4<f32>(BETA1), first[index], BETA1_REST * gradient);
         first[index] = m;
     }
-    theta[index] = rates.decay * fma(vec4<f32>(-rates.rate), m / (sqrt(v) + EPSILON), theta[index]);
+    return rates.decay * fma(vec4<f32>(-rates.rate), m / (sqrt(v) + EPSILON), before);
 }

@@ -21,7 +21,7 @@ fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
     return Rates(rate, root, 1.0 - run.inner_rate * DECAY, select(run.weight_decay, 1.0, last));
 }
 
-fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
+fn updated(index: u32, before: vec4<f32>, gradient: vec4<f32>, rates: Rates) -> vec4<f32> {
     see(index, gradient);
     let v = fma(vec4<f32>(BETA2), second[index], BETA2_REST * gradient * gradient);
     second[index] = v;
@@ -31,6 +31,5 @@ fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
         first[index] = m;
     }
     let way = m / fma(sqrt(v), vec4<f32>(rates.root), vec4<f32>(EPSILON));
-    theta[index] = rates.decay
-        * fma(vec4<f32>(-rates.rate), way, rates.decoupled * theta[index]);
+    return rates.decay * fma(vec4<f32>(-rates.rate), way, rates.decoupled * before);
 }

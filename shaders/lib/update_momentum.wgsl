@@ -12,7 +12,7 @@ fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
     return Rates(run.inner_rate, select(run.weight_decay, 1.0, last));
 }
 
-fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
+fn updated(index: u32, before: vec4<f32>, gradient: vec4<f32>, rates: Rates) -> vec4<f32> {
     see(index, gradient);
     var way = gradient;
     if (MOMENTUM > 0.0) {
@@ -23,5 +23,5 @@ fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
             way = fma(vec4<f32>(MOMENTUM), u, gradient);
         }
     }
-    theta[index] = rates.decay * fma(vec4<f32>(-rates.rate), way, theta[index]);
+    return rates.decay * fma(vec4<f32>(-rates.rate), way, before);
 }

@@ -13,6 +13,7 @@ fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
     return Rates(task * STRIDE, task / TASKS_PER_RUN * STRIDE);
 }
 
-fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
-    second[index] = gradient * (theta[index] - first[rates.run + index - rates.task]);
+fn updated(index: u32, before: vec4<f32>, gradient: vec4<f32>, rates: Rates) -> vec4<f32> {
+    second[index] = gradient * (before - first[rates.run + index - rates.task]);
+    return before;
 }

@@ -17,7 +17,7 @@ fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
     return Rates(task * STRIDE, task / TASKS_PER_RUN * STRIDE, k == 0u);
 }
 
-fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
+fn updated(index: u32, before: vec4<f32>, gradient: vec4<f32>, rates: Rates) -> vec4<f32> {
     see(index, gradient);
     let place = index - rates.task;
     if (STATISTIC == PRODUCTS) {
@@ -33,5 +33,5 @@ fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
         let before = select(second[index], vec4<f32>(0.0), rates.fresh);
         second[index] = fma(gradient, gradient, before);
     }
-    theta[index] = fma(-first[rates.run + place], gradient, theta[index]);
+    return fma(-first[rates.run + place], gradient, before);
 }

@@ -12,7 +12,7 @@ fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
     return Rates(task * STRIDE, task / TASKS_PER_RUN * STRIDE);
 }
 
-fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
+fn updated(index: u32, before: vec4<f32>, gradient: vec4<f32>, rates: Rates) -> vec4<f32> {
     see(index, gradient);
     let squares = fma(REFINE * gradient, gradient, second[index]);
     second[index] = squares;
@@ -20,5 +20,5 @@ fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
     let bounded = clamp(sqrt(way / squares), vec4<f32>(MIN_RATE), vec4<f32>(MAX_RATE));
     // Padding has no gradient; without b and g its rate would be no number.
     let rate = select(bounded, vec4<f32>(0.0), way == vec4<f32>(0.0));
-    theta[index] = fma(-rate, gradient, theta[index]);
+    return fma(-rate, gradient, before);
 }

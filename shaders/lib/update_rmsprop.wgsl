@@ -11,10 +11,9 @@ fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
     return Rates(run.inner_rate, select(run.weight_decay, 1.0, last));
 }
 
-fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
+fn updated(index: u32, before: vec4<f32>, gradient: vec4<f32>, rates: Rates) -> vec4<f32> {
     see(index, gradient);
     let v = fma(vec4<f32>(RHO), second[index], RHO_REST * gradient * gradient);
     second[index] = v;
-    theta[index] = rates.decay
-        * fma(vec4<f32>(-rates.rate), gradient / (sqrt(v) + EPSILON), theta[index]);
+    return rates.decay * fma(vec4<f32>(-rates.rate), gradient / (sqrt(v) + EPSILON), before);
 }

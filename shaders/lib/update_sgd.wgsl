@@ -9,7 +9,7 @@ fn rates_of(run: RunStep, task: u32, k: u32, last: bool) -> Rates {
     return Rates(run.inner_rate, select(run.weight_decay, 1.0, last));
 }
 
-fn update(index: u32, gradient: vec4<f32>, rates: Rates) {
+fn updated(index: u32, before: vec4<f32>, gradient: vec4<f32>, rates: Rates) -> vec4<f32> {
     see(index, gradient);
-    theta[index] = rates.decay * fma(vec4<f32>(-rates.rate), gradient, theta[index]);
+    return rates.decay * fma(vec4<f32>(-rates.rate), gradient, before);
 }

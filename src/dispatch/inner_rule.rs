@@ -104,7 +104,8 @@ impl InnerRule {
         }
     }
 
-    /// Adds the `update` function and its constants, and whether gradients are `seen`.
+    /// Adds the `updated` function, which says what a step makes of a vector of parameters, with its constants, and whether
+    /// gradients are `seen`.
     pub(crate) fn library(&self, source: Source, seen: bool) -> Source {
         let source = source.library(match seen {
             false => include_str!("../../shaders/lib/see_nothing.wgsl"),
@@ -164,7 +165,10 @@ impl<'a> Update<'a> {
     pub(crate) fn library(&self, source: Source, arguments: &mut Vec<Argument<'a>>) -> Source {
         let source = source.library(RUN_STEP).constant("TASKS_PER_RUN", self.axis.per_run);
         let seen = self.seen.filter(|_| self.rule != InnerRule::Query);
-        let source = self.rule.library(source, seen.is_some());
+        let source = self
+            .rule
+            .library(source, seen.is_some())
+            .library(include_str!("../../shaders/lib/update_in_place.wgsl"));
         arguments.extend(seen.map(|seen| Argument::Buffer("seen", seen)));
         source
     }

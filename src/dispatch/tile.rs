@@ -29,8 +29,13 @@ pub enum Tile {
         /// Groups of 64 invocations.
         slices: usize,
     },
+    /// A workgroup of so many groups, in which each invocation loads what it multiplies itself, and each group sums other
+    /// blocks.
+    Direct(usize),
     /// A workgroup of so many invocations.
     Invocations(usize),
+    /// The same, which holds a task's weights in workgroup memory.
+    Resident(usize),
     /// So many tasks at a time.
     Tasks(usize),
     /// Not cut otherwise, but read from there.
@@ -45,6 +50,8 @@ impl Display for Tile {
                 write!(f, "workgroup{}x{rows}x{width}", 64 * slices)
             }
             Self::Invocations(count) => write!(f, "workgroup{count}"),
+            Self::Direct(groups) => write!(f, "direct{groups}"),
+            Self::Resident(count) => write!(f, "resident{count}"),
             Self::Tasks(count) => write!(f, "tasks{count}"),
             Self::From(Loads::Mirrors) => f.write_str("mirrors"),
             Self::From(Loads::Buffers) => f.write_str("buffers"),
@@ -77,6 +84,8 @@ impl FromStr for Tile {
                 (invocations % 64 == 0).then_some(tile).ok_or(())
             }
             ("workgroup", None) => Ok(Self::Invocations(number(numbers)?)),
+            ("direct", None) => Ok(Self::Direct(number(numbers)?)),
+            ("resident", None) => Ok(Self::Resident(number(numbers)?)),
             ("tasks", None) => Ok(Self::Tasks(number(numbers)?)),
             _ => Err(()),
         }
@@ -170,14 +179,23 @@ impl Groups<'_> {
                 && 64 * slices <= profile.largest_workgroup as usize
                 && 16 * (self.vectors)(rows, width, slices) <= profile.workgroup_memory as usize
         };
+        // So many that each has as many blocks as the others, or one fewer: all of them, half of them, …
+        let rounds =
+            (0..5).map(|half| self.blocks.div_ceil(1 << half)).filter(|groups| *groups <= 16);
+        let mut counts: Vec<usize> = rounds.chain([1]).collect();
+        counts.dedup();
         let most = |wanted: usize| {
-            [4, 2].into_iter().find(|slices| *slices <= wanted && room(*slices, (rows, width)))
+            counts.iter().find(|slices| **slices <= wanted && room(**slices, (rows, width)))
         };
-        let default = Tile::Workgroup { rows, width, slices: most(slices).unwrap_or(1) };
-        let all = [1, 2, 4, 8].into_iter().flat_map(|slices| {
-            let fitting = self.sizes.iter().filter(move |size| slices == 1 || room(slices, **size));
+        let default = Tile::Workgroup { rows, width, slices: most(slices).copied().unwrap_or(1) };
+        let all = counts.iter().rev().flat_map(|slices| {
+            let fitting = self.sizes.iter().filter(|size| *slices == 1 || room(*slices, **size));
             let fitting = fitting.filter(|(_, width)| *width == 1 || self.columns > 8);
-            fitting.map(move |(rows, width)| Tile::Workgroup { rows: *rows, width: *width, slices })
+            fitting.map(|(rows, width)| Tile::Workgroup {
+                rows: *rows,
+                width: *width,
+                slices: *slices,
+            })
         });
         [default].into_iter().chain(all.filter(|tile| *tile != default)).collect()
     }
@@ -194,6 +212,8 @@ mod tests {
             Tile::Workgroup { rows: 4, width: 1, slices: 1 },
             Tile::Workgroup { rows: 2, width: 2, slices: 4 },
             Tile::Invocations(128),
+            Tile::Resident(256),
+            Tile::Direct(31),
             Tile::Tasks(16),
             Tile::From(Loads::Mirrors),
             Tile::From(Loads::Buffers),

@@ -26,18 +26,28 @@ const LARGEST_TEXT: usize = 2200;
 const LARGEST_OUTPUTS: usize = 32;
 /// Floating-point operations of a step up to which the workgroup variant pays beside subgroup kernels.
 const LARGEST_SLOW_STEP: u64 = 1 << 20;
-/// Invocations of the workgroup variant, unless others were measured to be faster.
+/// Invocations of the workgroup variant, unless others were measured to be faster; and where it holds a few tasks'
+/// weights itself on a real GPU.
 const INVOCATIONS: usize = 64;
-/// Rows that an invocation of the workgroup variant takes at a time.
-const ROWS: usize = 3;
+const MANY_INVOCATIONS: usize = 256;
+/// Tasks up to which a large GPU has a multiprocessor for each, or for two: with more, the workgroup memory that weights
+/// take leaves it idle (measured on an H200: 14.1 million task-steps/s of 1,024 tasks, and 22.8 with weights in buffers).
+const FEW_TASKS: usize = 256;
+/// Tasks beyond which all numbers of them share a measurement.
+const MOST_TASKS: usize = 1024;
+/// Rows that an invocation of the workgroup variant takes at a time at most.
+const MOST_ROWS: usize = 3;
+/// Columns of four rows of weights that the workgroup variant permutes by the number of the four: as many vectors as
+/// workgroup memory gives at once.
+const BANKS: usize = 8;
 
 /// Which of the two kernels runs a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Variant {
     /// With so many lanes.
     Subgroup(usize),
-    /// With so many invocations.
-    Workgroup(usize),
+    /// With as many invocations as one of its [`candidates`] says.
+    Workgroup,
 }
 
 /// Sizes and buffers of a fused inner loop (or of a segment of it).
@@ -91,42 +101,68 @@ fn variant(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> Option<Va
             return Some(Variant::Subgroup(lanes));
         }
     }
-    if !fits_workgroup(profile, model, batch) {
-        return None;
-    }
-    match candidates(profile, model, batch).choose(gpu) {
-        Tile::Invocations(count) => Some(Variant::Workgroup(count)),
-        _ => Some(Variant::Workgroup(INVOCATIONS)),
-    }
+    fits_workgroup(profile, model, batch).then_some(Variant::Workgroup)
 }
 
 /// Whether the activations of one minibatch fit into workgroup memory.
 fn fits_workgroup(profile: &Profile, model: &Model, batch: usize) -> bool {
-    let outs: usize = model.layers().iter().map(|layer| vectors(layer.outputs())).sum();
-    let copies = if uses_gelu(model) { 2 } else { 1 };
-    let bytes = 16 * batch * (copies * outs + 2 * widest(model)) + 8 * batch;
+    activation_bytes(model, batch) <= profile.workgroup_memory as usize
+}
+
+/// Whether the parameters of a task fit there as well.
+fn weights_fit_workgroup(profile: &Profile, model: &Model, batch: usize) -> bool {
+    let bytes = activation_bytes(model, batch) + 4 * model.packed_len();
     bytes <= profile.workgroup_memory as usize
 }
 
-/// The sizes of workgroups that may run `model` on minibatches of `batch`; none where a subgroup owns a task.
-pub fn fused_candidates(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> Option<Tiles> {
-    let owned = matches!(variant(gpu, model, rule, batch), Some(Variant::Workgroup(_)));
-    owned.then(|| candidates(gpu.profile(), model, batch))
+fn activation_bytes(model: &Model, batch: usize) -> usize {
+    let outs: usize = model.layers().iter().map(|layer| vectors(layer.outputs())).sum();
+    let copies = if uses_gelu(model) { 2 } else { 1 };
+    16 * batch * (copies * outs + 2 * widest(model)) + 8 * batch
 }
 
-fn candidates(profile: &Profile, model: &Model, batch: usize) -> Tiles {
-    let mut candidates = vec![Tile::Invocations(INVOCATIONS)];
+/// Rows that an invocation of the workgroup variant takes at a time, so that all have some of the widest layer's.
+fn rows_at_once(model: &Model, batch: usize, invocations: usize) -> usize {
+    (batch * widest(model)).div_ceil(invocations).clamp(1, MOST_ROWS.min(batch))
+}
+
+/// The workgroups that may run `model` on minibatches of `batch` for `tasks` tasks; none where a subgroup owns a task.
+pub fn fused_candidates(
+    gpu: &Gpu,
+    model: &Model,
+    rule: InnerRule,
+    [tasks, batch]: [usize; 2],
+) -> Option<Tiles> {
+    let owned = matches!(variant(gpu, model, rule, batch), Some(Variant::Workgroup));
+    owned.then(|| candidates(gpu.profile(), model, [tasks, batch]))
+}
+
+fn candidates(profile: &Profile, model: &Model, [tasks, batch]: [usize; 2]) -> Tiles {
+    let fit = weights_fit_workgroup(profile, model, batch);
+    let most = profile.largest_workgroup as usize;
+    let default = match fit {
+        true if profile.software => Tile::Resident(INVOCATIONS),
+        true if tasks <= FEW_TASKS => Tile::Resident(MANY_INVOCATIONS.min(most)),
+        _ => Tile::Invocations(INVOCATIONS),
+    };
+    let mut candidates = vec![default];
     // Where the driver ends loops the size decides how many steps a dispatch may have: a rule must.
     if profile.loop_rounds.is_none() {
-        let most = profile.largest_workgroup as usize;
-        let others = [32, 128, 256].into_iter().filter(|size| *size <= most);
-        candidates.extend(others.map(Tile::Invocations));
+        let sizes = [INVOCATIONS, 128, MANY_INVOCATIONS].into_iter().filter(|size| *size <= most);
+        let all = sizes.flat_map(|size| [Tile::Invocations(size), Tile::Resident(size)]);
+        let all = all.filter(|tile| fit || matches!(tile, Tile::Invocations(_)));
+        candidates.extend(all.filter(|tile| *tile != default));
     }
     let layers: Vec<String> = std::iter::once(model.inputs())
         .chain(model.layers().iter().map(|layer| layer.outputs()))
         .map(|units| units.to_string())
         .collect();
-    Tiles { key: format!("fused_workgroup, {}, {batch} examples", layers.join("-")), candidates }
+    let mut key = format!("fused_workgroup, {}, {batch} examples", layers.join("-"));
+    // How many tasks there are says which workgroups keep a real GPU busy.
+    if !profile.software {
+        key += &format!(", {} tasks", tasks.next_power_of_two().min(MOST_TASKS));
+    }
+    Tiles { key, candidates }
 }
 
 fn slots(layer: &Layer, lanes: usize) -> usize {
@@ -159,7 +195,7 @@ pub fn fused_steps(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> u
 /// is for small steps, which the dispatches of the layered plan would dominate.
 pub fn fused_pays(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> bool {
     match variant(gpu, model, rule, batch) {
-        Some(Variant::Workgroup(_)) if gpu.profile().broadcast_lanes().is_some() => {
+        Some(Variant::Workgroup) if gpu.profile().broadcast_lanes().is_some() => {
             model.flops_per_step(batch) <= LARGEST_SLOW_STEP
         }
         variant => variant.is_some(),
@@ -174,8 +210,9 @@ fn rounds(model: &Model, batch: usize, variant: Variant) -> (usize, usize) {
             let step = 2 * model.inputs() + 2 * lanes * layers.len() + 1;
             (model.packed_len() / 4 / lanes + 1, step)
         }
-        Variant::Workgroup(lanes) => {
-            let groups = batch.div_ceil(ROWS.min(batch));
+        Variant::Workgroup => {
+            let lanes = INVOCATIONS;
+            let groups = batch.div_ceil(rows_at_once(model, batch, lanes));
             let per_lane = |items: usize| items.div_ceil(lanes);
             let layer = |layer: &Layer| {
                 let [ins, outs] = [layer.inputs_padded() / 4, vectors(layer.outputs())];
@@ -184,7 +221,8 @@ fn rounds(model: &Model, batch: usize, variant: Variant) -> (usize, usize) {
                     + per_lane((ins + 1) * outs) * (batch + 1)
             };
             let head = per_lane(batch) * (3 * model.outputs() + 2) + batch + 1;
-            (0, layers.iter().map(layer).sum::<usize>() + head)
+            let moved = 2 * per_lane(model.packed_len() / 4) + 2 * layers.len();
+            (moved, layers.iter().map(layer).sum::<usize>() + head)
         }
     }
 }
@@ -204,7 +242,7 @@ pub fn fused(
 ) -> Result<()> {
     match variant(gpu, c.model, c.rule, c.segment.batch) {
         Some(Variant::Subgroup(lanes)) => subgroup(gpu, recording, runs, c, lanes),
-        Some(Variant::Workgroup(count)) => workgroup(gpu, recording, runs, c, count),
+        Some(Variant::Workgroup) => workgroup(gpu, recording, runs, c),
         None => panic!("the caller checks that the network fits"),
     }
 }
@@ -331,7 +369,6 @@ fn workgroup(
     recording: &mut Recording,
     runs: &RunSteps,
     c: &FusedLoop<'_>,
-    invocations: usize,
 ) -> Result<()> {
     let stride = c.model.packed_len() / 4;
     broadcast(gpu, recording, c.axis, stride, c.sharers, true, runs, c.start, c.theta)?;
@@ -339,10 +376,21 @@ fn workgroup(
     let layers = c.model.layers();
     let (h_start, h_total) = starts(layers, |layer| vectors(layer.outputs()) * batch);
     let text = include_str!("../../shaders/fused_workgroup.wgsl");
+    let masks = |layer: &Layer| {
+        let columns = vectors(layer.outputs());
+        (1 << columns.trailing_zeros()).min(BANKS) - 1
+    };
+    let tile = candidates(gpu.profile(), c.model, [c.axis.tasks(), batch]).choose(gpu);
+    let (invocations, weights) = match tile {
+        Tile::Resident(count) => (count, include_str!("../../shaders/lib/weights_workgroup.wgsl")),
+        Tile::Invocations(count) => (count, include_str!("../../shaders/lib/weights_storage.wgsl")),
+        tile => unreachable!("{tile} is no candidate of a fused loop"),
+    };
     let source = c
         .rule
         .library(source("fused_workgroup", text, c), false)
-        .variant(Tile::Invocations(invocations).to_string())
+        .library(weights)
+        .variant(tile.to_string())
         .constant("BLOCK", invocations)
         .constant("LAYERS", layers.len())
         .constant("UNITS", per_layer(layers, |layer| layer.outputs()))
@@ -351,7 +399,8 @@ fn workgroup(
         .constant("ACTIVATIONS", per_layer(layers, |layer| layer.activation.kind()))
         .constant("OFFSETS", per_layer(layers, |layer| layer.packed_offset / 4))
         .constant("H_START", h_start)
-        .constant("ROWS", ROWS.min(batch))
+        .constant("ROWS", rows_at_once(c.model, batch, invocations))
+        .constant("MASKS", per_layer(layers, masks))
         .constant("H_TOTAL", h_total)
         .constant("Z_TOTAL", if uses_gelu(c.model) { h_total } else { 1 })
         .constant("D_SIZE", widest(c.model) * batch);

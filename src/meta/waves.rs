@@ -36,8 +36,21 @@ impl TrainerSetup {
     #[cfg_attr(not(feature = "tune"), allow(dead_code))]
     pub(crate) fn chunk_candidates(&self, gpu: &Gpu) -> Result<Tiles> {
         let setup = self.on_device();
-        let axis = Axis { runs: setup.runs, per_run: sizes(gpu, &setup, usize::MAX)?[0] };
-        chunk_candidates(gpu, &setup.model, axis, setup.batches.batch)
+        chunk_candidates(gpu, &setup.model, setup.first_wave(gpu)?, setup.batches.batch)
+    }
+
+    /// Tasks of all runs that the device takes at once.
+    ///
+    /// # Errors
+    /// As [`sizes`].
+    #[cfg_attr(not(feature = "tune"), allow(dead_code))]
+    pub(crate) fn tasks_at_once(&self, gpu: &Gpu) -> Result<usize> {
+        Ok(self.on_device().first_wave(gpu)?.tasks())
+    }
+
+    #[cfg_attr(not(feature = "tune"), allow(dead_code))]
+    fn first_wave(&self, gpu: &Gpu) -> Result<Axis> {
+        Ok(Axis { runs: self.runs, per_run: sizes(gpu, self, usize::MAX)?[0] })
     }
 }
 

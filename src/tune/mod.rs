@@ -128,7 +128,8 @@ pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<
 fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
     let (model, batch, profile) = (&setup.model, setup.batches.batch, gpu.profile());
     if setup.is_fused(gpu)? {
-        let tiles = fused_candidates(gpu, model, setup.rule(), batch);
+        let sizes = [setup.tasks_at_once(gpu)?, batch];
+        let tiles = fused_candidates(gpu, model, setup.rule(), sizes);
         return Ok(tiles.into_iter().map(|tiles| (Subject::Whole, tiles)).collect());
     }
     let last = model.layers().len() - 1;
@@ -143,7 +144,7 @@ fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
         .map(|(index, layer)| (index, layer.products()))
         .collect();
     layers.sort_by_key(|(_, products)| std::cmp::Reverse(*products));
-    let sizes = [tasks_at_once(gpu, setup)?, batch];
+    let sizes = [chunk(gpu, setup)?, batch];
     // What holds for all kernels is chosen first, by the largest.
     let largest = layers.first().map(|(index, _)| *index);
     let loads = largest
@@ -174,7 +175,7 @@ fn meta_iterations(gpu: &Gpu, setup: &TrainerSetup, count: usize) -> Duration {
 }
 
 /// Tasks that go through the layers at a time.
-fn tasks_at_once(gpu: &Gpu, setup: &TrainerSetup) -> Result<usize> {
+fn chunk(gpu: &Gpu, setup: &TrainerSetup) -> Result<usize> {
     match setup.chunk_candidates(gpu)?.choose(gpu) {
         Tile::Tasks(count) => Ok(count),
         tile => unreachable!("{tile} is no chunk of tasks"),
@@ -191,7 +192,7 @@ fn of_layer(
     late: &dyn Fn() -> bool,
 ) -> Result<Vec<Option<f64>>> {
     let most = if gpu.profile().software { MOST_TASKS } else { MOST_BATCHES };
-    let sizes = [tasks_at_once(gpu, setup)?.min(most), setup.batches.batch];
+    let sizes = [chunk(gpu, setup)?.min(most), setup.batches.batch];
     let alone = |rule| LayerAlone::new(gpu, &setup.model, index, sizes, rule);
     let checked = alone(InnerRule::SGD)?;
     // A step of another optimiser is arithmetic of its own, whose bytes may differ; learned rates end like SGD.
