@@ -8,15 +8,14 @@
 const DEPTH = BATCH * OUT_HEIGHT * OUT_WIDTH;
 const PIXEL_BLOCK = LINE_BLOCK * OUT_WIDTH;
 const TILE_ROWS = 8u * ROWS;
-const TILE_A = 8u * TILE_ROWS;
 const COLUMNS_AT_ONCE = 8u * WIDTH;
-const TILE_B = 8u * COLUMNS_AT_ONCE;
+// What a group has in workgroup memory: tiles [8, TILE_ROWS] of A and [8, COLUMNS_AT_ONCE] of B, or between two blocks
+// AT_ONCE of the ROWS · WIDTH · 4 + WIDTH vectors that it sums.
+const AT_ONCE = ROWS + WIDTH;
+const SUMS = ROWS * WIDTH * 4u + WIDTH;
+const HANDOVERS = (SUMS + AT_ONCE - 1u) / AT_ONCE;
 
-var<workgroup> tile_a: array<vec4<f32>, SLICES * TILE_A>;   // [slice, pixel, row vector]
-var<workgroup> tile_b: array<vec4<f32>, SLICES * TILE_B>;   // [slice, pixel, column]
-// The sums of the groups but the first: [SLICES − 1, ROWS · WIDTH · 4, 64], and of the bias: [SLICES − 1, WIDTH, 64].
-var<workgroup> others: array<vec4<f32>, max((SLICES - 1u) * 64u * 4u * ROWS * WIDTH, 1u)>;
-var<workgroup> other_biases: array<vec4<f32>, max((SLICES - 1u) * 64u * WIDTH, 1u)>;
+var<workgroup> tiles: array<vec4<f32>, SLICES * 64u * AT_ONCE>;
 
 @compute @workgroup_size(64 * SLICES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
@@ -25,22 +24,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let lane = index % 64u;
     let x = lane % 8u;
     let y = lane / 8u;
-    let own_a = slice * TILE_A;
-    let own_b = slice * TILE_B;
+    let own_a = slice * 64u * AT_ONCE;
+    let own_b = own_a + 64u * ROWS;
     let first_row = group.x * TILE_ROWS;
     let column = group.y * COLUMNS_AT_ONCE + x;
-    // An invocation loads row vectors x, x + 8, … of one pixel, and stores those of y · ROWS and so on.
+    // An invocation loads row vectors x, x + 8, … of one pixel, and stores y, y + 8, ….
     var cells: array<Cell, ROWS>;
-    var totals: array<mat4x4<f32>, ROWS * WIDTH>;
-    var bias_totals: array<vec4<f32>, WIDTH>;
+    // The last WIDTH ones are of the bias.
+    var totals: array<vec4<f32>, SUMS>;
     for (var r = 0u; r < ROWS; r++) { // unroll
         cells[r] = cell_of(min(first_row + 8u * r + x, ROW_VECTORS - 1u));
     }
     for (var first_block = 0u; first_block < DEPTH; first_block += SLICES * PIXEL_BLOCK) {
         let block = first_block + slice * PIXEL_BLOCK;
         let end = min(block + PIXEL_BLOCK, DEPTH);
-        var sums: array<mat4x4<f32>, ROWS * WIDTH>;
-        var bias: array<vec4<f32>, WIDTH>;
+        var sums: array<vec4<f32>, SUMS>;
         // As many rounds as the first group has: it has the most.
         for (var done = 0u; done < min(PIXEL_BLOCK, DEPTH - first_block); done += 8u) {
             let first = block + done;
@@ -51,13 +49,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 let image = batch * BATCH + line_number / OUT_HEIGHT;
                 for (var r = 0u; r < ROWS; r++) { // unroll
                     let line = line_of(cells[r], image, line_number % OUT_HEIGHT);
-                    tile_a[own_a + TILE_ROWS * y + 8u * r + x] =
-                        load_a(line, cells[r], pixel % OUT_WIDTH);
+                    tiles[own_a + TILE_ROWS * y + 8u * r + x] = load_a(line, cells[r], pixel % OUT_WIDTH);
                 }
                 for (var c = 0u; c < WIDTH; c++) { // unroll
                     let safe_column = min(column + 8u * c, COLUMNS - 1u);
                     let gradient = dz_at((batch * DEPTH + pixel) * COLUMNS + safe_column);
-                    tile_b[own_b + COLUMNS_AT_ONCE * y + 8u * c + x] =
+                    tiles[own_b + COLUMNS_AT_ONCE * y + 8u * c + x] =
                         select(vec4<f32>(0.0), gradient, first + y < end);
                 }
             }
@@ -66,50 +63,39 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 for (var k = 0u; k < 8u; k++) { // unroll
                     var a: array<vec4<f32>, ROWS>;
                     for (var r = 0u; r < ROWS; r++) { // unroll
-                        a[r] = tile_a[own_a + TILE_ROWS * k + y * ROWS + r];
+                        a[r] = tiles[own_a + TILE_ROWS * k + 8u * r + y];
                     }
                     for (var c = 0u; c < WIDTH; c++) { // unroll
-                        let b = tile_b[own_b + COLUMNS_AT_ONCE * k + 8u * c + x];
-                        bias[c] += b;
+                        let b = tiles[own_b + COLUMNS_AT_ONCE * k + 8u * c + x];
+                        sums[4u * ROWS * WIDTH + c] += b;
                         for (var r = 0u; r < ROWS; r++) { // unroll
                             let v = a[r];
-                            let s = r * WIDTH + c;
-                            sums[s][0] = fma(vec4<f32>(v.x), b, sums[s][0]);
-                            sums[s][1] = fma(vec4<f32>(v.y), b, sums[s][1]);
-                            sums[s][2] = fma(vec4<f32>(v.z), b, sums[s][2]);
-                            sums[s][3] = fma(vec4<f32>(v.w), b, sums[s][3]);
+                            let s = 4u * (r * WIDTH + c);
+                            sums[s] = fma(vec4<f32>(v.x), b, sums[s]);
+                            sums[s + 1u] = fma(vec4<f32>(v.y), b, sums[s + 1u]);
+                            sums[s + 2u] = fma(vec4<f32>(v.z), b, sums[s + 2u]);
+                            sums[s + 3u] = fma(vec4<f32>(v.w), b, sums[s + 3u]);
                         }
                     }
                 }
             }
         }
-        if (slice > 0u) {
-            for (var s = 0u; s < ROWS * WIDTH; s++) { // unroll
-                for (var i = 0u; i < 4u; i++) { // unroll
-                    others[(((slice - 1u) * ROWS * WIDTH + s) * 4u + i) * 64u + lane] = sums[s][i];
+        for (var h = 0u; h < HANDOVERS; h++) { // unroll
+            if (SLICES > 1u) {
+                workgroupBarrier();
+                if (slice > 0u) {
+                    for (var s = h * AT_ONCE; s < min(h * AT_ONCE + AT_ONCE, SUMS); s++) { // unroll
+                        tiles[((slice - 1u) * AT_ONCE + s - h * AT_ONCE) * 64u + lane] = sums[s];
+                    }
                 }
+                workgroupBarrier();
             }
-            for (var c = 0u; c < WIDTH; c++) { // unroll
-                other_biases[((slice - 1u) * WIDTH + c) * 64u + lane] = bias[c];
-            }
-        }
-        if (SLICES > 1u) {
-            workgroupBarrier();
-        }
-        if (slice == 0u) {
-            for (var s = 0u; s < ROWS * WIDTH; s++) { // unroll
-                totals[s] += sums[s];
-                for (var other = 0u; other + 1u < SLICES; other++) {
-                    let at = (other * ROWS * WIDTH + s) * 4u * 64u + lane;
-                    totals[s] += mat4x4<f32>(
-                        others[at], others[at + 64u], others[at + 128u], others[at + 192u]
-                    );
-                }
-            }
-            for (var c = 0u; c < WIDTH; c++) { // unroll
-                bias_totals[c] += bias[c];
-                for (var other = 0u; other + 1u < SLICES; other++) {
-                    bias_totals[c] += other_biases[(other * WIDTH + c) * 64u + lane];
+            if (slice == 0u) {
+                for (var s = h * AT_ONCE; s < min(h * AT_ONCE + AT_ONCE, SUMS); s++) { // unroll
+                    totals[s] += sums[s];
+                    for (var other = 0u; other + 1u < SLICES; other++) {
+                        totals[s] += tiles[(other * AT_ONCE + s - h * AT_ONCE) * 64u + lane];
+                    }
                 }
             }
         }
@@ -119,13 +105,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var c = 0u; c < WIDTH; c++) { // unroll
             let own = column + 8u * c;
             for (var r = 0u; r < ROWS; r++) { // unroll
-                let row = first_row + y * ROWS + r;
+                let row = first_row + 8u * r + y;
                 if (row < ROW_VECTORS && own < COLUMNS) {
-                    store(row, own, totals[r * WIDTH + c]);
+                    let s = 4u * (r * WIDTH + c);
+                    let block = mat4x4<f32>(totals[s], totals[s + 1u], totals[s + 2u], totals[s + 3u]);
+                    store(row, own, block);
                 }
             }
             if (first_row == 0u && y == 0u && own < COLUMNS) {
-                store_bias(own, bias_totals[c]);
+                store_bias(own, totals[4u * ROWS * WIDTH + c]);
             }
         }
     }

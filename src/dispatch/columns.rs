@@ -3,15 +3,18 @@
 use crate::error::Result;
 use crate::gpu::{Gpu, Source};
 
-/// Adds the sums along `columns` columns of `rows` rows each, which a kernel walks down twice, and says how many workgroups
-/// that takes.
+/// Workgroups below which a large GPU has idle multiprocessors.
+pub(crate) const BUSY: usize = 128;
+
+/// Adds the sums along `columns` columns of `rows` rows each, which a kernel walks down twice in each of `count` batches,
+/// and says how many workgroups a batch takes.
 ///
 /// # Errors
 /// [`crate::Error::Config`] if the driver would end a walk down a column early.
 pub(crate) fn with_columns(
     gpu: &Gpu,
     source: Source,
-    [rows, columns]: [usize; 2],
+    [count, rows, columns]: [usize; 3],
 ) -> Result<(Source, usize)> {
     let rounds = |slices: usize| 2 * rows.div_ceil(slices) + slices;
     let profile = gpu.profile();
@@ -23,7 +26,13 @@ pub(crate) fn with_columns(
             (lanes as usize, enough.unwrap_or(32).min(256 / lanes as usize))
         }
         None if profile.software => (8, 32),
-        None => (4, 64),
+        // Vectors of four columns are read at once, and fewer where workgroups are few: columns alone have no order.
+        None => {
+            let large = profile.largest_workgroup >= 1024 && profile.workgroup_memory >= 32 << 10;
+            let lanes = [4, 2].into_iter().find(|lanes| count * columns.div_ceil(*lanes) >= BUSY);
+            let slices = rows.next_power_of_two().clamp(32, if large { 256 } else { 64 });
+            (lanes.unwrap_or(1), slices)
+        }
     };
     profile.check_rounds(source.name(), rounds(slices), "inner.batch or tasks.shots")?;
     let source = source

@@ -8,7 +8,7 @@ mod inner_rule;
 mod tile;
 
 pub use call::{Argument, call};
-pub(crate) use columns::with_columns;
+pub(crate) use columns::{BUSY, with_columns};
 pub use host::{Axis, InnerStep, InnerSteps, RunStep, RunSteps};
 pub use inner_rule::{InnerRule, InnerState, Statistic, Update};
 pub(crate) use tile::{Blocks, Groups, key};

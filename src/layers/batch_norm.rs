@@ -116,7 +116,7 @@ fn with_constants(
         .constant("C4", columns)
         .constant("STRIDE", batch.stride)
         .constant("OFFSET", place.packed_offset / 4);
-    with_columns(gpu, source, [rows, columns])
+    with_columns(gpu, source, [batch.count, rows, columns])
 }
 
 /// Records h = activation(γ x̂ + β): `x` and `out` `[G, B, H, W, C]`, `theta` `[T, packed]`, `statistics`

@@ -1,7 +1,7 @@
 //! The weights' gradients of dense layers and convolutions: what a row of weights sees, and how the sum over all pixels
 //! is cut into tiles on a device.
 
-use crate::dispatch::{Blocks, Groups, Tile, Tiles, key};
+use crate::dispatch::{BUSY, Blocks, Groups, Tile, Tiles, key};
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Source};
 use crate::layers::Place;
@@ -9,6 +9,7 @@ use crate::layers::matrix::product::{inputs, shape, weights};
 use crate::layers::parameters::Reads;
 
 const GRADIENT_SUBGROUP: &str = include_str!("../../../shaders/lib/gradient_subgroup.wgsl");
+const GRADIENT_DIRECT: &str = include_str!("../../../shaders/lib/gradient_direct.wgsl");
 const GRADIENT_WORKGROUP: &str = include_str!("../../../shaders/lib/gradient_workgroup.wgsl");
 const CELLS_DENSE: &str = include_str!("../../../shaders/lib/cells_dense.wgsl");
 const CELLS_WINDOW: &str = include_str!("../../../shaders/lib/cells_window.wgsl");
@@ -21,6 +22,26 @@ fn line_block(profile: &Profile, place: &Place, examples: usize) -> usize {
     let step = [1, 2, 4, 8].into_iter().find(|step| (step * width).is_multiple_of(8)).unwrap_or(8);
     let most = (Blocks::of(profile).pixels / width).max(1).next_multiple_of(step);
     lines.div_ceil(lines.div_ceil(most)).next_multiple_of(step)
+}
+
+/// Row vectors up to which a real GPU needs no tiles: those of a first convolution.
+const FEW_ROWS: usize = 8;
+
+/// Vector columns of a workgroup without tiles: fewer where workgroups are few.
+fn direct_columns(columns: usize, count: usize) -> usize {
+    let busy = [4, 2].into_iter().find(|at_once| count * columns.div_ceil(*at_once) >= BUSY);
+    busy.unwrap_or(1).min(columns)
+}
+
+/// Without tiles: as many groups as have room share the `blocks` of a sum of `rows` row vectors and `columns` vector
+/// columns evenly.
+fn direct(profile: &Profile, [rows, columns]: [usize; 2], blocks: usize) -> Option<Tile> {
+    let lanes = rows * columns;
+    // Five vectors an invocation.
+    let room = (profile.workgroup_memory as usize / 80).min(profile.largest_workgroup as usize);
+    let most = (room / lanes).min(blocks);
+    let fits = !profile.software && rows <= FEW_ROWS && most > 0;
+    fits.then(|| Tile::Direct(blocks.div_ceil(blocks.div_ceil(most))))
 }
 
 /// The tiles that may run the weights' gradient of `layer` on `count` batches of `examples`.
@@ -51,17 +72,16 @@ pub(super) fn gradient_candidates(
                 9.. => &[(1, 1), (2, 1), (4, 1), (2, 2)],
                 _ => &[(1, 1), (1, 2)],
             };
-            let vectors = |rows, width, slices| {
-                slices * 64 * (rows + width) + (slices - 1) * 64 * (4 * rows + 1) * width
-            };
+            let vectors = |rows, width, slices| slices * 64 * (rows + width);
             let groups = Groups { sizes, columns, blocks, vectors };
-            let slices = match rows.div_ceil(8) * columns.div_ceil(8) * count {
-                _ if profile.software => 1,
-                1024.. => 1,
-                257.. => 2,
-                _ => 4,
-            };
-            groups.candidates(profile, (1, 1, slices))
+            // So many groups of invocations in all keep a large GPU busy (docs/kernels.md).
+            let tiles = rows.div_ceil(8) * columns.div_ceil(8) * count;
+            let slices = if profile.software { 1 } else { (1024 / tiles).clamp(1, 16) };
+            let tiled = groups.candidates(profile, (1, 1, slices));
+            direct(profile, [rows, direct_columns(columns, count)], blocks)
+                .into_iter()
+                .chain(tiled)
+                .collect()
         }
     };
     Tiles { key: key(profile, "layer_update", &shape(place, examples), count), candidates }
@@ -109,7 +129,7 @@ pub(super) fn gradient_tiles(
             Ok((source, [rows.div_ceil(block), columns.div_ceil(lanes * width)]))
         }
         Tile::Workgroup { rows: block, width, slices } => {
-            let rounds = (lines * place.output.width).div_ceil(8) + 3 * lines;
+            let rounds = (lines * place.output.width).div_ceil(8) + 4 * lines;
             profile.check_rounds(source.name(), rounds, "inner.batch")?;
             let source = source
                 .constant("ROWS", block)
@@ -118,9 +138,17 @@ pub(super) fn gradient_tiles(
                 .library(GRADIENT_WORKGROUP);
             Ok((source, [rows.div_ceil(8 * block), columns.div_ceil(8 * width)]))
         }
-        Tile::Invocations(_) | Tile::Tasks(_) | Tile::From(_) => {
-            unreachable!("no candidate of a gradient")
+        Tile::Direct(slices) => {
+            let lines = lines.div_ceil(slices);
+            profile.check_rounds(source.name(), lines * (place.output.width + 2), "inner.batch")?;
+            let at_once = direct_columns(columns, count);
+            let source = source
+                .constant("SLICES", slices)
+                .constant("TILE_COLUMNS", at_once)
+                .library(GRADIENT_DIRECT);
+            Ok((source, [1, columns.div_ceil(at_once)]))
         }
+        tile => unreachable!("{tile} is no candidate of a gradient"),
     }
 }
 

@@ -120,10 +120,10 @@ impl Product {
                     sizes: &[(1, 1), (2, 1), (4, 1), (8, 1), (4, 2), (8, 2)],
                     columns: self.columns,
                     blocks: self.blocks(profile),
-                    // A tile of both factors, and what all groups but the first hand over.
+                    // Tiles of both factors, or what all groups but the first hand over.
                     vectors: |rows, width, slices| {
-                        slices * (4 * (8 * rows + 1) + 128 * width)
-                            + (slices - 1) * 64 * rows * width
+                        let tiles = slices * (4 * (8 * rows + 2) + 128 * width);
+                        tiles.max((slices - 1) * 64 * rows * width)
                     },
                 };
                 let tiles = |rows: usize| {
@@ -131,12 +131,15 @@ impl Product {
                 };
                 // Measured on an H200 (docs/kernels.md): rows, width and groups of an invocation.
                 let wide = if self.columns > 8 && self.phases == 1 { 2 } else { 1 };
+                let large = self.rows.div_ceil(32) * self.columns.div_ceil(16) * count;
+                let deep = wide == 2 && fitting == 4 && self.blocks(profile) > 5;
                 let default = match tiles(fitting) {
                     _ if profile.software => (fitting, 1, 1),
+                    _ if deep && (100..512).contains(&large) => (4, 2, 4),
                     4096.. if wide == 2 => (2 * fitting, wide, 1),
                     1024.. => (fitting, wide, 1),
                     257.. => (fitting.min(2), 1, 2),
-                    _ => (fitting.min(2), 1, 4),
+                    _ => (fitting.min(2), 1, 8),
                 };
                 let mut all = groups.candidates(profile, default);
                 // Wider subgroups would leave most of their columns empty.
@@ -158,15 +161,15 @@ impl Product {
     /// # Errors
     /// [`crate::Error::Config`] if the driver would end the sum over the inputs early.
     pub fn tiles(&self, gpu: &Gpu, source: Source, count: usize) -> Result<(Source, [usize; 2])> {
-        let rounds = self.taps * (self.depth + 1) + 3 * self.blocks(gpu.profile());
+        let [_, depth_block] = self.block(gpu.profile());
+        let chunks = self.depth.div_ceil(depth_block) * depth_block.div_ceil(4);
+        let rounds = self.taps * 5 * chunks + 4 * self.blocks(gpu.profile());
         gpu.profile().check_rounds(source.name(), rounds, "model.layers")?;
         let tile = self.candidates(gpu.profile(), source.name(), count).choose(gpu);
         let columns_at_once = match tile {
             Tile::Subgroup { lanes, width, .. } => lanes * width,
             Tile::Workgroup { width, .. } => 8 * width,
-            Tile::Invocations(_) | Tile::Tasks(_) | Tile::From(_) => {
-                unreachable!("no candidate of a product")
-            }
+            tile => unreachable!("{tile} is no candidate of a product"),
         };
         let column_tiles = self.columns.div_ceil(columns_at_once);
         let [tap_block, depth_block] = self.block(gpu.profile());
@@ -198,9 +201,7 @@ impl Product {
                     .library(PRODUCT_WORKGROUP);
                 (source, self.rows.div_ceil(8 * rows))
             }
-            Tile::Invocations(_) | Tile::Tasks(_) | Tile::From(_) => {
-                unreachable!("no candidate of a product")
-            }
+            tile => unreachable!("{tile} is no candidate of a product"),
         };
         Ok((source, [row_tiles, self.phases * column_tiles]))
     }
