@@ -214,6 +214,30 @@ fn no_files_use_each_other_in_a_circle() {
     assert!(left.is_empty(), "these files use each other in a circle: {circle:?}");
 }
 
+/// So a field more breaks no program: its author sets fields of what a constructor or a default makes. (`reference` is for
+/// tests.)
+#[test]
+fn setups_can_get_fields() {
+    let mut setups = 0;
+    for file in files().iter().filter(|file| file.module.first().is_none_or(|it| it != "reference"))
+    {
+        for (at, start) in file.text.match_indices("\npub struct ") {
+            let rest = &file.text[at + start.len()..];
+            let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+            let body = rest.split("\n}").next().unwrap_or_default();
+            let is_setup =
+                ["Setup", "Spec", "Settings", "Options"].iter().any(|it| name.ends_with(it));
+            if is_setup && body.contains("\n    pub ") {
+                let attributes = file.text[..at].rsplit("\n\n").next().unwrap_or_default();
+                let fits = attributes.contains("#[non_exhaustive]");
+                assert!(fits, "{}: {name} has no #[non_exhaustive]", file.path.display());
+                setups += 1;
+            }
+        }
+    }
+    assert!(setups >= 20, "setups are found: {setups}");
+}
+
 /// Embedders have no flags: `src/cli/flags.rs` says them to the program's users.
 #[test]
 fn the_library_names_no_flag_of_the_program() {

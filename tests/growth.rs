@@ -4,19 +4,16 @@
 mod common;
 
 use common::image_jobs::{job, network};
-use common::{allocated, own_adapters, with_binding};
+use common::{allocated, own_adapters, with, with_binding};
 use reptile::gpu::Gpu;
-use reptile::meta::{
-    InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, StrategyKind, StrategySpec, Trainer,
-    TrainerSetup,
-};
+use reptile::meta::{InnerSpec, Origin, OuterSpec, PlanKind, StrategyKind, Trainer, TrainerSetup};
 use reptile::model::{Activation, Loss};
 use reptile::tasks::{Batches, SineSpec};
 
 #[test]
 fn long_training_does_not_grow() {
     let gpu = with_binding(&own_adapters()[0], None);
-    let images = TrainerSetup { iterations: 2_500, ..job(&gpu, network(4, 4, 1), 1) };
+    let images = with(job(&gpu, network(4, 4, 1), 1), |it| it.iterations = 2_500);
     for (name, setup) in [("images", images), ("memory and strategy", remembering())] {
         flat(&gpu, setup, name);
     }
@@ -24,23 +21,20 @@ fn long_training_does_not_grow() {
 
 /// Everything that a trainer can carry from one meta-iteration to the next, on sines.
 fn remembering() -> TrainerSetup {
-    let strategy =
-        StrategySpec { kind: StrategyKind::Hypergradient, rate: 1e-4, ..Default::default() };
-    TrainerSetup {
-        model: common::network(1, &[(8, Activation::Tanh)], 1, Loss::Mse),
-        seed: 1,
-        runs: 1,
-        own: Vec::new(),
-        iterations: 2_500,
-        plan: PlanKind::Layered,
-        inner: InnerSpec::sgd(0.02, 5, 1),
-        outer: OuterSpec::interpolation(0.1, 1),
-        strategy,
-        memory: MemorySpec { capacity: 10, blend: 0.5 },
-        telemetry: true,
-        batches: Batches { way: 1, group: 10, tail: 0, steps: 1, batch: 5, replacement: false },
-        origin: Origin::Sine(SineSpec { points: 10, shots: 5, ..SineSpec::default() }),
-    }
+    let mut setup = TrainerSetup::new(
+        &common::network(1, &[(8, Activation::Tanh)], 1, Loss::Mse),
+        Origin::Sine(with(SineSpec::default(), |it| (it.points, it.shots) = (10, 5))),
+        InnerSpec::sgd(0.02, 5, 1),
+        OuterSpec::interpolation(0.1, 1),
+        Batches::new([1, 10], 5, 1),
+    );
+    setup.seed = 1;
+    setup.iterations = 2_500;
+    setup.plan = PlanKind::Layered;
+    (setup.strategy.kind, setup.strategy.rate) = (StrategyKind::Hypergradient, 1e-4);
+    (setup.memory.capacity, setup.memory.blend) = (10, 0.5);
+    setup.telemetry = true;
+    setup
 }
 
 /// Trains a fifth of `setup` to fill what is kept, and compares at the end of the rest.

@@ -136,7 +136,7 @@ impl Eval {
             None => evaluation::modes(&job),
         };
         let mut evaluations = Vec::new();
-        let test = Test { transductive: &modes, seed: self.seed, episodes: episodes.as_ref() };
+        let test = Test { seed: self.seed, episodes: episodes.as_ref(), ..Test::new(&modes) };
         if let Some(models) = &models {
             let recipe = models.settings().recipe()?;
             let sets = models.restore(&gpu, &stored)?.parameters;

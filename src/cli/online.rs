@@ -72,12 +72,8 @@ impl Online {
         let files = self.arrivals.as_deref().map(read).transpose()?;
         files.iter().flat_map(|files| &files.notes).for_each(|note| eprintln!("data: {note}"));
         let files = files.map(|files| files.tasks);
-        let protocol = Protocol {
-            tasks: self.tasks.unwrap_or(files.as_ref().map_or(100, Vec::len)),
-            samples: self.samples.clone(),
-            meta_steps: self.meta_steps,
-            threshold: self.threshold,
-        };
+        let tasks = self.tasks.unwrap_or(files.as_ref().map_or(100, Vec::len));
+        let protocol = Protocol::new(tasks, self.samples.clone(), self.meta_steps, self.threshold);
         let gpu = self.device.open()?;
         let job = match files {
             None => {

@@ -289,7 +289,7 @@ impl Work<'_> {
             let seed = config.seed.wrapping_add(run as u64);
             let spinner = working(format!("evaluating seed {seed} on {tasks} tasks"));
             let began = Instant::now();
-            let test = Test { transductive: &modes, seed: None, episodes: None };
+            let test = Test::new(&modes);
             let evaluations = Evaluation::trained(&self.gpu, &job, &snapshot, run, test)?;
             spinner.finish_and_clear();
             // One adaptation serves all modes.

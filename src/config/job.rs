@@ -40,6 +40,7 @@ impl Purpose {
 
 /// How the data set of a job is read.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Data<'a> {
     /// The split of the run that goes on or is tested; without one it is drawn.
     pub split: Option<&'a StoredSplit>,

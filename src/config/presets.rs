@@ -15,6 +15,7 @@ use crate::meta::Mean;
 
 /// An accuracy as the paper prints it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Figure {
     /// Mean over test tasks, in percent.
     pub accuracy: f64,

@@ -16,6 +16,7 @@ use crate::tasks::{Batches, TaskSpec};
 /// A whole configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Config {
     /// Seed of run 0, at most 2⁶³ − 1 (TOML's integers); run r has `seed + r`. Default 0.
     #[serde(default)]
@@ -55,6 +56,7 @@ pub struct Config {
 /// `[log]`: what is written to the run's folder, and when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct LogSpec {
     /// A line of metrics every so many meta-iterations (means since the line before). Default 10.
     pub every: u64,

@@ -14,6 +14,7 @@ const EXTENSION: &str = "safetensors";
 
 /// The tasks of a folder.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct TaskFiles {
     /// In the order of the files' names.
     pub tasks: Vec<TaskArrays>,

@@ -9,6 +9,7 @@ use crate::tasks::{ImageSet, Split, SplitClass, SplitPart};
 
 /// How a data set is read.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Reading<'a> {
     /// The split of the run that goes on or is tested; without one it is drawn.
     pub stored: Option<&'a StoredSplit>,
@@ -26,6 +27,7 @@ impl Reading<'_> {
 
 /// An image set with its split.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DataSet {
     /// The images, and the classes that each part draws its tasks from.
     pub split: Split,

@@ -28,6 +28,7 @@ use crate::tasks::{Episodes, Split, SplitPart};
 /// One class of a listed task.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct EpisodeClass {
     /// The class's name in the image set.
     pub class: String,

@@ -18,6 +18,7 @@ const FEATURES: [(&str, wgpu::Features); 3] = [
 /// What an adapter is and can do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "experiments", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct AdapterReport {
     /// What `--device` takes.
     pub index: usize,
@@ -43,6 +44,7 @@ pub struct AdapterReport {
 /// What an adapter takes at most: bytes, invocations or numbers, by WebGPU's names.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "experiments", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Limits {
     /// Bytes of the largest buffer.
     pub max_buffer_size: u64,

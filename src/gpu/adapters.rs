@@ -11,6 +11,7 @@ const NO_ADAPTER: &str = "no GPU adapter was found; install your GPU's driver, o
 
 /// Which adapter to take.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct AdapterChoice {
     /// Only this backend.
     pub backend: Option<wgpu::Backend>,
@@ -43,6 +44,7 @@ const ADAPTER_NAME: &str = "WGPU_ADAPTER_NAME";
 
 /// One adapter that this machine offers.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct AdapterEntry {
     /// Its place in the list of all backends, which `--device` takes.
     pub index: usize,

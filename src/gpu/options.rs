@@ -2,6 +2,7 @@
 
 /// How kernels are made.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct GpuOptions {
     /// Compiles kernels with bounds checks and loop bounds, and zeroes workgroup memory.
     pub checked: bool,

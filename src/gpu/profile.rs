@@ -5,6 +5,7 @@ use crate::gpu::options::GpuOptions;
 
 /// The capability profile: the key by which kernel variants are chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Profile {
     /// The adapter is a CPU that plays GPU (lavapipe, SwiftShader, WARP), and kernels are chosen for it.
     pub software: bool,

@@ -61,6 +61,7 @@ struct Entry {
 
 /// A dispatch and how often it is in a list, for reports.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct HeldDispatch {
     /// Name of the shader's file.
     pub kernel: &'static str,

@@ -8,6 +8,7 @@ use crate::gpu::context::Gpu;
 /// A variant of a family of kernels, by default; a measurement may have found a faster one for some shapes
 /// ([`Gpu::tuned_variants`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct VariantChoice {
     /// The family: `products` (of dense layers and convolutions) or `fused` (whole inner loops).
     pub family: &'static str,

@@ -9,6 +9,7 @@ use crate::layers::{Before, Made};
 /// The mean of each window; padding does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct AveragePool {
     /// Pixels of the window.
     pub size: Extent,
@@ -18,6 +19,13 @@ pub struct AveragePool {
     /// Default same.
     #[serde(default = "same")]
     pub padding: Padding,
+}
+
+impl AveragePool {
+    /// Of windows beside each other, with the padding `same`.
+    pub fn new(size: impl Into<Extent>) -> Self {
+        Self { size: size.into(), stride: None, padding: same() }
+    }
 }
 
 impl Pooling for AveragePool {

@@ -19,6 +19,7 @@ fn epsilon() -> f32 {
 /// over the batch at hand, in training and evaluation alike: there are no running averages.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct BatchNorm {
     /// Default 1e-3.
     #[serde(default = "epsilon")]

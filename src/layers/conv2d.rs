@@ -19,6 +19,7 @@ fn one() -> Extent {
 /// A convolution with bias, W of shape `[filters, C, kernel height, kernel width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Conv2d {
     /// Channels of the output.
     pub filters: usize,
@@ -33,6 +34,19 @@ pub struct Conv2d {
     /// Default linear.
     #[serde(default)]
     pub activation: Activation,
+}
+
+impl Conv2d {
+    /// With stride 1, as many pixels as before, and no activation.
+    pub fn new(filters: usize, kernel: impl Into<Extent>) -> Self {
+        Self {
+            filters,
+            kernel: kernel.into(),
+            stride: one(),
+            padding: same(),
+            activation: Activation::Linear,
+        }
+    }
 }
 
 impl LayerType for Conv2d {

@@ -15,12 +15,20 @@ use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place};
 /// (C, H, W), as PyTorch does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Dense {
     /// Numbers that it makes of an example.
     pub units: usize,
     /// Default linear.
     #[serde(default)]
     pub activation: Activation,
+}
+
+impl Dense {
+    /// With `units` outputs.
+    pub fn new(units: usize, activation: Activation) -> Self {
+        Self { units, activation }
+    }
 }
 
 impl LayerType for Dense {

@@ -10,6 +10,7 @@ use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place};
 /// An image as one row of numbers, for the dense layer that follows (which flattens by itself).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Flatten {}
 
 impl LayerType for Flatten {

@@ -11,9 +11,17 @@ use crate::layers::{Before, Made};
 /// A function of each number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Function {
     /// Which one.
     pub function: Activation,
+}
+
+impl Function {
+    /// Of `function` alone.
+    pub fn new(function: Activation) -> Self {
+        Self { function }
+    }
 }
 
 impl Pooling for Function {

@@ -7,8 +7,9 @@ use crate::layers::window::{Extent, Padding};
 use crate::layers::{Before, Made};
 
 /// The mean of each channel over the whole image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct GlobalPool {}
 
 impl Pooling for GlobalPool {

@@ -22,6 +22,7 @@ pub(super) fn small_epsilon() -> f32 {
 /// As a layer-norm over each of `groups` groups of consecutive channels; γ and β are `[C]` (`torch.nn.GroupNorm`).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct GroupNorm {
     /// Groups, which divide the channels.
     pub groups: usize,

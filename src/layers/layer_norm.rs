@@ -15,6 +15,7 @@ use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place, che
 /// have the example's shape (`torch.nn.LayerNorm` of all but the batch's axis).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct LayerNorm {
     /// Default 1e-5.
     #[serde(default = "small_epsilon")]

@@ -9,6 +9,7 @@ use crate::layers::{Before, Made};
 /// The largest value of each window; padding does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct MaxPool {
     /// Pixels of the window.
     pub size: Extent,
@@ -18,6 +19,13 @@ pub struct MaxPool {
     /// Default same.
     #[serde(default = "same")]
     pub padding: Padding,
+}
+
+impl MaxPool {
+    /// Of windows beside each other, with the padding `same`.
+    pub fn new(size: impl Into<Extent>) -> Self {
+        Self { size: size.into(), stride: None, padding: same() }
+    }
 }
 
 impl Pooling for MaxPool {

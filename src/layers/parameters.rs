@@ -4,6 +4,7 @@ use crate::layers::shape::{Shape, padded};
 
 /// One named parameter tensor in PyTorch's shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TensorInfo {
     /// `conv1.weight`, `dense2.bias`, …: the layer and the kind of parameter.
     pub name: String,

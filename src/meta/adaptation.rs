@@ -21,6 +21,7 @@ pub use setup::{AdaptationSetup, Starts};
 
 /// Loss and accuracy of one task's queries.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Score {
     /// Mean loss over the task's queries.
     pub loss: f32,

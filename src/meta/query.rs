@@ -9,6 +9,7 @@ use crate::model::Model;
 /// Rows of floats in a buffer: row i begins at `first + i · stride`. For predictions `[T, Q, out]` i is t · Q + q, Q counting
 /// the queries that there is room for.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct DeviceRows<'a> {
     /// The buffer.
     pub buffer: &'a wgpu::Buffer,

@@ -18,6 +18,7 @@ pub(super) const TELEMETRY: usize = 3;
 
 /// What a trainer trains, and how.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TrainerSetup {
     /// The network that is trained.
     pub model: Model,
@@ -48,8 +49,9 @@ pub struct TrainerSetup {
     pub origin: Origin,
 }
 
-/// What may differ between the runs of a trainer.
+/// What may differ between the runs of a trainer; [`TrainerSetup::of_run`] makes it.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct RunSettings {
     /// Seed of the run's initialisation and of its tasks.
     pub seed: u64,
@@ -62,6 +64,32 @@ pub struct RunSettings {
 }
 
 impl TrainerSetup {
+    /// How `model` is trained on `tasks`, whose support examples become minibatches as `batches` says. What is not said: one
+    /// run with seed 0, 30,000 meta-iterations, the faster plan, rates that are not learned, no memory, no telemetry.
+    pub fn new(
+        model: &Model,
+        tasks: impl Into<Origin>,
+        inner: InnerSpec,
+        outer: OuterSpec,
+        batches: Batches,
+    ) -> Self {
+        Self {
+            model: model.clone(),
+            seed: 0,
+            runs: 1,
+            own: Vec::new(),
+            iterations: 30_000,
+            plan: PlanKind::default(),
+            inner,
+            outer,
+            strategy: StrategySpec::default(),
+            memory: MemorySpec::default(),
+            telemetry: false,
+            batches,
+            origin: tasks.into(),
+        }
+    }
+
     /// Checks all that would be undefined on the device: numbers that must not be 0, sizes that it does not count, rates
     /// that are no rates, and tasks that do not fit the network. [`Trainer::new`](crate::meta::Trainer::new) does it
     /// first.

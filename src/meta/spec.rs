@@ -54,6 +54,7 @@ pub enum StatePolicy {
 /// `[inner]`: the learner of one task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct InnerSpec {
     /// What makes a step of a gradient.
     pub optimizer: InnerOptimizer,
@@ -170,6 +171,7 @@ pub enum Algorithm {
 /// `[outer]`: the meta-learner.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct OuterSpec {
     /// The meta-gradient. Default reptile.
     #[serde(default)]
@@ -238,6 +240,7 @@ impl OuterSpec {
 /// `[eval]`: adaptation to test and validation tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct EvalSpec {
     /// Test tasks. Default 1000.
     #[serde(default = "thousand")]
@@ -264,6 +267,7 @@ pub struct EvalSpec {
 /// `[stop]`: when to stop before all iterations are done.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct StopSpec {
     /// Time budget of one session in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -315,6 +319,7 @@ const MOST_ENTRIES: usize = 65_535;
 /// `[memory]`: a ring of adapted parameter sets. Task i of meta-iteration t has slot (t · M + i) mod n.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct MemorySpec {
     /// Entries n of a run, at least `outer.meta_batch`; 0 (default) = no memory.
     pub capacity: usize,

@@ -48,6 +48,7 @@ pub enum Granularity {
 /// at `inner.rate`. Sums over tasks are means, so that β does not depend on `outer.meta_batch`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct StrategySpec {
     /// How σ is learned. Default none.
     pub kind: StrategyKind,

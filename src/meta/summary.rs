@@ -54,6 +54,7 @@ pub fn number(value: f64, digits: usize) -> String {
 
 /// Loss and accuracy over tasks.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Summary {
     /// Of the mean query loss of each task.
     pub loss: Mean,

@@ -5,7 +5,7 @@ use crate::gpu::{Gpu, Preparing};
 use crate::meta::schedule::Schedule;
 use crate::meta::setup::TrainerSetup;
 use crate::meta::source::Origin;
-use crate::meta::spec::{Algorithm, InnerSpec, MemorySpec, OuterSpec, PlanKind, StatePolicy};
+use crate::meta::spec::{Algorithm, InnerSpec, OuterSpec, PlanKind, StatePolicy};
 use crate::meta::strategy_spec::StrategySpec;
 use crate::meta::trainer::Trainer;
 use crate::model::Model;
@@ -60,21 +60,9 @@ impl Trainer {
                 (model.outputs(), 1)
             }
         };
-        let setup = TrainerSetup {
-            model: model.clone(),
-            seed: 0,
-            runs: 1,
-            own: Vec::new(),
-            iterations: 30_000,
-            plan: PlanKind::default(),
-            inner: InnerSpec::sgd(0.02, 10, 32),
-            outer: OuterSpec::interpolation(0.1, 5),
-            strategy: StrategySpec::default(),
-            memory: MemorySpec::default(),
-            telemetry: false,
-            batches: Batches { way, group, tail: 0, steps: 32, batch: 10, replacement: false },
-            origin,
-        };
+        let (inner, outer) = (InnerSpec::sgd(0.02, 10, 32), OuterSpec::interpolation(0.1, 5));
+        let batches = Batches::new([way, group], 10, 32);
+        let setup = TrainerSetup::new(model, origin, inner, outer, batches);
         TrainerBuilder { gpu, setup }
     }
 }

@@ -15,6 +15,7 @@ pub type Sets = Vec<Vec<f32>>;
 
 /// What every task starts from, canonical.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct StartingPoint {
     /// `[P]`: θ before the inner loop.
     pub parameters: Vec<f32>,
@@ -39,6 +40,7 @@ impl StartingPoint {
 
 /// Everything that training goes on from, in canonical layout.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct TrainingState {
     /// Meta-iterations done.
     pub iteration: u64,

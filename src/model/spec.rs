@@ -44,6 +44,7 @@ impl Loss {
 /// A network as its user describes it; [`crate::model::Model::new`] checks it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct ModelSpec {
     /// Shape of one example: `[features]`, or `[C, H, W]` for images.
     pub input: Vec<usize>,

@@ -6,6 +6,7 @@ use crate::gpu::Source;
 
 /// The numbers that rules read, but for their rate. [`Default`] has those of `[inner]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Settings {
     /// β1: decay of Adam's first moment; 0 keeps none.
     pub beta1: f32,

@@ -35,6 +35,7 @@ pub enum Origin {
 
 /// Scores of one starting point in one mode of evaluation.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Evaluation {
     /// Whether the trained or the initial parameters were adapted.
     pub origin: Origin,
@@ -60,6 +61,7 @@ pub fn modes(job: &Job) -> Vec<bool> {
 
 /// Which test tasks, and how their queries are predicted.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Test<'a> {
     /// The modes of evaluation: whether the queries of a task share one batch.
     pub transductive: &'a [bool],
@@ -67,6 +69,13 @@ pub struct Test<'a> {
     pub seed: Option<u64>,
     /// A list of tasks, instead of drawing them.
     pub episodes: Option<&'a Episodes>,
+}
+
+impl<'a> Test<'a> {
+    /// The tasks that each run's own seed draws, in the modes `transductive`.
+    pub fn new(transductive: &'a [bool]) -> Self {
+        Self { transductive, seed: None, episodes: None }
+    }
 }
 
 impl Evaluation {
@@ -212,6 +221,7 @@ impl Evaluation {
 
 /// Means over tasks with the halves of their 95 % intervals. What is undefined is NaN, `null` in a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Scored {
     /// Mean query loss.
     #[serde(deserialize_with = "nan_if_null")]
@@ -237,6 +247,7 @@ pub struct Scored {
 
 /// Scores of one seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BeforeAfter {
     /// Seed of the run.
     pub seed: u64,

@@ -33,6 +33,7 @@ pub enum Arrivals<'a> {
 
 /// What is done with each task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Protocol {
     /// Tasks that arrive.
     pub tasks: usize,
@@ -45,8 +46,17 @@ pub struct Protocol {
     pub threshold: f64,
 }
 
+impl Protocol {
+    /// `tasks` tasks that are adapted to with `samples` samples each, `meta_steps` meta-steps R after each, and `threshold`
+    /// as the error that counts as learned.
+    pub fn new(tasks: usize, samples: Vec<usize>, meta_steps: usize, threshold: f64) -> Self {
+        Self { tasks, samples, meta_steps, threshold }
+    }
+}
+
 /// One task.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Arrival {
     /// Its place in the stream, counted from 0.
     pub task: usize,
@@ -58,6 +68,7 @@ pub struct Arrival {
 
 /// A stream that was learned from.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// The numbers that the stream was gone through with.
     pub protocol: Protocol,

@@ -19,6 +19,7 @@ pub enum Outcome {
 
 /// How far training is.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Meta-iterations done.
     pub iteration: u64,

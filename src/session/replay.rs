@@ -14,6 +14,7 @@ use crate::store::compressed::{Compressed, Payload};
 
 /// What came of adapting again.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Replayed {
     /// The models that were made again.
     pub adapted: Adapted,

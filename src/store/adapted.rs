@@ -22,6 +22,7 @@ use crate::store::checkpoint::sha256;
 /// How a state is adapted: with the base, the tasks and the device, all that decides about the bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Recipe {
     /// Which of the base's runs.
     pub run: usize,
@@ -55,6 +56,7 @@ pub const RESIDUAL: &str = "residual";
 
 /// How the tasks were adapted.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Settings {
     /// SHA-256 of the checkpoint's file, from [`sha256_file`].
     pub base: String,
@@ -129,6 +131,7 @@ impl Settings {
 
 /// T adapted tasks.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Adapted {
     /// `[T]` parameter sets in canonical layout.
     pub parameters: Vec<Vec<f32>>,

@@ -48,6 +48,7 @@ pub const ARITHMETIC: u32 = 2;
 
 /// What a checkpoint knows of its run.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RunInfo {
     /// Run r has the seed `seed + r`.
     pub seed: u64,
@@ -94,6 +95,7 @@ impl RunInfo {
 
 /// What a checkpoint says of itself; readable without its model.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Header {
     /// Meta-iterations done.
     pub iteration: u64,
@@ -107,6 +109,7 @@ pub struct Header {
 
 /// A checkpoint in memory.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Checkpoint {
     /// Its run.
     pub run: RunInfo,

@@ -124,6 +124,7 @@ pub enum Payload {
 
 /// T compressed models.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Compressed {
     /// What `payload` is coded with.
     pub codec: Codec,

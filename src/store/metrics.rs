@@ -24,6 +24,7 @@ pub enum Record {
 
 /// How one run trains.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TrainRecord {
     /// Meta-iterations done.
     pub iteration: u64,
@@ -55,6 +56,7 @@ pub struct TrainRecord {
 
 /// The inner loops of one iteration in one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LayerTelemetry {
     /// √ of the mean of ‖g_k‖² over steps and tasks.
     #[serde(deserialize_with = "nan_if_null")]
@@ -69,6 +71,7 @@ pub struct LayerTelemetry {
 
 /// How one run does on its validation tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ValidationRecord {
     /// Meta-iterations done.
     pub iteration: u64,
@@ -99,6 +102,7 @@ pub struct ValidationRecord {
 
 /// The inner losses of one meta-iteration of one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct InnerRecord {
     /// Meta-iterations done.
     pub iteration: u64,

@@ -3,6 +3,7 @@
 /// The minibatches of a task's inner loop. Support example e = n · `group` + s is shot s of class n;
 /// a regression task is one class.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Batches {
     /// Classes of a task (1 for regression).
     pub way: usize,
@@ -20,6 +21,7 @@ pub struct Batches {
 
 /// Consecutive inner steps with one minibatch size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Segment {
     /// Its first step inside the inner loop, counted from 0.
     pub first_step: usize,

@@ -82,6 +82,7 @@ impl TaskSpec {
 /// Tasks y = A sin(x + φ), A and φ uniform, on an even grid of points.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct SineSpec {
     /// Lowest and highest amplitude A. Default [0.1, 5].
     pub amplitude: [f32; 2],
@@ -110,6 +111,7 @@ impl Default for SineSpec {
 
 /// The sizes of N-way K-shot tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EpisodeSpec {
     /// Classes of a task N (the authors' `classes`).
     pub way: usize,
@@ -123,6 +125,11 @@ pub struct EpisodeSpec {
 }
 
 impl EpisodeSpec {
+    /// Tasks of `way` classes with `shots` support examples of each, `train_shots` in training, and one query of each.
+    pub fn new([way, shots]: [usize; 2], train_shots: usize) -> Self {
+        Self { way, shots, train_shots, queries: queries() }
+    }
+
     /// Examples of a class that a test task takes, support and query.
     pub fn test_examples(&self) -> usize {
         self.shots.saturating_add(self.queries)
@@ -131,6 +138,7 @@ impl EpisodeSpec {
 
 /// Episodes over Omniglot (Lake, Salakhutdinov and Tenenbaum 2015).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OmniglotSpec {
     /// Folder with `images_background.zip` and `images_evaluation.zip` or the extracted folders;
     /// without it, the folder `omniglot` below REPTILE_DATA.
@@ -161,8 +169,25 @@ pub struct OmniglotSpec {
     pub test_classes: Option<PathBuf>,
 }
 
+impl OmniglotSpec {
+    /// Tasks of the sizes `episodes`; the other settings at their defaults.
+    pub fn new(episodes: EpisodeSpec) -> Self {
+        Self {
+            data: None,
+            episodes,
+            size: size(),
+            rotations: yes(),
+            train_count: train_count(),
+            split_seed: 0,
+            train_classes: None,
+            test_classes: None,
+        }
+    }
+}
+
 /// Episodes over a folder of images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ImagesSpec {
     /// Folder with `train`, `test` and, if there is one, `val`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -181,6 +206,14 @@ pub struct ImagesSpec {
     /// What transparent images are laid on: `white`, `black` or `#rrggbb`. Default white.
     #[serde(default, skip_serializing_if = "is_white")]
     pub background: Background,
+}
+
+impl ImagesSpec {
+    /// Tasks of the sizes `episodes` over images of `size` × `size` pixels, red, green and blue; `data` or `set` says where they are.
+    pub fn new(episodes: EpisodeSpec, size: usize) -> Self {
+        let (channels, background) = (channels(), Background::WHITE);
+        Self { data: None, set: None, episodes, size, channels, background }
+    }
 }
 
 /// A colour: red, green, blue.
@@ -233,6 +266,7 @@ fn is_white(background: &Background) -> bool {
 /// Episodes over glyphs: a class is a few random strokes, an example is that class drawn once more,
 /// a little otherwise. Every task has classes of its own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct GlyphsSpec {
     /// The sizes of a task.
     #[serde(flatten)]
@@ -245,10 +279,18 @@ pub struct GlyphsSpec {
     pub variation: Variation,
 }
 
+impl GlyphsSpec {
+    /// Tasks of the sizes `episodes`; the other settings at their defaults.
+    pub fn new(episodes: EpisodeSpec) -> Self {
+        Self { episodes, size: size(), variation: Variation::default() }
+    }
+}
+
 /// How a glyph's examples differ. Each number is drawn uniformly for each example; lengths are in
 /// sides of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
+#[non_exhaustive]
 pub struct Variation {
     /// Largest shift of a control point along each axis. Default 0.05.
     pub jitter: f32,

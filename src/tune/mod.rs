@@ -40,6 +40,7 @@ const REPEAT: Duration = Duration::from_millis(2);
 const MOST_RUNS: u64 = 256;
 
 /// How candidates are timed.
+#[non_exhaustive]
 pub struct Tuning<'a> {
     /// No further candidate is begun after so long; what was timed until then decides.
     pub budget: Duration,
@@ -49,9 +50,17 @@ pub struct Tuning<'a> {
     pub progress: &'a mut dyn FnMut(&str),
 }
 
+impl<'a> Tuning<'a> {
+    /// For `budget`, and only kernels whose choice is not known; `progress` is told which comes next.
+    pub fn new(budget: Duration, progress: &'a mut dyn FnMut(&str)) -> Self {
+        Self { budget, again: false, progress }
+    }
+}
+
 /// One candidate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "experiments", derive(schemars::JsonSchema))]
+#[non_exhaustive]
 pub struct Trial {
     /// Kernel and shape.
     pub key: String,

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use reptile::gpu::Gpu;
-use reptile::meta::{
-    DeviceImages, InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, StrategySpec,
-    TrainerSetup,
-};
+use reptile::meta::{DeviceImages, InnerOptimizer, InnerSpec, Origin, OuterSpec, TrainerSetup};
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::tasks::{Batches, Bits, ImageClass, Split, SplitClass, SplitPart};
 
-use super::random_images;
+use super::{random_images, with};
 
 /// Twelve classes of twelve random images of `side` × `side` bits.
 fn images(gpu: &Gpu, side: usize) -> Arc<DeviceImages> {
@@ -33,19 +30,14 @@ pub fn network(side: usize, filters: usize, blocks: usize) -> Model {
 /// The paper's settings for Omniglot, 5-way.
 pub fn job(gpu: &Gpu, model: Model, meta_batch: usize) -> TrainerSetup {
     let side = model.spec().input[1];
-    TrainerSetup {
-        model,
-        seed: 3,
-        runs: 1,
-        own: Vec::new(),
-        strategy: StrategySpec::default(),
-        memory: MemorySpec::default(),
-        telemetry: false,
-        iterations: 100,
-        plan: PlanKind::Auto,
-        inner: InnerSpec { optimizer: InnerOptimizer::Adam, ..InnerSpec::sgd(1e-3, 10, 5) },
-        outer: OuterSpec::interpolation(0.5, meta_batch),
-        batches: Batches { way: 5, group: 10, tail: 0, steps: 5, batch: 10, replacement: false },
-        origin: Origin::Episodes { images: images(gpu, side), part: SplitPart::Train, queries: 0 },
-    }
+    let mut setup = TrainerSetup::new(
+        &model,
+        Origin::Episodes { images: images(gpu, side), part: SplitPart::Train, queries: 0 },
+        with(InnerSpec::sgd(1e-3, 10, 5), |it| it.optimizer = InnerOptimizer::Adam),
+        OuterSpec::interpolation(0.5, meta_batch),
+        Batches::new([5, 10], 10, 5),
+    );
+    setup.seed = 3;
+    setup.iterations = 100;
+    setup
 }

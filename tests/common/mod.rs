@@ -42,6 +42,12 @@ pub fn all() -> bool {
     std::env::var("REPTILE_TESTS").is_ok_and(|tests| tests == "all")
 }
 
+/// `value` after a change.
+pub fn with<T>(mut value: T, change: impl FnOnce(&mut T)) -> T {
+    change(&mut value);
+    value
+}
+
 /// Numbers in ±1 that depend on `seed` alone.
 pub fn numbers(seed: u64, count: usize) -> Vec<f32> {
     let stream = Stream::new(seed, Phase::Adapt, 7, 7);

@@ -19,7 +19,9 @@ use reptile::tasks::{
     Batches, Bits, EpisodeSpec, GlyphsSpec, ImageClass, Split, SplitClass, SplitPart, Variation,
 };
 
-use crate::common::{assert_close, assert_close_from, integers, numbers, random_images, widen};
+use crate::common::{
+    assert_close, assert_close_from, integers, numbers, random_images, widen, with,
+};
 use crate::harness::Device;
 
 /// What tasks are.
@@ -74,7 +76,10 @@ impl Case {
 
     fn optimizer(&self) -> optimizers::Inner {
         self.adam.map_or(optimizers::Inner::SGD, |beta1| {
-            let settings = Settings { beta1, epsilon: Self::EPSILON, ..Settings::DEFAULT };
+            let settings = with(Settings::DEFAULT, |it| {
+                it.beta1 = beta1;
+                it.epsilon = Self::EPSILON;
+            });
             optimizers::Inner::new(InnerOptimizer::Adam, settings)
         })
     }
@@ -94,20 +99,13 @@ impl Case {
     }
 
     fn batches(&self) -> Batches {
-        Batches {
-            way: self.way(),
-            group: self.support,
-            tail: 0,
-            steps: self.steps,
-            batch: self.batch,
-            replacement: false,
-        }
+        Batches::new([self.way(), self.support], self.batch, self.steps)
     }
 
     fn glyphs(&self, size: usize) -> GlyphsSpec {
         let (way, shots, queries) = (self.way(), self.support, self.queries);
-        let episodes = EpisodeSpec { way, shots, train_shots: shots, queries };
-        GlyphsSpec { episodes, size, variation: Variation::default() }
+        let episodes = with(EpisodeSpec::new([way, shots], shots), |it| it.queries = queries);
+        with(GlyphsSpec::new(episodes), |it| it.size = size)
     }
 
     /// Random images of as many classes as a task has and two more, each in one part.
@@ -206,7 +204,7 @@ impl Case {
         stream: &Stream,
         which: std::ops::Range<usize>,
     ) -> Vec<f32> {
-        let Variation { jitter, rotation, scale, shear, shift, width } = Variation::default();
+        let Variation { jitter, rotation, scale, shear, shift, width, .. } = Variation::default();
         let family = GlyphFamily { jitter, rotation, scale, shear, shift, width };
         let one = |class: usize, example: usize| {
             glyph(stream, &family, [class as u32, example as u32], side)
@@ -247,19 +245,13 @@ pub struct Results<T> {
 /// What `plan` makes of the tasks, and the tasks; nothing if it cannot take them.
 pub fn on_device(gpu: &Gpu, case: &Case, plan: PlanKind) -> Option<(Results<f32>, Data)> {
     let model = &case.model;
-    let setup = AdaptationSetup {
-        model: model.clone(),
-        rule: case.rule(),
-        rate: case.rate(),
-        weight_decay: case.weight_decay,
-        plan,
-        batches: case.batches(),
-        origin: case.origin(gpu),
-        phase: Phase::Test,
-        seed: case.seed,
-        scored: false,
-        transductive: vec![case.transductive],
-    };
+    let mut setup =
+        AdaptationSetup::new(model, case.origin(gpu), case.rule(), case.rate(), case.batches());
+    setup.weight_decay = case.weight_decay;
+    setup.plan = plan;
+    setup.phase = Phase::Test;
+    setup.seed = case.seed;
+    setup.transductive = vec![case.transductive];
     let mut adaptation = match Adaptation::new(gpu, setup, case.tasks) {
         Ok(adaptation) => adaptation,
         Err(error) if plan == PlanKind::Fused && error.to_string().contains("plan") => return None,

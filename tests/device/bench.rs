@@ -1,5 +1,6 @@
 //! One iteration of every benchmark, and the report: as Markdown, as a picture, as JSON of the published schema.
 
+use crate::common::with;
 use crate::harness::{Device, On, Tests, named};
 use reptile::experiments::bench::{
     Effort, Outcome, Point, Report, Settings, Size, Timing, Workload, compare, run, scaling, schema,
@@ -13,12 +14,11 @@ pub fn tests(tests: &mut Tests) {
 }
 
 fn every_workload_runs(Device { gpu, .. }: &Device) {
-    let settings = Settings {
-        workloads: Workload::ALL.to_vec(),
-        tasks: vec![2],
-        quick: true,
-        effort: Effort::ONCE,
-    };
+    let settings = with(Settings::new(Workload::ALL.to_vec()), |it| {
+        it.tasks = vec![2];
+        it.quick = true;
+        it.effort = Effort::ONCE;
+    });
     let mut told = 0;
     let report = run(gpu, &settings, &mut |_| told += 1, &mut |_, _| Ok(None)).unwrap();
     assert_eq!(told, 1 + settings.sizes().len());
@@ -83,7 +83,7 @@ fn every_workload_runs(Device { gpu, .. }: &Device) {
 }
 
 fn growth_is_a_table_and_a_picture(Device { gpu, .. }: &Device) {
-    let none = Settings { workloads: vec![], tasks: vec![], quick: true, effort: Effort::ONCE };
+    let none = with(Settings::new(vec![]), |it| (it.quick, it.effort) = (true, Effort::ONCE));
     let mut report = run(gpu, &none, &mut |_| (), &mut |_, _| Ok(None)).unwrap();
     assert!(scaling(gpu, &[Workload::Norm], Effort::ONCE, &mut |_| ()).unwrap().is_empty());
     let time = Timing::of(Effort::ONCE, |_| Ok(())).unwrap();
@@ -94,7 +94,7 @@ fn growth_is_a_table_and_a_picture(Device { gpu, .. }: &Device) {
         plan: "fused".into(),
         task_steps: 2,
         flops_per_task_step: 3_000,
-        time: Timing { median: 2e-6 * micros, ..time.clone() },
+        time: with(time.clone(), |it| it.median = 2e-6 * micros),
     };
     report.scaling = vec![point(1, 3.0), point(10, 20.0)];
     let text = report.to_markdown();
@@ -108,12 +108,11 @@ fn growth_is_a_table_and_a_picture(Device { gpu, .. }: &Device) {
 }
 
 fn what_exceeds_the_device_is_a_skipped_row(Device { gpu, .. }: &Device) {
-    let settings = Settings {
-        workloads: vec![Workload::Gemm],
-        tasks: vec![100_000],
-        quick: true,
-        effort: Effort::ONCE,
-    };
+    let settings = with(Settings::new(vec![Workload::Gemm]), |it| {
+        it.tasks = vec![100_000];
+        it.quick = true;
+        it.effort = Effort::ONCE;
+    });
     let report = run(gpu, &settings, &mut |_| (), &mut |_, _| Ok(None)).unwrap();
     let Outcome::Skipped(reason) = &report.rows[0].outcome else { panic!("{report:?}") };
     assert!(reason.contains("bytes"), "{reason}");

@@ -1,15 +1,14 @@
 //! Lists of tasks: the sampler's own tasks as a list give the sampler's scores.
 
 use crate::common::episode_list::{SEED, Sizes, sampled, written};
-use crate::common::{integers, network, with_binding};
+use crate::common::{integers, network, with, with_binding};
 use crate::harness::{Device, On, Tests, named};
 use reptile::Error;
 use reptile::data::EpisodeList;
 use reptile::gpu::{AdapterEntry, Gpu};
 use reptile::kernels::InnerRule;
 use reptile::meta::{
-    Adaptation, AdaptationSetup, DeviceImages, Origin, PlanKind, StartingPoint, evaluate,
-    evaluate_episodes,
+    Adaptation, AdaptationSetup, DeviceImages, Origin, StartingPoint, evaluate, evaluate_episodes,
 };
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::rng::Phase;
@@ -62,19 +61,17 @@ fn convolutions() -> Model {
 
 fn setup(gpu: &Gpu, split: &Split, model: Model, [way, group, queries]: Sizes) -> AdaptationSetup {
     let images = Arc::new(DeviceImages::new(gpu, split).unwrap());
-    AdaptationSetup {
-        model,
-        rule: InnerRule::SGD,
-        rate: 0.1,
-        weight_decay: 1.0,
-        plan: PlanKind::Auto,
-        batches: Batches { way, group, tail: 0, steps: 4, batch: 4, replacement: false },
-        origin: Origin::Episodes { images, part: SplitPart::Test, queries },
-        phase: Phase::Test,
-        seed: SEED,
-        scored: true,
-        transductive: vec![false],
-    }
+    let mut setup = AdaptationSetup::new(
+        &model,
+        Origin::Episodes { images, part: SplitPart::Test, queries },
+        InnerRule::SGD,
+        0.1,
+        Batches::new([way, group], 4, 4),
+    );
+    setup.phase = Phase::Test;
+    setup.seed = SEED;
+    setup.scored = true;
+    setup
 }
 
 fn start(model: &Model) -> StartingPoint {
@@ -144,8 +141,7 @@ fn lists_that_do_not_fit_are_refused(Device { gpu, .. }: &Device) {
     repeated.batches.replacement = true;
     let message = refused(&repeated, &episodes([3, 1, 1]));
     assert!(message.contains("eval.batch") && message.contains("3 support"), "{message}");
-    let rows =
-        AdaptationSetup { origin: Origin::Rows { queries: 3, ordered: false }, ..drawn.clone() };
+    let rows = with(drawn.clone(), |it| it.origin = Origin::Rows { queries: 3, ordered: false });
     assert!(refused(&rows, &episodes([3, 1, 1])).contains("tasks.kind"));
     let train = Episodes { part: SplitPart::Train, ..episodes([3, 1, 1]) };
     assert!(refused(&drawn, &train).contains("the train images"));

@@ -11,14 +11,14 @@ use reptile::gpu::{Gpu, GpuOptions, Recording};
 use reptile::kernels::{Axis, OuterSum, RunSteps, outer_sum};
 use reptile::layers::AveragePool;
 use reptile::meta::{
-    Algorithm, CodeLayout, Granularity, InnerOptimizer, MemorySpec, OuterOptimizer, PlanKind,
-    StatePolicy, StrategyKind, StrategySpec, Trainer, TrainerSetup, largest_differences,
+    Algorithm, CodeLayout, Granularity, InnerOptimizer, OuterOptimizer, PlanKind, StatePolicy,
+    StrategyKind, StrategySpec, Trainer, TrainerSetup, largest_differences,
 };
 use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding};
 use reptile::optimizers::{Inner, Settings};
 use reptile::wgpu;
 
-use crate::common::{assert_close, integers, network, numbers, widen};
+use crate::common::{assert_close, integers, network, numbers, widen, with};
 use crate::sizes::smaller_batches;
 
 pub fn tests(tests: &mut Tests) {
@@ -93,8 +93,9 @@ pub fn run(gpu: &Gpu, everything: bool) -> Results {
             if !everything && (other || layered != (outer == OuterOptimizer::Momentum)) {
                 continue;
             }
-            let mut setup =
-                TrainerSetup { plan, model: network(1, hidden, 1, Loss::Mse), ..setup.clone() };
+            let mut setup = setup.clone();
+            setup.plan = plan;
+            setup.model = network(1, hidden, 1, Loss::Mse);
             setup.inner.optimizer = optimizer;
             setup.inner.state = StatePolicy::Mean;
             setup.inner.beta1 = if outer == OuterOptimizer::Adam { 0.9 } else { 0.0 };
@@ -133,15 +134,17 @@ fn strategies(gpu: &Gpu, setup: &TrainerSetup, everything: bool) -> Results {
     ] {
         let plan = if everything || kind == StrategyKind::Aruba { plan } else { PlanKind::Layered };
         let momentum = if kind == StrategyKind::Hypergradient { 0.0 } else { 0.5 };
-        let strategy = StrategySpec { kind, granularity, momentum, ..StrategySpec::default() };
-        let mut setup = TrainerSetup {
-            plan,
-            model: network(1, &[(5, Activation::Tanh)], 1, Loss::Mse),
-            memory: MemorySpec { capacity: 3, blend: 0.5 },
-            telemetry: plan == PlanKind::Layered,
-            strategy,
-            ..setup.clone()
-        };
+        let strategy = with(StrategySpec::default(), |it| {
+            it.kind = kind;
+            it.granularity = granularity;
+            it.momentum = momentum;
+        });
+        let mut setup = setup.clone();
+        setup.plan = plan;
+        setup.model = network(1, &[(5, Activation::Tanh)], 1, Loss::Mse);
+        (setup.memory.capacity, setup.memory.blend) = (3, 0.5);
+        setup.telemetry = plan == PlanKind::Layered;
+        setup.strategy = strategy;
         setup.batches.steps += usize::from(setup.strategy.has_query());
         results.push(trained(gpu, format!("{kind:?}"), setup));
     }
@@ -196,9 +199,8 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
     use reptile::rng::Phase;
     use reptile::tasks::{
         Batches, Bits, EpisodeSpec, GlyphsSpec, ImageClass, ImageSet, Split, SplitClass, SplitPart,
-        Variation,
     };
-    let batches = Batches { way: 2, group: 2, tail: 0, steps: 2, batch: 3, replacement: false };
+    let batches = Batches::new([2, 2], 3, 2);
     let words = integers(1, 12, usize::MAX >> 32);
     let class = |n: u32| ImageClass { name: n.to_string(), first_image: 4 * n, images: 4 };
     let images = ImageSet {
@@ -217,10 +219,14 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
     let rows = || Origin::Rows { queries: 2, ordered: false };
     let episodes =
         || Origin::Episodes { images: images.clone(), part: SplitPart::Test, queries: 1 };
-    let spec = EpisodeSpec { way: 2, shots: 2, train_shots: 2, queries: 1 };
-    let glyphs = GlyphsSpec { episodes: spec, size: 5, variation: Variation::default() };
+    let spec = EpisodeSpec::new([2, 2], 2);
+    let glyphs = with(GlyphsSpec::new(spec), |it| it.size = 5);
     let curved = network(25, &[(6, Activation::Gelu)], 2, Loss::Mse);
-    let settings = Settings { beta1: 0.9, beta2: 0.99, epsilon: 1e-4, ..Settings::DEFAULT };
+    let settings = with(Settings::DEFAULT, |it| {
+        it.beta1 = 0.9;
+        it.beta2 = 0.99;
+        it.epsilon = 1e-4;
+    });
     let adam = InnerRule::Optimizer(Inner::new(InnerOptimizer::Adam, settings));
     let layers = every_layer();
     let mut results = Vec::new();
@@ -244,35 +250,19 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
             continue;
         }
         let uploaded = matches!(origin, Origin::Rows { .. });
-        let setup = AdaptationSetup {
-            model: model.clone(),
-            rule,
-            rate: 0.01,
-            weight_decay: 1.0,
-            plan,
-            batches: batches.clone(),
-            origin,
-            phase: Phase::Test,
-            seed: 0,
-            scored: true,
-            transductive: vec![false, true],
-        };
+        let setup = with(AdaptationSetup::new(model, origin, rule, 0.01, batches.clone()), |it| {
+            it.plan = plan;
+            it.phase = Phase::Test;
+            it.scored = true;
+            it.transductive = vec![false, true];
+        });
         let mut adaptation = Adaptation::new(gpu, setup, 2).unwrap();
-        let parameters = model.initial(4);
-        adaptation
-            .start_from(&StartingPoint {
-                sums: Some([1, 2].map(|seed| {
-                    numbers(seed, parameters.len())
-                        .iter()
-                        .map(|value| 1e-4 + value * value)
-                        .collect()
-                })),
-                parameters,
-                state: [None, None],
-                adam_steps: 0,
-                rates: None,
-            })
-            .unwrap();
+        let mut start = StartingPoint::new(model.initial(4));
+        start.sums = Some([1, 2].map(|seed| {
+            let numbers = numbers(seed, model.parameter_count());
+            numbers.iter().map(|value| 1e-4 + value * value).collect()
+        }));
+        adaptation.start_from(&start).unwrap();
         if uploaded {
             let tasks = adaptation.tasks();
             tasks.upload_support_x(gpu, model, &numbers(5, 2 * 4 * 25)).unwrap();
@@ -297,11 +287,7 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
 
 /// A network with every kind of layer.
 pub fn every_layer() -> Model {
-    let average = LayerSpec::AveragePool(AveragePool {
-        size: 2.into(),
-        stride: None,
-        padding: Padding::SAME,
-    });
+    let average = LayerSpec::AveragePool(AveragePool::new(2));
     let spec = ModelSpec::builder(&[1, 5, 5])
         .conv2d(5, 3, 1, Padding::SAME)
         .batch_norm(Activation::Gelu)
@@ -329,8 +315,8 @@ pub fn texts() -> &'static Texts {
     static TEXTS: OnceLock<Texts> = OnceLock::new();
     TEXTS.get_or_init(|| {
         let plain = GpuOptions::default();
-        let baseline = GpuOptions { baseline: true, ..plain.clone() };
-        let rolled = GpuOptions { rolled: true, ..plain.clone() };
+        let baseline = with(plain.clone(), |it| it.baseline = true);
+        let rolled = with(plain.clone(), |it| it.rolled = true);
         let mut texts = BTreeMap::new();
         for (lanes, options) in
             [(4, plain.clone()), (8, plain.clone()), (32, plain), (8, baseline), (8, rolled)]

@@ -7,6 +7,7 @@ use reptile::layers::{
 };
 use reptile::model::{Activation, Extent, LayerSpec, Loss, Model, ModelSpec, Padding};
 
+use crate::common::with;
 use crate::tools::activation;
 
 /// Height and width of a window or a stride.
@@ -36,20 +37,24 @@ fn layer() -> impl Strategy<Value = LayerSpec> {
     let conv = (width(), extent(4), extent(3), padding(), activation());
     let pool = (extent(3), extent(3), padding(), any::<bool>());
     prop_oneof![
-        3 => conv.prop_map(|(filters, kernel, stride, padding, activation)| LayerSpec::Conv2d(Conv2d {
-            filters, kernel, stride, padding, activation
-        })),
-        3 => (width(), activation())
-            .prop_map(|(units, activation)| LayerSpec::Dense(Dense { units, activation })),
-        2 => activation()
-            .prop_map(|activation| LayerSpec::BatchNorm(BatchNorm { epsilon: 1e-3, activation })),
-        2 => pool.prop_map(|(size, stride, padding, max)| match max {
-            true => LayerSpec::MaxPool(MaxPool { size, stride: Some(stride), padding }),
-            false => LayerSpec::AveragePool(AveragePool { size, stride: Some(stride), padding }),
+        3 => conv.prop_map(|(filters, kernel, stride, padding, activation)| {
+            let mut conv = Conv2d::new(filters, kernel);
+            (conv.stride, conv.padding, conv.activation) = (stride, padding, activation);
+            LayerSpec::Conv2d(conv)
         }),
-        2 => activation().prop_map(|function| LayerSpec::Activation(Function { function })),
-        2 => Just(LayerSpec::Flatten(Flatten {})),
-        1 => Just(LayerSpec::GlobalPool(GlobalPool {})),
+        3 => (width(), activation()).prop_map(|(units, it)| LayerSpec::Dense(Dense::new(units, it))),
+        2 => activation().prop_map(|it| LayerSpec::BatchNorm(BatchNorm::new(it))),
+        2 => pool.prop_map(|(size, stride, padding, max)| match max {
+            true => LayerSpec::MaxPool(with(MaxPool::new(size), |it| {
+                (it.stride, it.padding) = (Some(stride), padding);
+            })),
+            false => LayerSpec::AveragePool(with(AveragePool::new(size), |it| {
+                (it.stride, it.padding) = (Some(stride), padding);
+            })),
+        }),
+        2 => activation().prop_map(|it| LayerSpec::Activation(Function::new(it))),
+        2 => Just(LayerSpec::Flatten(Flatten::default())),
+        1 => Just(LayerSpec::GlobalPool(GlobalPool::default())),
     ]
 }
 
@@ -67,20 +72,15 @@ enum Head {
 
 impl Head {
     fn on(self, spec: ModelSpec, outputs: usize) -> ModelSpec {
-        let norm =
-            LayerSpec::BatchNorm(BatchNorm { epsilon: 1e-3, activation: Activation::Linear });
+        let norm = BatchNorm::new(Activation::Linear);
         match self {
             Self::Dense => spec.dense(outputs, Activation::Linear),
-            Self::FlattenDense => {
-                spec.layer(LayerSpec::Flatten(Flatten {})).dense(outputs, Activation::Linear)
-            }
-            Self::DenseFlatten => {
-                spec.dense(outputs, Activation::Linear).layer(LayerSpec::Flatten(Flatten {}))
-            }
+            Self::FlattenDense => spec.layer(Flatten::default()).dense(outputs, Activation::Linear),
+            Self::DenseFlatten => spec.dense(outputs, Activation::Linear).layer(Flatten::default()),
             Self::DenseNorm => spec.dense(outputs, Activation::Linear).layer(norm),
-            Self::ConvGlobalPool => spec
-                .conv2d(outputs, 2, 1, Padding::SAME)
-                .layer(LayerSpec::GlobalPool(GlobalPool {})),
+            Self::ConvGlobalPool => {
+                spec.conv2d(outputs, 2, 1, Padding::SAME).layer(GlobalPool::default())
+            }
         }
     }
 }
@@ -98,8 +98,7 @@ fn network(input: Vec<usize>, outputs: usize, loss: Loss) -> impl Strategy<Value
     let flattens = prop_oneof![3 => Just(0), 1 => Just(1), 1 => Just(2)];
     (vec(layer(), 0..6), head, flattens).prop_map(move |(layers, head, flattens)| {
         let spec = ModelSpec::builder(&input).loss(loss);
-        let mut spec =
-            (0..flattens).fold(spec, |spec, _| spec.layer(LayerSpec::Flatten(Flatten {})));
+        let mut spec = (0..flattens).fold(spec, |spec, _| spec.layer(Flatten::default()));
         let fits = |spec: &ModelSpec, head: Head| Model::new(head.on(spec.clone(), outputs));
         for layer in layers {
             let longer = spec.clone().layer(layer);

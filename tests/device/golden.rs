@@ -5,9 +5,11 @@
 use std::path::Path;
 
 use reptile::layers::GroupNorm;
-use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding, TensorInfo};
+use reptile::model::{Activation, Loss, Model, ModelSpec, Padding, TensorInfo};
 use reptile::optimizers::{Inner, InnerOptimizer, Outer, OuterOptimizer, Settings};
 use safetensors::SafeTensors;
+
+use crate::common::with;
 
 /// Steps, each on its own minibatch.
 pub const STEPS: usize = 5;
@@ -89,10 +91,11 @@ impl OuterSteps {
 
 /// The rules of `INNER` of make.py by their names there, with their rates.
 fn inner_rules() -> [(&'static str, Inner, f32); 5] {
-    let settings = Settings { beta1: 0.9, epsilon: 1e-4, ..Settings::DEFAULT };
-    let momentum =
-        |nesterov| Inner::new(InnerOptimizer::Momentum, Settings { nesterov, ..settings });
-    let adamw = Settings { decoupled_weight_decay: 0.3, ..settings };
+    let settings = with(Settings::DEFAULT, |it| (it.beta1, it.epsilon) = (0.9, 1e-4));
+    let momentum = |nesterov| {
+        Inner::new(InnerOptimizer::Momentum, with(settings, |it| it.nesterov = nesterov))
+    };
+    let adamw = with(settings, |it| it.decoupled_weight_decay = 0.3);
     [
         ("sgd", Inner::SGD, 0.05),
         ("momentum", momentum(false), 0.02),
@@ -141,11 +144,7 @@ impl Golden {
 
     /// Convolutions with group-norms and a layer-norm of images, and a layer-norm of features, on 2×6×5.
     pub fn norms() -> Self {
-        let strong = LayerSpec::GroupNorm(GroupNorm {
-            groups: 2,
-            epsilon: 1e-3,
-            activation: Activation::Relu,
-        });
+        let strong = with(GroupNorm::new(2, Activation::Relu), |it| it.epsilon = 1e-3);
         let spec = ModelSpec::builder(&[2, 6, 5])
             .conv2d(6, 3, 1, Padding::SAME)
             .group_norm(3, Activation::Gelu)

@@ -1,13 +1,12 @@
 //! The paper's two networks, other norms and every inner optimiser on every device against PyTorch.
 
-use crate::common::assert_close;
+use crate::common::{assert_close, with};
 use crate::golden::{BATCH, BETA2, EPSILON, Expected, Golden, RATE, STEPS, Steps};
 use crate::harness::{Device, On, Tests, all, named};
 use reptile::gpu::Gpu;
 use reptile::kernels::InnerRule;
 use reptile::meta::{Adaptation, AdaptationSetup, Origin, PlanKind, StartingPoint};
 use reptile::optimizers::{Inner, InnerOptimizer, Settings};
-use reptile::rng::Phase;
 use reptile::tasks::Batches;
 
 pub fn tests(tests: &mut Tests) {
@@ -24,26 +23,16 @@ const STEPS_APART: f64 = 5e-2;
 /// Adapts to the golden minibatches, `steps` of them; the first one's examples are the queries.
 fn adapted(gpu: &Gpu, golden: &Golden, rule: InnerRule, rate: f32, steps: usize) -> Adaptation {
     let model = &golden.model;
-    let setup = AdaptationSetup {
-        model: model.clone(),
+    let mut setup = AdaptationSetup::new(
+        model,
+        Origin::Rows { queries: BATCH, ordered: true },
         rule,
         rate,
-        weight_decay: 1.0,
-        plan: PlanKind::Layered,
-        batches: Batches {
-            way: 1,
-            group: STEPS * BATCH,
-            tail: 0,
-            steps,
-            batch: BATCH,
-            replacement: false,
-        },
-        origin: Origin::Rows { queries: BATCH, ordered: true },
-        phase: Phase::Adapt,
-        seed: 0,
-        scored: true,
-        transductive: vec![true],
-    };
+        Batches::new([1, STEPS * BATCH], BATCH, steps),
+    );
+    setup.plan = PlanKind::Layered;
+    setup.scored = true;
+    setup.transductive = vec![true];
     let mut adaptation = Adaptation::new(gpu, setup, 1).unwrap();
     let parameters = golden.parameters.clone();
     adaptation.start_from(&StartingPoint::new(parameters)).unwrap();
@@ -77,7 +66,7 @@ fn agrees(golden: &Golden, Device { name, gpu, .. }: &Device, [gradient, adam]: 
         golden.parameters.iter().zip(&moved).map(|(from, to)| (from - to) / long).collect();
     check(&what("gradient"), &moved, &golden.gradient, gradient);
 
-    let settings = Settings { beta2: BETA2, epsilon: EPSILON, ..Settings::DEFAULT };
+    let settings = with(Settings::DEFAULT, |it| (it.beta2, it.epsilon) = (BETA2, EPSILON));
     let rule = InnerRule::Optimizer(Inner::new(InnerOptimizer::Adam, settings));
     let steps = adapted(gpu, golden, rule, RATE, STEPS);
     let losses = steps.support_losses().unwrap();

@@ -1,6 +1,6 @@
 //! The float64 reference against PyTorch.
 
-use crate::common::{assert_close, widen};
+use crate::common::{assert_close, widen, with};
 use crate::golden::{BATCH, BETA2, EPSILON, Expected, Golden, OuterSteps, RATE, STEPS, Steps};
 use crate::harness::{Tests, all, named};
 use reptile::optimizers::{self, InnerOptimizer, OptimizerState, Settings};
@@ -48,7 +48,7 @@ fn agrees(golden: &Golden) {
         assert_close(&format!("losses, {what}"), &narrow(&adapted.losses), losses, TOLERANCE);
         check(what, &adapted.parameters, parameters);
     };
-    let settings = Settings { beta2: BETA2, epsilon: EPSILON, ..Settings::DEFAULT };
+    let settings = with(Settings::DEFAULT, |it| (it.beta2, it.epsilon) = (BETA2, EPSILON));
     let adam = optimizers::Inner::new(InnerOptimizer::Adam, settings);
     steps(adam, RATE, &golden.losses, &golden.adam);
     for Steps { rule, rate, losses, parameters } in &golden.others {

@@ -9,6 +9,8 @@ use libtest_mimic::{Failed, Trial};
 use reptile::gpu::{AdapterChoice, AdapterEntry, Gpu, GpuOptions, list_adapters};
 use reptile::wgpu::Backend;
 
+use crate::common::with;
+
 pub use crate::common::all;
 
 /// A device and what it is opened as.
@@ -64,10 +66,10 @@ fn modes() -> [(&'static str, GpuOptions); 5] {
     let plain = GpuOptions::default();
     [
         ("plain", plain.clone()),
-        ("baseline", GpuOptions { baseline: true, ..plain.clone() }),
-        ("checked", GpuOptions { checked: true, ..plain.clone() }),
-        ("hardware", GpuOptions { hardware: true, ..plain.clone() }),
-        ("rolled", GpuOptions { rolled: true, ..plain }),
+        ("baseline", with(plain.clone(), |it| it.baseline = true)),
+        ("checked", with(plain.clone(), |it| it.checked = true)),
+        ("hardware", with(plain.clone(), |it| it.hardware = true)),
+        ("rolled", with(plain, |it| it.rolled = true)),
     ]
 }
 
@@ -80,7 +82,7 @@ fn first_entry() -> &'static AdapterEntry {
 
 /// How to open it.
 pub fn first_adapter() -> AdapterChoice {
-    AdapterChoice { device: Some(first_entry().index.to_string()), ..Default::default() }
+    with(AdapterChoice::default(), |it| it.device = Some(first_entry().index.to_string()))
 }
 
 /// Devices of one adapter in one mode. A test has one to itself: drivers compile at a dispatch, one
@@ -123,7 +125,7 @@ impl Pool {
         state.in_use += 1;
         drop(state);
         let index = Some(self.entry.index.to_string());
-        let choice = AdapterChoice { device: index, ..Default::default() };
+        let choice = with(AdapterChoice::default(), |it| it.device = index);
         let gpu = Gpu::request(&choice, self.options.clone()).expect("a listed adapter opens");
         Device { name: self.name(), mode: self.mode, gpu }
     }

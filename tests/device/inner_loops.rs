@@ -9,7 +9,7 @@ use crate::tools::random;
 use proptest::prelude::*;
 use reptile::layers::Flatten;
 use reptile::meta::PlanKind;
-use reptile::model::{Activation, LayerSpec, Loss, Model, ModelSpec, Padding};
+use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::tasks::Bits;
 
 pub fn tests(tests: &mut Tests) {
@@ -80,7 +80,7 @@ fn flattened_images_are_rows_to_the_fused_plan(device: &Device) {
     let dense = |spec: ModelSpec, units| {
         Model::new(spec.dense(units, Activation::Relu).dense(3, Activation::Linear)).unwrap()
     };
-    let flatten = |spec: ModelSpec| spec.layer(LayerSpec::Flatten(Flatten {}));
+    let flatten = |spec: ModelSpec| spec.layer(Flatten::default());
     let images = Kind::Images { side: 5, channels: 3, bits: Bits::Eight };
     let case = |model, kind| Case { model, kind, support: 2, batch: 4, steps: 5, ..sine_case() };
     for (model, kind, fused_fits) in [

@@ -1,6 +1,6 @@
 //! The kernels of every kind of layer, each by itself, on every device, against float64.
 
-use crate::common::{assert_close, integers, network, numbers, widen};
+use crate::common::{assert_close, integers, network, numbers, widen, with};
 use crate::forms::any_network;
 use crate::harness::{Device, On, Tests, named};
 use crate::tools::{activation, layer_shape, one_step, play, random, room, run_steps, upload};
@@ -180,17 +180,15 @@ fn on_device(gpu: &Gpu, case: &Case<'_>, x: &[f32], below_z: &[f32]) -> Made {
 
 /// Every rule of the registry; Adam without and with a first moment, momentum in both forms.
 fn rules() -> Vec<(InnerRule, Inner)> {
-    let settings = Settings { epsilon: 1e-2, ..Settings::DEFAULT };
-    let with = |optimizer, settings| Inner::new(optimizer, settings);
-    let mut rules = vec![
-        Inner::SGD,
-        with(InnerOptimizer::Adam, settings),
-        with(InnerOptimizer::Adam, Settings { beta1: 0.9, ..settings }),
-    ];
+    let settings = with(Settings::DEFAULT, |it| it.epsilon = 1e-2);
+    let moved = with(settings, |it| it.beta1 = 0.9);
+    let adam = |settings| Inner::new(InnerOptimizer::Adam, settings);
+    let mut rules = vec![Inner::SGD, adam(settings), adam(moved)];
     let rest = InnerOptimizer::ALL.iter().filter(|it| rules.iter().all(|r| r.optimizer != **it));
-    let rest: Vec<Inner> = rest.map(|it| with(*it, Settings { beta1: 0.9, ..settings })).collect();
+    let rest: Vec<Inner> = rest.map(|it| Inner::new(*it, moved)).collect();
     rules.extend(rest);
-    rules.push(with(InnerOptimizer::Momentum, Settings { nesterov: true, ..settings }));
+    let ahead = with(settings, |it| it.nesterov = true);
+    rules.push(Inner::new(InnerOptimizer::Momentum, ahead));
     rules.into_iter().map(|rule| (InnerRule::Optimizer(rule), rule)).collect()
 }
 

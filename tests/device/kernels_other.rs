@@ -1,6 +1,6 @@
 //! The kernels beside the layers, each by itself, on every device, against float64.
 
-use crate::common::{assert_close, integers, numbers, widen};
+use crate::common::{assert_close, integers, numbers, widen, with};
 use crate::harness::{Device, On, Tests, named};
 use crate::tools::{
     layer_shape, one_step, padded_rows, play, random, room, run_steps, upload, without_padding,
@@ -83,7 +83,7 @@ fn losses_agree_with_float64(Device { name, gpu, .. }: &Device, number: u64) {
 }
 
 fn outer_updates_agree_with_float64_over_several_iterations(Device { name, gpu, .. }: &Device) {
-    let settings = Settings { beta1: 0.9, epsilon: 1e-6, ..Settings::DEFAULT };
+    let settings = with(Settings::DEFAULT, |it| (it.beta1, it.epsilon) = (0.9, 1e-6));
     let rules = OuterOptimizer::ALL.iter().map(|&optimizer| Outer::new(optimizer, settings));
     let axis = Axis { runs: 2, per_run: 3 };
     let (length, steps) = (300, 70);

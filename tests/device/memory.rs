@@ -1,13 +1,13 @@
 //! The memory of adapted parameter sets: what must hold exactly, and its arithmetic.
 
-use crate::common::{assert_close, network, widen, with_binding};
+use crate::common::{assert_close, network, widen, with, with_binding};
 use crate::harness::{Device, On, Tests, named};
 use crate::sines::family;
 use reptile::gpu::{AdapterEntry, Gpu};
 use reptile::kernels::InnerRule;
 use reptile::meta::{
-    AdaptationSetup, InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind,
-    StartingPoint, StrategyKind, StrategySpec, Trainer, TrainerSetup, TrainingState, best_entries,
+    AdaptationSetup, InnerOptimizer, InnerSpec, Origin, OuterSpec, PlanKind, StartingPoint,
+    StrategyKind, Trainer, TrainerSetup, TrainingState, best_entries,
 };
 use reptile::model::{Activation, Loss};
 use reptile::reference::network::{Targets, loss_and_gradient};
@@ -23,31 +23,28 @@ pub fn tests(tests: &mut Tests) {
 }
 
 fn sine() -> SineSpec {
-    SineSpec { points: 20, shots: 6, ..SineSpec::default() }
+    with(SineSpec::default(), |it| (it.points, it.shots) = (20, 6))
 }
 
 /// Two runs of three tasks with three steps.
 fn job(capacity: usize, blend: f32) -> TrainerSetup {
-    TrainerSetup {
-        model: network(1, &[(9, Activation::Tanh), (6, Activation::Relu)], 1, Loss::Mse),
-        seed: 5,
-        runs: 2,
-        own: Vec::new(),
-        iterations: 20,
-        plan: PlanKind::Layered,
-        inner: InnerSpec::sgd(0.02, 5, 3),
-        outer: OuterSpec::interpolation(0.3, 3),
-        strategy: StrategySpec::default(),
-        memory: MemorySpec { capacity, blend },
-        telemetry: false,
-        batches: Batches { way: 1, group: 20, tail: 0, steps: 3, batch: 5, replacement: false },
-        origin: Origin::Sine(sine()),
-    }
+    let mut setup = TrainerSetup::new(
+        &network(1, &[(9, Activation::Tanh), (6, Activation::Relu)], 1, Loss::Mse),
+        Origin::Sine(sine()),
+        InnerSpec::sgd(0.02, 5, 3),
+        OuterSpec::interpolation(0.3, 3),
+        Batches::new([1, 20], 5, 3),
+    );
+    setup.seed = 5;
+    setup.runs = 2;
+    setup.iterations = 20;
+    setup.plan = PlanKind::Layered;
+    (setup.memory.capacity, setup.memory.blend) = (capacity, blend);
+    setup
 }
 
 fn with_adam(setup: TrainerSetup) -> TrainerSetup {
-    let inner = InnerSpec { optimizer: InnerOptimizer::Adam, beta1: 0.5, ..setup.inner };
-    TrainerSetup { inner, ..setup }
+    with(setup, |it| (it.inner.optimizer, it.inner.beta1) = (InnerOptimizer::Adam, 0.5))
 }
 
 fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> TrainingState {
@@ -58,10 +55,10 @@ fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> TrainingState {
 
 fn an_entry_for_each_task_taken_whole_is_bitwise_plain_reptile(Device { name, gpu, .. }: &Device) {
     fn with_meta_sgd(setup: TrainerSetup) -> TrainerSetup {
-        let strategy =
-            StrategySpec { kind: StrategyKind::MetaSgd, rate: 3.0, ..Default::default() };
-        let batches = Batches { steps: 4, ..setup.batches };
-        TrainerSetup { strategy, batches, ..setup }
+        with(setup, |it| {
+            (it.strategy.kind, it.strategy.rate) = (StrategyKind::MetaSgd, 3.0);
+            it.batches.steps = 4;
+        })
     }
     for change in [|setup| setup, with_adam, with_meta_sgd] {
         let with = trained(gpu, &change(job(3, 1.0)), 5);
@@ -81,11 +78,13 @@ fn entries_are_mixed_and_averaged_as_the_formula_says(Device { name, gpu, .. }: 
         trainer.advance(1, |_| true).unwrap();
         let after = trainer.snapshot().unwrap();
         // What each task is adapted to, from a memory that keeps it whole.
-        let whole =
-            TrainerSetup { memory: MemorySpec { capacity: 3, blend: 1.0 }, ..setup.clone() };
+        let whole = with(setup.clone(), |it| (it.memory.capacity, it.memory.blend) = (3, 1.0));
         let mut whole = Trainer::new(gpu, whole).unwrap();
         let empty = whole.snapshot().unwrap();
-        let start = TrainingState { iteration, parameters: before.parameters.clone(), ..empty };
+        let start = with(empty, |it| {
+            it.iteration = iteration;
+            it.parameters = before.parameters.clone();
+        });
         whole.restore(&start).unwrap();
         whole.advance(1, |_| true).unwrap();
         let adapted = whole.snapshot().unwrap();
@@ -164,19 +163,9 @@ fn the_entry_with_the_lowest_loss_on_the_support_set_is_found(Device { name, gpu
         })
         .collect();
     assert!(wanted.iter().any(|entry| *entry != wanted[0]), "tasks differ in what fits them");
-    let setup = AdaptationSetup {
-        model: model.clone(),
-        rule: InnerRule::SGD,
-        rate: 0.02,
-        weight_decay: 1.0,
-        plan: PlanKind::Auto,
-        batches: Batches { group: spec.shots, ..setup.batches.clone() },
-        origin: setup.origin.clone(),
-        phase: Phase::Test,
-        seed: 5,
-        scored: true,
-        transductive: vec![false],
-    };
+    let batches = with(setup.batches, |it| it.group = spec.shots);
+    let mut setup = AdaptationSetup::new(&model, setup.origin, InnerRule::SGD, 0.02, batches);
+    (setup.phase, setup.seed, setup.scored) = (Phase::Test, 5, true);
     let found = best_entries(gpu, &setup, &entries, 2..9, |_, _| Ok(())).unwrap();
     assert_eq!(found, wanted, "{name}");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::common::{network, random_images};
+use crate::common::{network, random_images, with};
 use crate::harness::{Device, On, Tests, first_adapter, named};
 use reptile::Result;
 use reptile::gpu::{Gpu, GpuOptions};
@@ -15,10 +15,9 @@ use reptile::meta::{
 };
 use reptile::model::{Activation, Loss, Model};
 use reptile::optimizers::{Inner, Settings};
-use reptile::rng::Phase;
 use reptile::tasks::{
     Batches, Bits, EpisodeSpec, Episodes, GlyphsSpec, ImageClass, SineSpec, Split, SplitClass,
-    SplitPart, Variation,
+    SplitPart,
 };
 
 pub fn tests(tests: &mut Tests) {
@@ -35,54 +34,46 @@ pub fn model() -> Model {
 }
 
 pub fn batches() -> Batches {
-    Batches { way: 1, group: 10, tail: 0, steps: 4, batch: 5, replacement: false }
+    Batches::new([1, 10], 5, 4)
 }
 
 fn sines() -> Origin {
-    Origin::Sine(SineSpec { points: 10, shots: 5, ..SineSpec::default() })
+    Origin::Sine(with(SineSpec::default(), |it| (it.points, it.shots) = (10, 5)))
 }
 
 pub fn training() -> TrainerSetup {
-    TrainerSetup {
-        model: model(),
-        seed: 1,
-        runs: 1,
-        own: Vec::new(),
-        strategy: StrategySpec::default(),
-        memory: MemorySpec::default(),
-        telemetry: false,
-        iterations: 10,
-        plan: PlanKind::Auto,
-        inner: InnerSpec::sgd(0.02, 5, 4),
-        outer: OuterSpec::interpolation(0.3, 4),
-        batches: batches(),
-        origin: sines(),
-    }
+    let mut setup = TrainerSetup::new(
+        &model(),
+        sines(),
+        InnerSpec::sgd(0.02, 5, 4),
+        OuterSpec::interpolation(0.3, 4),
+        batches(),
+    );
+    setup.seed = 1;
+    setup.iterations = 10;
+    setup
 }
 
 pub fn adapting() -> AdaptationSetup {
-    AdaptationSetup {
-        model: model(),
-        rule: InnerRule::SGD,
-        rate: 0.02,
-        weight_decay: 1.0,
-        plan: PlanKind::Auto,
-        batches: batches(),
-        origin: Origin::Rows { queries: 3, ordered: false },
-        phase: Phase::Adapt,
-        seed: 1,
-        scored: true,
-        transductive: vec![false],
-    }
+    let mut setup = AdaptationSetup::new(
+        &model(),
+        Origin::Rows { queries: 3, ordered: false },
+        InnerRule::SGD,
+        0.02,
+        batches(),
+    );
+    setup.seed = 1;
+    setup.scored = true;
+    setup
 }
 
 pub fn drawn() -> AdaptationSetup {
-    AdaptationSetup { origin: sines(), ..adapting() }
+    with(adapting(), |it| it.origin = sines())
 }
 
 fn glyphs(way: usize, size: usize) -> Origin {
-    let episodes = EpisodeSpec { way, shots: 1, train_shots: 2, queries: 1 };
-    Origin::Glyphs(GlyphsSpec { episodes, size, variation: Variation::default() })
+    let episodes = EpisodeSpec::new([way, 1], 2);
+    Origin::Glyphs(with(GlyphsSpec::new(episodes), |it| it.size = size))
 }
 
 /// Three classes of 4 × 4 images, of three images each but the last, which has two.
@@ -121,7 +112,7 @@ fn impossible_trainings_are_refused(Device { gpu, .. }: &Device) {
     Trainer::new(gpu, training()).unwrap().advance(1, |_| true).unwrap();
     let wide = |setup: &mut TrainerSetup, outputs| {
         setup.model = network(784, &[(8, Activation::Tanh)], outputs, Loss::CrossEntropy);
-        setup.batches = Batches { way: 5, group: 2, ..batches() };
+        setup.batches = with(batches(), |it| (it.way, it.group) = (5, 2));
         setup.origin = glyphs(5, 28);
     };
     let mut fits = training();
@@ -167,15 +158,15 @@ fn impossible_trainings_are_refused(Device { gpu, .. }: &Device) {
         }),
         ("a grid of 10", |s| s.batches.group = 11),
         ("tasks.points", |s| {
-            s.origin = Origin::Sine(SineSpec { points: 0, ..SineSpec::default() });
+            s.origin = Origin::Sine(with(SineSpec::default(), |it| it.points = 0));
         }),
         ("tasks.points", |s| {
             s.batches.group = 1;
-            s.origin = Origin::Sine(SineSpec { points: 1, ..SineSpec::default() });
+            s.origin = Origin::Sine(with(SineSpec::default(), |it| it.points = 1));
         }),
         ("tasks.amplitude", |s| {
             let amplitude = [f32::NAN, 1.0];
-            s.origin = Origin::Sine(SineSpec { amplitude, ..SineSpec::default() });
+            s.origin = Origin::Sine(with(SineSpec::default(), |it| it.amplitude = amplitude));
         }),
         ("sine tasks need", |s| s.model = network(3, &[(8, Activation::Tanh)], 1, Loss::Mse)),
         ("sine tasks need", |s| {
@@ -183,22 +174,22 @@ fn impossible_trainings_are_refused(Device { gpu, .. }: &Device) {
         }),
         ("`origin`", |s| s.origin = Origin::Rows { queries: 0, ordered: false }),
         ("model.input", |s| {
-            s.batches = Batches { way: 5, group: 2, ..batches() };
+            s.batches = with(batches(), |it| (it.way, it.group) = (5, 2));
             s.origin = glyphs(5, 28);
         }),
         ("4 units for 5 classes", |s| {
             s.model = network(784, &[(8, Activation::Tanh)], 4, Loss::CrossEntropy);
-            s.batches = Batches { way: 5, group: 2, ..batches() };
+            s.batches = with(batches(), |it| (it.way, it.group) = (5, 2));
             s.origin = glyphs(5, 28);
         }),
         ("at most 256", |s| {
             s.model = network(784, &[(8, Activation::Tanh)], 5, Loss::CrossEntropy);
-            s.batches = Batches { way: 5, group: 257, ..batches() };
+            s.batches = with(batches(), |it| (it.way, it.group) = (5, 257));
             s.origin = glyphs(5, 28);
         }),
         ("at most 1024", |s| {
             s.model = network(1, &[(8, Activation::Tanh)], 5, Loss::CrossEntropy);
-            s.batches = Batches { way: 5, group: 2, ..batches() };
+            s.batches = with(batches(), |it| (it.way, it.group) = (5, 2));
             s.origin = glyphs(5, 1 << 40);
         }),
     ];
@@ -207,7 +198,7 @@ fn impossible_trainings_are_refused(Device { gpu, .. }: &Device) {
         change(&mut setup);
         refused(part, Trainer::new(gpu, setup), part);
     }
-    let endless = TrainerSetup { iterations: u64::MAX, plan: PlanKind::Layered, ..training() };
+    let endless = with(training(), |it| (it.iterations, it.plan) = (u64::MAX, PlanKind::Layered));
     Trainer::new(gpu, endless).unwrap().advance(2, |_| true).unwrap();
 }
 
@@ -227,7 +218,7 @@ fn impossible_adaptations_are_refused(Device { gpu, .. }: &Device) {
         ("weight_decay", |s| s.weight_decay = f32::INFINITY),
         ("`rule`", |s| s.rule = InnerRule::Query),
         ("`rule.beta2`", |s| {
-            let settings = Settings { beta2: 1.0, ..Settings::DEFAULT };
+            let settings = with(Settings::DEFAULT, |it| it.beta2 = 1.0);
             s.rule = InnerRule::Optimizer(Inner::new(InnerOptimizer::Adam, settings));
         }),
     ];
@@ -245,12 +236,11 @@ fn impossible_adaptations_are_refused(Device { gpu, .. }: &Device) {
     }
     let of_images = |way, group, queries| {
         let images = images.clone();
-        AdaptationSetup {
-            model: network(16, &[], 3, Loss::CrossEntropy),
-            batches: Batches { way, group, ..batches() },
-            origin: Origin::Episodes { images, part: SplitPart::Test, queries },
-            ..adapting()
-        }
+        with(adapting(), |it| {
+            it.model = network(16, &[], 3, Loss::CrossEntropy);
+            (it.batches.way, it.batches.group) = (way, group);
+            it.origin = Origin::Episodes { images, part: SplitPart::Test, queries };
+        })
     };
     Adaptation::new(gpu, of_images(3, 1, 1), 1).unwrap().run(0).unwrap();
     for (way, group, queries, part) in [
@@ -277,7 +267,7 @@ fn impossible_adaptations_are_refused(Device { gpu, .. }: &Device) {
     assert_eq!(without.query_outputs().unwrap(), [None, None]);
     assert!(without.query_rows().unwrap().iter().all(Vec::is_empty));
     assert!(without.scores().unwrap().is_empty());
-    let bare = Adaptation::new(gpu, AdaptationSetup { transductive: vec![], ..adapting() }, 1);
+    let bare = Adaptation::new(gpu, with(adapting(), |it| it.transductive = vec![]), 1);
     bare.unwrap().run(0).unwrap();
 }
 
@@ -312,12 +302,12 @@ fn states_of_something_else_are_refused(Device { gpu, .. }: &Device) {
     refused("run", TrainingState::default().starting_point(0), "there is no run 0");
     refused("no runs", TrainingState::of_runs(&[]), "there is no run");
     refused("no run", TrainingState::of_runs(&[(&state, 0), (&state, 7)]), "there is no run 7");
-    let late = TrainingState { iteration: 3, ..state.clone() };
+    let late = with(state.clone(), |it| it.iteration = 3);
     refused("late", TrainingState::of_runs(&[(&state, 0), (&late, 1)]), "iteration");
     assert!(state.is_finite(2), "nothing that is there is not finite");
     assert_eq!(TrainingState::of_runs(&[(&state, 0), (&state, 1)]).unwrap(), state);
     // The last meta-iteration that is counted in 32 bits.
-    trainer.restore(&TrainingState { iteration: u64::from(u32::MAX) - 9, ..state }).unwrap();
+    trainer.restore(&with(state, |it| it.iteration = u64::from(u32::MAX) - 9)).unwrap();
     let mut seen = 0;
     let beyond = trainer.advance(20, |_| {
         seen += 1;
@@ -340,9 +330,9 @@ fn starts_of_something_else_are_refused(Device { gpu, .. }: &Device) {
     adaptation.start_from(&good).unwrap();
     adaptation.start_from_each(&[good.clone(), good.clone()]).unwrap();
     refused("short", adaptation.start_from(&point(vec![0.0; 3])), "starting parameters");
-    let moments = StartingPoint { state: [Some(vec![0.0]), None], ..good.clone() };
+    let moments = with(good.clone(), |it| it.state = [Some(vec![0.0]), None]);
     refused("moments", adaptation.start_from(&moments), "has 1 numbers");
-    let rates = StartingPoint { rates: Some(vec![0.0]), ..good.clone() };
+    let rates = with(good.clone(), |it| it.rates = Some(vec![0.0]));
     refused("rates", adaptation.start_from(&rates), "has 1 numbers");
     let three = [good.clone(), good.clone(), good.clone()];
     refused("many", adaptation.start_from_each(&three), "room for 2");
@@ -354,24 +344,27 @@ fn starts_of_something_else_are_refused(Device { gpu, .. }: &Device) {
     refused("one", adaptation.record_tasks(&mut encoder, &[1], 0), "batch of 2 tasks");
     let together = Adaptation::new(gpu, drawn(), 2).unwrap();
     refused("each", together.record_tasks(&mut encoder, &[1, 2], 0), "Starts::Each");
-    let settings = Settings { beta1: 0.5, beta2: 0.9, epsilon: 1e-5, ..Settings::DEFAULT };
+    let settings = with(Settings::DEFAULT, |it| {
+        it.beta1 = 0.5;
+        it.beta2 = 0.9;
+        it.epsilon = 1e-5;
+    });
     let adam = InnerRule::Optimizer(Inner::new(InnerOptimizer::Adam, settings));
-    let setup = AdaptationSetup { rule: adam, ..drawn() };
+    let setup = with(drawn(), |it| it.rule = adam);
     let mut adam = Adaptation::with_starts(gpu, setup, 2, Starts::Each).unwrap();
-    let late = StartingPoint { adam_steps: 3, ..good.clone() };
+    let late = with(good.clone(), |it| it.adam_steps = 3);
     refused("steps", adam.start_from_each(&[good.clone(), late]), "seen 0 inner steps, another 3");
     let trainer = Trainer::new(gpu, training()).unwrap();
     refused("moments", adam.record_start(&mut encoder, &trainer, 0), "keeps no such state");
     refused("run", adaptation.record_start(&mut encoder, &trainer, 1), "there is no run 1");
-    let setup = AdaptationSetup { rule: InnerRule::Rates(None), ..drawn() };
+    let setup = with(drawn(), |it| it.rule = InnerRule::Rates(None));
     let mut rates = Adaptation::new(gpu, setup, 1).unwrap();
     refused("rates", rates.record_start(&mut encoder, &trainer, 0), "learns no rates");
     let mut setup = training();
-    setup.strategy = StrategySpec {
-        kind: StrategyKind::Hypergradient,
-        granularity: Granularity::Layer,
-        ..StrategySpec::default()
-    };
+    setup.strategy = with(StrategySpec::default(), |it| {
+        it.kind = StrategyKind::Hypergradient;
+        it.granularity = Granularity::Layer;
+    });
     let learned = Trainer::new(gpu, setup).unwrap();
     rates.record_start(&mut encoder, &learned, 0).unwrap();
 }
@@ -394,12 +387,11 @@ fn impossible_evaluations_are_refused(Device { gpu, .. }: &Device) {
     refused("tasks", leader.step(&[1]), "batch of 3 tasks");
     leader.step(&[1, 2, 1]).unwrap();
     let images = Arc::new(DeviceImages::new(gpu, &split()).unwrap());
-    let setup = AdaptationSetup {
-        model: network(16, &[], 2, Loss::CrossEntropy),
-        batches: Batches { way: 2, group: 1, ..batches() },
-        origin: Origin::Listed { images, part: SplitPart::Test, queries: 1 },
-        ..adapting()
-    };
+    let setup = with(adapting(), |it| {
+        it.model = network(16, &[], 2, Loss::CrossEntropy);
+        it.batches = with(batches(), |it| (it.way, it.group) = (2, 1));
+        it.origin = Origin::Listed { images, part: SplitPart::Test, queries: 1 };
+    });
     let start = point(vec![0.0; setup.model.parameter_count()]);
     let list = |shots, support: &[u32], query: &[u32]| {
         let (support, query) = (support.to_vec(), query.to_vec());

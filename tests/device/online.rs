@@ -1,6 +1,6 @@
 //! The device's meta-steps on named tasks against plain training.
 
-use crate::common::{assert_close, network, widen};
+use crate::common::{assert_close, network, widen, with};
 use crate::harness::{Device, On, Tests, named};
 use crate::sines::family;
 use reptile::kernels::InnerRule;
@@ -19,8 +19,8 @@ pub fn tests(tests: &mut Tests) {
 
 fn meta_steps_on_named_tasks_agree_with_float64(Device { name, gpu, .. }: &Device) {
     let model = network(1, &[(9, Activation::Tanh)], 1, Loss::Mse);
-    let spec = SineSpec { points: 12, shots: 4, ..SineSpec::default() };
-    let batches = Batches { way: 1, group: 12, tail: 0, steps: 4, batch: 5, replacement: false };
+    let spec = with(SineSpec::default(), |it| (it.points, it.shots) = (12, 4));
+    let batches = Batches::new([1, 12], 5, 4);
     let family = family(&spec);
     let initial = model.initial(3);
     // A task may come twice in a step, and again later with another order of its minibatches; the reference
@@ -47,19 +47,17 @@ fn meta_steps_on_named_tasks_agree_with_float64(Device { name, gpu, .. }: &Devic
         .collect();
     let delta = reduce_delta(&theta, &adapted, Algorithm::Reptile);
     Outer::INTERPOLATION.step(0.25, &mut theta, &delta, &mut zeros.clone());
-    let setup = AdaptationSetup {
-        model: model.clone(),
-        rule: InnerRule::SGD,
-        rate: 0.02,
-        weight_decay: 1.0,
-        plan: PlanKind::Layered,
-        batches: batches.clone(),
-        origin: Origin::Sine(spec.clone()),
-        phase: Phase::Test,
-        seed: 7,
-        scored: true,
-        transductive: vec![false],
-    };
+    let mut setup = AdaptationSetup::new(
+        &model,
+        Origin::Sine(spec.clone()),
+        InnerRule::SGD,
+        0.02,
+        batches.clone(),
+    );
+    setup.plan = PlanKind::Layered;
+    setup.phase = Phase::Test;
+    setup.seed = 7;
+    setup.scored = true;
     let mut leader = Leader::new(gpu, setup, 3, 0.25, &initial).unwrap();
     leader.step(&tasks).unwrap();
     let first = leader.parameters().unwrap();

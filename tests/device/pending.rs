@@ -1,14 +1,13 @@
 //! What a program with frames of its own asks for and prepares: nothing waits, and the numbers are those of the ways that
 //! do.
 
+use crate::common::with;
 use std::time::Duration;
 
 use crate::harness::{Device, On, Tests, named};
 use crate::misuse::{adapting, drawn, refused, training};
 use reptile::gpu::{AdapterChoice, Gpu, GpuOptions};
-use reptile::meta::{
-    Adaptation, AdaptationSetup, Leader, Start, Trainer, evaluate, evaluate_async,
-};
+use reptile::meta::{Adaptation, Leader, Start, Trainer, evaluate, evaluate_async};
 use reptile::optimizers::{InnerOptimizer, OuterOptimizer};
 use reptile::tasks::SineSpec;
 use reptile::wgpu;
@@ -156,7 +155,7 @@ fn async_twins_agree(Device { name, gpu, .. }: &Device) {
     let parameters = other.parameters();
     let read = pollster::block_on(gpu.read_async::<f32>(parameters, 0, 4)).unwrap();
     assert_eq!(read, gpu.read::<f32>(parameters, 0, 4).unwrap());
-    let setup = AdaptationSetup { scored: true, ..drawn() };
+    let setup = with(drawn(), |it| it.scored = true);
     for trainer in [&other, &Trainer::new(gpu, training()).unwrap()] {
         let scores = evaluate_async(gpu, &setup, Start::Run(trainer, 0), 7);
         let scores = pollster::block_on(scores).unwrap();

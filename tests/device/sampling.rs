@@ -1,6 +1,6 @@
 //! Tasks drawn on the device against the reference: integers bit for bit.
 
-use crate::common::{assert_close, network};
+use crate::common::{assert_close, network, with};
 use crate::harness::{Device, On, Tests, named};
 use crate::sines::family;
 use crate::tools::{play, room, run_steps, without_padding};
@@ -41,17 +41,42 @@ fn step(run: usize, phase: Phase) -> RunStep {
 }
 
 fn cases() -> Vec<Batches> {
-    let plain = Batches { way: 1, group: 50, tail: 0, steps: 7, batch: 10, replacement: false };
+    let plain = Batches::new([1, 50], 10, 7);
     vec![
-        Batches { replacement: true, ..plain.clone() },
-        Batches { way: 5, group: 3, steps: 2, batch: 40, ..plain.clone() },
-        Batches { way: 5, group: 15, tail: 5, steps: 4, ..plain.clone() },
-        Batches { way: 2, group: 100, tail: 1, steps: 1, ..plain.clone() },
-        Batches { way: 3, group: 70, steps: 3, batch: 7, replacement: true, tail: 0 },
+        with(plain.clone(), |it| it.replacement = true),
+        with(plain.clone(), |it| {
+            it.way = 5;
+            it.group = 3;
+            it.steps = 2;
+            it.batch = 40;
+        }),
+        with(plain.clone(), |it| {
+            it.way = 5;
+            it.group = 15;
+            it.tail = 5;
+            it.steps = 4;
+        }),
+        with(plain.clone(), |it| {
+            it.way = 2;
+            it.group = 100;
+            it.tail = 1;
+            it.steps = 1;
+        }),
+        with(Batches::new([3, 70], 7, 3), |it| it.replacement = true),
         // Several passes in one workgroup.
-        Batches { way: 2, group: 2, steps: 9, batch: 3, ..plain.clone() },
-        Batches { group: 10, steps: 9, ..plain.clone() },
-        Batches { way: 5, group: 3, tail: 1, steps: 9, ..plain.clone() },
+        with(plain.clone(), |it| {
+            it.way = 2;
+            it.group = 2;
+            it.steps = 9;
+            it.batch = 3;
+        }),
+        with(plain.clone(), |it| (it.group, it.steps) = (10, 9)),
+        with(plain.clone(), |it| {
+            it.way = 5;
+            it.group = 3;
+            it.tail = 1;
+            it.steps = 9;
+        }),
         plain,
     ]
 }
@@ -80,8 +105,7 @@ fn minibatch_orders_are_bit_equal(Device { name, gpu, .. }: &Device) {
 fn sine_tasks_agree_with_the_reference(Device { name, gpu, .. }: &Device) {
     let spec = SineSpec::default();
     let family = family(&spec);
-    let batches =
-        |group, tail| Batches { way: 1, group, tail, steps: 6, batch: 8, replacement: false };
+    let batches = |group, tail| with(Batches::new([1, group], 8, 6), |it| it.tail = tail);
     for (batches, queries) in
         [(batches(50, 0), false), (batches(50, 9), false), (batches(10, 0), true)]
     {
@@ -143,8 +167,7 @@ fn episodes_are_bit_equal(Device { name, gpu, .. }: &Device) {
         })
         .collect();
     for (way, shots, queries) in [(5, 4, 2), (20, 1, 1), (23, 5, 1), (2, 1, 0)] {
-        let batches =
-            Batches { way, group: shots, tail: 0, steps: 2, batch: 3, replacement: false };
+        let batches = Batches::new([way, shots], 3, 2);
         let tasks = AXIS.tasks();
         let classes = gpu.storage_with("classes", &table).unwrap();
         let order = room(gpu, tasks * batches.order_len());
@@ -246,7 +269,7 @@ fn draw_glyphs(
 }
 
 fn glyphs_agree_with_the_reference(Device { name, gpu, .. }: &Device) {
-    let Variation { jitter, rotation, scale, shear, shift, width } = Variation::default();
+    let Variation { jitter, rotation, scale, shear, shift, width, .. } = Variation::default();
     let family = GlyphFamily { jitter, rotation, scale, shear, shift, width };
     let dense = |size: usize| network(size * size, &[(8, Activation::Relu)], 3, Loss::CrossEntropy);
     let convolution = |size: usize| {
@@ -254,10 +277,15 @@ fn glyphs_agree_with_the_reference(Device { name, gpu, .. }: &Device) {
         let spec = spec.conv2d(4, 3, 2, Padding::SAME).dense(3, Activation::Linear);
         Model::new(spec).unwrap()
     };
-    let plain = Batches { way: 3, group: 2, tail: 0, steps: 2, batch: 4, replacement: false };
-    let tail = Batches { group: 5, tail: 2, steps: 3, ..plain.clone() };
+    let plain = Batches::new([3, 2], 4, 2);
+    let tail = with(plain.clone(), |it| (it.group, it.tail, it.steps) = (5, 2, 3));
     // A pool of more elements than a block has lanes.
-    let long = Batches { way: 2, group: 40, steps: 5, batch: 80, ..plain.clone() };
+    let long = with(plain.clone(), |it| {
+        it.way = 2;
+        it.group = 40;
+        it.steps = 5;
+        it.batch = 80;
+    });
     let cases = [
         (28, dense(28), plain.clone(), 2),
         (9, dense(9), tail, 0),
@@ -266,8 +294,8 @@ fn glyphs_agree_with_the_reference(Device { name, gpu, .. }: &Device) {
     ];
     for (size, model, batches, queries) in &cases {
         let (way, group) = (batches.way, batches.group);
-        let episodes = EpisodeSpec { way, shots: group, train_shots: group, queries: *queries };
-        let spec = GlyphsSpec { episodes, size: *size, variation: Variation::default() };
+        let episodes = with(EpisodeSpec::new([way, group], group), |it| it.queries = *queries);
+        let spec = with(GlyphsSpec::new(episodes), |it| it.size = *size);
         let got = draw_glyphs(gpu, model, &spec, batches, *queries);
         for task in 0..AXIS.tasks() {
             let stream = stream(task, Phase::Test);

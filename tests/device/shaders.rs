@@ -1,6 +1,7 @@
 //! The kernels' texts: valid WGSL in every variant, rolled and unrolled, that every backend can say,
 //! with structs laid out as the host writes them; and quiet validation layers.
 
+use crate::common::with;
 use crate::harness::{Tests, all, named};
 use std::collections::BTreeMap;
 use std::mem::offset_of;
@@ -141,11 +142,10 @@ fn the_vulkan_validation_layers_stay_silent() {
         eprintln!("skipped: no validation layers");
         return;
     }
-    let choice = AdapterChoice {
-        backend: Some(reptile::wgpu::Backend::Vulkan),
-        validation: true,
-        ..Default::default()
-    };
+    let choice = with(AdapterChoice::default(), |it| {
+        it.backend = Some(reptile::wgpu::Backend::Vulkan);
+        it.validation = true;
+    });
     let gpu = Gpu::request(&choice, GpuOptions::default()).unwrap();
     run(&gpu, all());
     let heard = HEARD.lock().unwrap();

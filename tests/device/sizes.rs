@@ -1,6 +1,6 @@
 //! Batches of tasks that are not full give what batches of their sizes give.
 
-use crate::common::{assert_close, integers, network, numbers, widen};
+use crate::common::{assert_close, integers, network, numbers, widen, with};
 use crate::harness::{Device, On, Tests, all, named};
 use reptile::Result;
 use reptile::gpu::Gpu;
@@ -8,7 +8,6 @@ use reptile::kernels::InnerRule;
 use reptile::meta::{Adaptation, AdaptationSetup, Origin, PlanKind, Score, StartingPoint};
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::optimizers::{Inner, InnerOptimizer, Settings};
-use reptile::rng::Phase;
 use reptile::tasks::{Batches, SineSpec};
 
 pub fn tests(tests: &mut Tests) {
@@ -24,26 +23,18 @@ const TASKS: usize = 3;
 const MOST: [usize; 2] = [9, 6];
 
 fn setup(model: Model, plan: PlanKind) -> AdaptationSetup {
-    AdaptationSetup {
-        model,
-        rule: InnerRule::SGD,
-        rate: 0.05,
-        weight_decay: 0.99,
-        plan,
-        batches: Batches {
-            way: 1,
-            group: MOST[0],
-            tail: 0,
-            steps: 7,
-            batch: 5,
-            replacement: false,
-        },
-        origin: Origin::Rows { queries: MOST[1], ordered: false },
-        phase: Phase::Adapt,
-        seed: 3,
-        scored: true,
-        transductive: vec![false],
-    }
+    let mut setup = AdaptationSetup::new(
+        &model,
+        Origin::Rows { queries: MOST[1], ordered: false },
+        InnerRule::SGD,
+        0.05,
+        Batches::new([1, MOST[0]], 5, 7),
+    );
+    setup.weight_decay = 0.99;
+    setup.plan = plan;
+    setup.seed = 3;
+    setup.scored = true;
+    setup
 }
 
 /// The setup of a batch that is made for so many.
@@ -51,11 +42,10 @@ fn exactly(setup: &AdaptationSetup, [support, queries]: [usize; 2]) -> Adaptatio
     let Origin::Rows { ordered, .. } = setup.origin else { panic!("uploaded tasks") };
     let Batches { group, batch, .. } = setup.batches;
     let batch = if batch > group { batch } else { batch.min(support) };
-    AdaptationSetup {
-        batches: Batches { group: support, batch, ..setup.batches.clone() },
-        origin: Origin::Rows { queries, ordered },
-        ..setup.clone()
-    }
+    with(setup.clone(), |it| {
+        (it.batches.group, it.batches.batch) = (support, batch);
+        it.origin = Origin::Rows { queries, ordered };
+    })
 }
 
 /// Uploads tasks that depend on their sizes alone.
@@ -111,7 +101,7 @@ fn outcome(adaptation: &Adaptation) -> Outcome {
 fn made(gpu: &Gpu, setup: &AdaptationSetup) -> Adaptation {
     let mut adaptation = Adaptation::new(gpu, setup.clone(), TASKS).unwrap();
     let (parameters, state) = (setup.model.initial(5), [None, None]);
-    let start = StartingPoint { parameters, state, adam_steps: 0, rates: None, sums: None };
+    let start = with(StartingPoint::new(parameters), |it| it.state = state);
     adaptation.start_from(&start).unwrap();
     adaptation
 }
@@ -146,7 +136,11 @@ pub fn smaller_batches(gpu: &Gpu) -> Vec<(String, Vec<f32>)> {
 }
 
 fn smaller_tasks_are_those_of_a_smaller_batch(Device { name, gpu, .. }: &Device) {
-    let settings = Settings { beta1: 0.5, beta2: 0.99, epsilon: 1e-5, ..Settings::DEFAULT };
+    let settings = with(Settings::DEFAULT, |it| {
+        it.beta1 = 0.5;
+        it.beta2 = 0.99;
+        it.epsilon = 1e-5;
+    });
     let adam = InnerRule::Optimizer(Inner::new(InnerOptimizer::Adam, settings));
     let of = |loss, plan| setup(small(loss), plan);
     let mut cases = vec![
@@ -154,21 +148,16 @@ fn smaller_tasks_are_those_of_a_smaller_batch(Device { name, gpu, .. }: &Device)
         ("layered", of(Loss::CrossEntropy, PlanKind::Layered)),
         ("batch-norm", setup(image(true), PlanKind::Auto)),
         ("without batch-norm", setup(image(false), PlanKind::Auto)),
-        ("adam", AdaptationSetup { rule: adam, ..of(Loss::CrossEntropy, PlanKind::Fused) }),
+        ("adam", with(of(Loss::CrossEntropy, PlanKind::Fused), |it| it.rule = adam)),
         ("layered values", of(Loss::Mse, PlanKind::Layered)),
     ];
-    let with = |change: fn(&mut AdaptationSetup)| {
-        let mut setup = setup(small(Loss::Mse), PlanKind::Fused);
-        change(&mut setup);
-        setup
-    };
+    let fused = |change: fn(&mut AdaptationSetup)| with(of(Loss::Mse, PlanKind::Fused), change);
     cases.extend([
-        ("replacement", with(|setup| setup.batches.replacement = true)),
-        ("minibatches of more than there are", with(|setup| setup.batches.batch = 12)),
-        ("ordered", with(|setup| setup.origin = Origin::Rows { queries: MOST[1], ordered: true })),
+        ("replacement", fused(|setup| setup.batches.replacement = true)),
+        ("minibatches of more than there are", fused(|setup| setup.batches.batch = 12)),
+        ("ordered", fused(|setup| setup.origin = Origin::Rows { queries: MOST[1], ordered: true })),
     ]);
-    cases
-        .push(("transductive", AdaptationSetup { transductive: vec![true], ..cases[2].1.clone() }));
+    cases.push(("transductive", with(cases[2].1.clone(), |it| it.transductive = vec![true])));
     let wide = network(2, &[(9, Activation::Tanh)], 40, Loss::CrossEntropy);
     cases.push(("no head", setup(wide, PlanKind::Layered)));
     // The rest of them in `make test-all`.

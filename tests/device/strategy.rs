@@ -1,12 +1,12 @@
 //! Learned strategies on the device: against float64, and what must hold exactly.
 
-use crate::common::{assert_close, network, numbers, widen, with_binding};
+use crate::common::{assert_close, network, numbers, widen, with, with_binding};
 use crate::harness::{Device, On, Tests, all, named};
 use crate::sines::{as_tasks, drawn};
 use reptile::gpu::{AdapterEntry, Gpu};
 use reptile::kernels::InnerRule;
 use reptile::meta::{
-    Adaptation, AdaptationSetup, Granularity, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind,
+    Adaptation, AdaptationSetup, Granularity, InnerSpec, Origin, OuterSpec, PlanKind,
     StartingPoint, StrategyKind, StrategySpec, Trainer, TrainerSetup, TrainingState,
 };
 use reptile::model::{Activation, Loss, Model};
@@ -31,34 +31,25 @@ const KINDS: [StrategyKind; 3] =
     [StrategyKind::MetaSgd, StrategyKind::Hypergradient, StrategyKind::Aruba];
 
 fn sine() -> SineSpec {
-    SineSpec { points: 20, shots: 5, ..SineSpec::default() }
+    with(SineSpec::default(), |it| (it.points, it.shots) = (20, 5))
 }
 
 /// Two runs of three tasks, four steps (and a query, where there is one).
 fn job(strategy: StrategySpec) -> TrainerSetup {
     let steps = 4 + usize::from(strategy.has_query());
-    TrainerSetup {
-        model: network(1, &[(9, Activation::Tanh), (14, Activation::Tanh)], 1, Loss::Mse),
-        seed: 11,
-        runs: 2,
-        own: Vec::new(),
-        iterations: 10,
-        plan: PlanKind::Layered,
-        inner: InnerSpec::sgd(RATE, 6, 4),
-        outer: OuterSpec::interpolation(0.3, 3),
-        batches: Batches {
-            way: 1,
-            group: 20,
-            tail: strategy.query_shots,
-            steps,
-            batch: 6,
-            replacement: false,
-        },
-        origin: Origin::Sine(sine()),
-        memory: MemorySpec::default(),
-        telemetry: false,
-        strategy,
-    }
+    let mut setup = TrainerSetup::new(
+        &network(1, &[(9, Activation::Tanh), (14, Activation::Tanh)], 1, Loss::Mse),
+        Origin::Sine(sine()),
+        InnerSpec::sgd(RATE, 6, 4),
+        OuterSpec::interpolation(0.3, 3),
+        with(Batches::new([1, 20], 6, steps), |it| it.tail = strategy.query_shots),
+    );
+    setup.seed = 11;
+    setup.runs = 2;
+    setup.iterations = 10;
+    setup.plan = PlanKind::Layered;
+    setup.strategy = strategy;
+    setup
 }
 
 fn strategy(kind: StrategyKind, granularity: Granularity) -> StrategySpec {
@@ -70,7 +61,11 @@ fn strategy(kind: StrategyKind, granularity: Granularity) -> StrategySpec {
         (_, Granularity::Layer) => 1e-4,
         (_, Granularity::Scalar) => 3e-5,
     };
-    StrategySpec { kind, granularity, rate, ..StrategySpec::default() }
+    with(StrategySpec::default(), |it| {
+        it.kind = kind;
+        it.granularity = granularity;
+        it.rate = rate;
+    })
 }
 
 fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> TrainingState {
@@ -131,7 +126,7 @@ fn check(
 ) -> f64 {
     let wanted: Vec<Learner> = (0..setup.runs).map(|run| in_float64(setup, run, 4)).collect();
     for plan in plans {
-        let got = trained(gpu, &TrainerSetup { plan: *plan, ..setup.clone() }, 4);
+        let got = trained(gpu, &with(setup.clone(), |it| it.plan = *plan), 4);
         for (run, wanted) in wanted.iter().enumerate() {
             let what = format!("{what}, {plan:?}, run {run}, {name}");
             assert_close(&what, &got.parameters[run], &wanted.theta, 1e-4);
@@ -163,19 +158,20 @@ fn every_strategy_agrees_with_float64_in_both_plans(device: &Device) {
 }
 
 fn a_held_out_query_and_a_direction_agree_with_float64(device: &Device) {
-    let spec = StrategySpec {
-        query_shots: 4,
-        momentum: 0.7,
-        ..strategy(StrategyKind::MetaSgd, Granularity::Parameter)
-    };
+    let spec = with(strategy(StrategyKind::MetaSgd, Granularity::Parameter), |it| {
+        it.query_shots = 4;
+        it.momentum = 0.7;
+    });
     check(device, "a held-out query", &job(spec), &[PlanKind::Fused, PlanKind::Layered]);
 }
 
 fn tasks_whose_loss_grows_are_left_out_and_lower_the_rates(device: &Device) {
     for kind in KINDS {
         // At this rate some tasks end with more than 1.2 times their first loss, and others do not.
-        let mut setup =
-            job(StrategySpec { guard: 1.2, rate: 0.0, ..strategy(kind, Granularity::Layer) });
+        let mut setup = job(with(strategy(kind, Granularity::Layer), |it| {
+            it.guard = 1.2;
+            it.rate = 0.0;
+        }));
         setup.outer.meta_batch = 5;
         let plan = if all() { PlanKind::Fused } else { PlanKind::Layered };
         let factor = check(device, &format!("{kind:?} with a guard"), &setup, &[plan]);
@@ -185,11 +181,11 @@ fn tasks_whose_loss_grows_are_left_out_and_lower_the_rates(device: &Device) {
 
 fn a_step_of_zero_is_bitwise_plain_reptile(Device { name, gpu, .. }: &Device) {
     for kind in [StrategyKind::Hypergradient, StrategyKind::MetaSgd] {
-        let still = StrategySpec { kind, rate: 0.0, ..StrategySpec::default() };
+        let still = with(StrategySpec::default(), |it| (it.kind, it.rate) = (kind, 0.0));
         let setup = job(still);
         // A query is one more minibatch behind the same four.
-        let batches = Batches { steps: 4, ..setup.batches.clone() };
-        let plain = TrainerSetup { strategy: StrategySpec::default(), batches, ..setup.clone() };
+        let mut plain = setup.clone();
+        (plain.strategy, plain.batches.steps) = (StrategySpec::default(), 4);
         let (got, wanted) = (trained(gpu, &setup, 5), trained(gpu, &plain, 5));
         assert_eq!(got.parameters, wanted.parameters, "{kind:?}, {name}");
         assert!(got.rates.iter().flatten().all(|rate| *rate == RATE), "{kind:?}, {name}");
@@ -200,15 +196,15 @@ fn a_restored_strategy_goes_on_exactly_and_runs_do_not_see_each_other(
     Device { name, gpu, .. }: &Device,
 ) {
     for kind in KINDS {
-        let spec = StrategySpec { momentum: 0.5, ..strategy(kind, Granularity::Layer) };
-        let setup = TrainerSetup { plan: PlanKind::Auto, ..job(spec) };
+        let spec = with(strategy(kind, Granularity::Layer), |it| it.momentum = 0.5);
+        let setup = with(job(spec), |it| it.plan = PlanKind::Auto);
         let straight = trained(gpu, &setup, 6);
         let half = trained(gpu, &setup, 2);
         let mut resumed = Trainer::new(gpu, setup.clone()).unwrap();
         resumed.restore(&half).unwrap();
         resumed.advance(4, |_| true).unwrap();
         assert_eq!(straight, resumed.snapshot().unwrap(), "{kind:?}, {name}");
-        let alone = TrainerSetup { runs: 1, seed: setup.seed + 1, ..setup };
+        let alone = with(setup, |it| (it.runs, it.seed) = (1, it.seed + 1));
         let alone = trained(gpu, &alone, 6);
         assert_eq!(straight.parameters[1], alone.parameters[0], "{kind:?}, {name}");
         assert_eq!(straight.rates[1], alone.rates[0], "{kind:?}, {name}");
@@ -240,19 +236,13 @@ fn tasks_in_waves_give_the_same_rates(entry: &AdapterEntry) {
 
 /// Adapting to the tasks of `setup` with `rule`.
 fn refining(setup: &TrainerSetup, plan: PlanKind, rule: InnerRule) -> AdaptationSetup {
-    AdaptationSetup {
-        model: setup.model.clone(),
-        rule,
-        rate: RATE,
-        weight_decay: 1.0,
-        plan,
-        batches: setup.batches.clone(),
-        origin: setup.origin.clone(),
-        phase: Phase::Train,
-        seed: setup.seed,
-        scored: false,
-        transductive: vec![true],
-    }
+    let (model, tasks, batches) = (&setup.model, setup.origin.clone(), setup.batches.clone());
+    with(AdaptationSetup::new(model, tasks, rule, RATE, batches), |it| {
+        it.plan = plan;
+        it.phase = Phase::Train;
+        it.seed = setup.seed;
+        it.transductive = vec![true];
+    })
 }
 
 fn aruba_goes_on_from_a_trainer_as_from_its_snapshot(Device { name, gpu, .. }: &Device) {
@@ -281,16 +271,12 @@ fn aruba_goes_on_at_test_time_as_float64_says(Device { name, gpu, mode }: &Devic
     let setup = job(strategy(StrategyKind::Aruba, Granularity::Parameter));
     let (model, batches) = (&setup.model, &setup.batches);
     let count = model.parameter_count();
-    let start = StartingPoint {
-        parameters: model.initial(3),
-        state: [None, None],
-        adam_steps: 0,
-        rates: None,
+    let start = with(StartingPoint::new(model.initial(3)), |it| {
         // Rates of about one: above the bound until gradients are large.
-        sums: Some([1, 2].map(|seed| {
+        it.sums = Some([1, 2].map(|seed| {
             numbers(seed, count).iter().map(|value| 1e-4 * (1.0 + value.abs())).collect()
-        })),
-    };
+        }));
+    });
     let [ways, squares] = start.sums.clone().unwrap();
     let drawn = drawn(&sine(), batches, setup.seed, 0, tasks);
     let wanted: Vec<f64> = as_tasks(&drawn, batches)
@@ -314,8 +300,8 @@ fn aruba_goes_on_at_test_time_as_float64_says(Device { name, gpu, mode }: &Devic
         if *mode == "plain" {
             // Without sums b = α² and g = 1.
             let sums = [RATE * RATE, 1.0].map(|value| vec![value; count]);
-            let from_alpha = StartingPoint { sums: Some(sums), ..start.clone() };
-            let without = StartingPoint { sums: None, ..start.clone() };
+            let from_alpha = with(start.clone(), |it| it.sums = Some(sums));
+            let without = with(start.clone(), |it| it.sums = None);
             let [a, b] = [from_alpha, without].map(|it| adapted(gpu, plan, &it));
             assert_eq!(a, b, "{what}");
         }
@@ -323,7 +309,7 @@ fn aruba_goes_on_at_test_time_as_float64_says(Device { name, gpu, mode }: &Devic
 }
 
 fn a_rate_that_overflows_is_an_error_that_names_the_key(Device { name, gpu, .. }: &Device) {
-    let wild = StrategySpec { rate: 1e6, ..strategy(StrategyKind::MetaSgd, Granularity::Scalar) };
+    let wild = with(strategy(StrategyKind::MetaSgd, Granularity::Scalar), |it| it.rate = 1e6);
     let mut trainer = Trainer::new(gpu, job(wild)).unwrap();
     let error = trainer.advance(20, |_| true).unwrap_err().to_string();
     assert!(error.contains("strategy.rate") && error.contains("overflow"), "{error}, {name}");

@@ -1,6 +1,7 @@
 //! Sweeps: every run equals the run alone, and they stop and go on.
 
 use crate::common::sweep_file::{BASE, write};
+use crate::common::with;
 use crate::harness::{Device, On, Tests, named};
 use reptile::config::{Config, Job};
 use reptile::experiments::sweep::{Prepared, Search};
@@ -61,7 +62,7 @@ fn every_run_of_a_sweep_equals_the_run_alone(Device { name, gpu, .. }: &Device) 
     let base = Prepared::read(&file).unwrap().base().clone();
     for ([trial, seed], parameters) in kept {
         // The last key's values come fastest: inner.rate, inner.steps, outer.rate.
-        let mut config = Config { seed: base.seed + seed, ..base.clone() };
+        let mut config = with(base.clone(), |it| it.seed = base.seed + seed);
         config.inner.rate = [0.01, 0.05][trial as usize / 4];
         config.inner.steps = Some([2, 4][trial as usize / 2 % 2]);
         config.outer.rate = [0.3, 1.0][trial as usize % 2];

@@ -1,12 +1,11 @@
 //! Telemetry of gradients, computed on the device: against float64, and that it changes nothing.
 
-use crate::common::{assert_close, network, widen, with_binding};
+use crate::common::{assert_close, network, widen, with, with_binding};
 use crate::harness::{Device, On, Tests, all, named};
 use crate::sines::{as_tasks, drawn};
 use reptile::gpu::AdapterEntry;
 use reptile::meta::{
-    InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, StrategyKind, StrategySpec,
-    Trainer, TrainerSetup,
+    InnerOptimizer, InnerSpec, Origin, OuterSpec, PlanKind, StrategyKind, Trainer, TrainerSetup,
 };
 use reptile::model::{Activation, Loss};
 use reptile::reference::strategy::inner_loop;
@@ -18,25 +17,23 @@ pub fn tests(tests: &mut Tests) {
 }
 
 fn sine() -> SineSpec {
-    SineSpec { points: 20, shots: 5, ..SineSpec::default() }
+    with(SineSpec::default(), |it| (it.points, it.shots) = (20, 5))
 }
 
 fn job(telemetry: bool) -> TrainerSetup {
-    TrainerSetup {
-        model: network(1, &[(9, Activation::Tanh), (6, Activation::Relu)], 1, Loss::Mse),
-        seed: 4,
-        runs: 2,
-        own: Vec::new(),
-        iterations: 10,
-        plan: if telemetry { PlanKind::Auto } else { PlanKind::Layered },
-        inner: InnerSpec::sgd(0.02, 6, 4),
-        outer: OuterSpec::interpolation(0.3, 3),
-        strategy: StrategySpec::default(),
-        memory: MemorySpec::default(),
-        telemetry,
-        batches: Batches { way: 1, group: 20, tail: 0, steps: 4, batch: 6, replacement: false },
-        origin: Origin::Sine(sine()),
-    }
+    let mut setup = TrainerSetup::new(
+        &network(1, &[(9, Activation::Tanh), (6, Activation::Relu)], 1, Loss::Mse),
+        Origin::Sine(sine()),
+        InnerSpec::sgd(0.02, 6, 4),
+        OuterSpec::interpolation(0.3, 3),
+        Batches::new([1, 20], 6, 4),
+    );
+    setup.seed = 4;
+    setup.runs = 2;
+    setup.iterations = 10;
+    setup.plan = if telemetry { PlanKind::Auto } else { PlanKind::Layered };
+    setup.telemetry = telemetry;
+    setup
 }
 
 /// Norm, product and spread of each layer in the first iteration of a run.
@@ -94,13 +91,10 @@ fn it_changes_no_byte_and_comes_in_waves(entry: &AdapterEntry) {
     let changes: [fn(TrainerSetup) -> TrainerSetup; 3] = [
         |setup: TrainerSetup| setup,
         |setup: TrainerSetup| {
-            let inner = InnerSpec { optimizer: InnerOptimizer::Adam, beta1: 0.5, ..setup.inner };
-            TrainerSetup { inner, ..setup }
+            with(setup, |it| (it.inner.optimizer, it.inner.beta1) = (InnerOptimizer::Adam, 0.5))
         },
         |setup: TrainerSetup| {
-            let strategy = StrategySpec { kind: StrategyKind::MetaSgd, ..StrategySpec::default() };
-            let batches = Batches { steps: 5, ..setup.batches };
-            TrainerSetup { strategy, batches, ..setup }
+            with(setup, |it| (it.strategy.kind, it.batches.steps) = (StrategyKind::MetaSgd, 5))
         },
     ];
     for change in &changes[..if all() { 3 } else { 1 }] {
@@ -114,7 +108,7 @@ fn it_changes_no_byte_and_comes_in_waves(entry: &AdapterEntry) {
     let wide = network(1, &[(60, Activation::Tanh), (60, Activation::Tanh)], 1, Loss::Mse);
     let telemetry = |binding| {
         let gpu = with_binding(entry, binding);
-        let setup = TrainerSetup { model: wide.clone(), ..job(true) };
+        let setup = with(job(true), |it| it.model = wide.clone());
         let mut trainer = Trainer::new(&gpu, setup).unwrap();
         let mut seen = Vec::new();
         trainer

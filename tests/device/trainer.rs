@@ -1,14 +1,13 @@
 //! Whole meta-iterations: against float64, and what must hold exactly.
 
-use crate::common::{assert_close, network, widen, with_binding};
+use crate::common::{assert_close, network, widen, with, with_binding};
 use crate::harness::{Device, On, Tests, all, named};
 use crate::sines::{as_tasks, drawn};
 use reptile::gpu::{AdapterEntry, Gpu};
 use reptile::kernels::InnerRule;
 use reptile::meta::{
-    AdaptationSetup, Algorithm, InnerOptimizer, InnerSpec, MemorySpec, Origin, OuterOptimizer,
-    OuterSpec, PlanKind, Schedule, Start, StatePolicy, StrategySpec, Trainer, TrainerSetup,
-    evaluate,
+    AdaptationSetup, Algorithm, InnerOptimizer, InnerSpec, Origin, OuterOptimizer, OuterSpec,
+    PlanKind, Schedule, Start, StatePolicy, Trainer, TrainerSetup, evaluate,
 };
 use reptile::model::{Activation, Loss};
 use reptile::reference::network::{Targets, loss_and_gradient};
@@ -39,35 +38,29 @@ const BETA2: f32 = 0.99;
 const EPSILON: f32 = 1e-5;
 
 fn sine() -> SineSpec {
-    SineSpec { points: 20, shots: 5, ..SineSpec::default() }
+    with(SineSpec::default(), |it| (it.points, it.shots) = (20, 5))
 }
 
 /// A small sine job: three runs of four tasks, SGD and interpolation.
 fn job() -> TrainerSetup {
-    TrainerSetup {
-        model: network(1, &[(9, Activation::Tanh), (14, Activation::Tanh)], 1, Loss::Mse),
-        seed: 11,
-        runs: 3,
-        own: Vec::new(),
-        strategy: StrategySpec::default(),
-        memory: MemorySpec::default(),
-        telemetry: false,
-        iterations: 10,
-        plan: PlanKind::Auto,
-        inner: InnerSpec {
-            schedule: Schedule::Cosine { last: 0.01 },
-            beta2: BETA2,
-            epsilon: EPSILON,
-            ..InnerSpec::sgd(0.02, 6, 4)
-        },
-        outer: OuterSpec {
-            schedule: Schedule::Linear { last: 0.0 },
-            epsilon: 1e-5,
-            ..OuterSpec::interpolation(0.3, 4)
-        },
-        batches: Batches { way: 1, group: 20, tail: 0, steps: 4, batch: 6, replacement: false },
-        origin: Origin::Sine(sine()),
-    }
+    let mut setup = TrainerSetup::new(
+        &network(1, &[(9, Activation::Tanh), (14, Activation::Tanh)], 1, Loss::Mse),
+        Origin::Sine(sine()),
+        with(InnerSpec::sgd(0.02, 6, 4), |it| {
+            it.schedule = Schedule::Cosine { last: 0.01 };
+            it.beta2 = BETA2;
+            it.epsilon = EPSILON;
+        }),
+        with(OuterSpec::interpolation(0.3, 4), |it| {
+            it.schedule = Schedule::Linear { last: 0.0 };
+            it.epsilon = 1e-5;
+        }),
+        Batches::new([1, 20], 6, 4),
+    );
+    setup.seed = 11;
+    setup.runs = 3;
+    setup.iterations = 10;
+    setup
 }
 
 fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> Trainer {
@@ -123,7 +116,7 @@ fn meta(setup: &TrainerSetup, iteration: u64) -> reference::Meta {
 /// Compares three iterations of every run, in both plans where both exist, with float64.
 fn check(Device { name, gpu, .. }: &Device, what: &str, setup: &TrainerSetup) {
     for plan in [PlanKind::Fused, PlanKind::Layered] {
-        let setup = TrainerSetup { plan, ..setup.clone() };
+        let setup = with(setup.clone(), |it| it.plan = plan);
         let mut trainer = Trainer::new(gpu, setup.clone()).unwrap();
         let mut losses = Vec::new();
         trainer
@@ -186,8 +179,8 @@ fn inner_adam_with_every_state_policy_agrees_with_float64(device: &Device) {
     {
         let mut setup = job();
         setup.runs = 2;
-        setup.inner =
-            InnerSpec { optimizer: InnerOptimizer::Adam, rate: 0.005, beta1, state, ..setup.inner };
+        (setup.inner.optimizer, setup.inner.rate) = (InnerOptimizer::Adam, 0.005);
+        (setup.inner.beta1, setup.inner.state) = (beta1, state);
         check(device, &format!("adam, {state:?}"), &setup);
     }
 }
@@ -202,16 +195,9 @@ fn every_inner_rule_agrees_with_float64(device: &Device) {
         let mut setup = job();
         let (optimizer, beta1, nesterov) = (*optimizer, 0.8, state == StatePolicy::Mean);
         let rate = 0.005;
-        let decoupled_weight_decay = 0.5;
-        setup.inner = InnerSpec {
-            optimizer,
-            rate,
-            beta1,
-            nesterov,
-            decoupled_weight_decay,
-            state,
-            ..setup.inner
-        };
+        (setup.inner.optimizer, setup.inner.rate, setup.inner.state) = (optimizer, rate, state);
+        (setup.inner.beta1, setup.inner.nesterov) = (beta1, nesterov);
+        setup.inner.decoupled_weight_decay = 0.5;
         check(device, &format!("{optimizer}, {state:?}"), &setup);
     }
 }
@@ -260,9 +246,10 @@ fn the_same_job_gives_the_same_bytes_however_it_is_cut(Device { name, gpu, .. }:
 
 fn a_run_among_others_equals_the_run_alone(Device { name, gpu, .. }: &Device) {
     for plan in [PlanKind::Fused, PlanKind::Layered] {
-        let together = trained(gpu, &TrainerSetup { plan, ..job() }, 5).snapshot().unwrap();
+        let together = trained(gpu, &with(job(), |it| it.plan = plan), 5).snapshot().unwrap();
         for run in 0..3 {
-            let alone = TrainerSetup { plan, runs: 1, seed: job().seed + run as u64, ..job() };
+            let alone =
+                with(job(), |it| (it.plan, it.runs, it.seed) = (plan, 1, it.seed + run as u64));
             let alone = trained(gpu, &alone, 5).snapshot().unwrap();
             assert_eq!(together.parameters[run], alone.parameters[0], "{plan:?}, {name}");
         }
@@ -288,7 +275,7 @@ fn a_restored_trainer_goes_on_exactly(Device { name, gpu, .. }: &Device) {
 }
 
 fn a_fused_meta_iteration_takes_two_to_four_dispatches(Device { name, gpu, .. }: &Device) {
-    let setup = TrainerSetup { plan: PlanKind::Fused, ..job() };
+    let setup = with(job(), |it| it.plan = PlanKind::Fused);
     let kernels = Trainer::new(gpu, setup).unwrap().kernels();
     assert!((2..=4).contains(&kernels.len()), "{kernels:?}, {name}");
 }
@@ -309,7 +296,7 @@ fn recording_neither_submits_nor_waits(Device { name, gpu, .. }: &Device) {
 }
 
 fn past_its_end_a_linear_schedule_changes_nothing(Device { name, gpu, .. }: &Device) {
-    let mut setup = TrainerSetup { iterations: 3, ..job() };
+    let mut setup = with(job(), |it| it.iterations = 3);
     setup.outer.optimizer = OuterOptimizer::Interpolation;
     setup.outer.schedule = Schedule::Linear { last: 0.0 };
     let mut trainer = trained(gpu, &setup, 3);
@@ -334,7 +321,7 @@ fn tasks_in_waves_give_the_same_bytes(entry: &AdapterEntry) {
     let model = network(1, &[(40, Activation::Tanh), (40, Activation::Tanh)], 1, Loss::Mse);
     // Of five tasks of each of three runs, two fit.
     let binding = 2 * 3 * 4 * model.packed_len() as u64 + 4000;
-    let sgd = TrainerSetup { model, outer: OuterSpec { meta_batch: 5, ..job().outer }, ..job() };
+    let sgd = with(job(), |it| (it.model, it.outer.meta_batch) = (model, 5));
     let mut adam = sgd.clone();
     adam.inner.optimizer = InnerOptimizer::Adam;
     adam.inner.beta1 = 0.5;
@@ -372,27 +359,23 @@ fn tasks_in_waves_give_the_same_bytes(entry: &AdapterEntry) {
 fn scores_from_the_device_are_those_over_the_host(Device { name, gpu, .. }: &Device) {
     for state in [StatePolicy::Mean, StatePolicy::Slot] {
         let mut setup = job();
-        setup.inner = InnerSpec {
-            optimizer: InnerOptimizer::Adam,
-            beta1: 0.5,
-            state,
-            ..InnerSpec::sgd(0.01, 6, 4)
-        };
+        setup.inner = with(InnerSpec::sgd(0.01, 6, 4), |it| {
+            it.optimizer = InnerOptimizer::Adam;
+            it.beta1 = 0.5;
+            it.state = state;
+        });
         let trainer = trained(gpu, &setup, 2);
         let points = trainer.snapshot().unwrap();
-        let evaluation = AdaptationSetup {
-            model: setup.model.clone(),
-            rule: InnerRule::Optimizer(setup.inner.rule()),
-            rate: 0.01,
-            weight_decay: 1.0,
-            plan: PlanKind::Auto,
-            batches: Batches { group: 5, ..setup.batches.clone() },
-            origin: setup.origin.clone(),
-            phase: Phase::Validation,
-            seed: 5,
-            scored: true,
-            transductive: vec![false],
-        };
+        let mut evaluation = AdaptationSetup::new(
+            &setup.model,
+            setup.origin.clone(),
+            InnerRule::Optimizer(setup.inner.rule()),
+            0.01,
+            with(setup.batches.clone(), |it| it.group = 5),
+        );
+        evaluation.phase = Phase::Validation;
+        evaluation.seed = 5;
+        evaluation.scored = true;
         let scores = |start: Start<'_>| evaluate(gpu, &evaluation, start, 9).unwrap();
         let [first, second] = [0, 2].map(|run| {
             let here = scores(Start::Run(&trainer, run));

@@ -4,7 +4,7 @@ use crate::harness::{Device, On, Tests, all, named};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::common::{network, with_binding};
+use crate::common::{network, with, with_binding};
 use reptile::experiments::bench::Workload;
 use reptile::gpu::{AdapterChoice, AdapterEntry, Gpu, GpuOptions};
 use reptile::meta::{InnerOptimizer, Origin, PlanKind, Trainer, TrainerSetup};
@@ -21,7 +21,7 @@ pub fn tests(tests: &mut Tests) {
 
 fn timed(gpu: &Gpu, setup: &TrainerSetup, again: bool, budget: Duration) -> Vec<Trial> {
     let mut progress = |_: &str| ();
-    tune(gpu, setup, &mut Tuning { budget, again, progress: &mut progress }).unwrap()
+    tune(gpu, setup, &mut with(Tuning::new(budget, &mut progress), |it| it.again = again)).unwrap()
 }
 
 /// A network with every kind of product, on images of 28×28.
@@ -73,8 +73,8 @@ fn every_variant_gives_the_same_bytes(device: &Device) {
 
 /// Workgroups of one to sixteen groups of invocations, each with its share of the sums.
 fn every_variant_for_real_gpus_gives_the_same_bytes(entry: &AdapterEntry) {
-    let choice = AdapterChoice { device: Some(entry.index.to_string()), ..Default::default() };
-    let options = GpuOptions { hardware: true, baseline: true, ..GpuOptions::default() };
+    let choice = with(AdapterChoice::default(), |it| it.device = Some(entry.index.to_string()));
+    let options = with(GpuOptions::default(), |it| (it.hardware, it.baseline) = (true, true));
     let gpu = Gpu::request(&choice, options).unwrap();
     let setup = if all() { images(&gpu) } else { convolutions(&gpu) };
     let timed = variants_give_the_same_bytes(&gpu, vec![setup], &entry.info.name);

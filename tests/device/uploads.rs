@@ -14,7 +14,7 @@ pub fn tests(tests: &mut Tests) {
 
 /// Two tasks of four support and two query examples, the order of which the caller gives.
 fn buffers(gpu: &reptile::gpu::Gpu, model: &Model, origin: Origin) -> TaskBuffers {
-    let batches = Batches { way: 1, group: 4, tail: 0, steps: 3, batch: 2, replacement: false };
+    let batches = Batches::new([1, 4], 2, 3);
     TaskBuffers::new(gpu, model, origin, Axis { runs: 1, per_run: 2 }, batches, true).unwrap()
 }
 

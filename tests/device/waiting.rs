@@ -1,12 +1,12 @@
 //! Recordings that wait, and numbers that are too large for them or do not fit together.
 
-use crate::common::numbers;
+use crate::common::{numbers, with};
 use crate::harness::{Device, On, Tests, named};
 use crate::misuse::{adapting, drawn, model, refused, training};
 use reptile::kernels::InnerRule;
 use reptile::meta::{
-    Adaptation, AdaptationSetup, Algorithm, CodeLayout, Coded, InnerSpec, Schedule, StrategyKind,
-    StrategySpec, Trainer, TrainerSetup, largest_differences,
+    Adaptation, Algorithm, CodeLayout, Coded, Schedule, StrategyKind, StrategySpec, Trainer,
+    TrainerSetup, largest_differences,
 };
 use reptile::optimizers::{Inner, InnerOptimizer, Outer, OuterOptimizer, Settings};
 
@@ -21,11 +21,10 @@ pub fn tests(tests: &mut Tests) {
 
 /// More than the ring of settings holds is recorded before the first of it is submitted, and two batches of tasks.
 fn recordings_that_wait_keep_their_settings(Device { name, gpu, .. }: &Device) {
-    let setup = TrainerSetup {
-        iterations: 2 * Trainer::most_recorded() as u64,
-        inner: InnerSpec { schedule: Schedule::Linear { last: 0.0 }, ..training().inner },
-        ..training()
-    };
+    let setup = with(training(), |it| {
+        it.iterations = 2 * Trainer::most_recorded() as u64;
+        it.inner.schedule = Schedule::Linear { last: 0.0 };
+    });
     let encoder = || gpu.device().create_command_encoder(&Default::default());
     let mut trainer = Trainer::new(gpu, setup.clone()).unwrap();
     let mut waiting = Vec::new();
@@ -56,7 +55,7 @@ fn recordings_that_wait_keep_their_settings(Device { name, gpu, .. }: &Device) {
 }
 
 fn recording_says_what_is_past_the_end(Device { gpu, .. }: &Device) {
-    let setup = TrainerSetup { iterations: 5, ..training() };
+    let setup = with(training(), |it| it.iterations = 5);
     let mut trainer = Trainer::new(gpu, setup).unwrap();
     let mut encoder = gpu.device().create_command_encoder(&Default::default());
     let past: Vec<u64> =
@@ -90,23 +89,23 @@ fn impossible_numbers_of_optimisers_are_refused(Device { gpu, .. }: &Device) {
         let mut setup = training();
         setup.inner.set_rule(rule);
         refused(part, Trainer::new(gpu, setup), &format!("`inner.{part}`"));
-        let setup = AdaptationSetup { rule: InnerRule::Optimizer(rule), ..adapting() };
+        let setup = with(adapting(), |it| it.rule = InnerRule::Optimizer(rule));
         refused(part, Adaptation::new(gpu, setup, 2), &format!("`rule.{part}`"));
     };
-    inner(InnerOptimizer::RmsProp, Settings { rho: f32::NAN, ..default }, "rho");
-    inner(InnerOptimizer::Momentum, Settings { momentum: 1.5, ..default }, "momentum");
-    inner(InnerOptimizer::Adam, Settings { epsilon: 0.0, ..default }, "epsilon");
-    let decay = Settings { decoupled_weight_decay: f32::INFINITY, ..default };
+    inner(InnerOptimizer::RmsProp, with(default, |it| it.rho = f32::NAN), "rho");
+    inner(InnerOptimizer::Momentum, with(default, |it| it.momentum = 1.5), "momentum");
+    inner(InnerOptimizer::Adam, with(default, |it| it.epsilon = 0.0), "epsilon");
+    let decay = with(default, |it| it.decoupled_weight_decay = f32::INFINITY);
     inner(InnerOptimizer::AdamW, decay, "decoupled_weight_decay");
     let mut setup = training();
-    let settings = Settings { momentum: -1.0, ..default };
+    let settings = with(default, |it| it.momentum = -1.0);
     setup.outer.set_rule(Outer::new(OuterOptimizer::Nesterov, settings));
     refused("outer", Trainer::new(gpu, setup), "`outer.momentum`");
 }
 
 fn strategies_and_memories_that_do_not_fit_are_refused(Device { gpu, .. }: &Device) {
-    let learned = StrategySpec { kind: StrategyKind::Aruba, ..StrategySpec::default() };
-    let setup = TrainerSetup { strategy: learned, ..training() };
+    let learned = with(StrategySpec::default(), |it| it.kind = StrategyKind::Aruba);
+    let setup = with(training(), |it| it.strategy = learned);
     Trainer::new(gpu, setup.clone()).unwrap();
     type Change = fn(&mut TrainerSetup);
     let cases: [(&str, Change); 9] = [

@@ -68,16 +68,8 @@ fn both_zips(method: zip::CompressionMethod) -> TempDir {
 }
 
 fn spec(folder: &Path) -> OmniglotSpec {
-    OmniglotSpec {
-        data: Some(folder.to_path_buf()),
-        episodes: EpisodeSpec { way: 2, shots: 1, train_shots: 2, queries: 1 },
-        size: 5,
-        rotations: true,
-        train_count: 7,
-        split_seed: 0,
-        train_classes: None,
-        test_classes: None,
-    }
+    let spec = OmniglotSpec::new(EpisodeSpec::new([2, 1], 2));
+    OmniglotSpec { data: Some(folder.to_path_buf()), size: 5, train_count: 7, ..spec }
 }
 
 fn read(spec: &OmniglotSpec) -> Result<Split> {

@@ -13,6 +13,7 @@ use crate::tune::{Direction, LayerAlone};
 
 /// One run of a kernel, and what it does.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Alone {
     /// The sizes in words.
     pub shape: String,

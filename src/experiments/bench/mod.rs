@@ -32,6 +32,7 @@ use crate::meta::Trainer;
 
 /// What is to be measured.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Settings {
     /// Trainings and kernels, in the order in which they are measured.
     pub workloads: Vec<Workload>,
@@ -44,6 +45,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// For figures that will be compared: `workloads` with the numbers of tasks that each has.
+    pub fn new(workloads: Vec<Workload>) -> Self {
+        Self { workloads, tasks: Vec::new(), quick: false, effort: Effort::FULL }
+    }
+
     /// Every workload and size of it that will be measured.
     pub fn sizes(&self) -> Vec<(Workload, usize)> {
         let sizes = |workload: &Workload| {

@@ -15,6 +15,7 @@ pub const VERSION: u32 = 2;
 
 /// Everything that one call measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Report {
     /// Version of this format.
     pub version: u32,
@@ -44,6 +45,7 @@ pub struct Report {
 
 /// What was measured on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Device {
     /// Name of the adapter, as its driver gives it.
     pub name: String,
@@ -80,6 +82,7 @@ impl Device {
 
 /// What the device can do at best, measured in the same process.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Ceilings {
     /// Floating-point operations a second of a kernel of independent multiply-adds.
     pub flops: f64,
@@ -92,6 +95,7 @@ pub struct Ceilings {
 
 /// One workload at one size.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Row {
     /// Name of the workload, as `--workload` takes it.
     pub workload: String,
@@ -116,6 +120,7 @@ pub enum Outcome {
 
 /// The figures of a row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Measured {
     /// Of a meta-iteration, or of one run of a kernel.
     pub time: Timing,
@@ -184,6 +189,7 @@ impl Measured {
 /// One dispatch of a meta-iteration, which may be repeated: in each inner step, and for each chunk of
 /// tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct DispatchTime {
     /// Name of the shader's file.
     pub kernel: String,
@@ -232,6 +238,7 @@ impl DispatchTime {
 
 /// Seconds from the start of a fresh process to the losses of the first meta-iteration.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct FirstResult {
     /// With empty caches.
     pub cold: f64,

@@ -10,6 +10,7 @@ use crate::error::Result;
 
 /// How long a measurement may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Effort {
     /// Repeats that the median is taken of.
     pub repeats: usize,
@@ -28,6 +29,7 @@ impl Effort {
 
 /// Time of one iteration, in seconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Timing {
     /// Median over the repeats.
     pub median: f64,

@@ -19,6 +19,7 @@ const FEWEST: u64 = 20;
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Plan {
     /// Names of presets.
     pub cells: Vec<String>,
@@ -36,6 +37,7 @@ pub struct Plan {
 
 /// One training with the cells that are evaluated from it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Training {
     /// The preset that is trained, and the name of its folder.
     pub preset: &'static Preset,
@@ -46,6 +48,11 @@ pub struct Training {
 }
 
 impl Plan {
+    /// The presets `cells` as they are, with one seed each.
+    pub fn new(cells: Vec<String>) -> Self {
+        Self { cells, scale: 1.0, seeds: 1, tasks: None, set: Vec::new(), data: None }
+    }
+
     /// The plan in `folder`.
     ///
     /// # Errors
@@ -188,7 +195,7 @@ mod tests {
 
     fn plan(cells: &[&str], scale: f64) -> Plan {
         let cells = cells.iter().map(|cell| cell.to_string()).collect();
-        Plan { cells, scale, seeds: 2, tasks: Some(7), set: Vec::new(), data: None }
+        Plan { scale, seeds: 2, tasks: Some(7), ..Plan::new(cells) }
     }
 
     fn names(training: &Training) -> Vec<&str> {

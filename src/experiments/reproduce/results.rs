@@ -13,6 +13,7 @@ use crate::session::evaluation::BeforeAfter;
 /// What is known of a training.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Results {
     /// The devices with their drivers that took part in the training.
     pub devices: Vec<String>,
@@ -31,6 +32,7 @@ pub struct Results {
 
 /// An evaluation that is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Stored {
     /// Index of the run, 0..R.
     pub run: usize,

@@ -317,14 +317,7 @@ mod tests {
     /// Evaluations of one task, by way of their file.
     #[test]
     fn a_stored_accuracy_without_interval_stays_an_accuracy() {
-        let plan = Plan {
-            cells: vec!["omniglot-5w1s".into()],
-            scale: 1.0,
-            seeds: 1,
-            tasks: Some(1),
-            set: Vec::new(),
-            data: None,
-        };
+        let plan = Plan { tasks: Some(1), ..Plan::new(vec!["omniglot-5w1s".into()]) };
         let training = &plan.trainings().unwrap()[0];
         let eval = &training.config.eval;
         let scores = json!({ "loss": 0.5, "loss_interval": null, "accuracy": 0.75,

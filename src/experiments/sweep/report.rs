@@ -19,6 +19,7 @@ const MOST_LINES: usize = 8;
 
 /// One configuration, with what it came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Row {
     /// Number of the trial.
     pub trial: usize,
@@ -39,6 +40,7 @@ pub struct Row {
 
 /// The result of a sweep, or what is known of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// `accuracy` or `loss`.
     pub metric: &'static str,

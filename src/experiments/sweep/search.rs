@@ -22,6 +22,7 @@ use store::file_name;
 
 /// How far a sweep is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Rung under way, from 1, and number of rungs.
     pub rung: [usize; 2],

@@ -36,6 +36,7 @@ pub enum Method {
 /// What a sweep's file says.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SweepSpec {
     /// The preset that all trials share, or
     preset: Option<String>,
@@ -74,6 +75,7 @@ fn three() -> u64 {
 
 /// One configuration of a sweep.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Trial {
     /// The keys that vary, with this trial's values.
     pub values: BTreeMap<String, Value>,

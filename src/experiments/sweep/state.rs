@@ -24,6 +24,7 @@ pub(super) struct Batch {
 
 /// What a trial's state after a rung is worth, on validation tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TrialScore {
     /// Number of the trial.
     pub trial: usize,
@@ -43,6 +44,7 @@ pub struct TrialScore {
 
 /// A finished rung.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Rung {
     /// Meta-iterations done.
     pub iterations: u64,

@@ -12,6 +12,7 @@ use crate::tasks::Batches;
 
 /// How tasks are adapted to.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct AdaptationSetup {
     /// The network that is adapted.
     pub model: Model,

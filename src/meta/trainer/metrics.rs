@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 
 /// What the device says of one meta-iteration.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct IterationMetrics {
     /// The meta-iteration, counted from 0.
     pub iteration: u64,

@@ -59,14 +59,8 @@ fn each_class(counts: [u32; 3], make: impl Fn(u32, &Path)) -> TempDir {
 }
 
 fn spec(folder: &Path) -> ImagesSpec {
-    ImagesSpec {
-        data: Some(folder.to_path_buf()),
-        set: None,
-        episodes: EpisodeSpec { way: 2, shots: 1, train_shots: 2, queries: 1 },
-        size: SIDE as usize,
-        channels: 3,
-        background: Background::WHITE,
-    }
+    let spec = ImagesSpec::new(EpisodeSpec::new([2, 1], 2), SIDE as usize);
+    ImagesSpec { data: Some(folder.to_path_buf()), ..spec }
 }
 
 /// Reads for a run that trains, validates and tests.
