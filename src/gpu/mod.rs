@@ -18,6 +18,7 @@ mod source;
 mod timestamps;
 mod unroll;
 mod variant;
+mod waiting;
 mod work;
 
 pub use adapter_report::{AdapterReport, Limits};
@@ -38,4 +39,5 @@ pub use reflection::{Access, Global};
 pub use source::{Constant, Element, Source};
 pub use unroll::unroll;
 pub use variant::VariantChoice;
+pub(crate) use waiting::{Wait, now};
 pub use work::Work;

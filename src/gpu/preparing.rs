@@ -34,8 +34,11 @@ impl<T> Preparing<T> {
     ///
     /// # Errors
     /// Those of `change`.
-    pub(crate) fn with(mut self, change: impl FnOnce(&mut T) -> Result<()>) -> Result<Self> {
-        change(&mut self.made)?;
+    pub(crate) async fn with(
+        mut self,
+        change: impl AsyncFnOnce(&mut T) -> Result<()>,
+    ) -> Result<Self> {
+        change(&mut self.made).await?;
         Ok(self)
     }
 

@@ -9,6 +9,7 @@ use crate::gpu::context::Gpu;
 use crate::gpu::kernel::Kernel;
 use crate::gpu::mirror::Mirror;
 use crate::gpu::passes::Passes;
+use crate::gpu::waiting::{Wait, now};
 use crate::gpu::work::Work;
 
 /// Where a binding with an offset per dispatch starts.
@@ -239,6 +240,19 @@ impl Recording {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn run_times(&self, gpu: &Gpu, times: u64) -> Result<()> {
+        now(self.run_times_by(Wait::Blocking, gpu, times))
+    }
+
+    /// The async twin of [`Recording::run_times`].
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device is lost.
+    pub async fn run_times_async(&self, gpu: &Gpu, times: u64) -> Result<()> {
+        self.run_times_by(Wait::Awaiting, gpu, times).await
+    }
+
+    /// Either of them.
+    pub(crate) async fn run_times_by(&self, wait: Wait, gpu: &Gpu, times: u64) -> Result<()> {
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut passes = Passes::new(&mut encoder, "reptile");
         for _ in 0..times {
@@ -246,7 +260,7 @@ impl Recording {
         }
         drop(passes);
         gpu.queue().submit([encoder.finish()]);
-        gpu.wait()
+        wait.until_done(gpu).await
     }
 
     /// What all dispatches do together.

@@ -4,6 +4,7 @@ use crate::error::Result;
 use crate::gpu::context::Gpu;
 use crate::gpu::pending::Pending;
 use crate::gpu::recording::Recording;
+use crate::gpu::waiting::{Wait, now};
 
 /// Dispatches that one query set times: two timestamps each.
 const DISPATCHES: usize = wgpu::QUERY_SET_MAX_QUERIES as usize / 2;
@@ -73,6 +74,28 @@ impl Recording {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn time_each(&self, gpu: &Gpu, iteration_offset: u32) -> Result<Option<Vec<f64>>> {
+        now(self.time_each_by(Wait::Blocking, gpu, iteration_offset))
+    }
+
+    /// The async twin of [`Recording::time_each`].
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device is lost.
+    pub async fn time_each_async(
+        &self,
+        gpu: &Gpu,
+        iteration_offset: u32,
+    ) -> Result<Option<Vec<f64>>> {
+        self.time_each_by(Wait::Awaiting, gpu, iteration_offset).await
+    }
+
+    /// Either of them.
+    pub(crate) async fn time_each_by(
+        &self,
+        wait: Wait,
+        gpu: &Gpu,
+        iteration_offset: u32,
+    ) -> Result<Option<Vec<f64>>> {
         if !gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
             return Ok(None);
         }
@@ -81,7 +104,7 @@ impl Recording {
         for first in (0..self.len()).step_by(DISPATCHES) {
             let part = first..self.len().min(first + DISPATCHES);
             let stamps = gpu.stamps("dispatch times", 2 * part.len() as u32)?;
-            let times = gpu.answer(|encoder| {
+            let ask = |encoder: &mut wgpu::CommandEncoder| {
                 for (place, dispatch) in part.enumerate() {
                     let begin = 2 * place as u32;
                     let copies = self.has_copies(dispatch);
@@ -94,7 +117,8 @@ impl Recording {
                     self.encode(&mut pass, iteration_offset, dispatch);
                 }
                 stamps.ask(gpu, encoder)
-            })?;
+            };
+            let times = wait.answer(gpu, ask).await?;
             let pairs = times.chunks_exact(2);
             seconds.extend(pairs.map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period));
         }

@@ -8,7 +8,7 @@ mod starts;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Memory, Passes, Preparing, Recording, size_of_f32s};
+use crate::gpu::{Gpu, Memory, Passes, Preparing, Recording, Wait, size_of_f32s};
 use crate::kernels::{Axis, InnerRule, RunStep, RunSteps, broadcast, loss_numbers};
 use crate::meta::inner::{InnerLoop, Start, plan_layers, set_buffers};
 use crate::meta::query::{QueryBatches, QueryPass};
@@ -330,7 +330,12 @@ impl Adaptation {
     /// [`Error::Config`] for a task beyond the last that the device counts, [`Error::DeviceLost`] if the device does not
     /// answer.
     pub fn run(&self, first_task: usize) -> Result<()> {
-        self.run_part(first_task, 0..self.recording.len())
+        self.submit_all(Wait::Blocking, first_task)
+    }
+
+    /// As [`Adaptation::run`]; where it awaits, what is asked for next is awaited with it.
+    pub(super) fn submit_all(&self, wait: Wait, first_task: usize) -> Result<()> {
+        self.submit_part(wait, first_task, 0..self.recording.len())
     }
 
     /// The same with parameters `models` (at most T, `[P]` each) in place of an adaptation: what the queries of
@@ -340,21 +345,32 @@ impl Adaptation {
     /// As [`Adaptation::run`]; [`Error::Config`] if there are more models than tasks, or one is not as long as the
     /// network's parameters.
     pub fn run_models(&self, first_task: usize, models: &[Vec<f32>]) -> Result<()> {
-        let (model, tasks) = (&self.setup.model, self.axis.tasks());
-        training_state::check_sets("models", model, models.iter(), tasks)?;
-        self.run_part(first_task, 0..self.inner_loops.start)?;
-        training_state::upload(&self.gpu, model, &self.inner.theta, models);
-        self.run_part(first_task, self.inner_loops.end..self.recording.len())
+        self.submit_models(Wait::Blocking, first_task, models)
     }
 
-    fn run_part(&self, first_task: usize, part: Range<usize>) -> Result<()> {
+    pub(super) fn submit_models(
+        &self,
+        wait: Wait,
+        first_task: usize,
+        models: &[Vec<f32>],
+    ) -> Result<()> {
+        let (model, tasks) = (&self.setup.model, self.axis.tasks());
+        training_state::check_sets("models", model, models.iter(), tasks)?;
+        self.submit_part(wait, first_task, 0..self.inner_loops.start)?;
+        training_state::upload(&self.gpu, model, &self.inner.theta, models);
+        self.submit_part(wait, first_task, self.inner_loops.end..self.recording.len())
+    }
+
+    fn submit_part(&self, wait: Wait, first_task: usize, part: Range<usize>) -> Result<()> {
         const DISPATCHES: usize = 64;
         let offset = self.runs.write(&self.gpu, 0, &self.settings(first_task)?);
         for first in part.clone().step_by(DISPATCHES) {
             let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
             self.record_part(&mut encoder, offset, first..part.end.min(first + DISPATCHES));
             self.gpu.queue().submit([encoder.finish()]);
-            self.gpu.wait()?;
+            if wait == Wait::Blocking {
+                self.gpu.wait()?;
+            }
         }
         Ok(())
     }

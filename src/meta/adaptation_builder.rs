@@ -1,7 +1,7 @@
 //! Adapting what a trainer has learned to tasks of the caller's own, without naming every setting.
 
 use crate::error::{Error, Result};
-use crate::gpu::Preparing;
+use crate::gpu::{Preparing, Wait, now};
 use crate::meta::adaptation::{Adaptation, AdaptationSetup};
 use crate::meta::source::Origin;
 use crate::meta::task_batches::Start;
@@ -110,9 +110,21 @@ impl AdaptationBuilder<'_> {
     /// [`Error::Config`] for a number that must not be 0, an impossible rate, and where the trainer has no such run;
     /// else as [`Trainer::new`].
     pub fn build(self) -> Result<Adaptation> {
+        now(self.build_by(Wait::Blocking))
+    }
+
+    /// The async twin of [`AdaptationBuilder::build`].
+    ///
+    /// # Errors
+    /// As [`AdaptationBuilder::build`].
+    pub async fn build_async(self) -> Result<Adaptation> {
+        self.build_by(Wait::Awaiting).await
+    }
+
+    async fn build_by(self, wait: Wait) -> Result<Adaptation> {
         let (gpu, start) = (self.trainer.gpu(), Start::Run(self.trainer, self.run));
         let mut adaptation = Adaptation::new(gpu, self.setup()?, self.tasks)?;
-        start.set(gpu, &mut adaptation)?;
+        start.set(wait, gpu, &mut adaptation).await?;
         Ok(adaptation)
     }
 
@@ -121,9 +133,21 @@ impl AdaptationBuilder<'_> {
     /// # Errors
     /// As [`AdaptationBuilder::build`]; a kernel that is refused is an error of [`Preparing`].
     pub fn prepare(self) -> Result<Preparing<Adaptation>> {
+        now(self.prepare_by(Wait::Blocking))
+    }
+
+    /// The async twin of [`AdaptationBuilder::prepare`].
+    ///
+    /// # Errors
+    /// As [`AdaptationBuilder::prepare`].
+    pub async fn prepare_async(self) -> Result<Preparing<Adaptation>> {
+        self.prepare_by(Wait::Awaiting).await
+    }
+
+    async fn prepare_by(self, wait: Wait) -> Result<Preparing<Adaptation>> {
         let (gpu, start) = (self.trainer.gpu(), Start::Run(self.trainer, self.run));
         let preparing = Adaptation::prepare(gpu, self.setup()?, self.tasks)?;
-        preparing.with(|adaptation| start.set(gpu, adaptation))
+        preparing.with(async |adaptation| start.set(wait, gpu, adaptation).await).await
     }
 
     fn setup(&self) -> Result<AdaptationSetup> {

@@ -2,7 +2,7 @@
 //! at once.
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Recording, size_of_f32s};
+use crate::gpu::{Gpu, Recording, Wait, now, size_of_f32s};
 use crate::kernels::{self, Coding};
 use crate::model::Model;
 
@@ -77,6 +77,24 @@ impl CodeLayout {
     /// [`Error::Config`] if a set is not as long as the parameters of the layout's model, [`Error::Limit`] if the device has
     /// no room for one model, [`Error::DeviceLost`].
     pub fn encode(&self, gpu: &Gpu, base: &[f32], sets: &[Vec<f32>]) -> Result<Coded> {
+        now(self.encode_by(Wait::Blocking, gpu, base, sets))
+    }
+
+    /// The async twin of [`CodeLayout::encode`].
+    ///
+    /// # Errors
+    /// As [`CodeLayout::encode`].
+    pub async fn encode_async(&self, gpu: &Gpu, base: &[f32], sets: &[Vec<f32>]) -> Result<Coded> {
+        self.encode_by(Wait::Awaiting, gpu, base, sets).await
+    }
+
+    async fn encode_by(
+        &self,
+        wait: Wait,
+        gpu: &Gpu,
+        base: &[f32],
+        sets: &[Vec<f32>],
+    ) -> Result<Coded> {
         check_lengths(self.parameters(), base, sets)?;
         let mut coded = Coded { codes: Vec::new(), scales: Vec::new() };
         for sets in sets.chunks(at_once(gpu, self.parameters())?) {
@@ -84,9 +102,10 @@ impl CodeLayout {
             gpu.queue().write_buffer(&buffers.values, 0, bytemuck::cast_slice(&sets.concat()));
             let mut recording = Recording::default();
             kernels::compress(gpu, &mut recording, &buffers.coding(self, sets.len()))?;
-            recording.run_times(gpu, 1)?;
-            coded.codes.extend(gpu.read::<u32>(&buffers.codes, 0, sets.len() * self.words())?);
-            coded.scales.extend(gpu.read::<f32>(&buffers.scales, 0, sets.len() * self.groups())?);
+            recording.run_times_by(wait, gpu, 1).await?;
+            let [words, groups] = [self.words(), self.groups()].map(|one| sets.len() * one);
+            coded.codes.extend(wait.read::<u32>(gpu, &buffers.codes, 0, words).await?);
+            coded.scales.extend(wait.read::<f32>(gpu, &buffers.scales, 0, groups).await?);
         }
         Ok(coded)
     }
@@ -96,6 +115,29 @@ impl CodeLayout {
     /// # Errors
     /// As [`CodeLayout::encode`]; [`Error::Config`] if `coded` does not hold whole models of this layout.
     pub fn decode(&self, gpu: &Gpu, base: &[f32], coded: &Coded) -> Result<Vec<Vec<f32>>> {
+        now(self.decode_by(Wait::Blocking, gpu, base, coded))
+    }
+
+    /// The async twin of [`CodeLayout::decode`].
+    ///
+    /// # Errors
+    /// As [`CodeLayout::decode`].
+    pub async fn decode_async(
+        &self,
+        gpu: &Gpu,
+        base: &[f32],
+        coded: &Coded,
+    ) -> Result<Vec<Vec<f32>>> {
+        self.decode_by(Wait::Awaiting, gpu, base, coded).await
+    }
+
+    async fn decode_by(
+        &self,
+        wait: Wait,
+        gpu: &Gpu,
+        base: &[f32],
+        coded: &Coded,
+    ) -> Result<Vec<Vec<f32>>> {
         let (words, groups, parameters) = (self.words(), self.groups(), self.parameters());
         check_lengths(parameters, base, &[])?;
         let models = coded.codes.len() / words.max(1);
@@ -118,8 +160,8 @@ impl CodeLayout {
             gpu.queue().write_buffer(&buffers.scales, 0, bytemuck::cast_slice(scales));
             let mut recording = Recording::default();
             kernels::decompress(gpu, &mut recording, &buffers.coding(self, count))?;
-            recording.run_times(gpu, 1)?;
-            let values = gpu.read::<f32>(&buffers.values, 0, count * parameters)?;
+            recording.run_times_by(wait, gpu, 1).await?;
+            let values: Vec<f32> = wait.read(gpu, &buffers.values, 0, count * parameters).await?;
             sets.extend(values.chunks_exact(parameters).map(<[f32]>::to_vec));
         }
         Ok(sets)
@@ -150,6 +192,29 @@ pub fn largest_differences(
     sets: &[Vec<f32>],
     kept: usize,
 ) -> Result<Vec<f32>> {
+    now(largest_by(Wait::Blocking, gpu, base, sets, kept))
+}
+
+/// The async twin of [`largest_differences`].
+///
+/// # Errors
+/// As [`largest_differences`].
+pub async fn largest_differences_async(
+    gpu: &Gpu,
+    base: &[f32],
+    sets: &[Vec<f32>],
+    kept: usize,
+) -> Result<Vec<f32>> {
+    largest_by(Wait::Awaiting, gpu, base, sets, kept).await
+}
+
+async fn largest_by(
+    wait: Wait,
+    gpu: &Gpu,
+    base: &[f32],
+    sets: &[Vec<f32>],
+    kept: usize,
+) -> Result<Vec<f32>> {
     check_lengths(base.len(), base, sets)?;
     if !(1..=base.len()).contains(&kept) {
         let message = format!("{kept} of {} differences; give 1 to all of them", base.len());
@@ -163,8 +228,8 @@ pub fn largest_differences(
         let mut recording = Recording::default();
         let sizes = [sets.len(), base.len(), kept];
         kernels::largest(gpu, &mut recording, sizes, &base_buffer, &values, &found)?;
-        recording.run_times(gpu, 1)?;
-        thresholds.extend(gpu.read::<f32>(&found, 0, sets.len())?);
+        recording.run_times_by(wait, gpu, 1).await?;
+        thresholds.extend(wait.read::<f32>(gpu, &found, 0, sets.len()).await?);
     }
     Ok(thresholds)
 }

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Wait, now};
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Score};
 use crate::meta::source::Origin;
-use crate::meta::task_batches::{Start, in_batches, scores_in_batches_async};
+use crate::meta::task_batches::{Start, TaskBatches};
 use crate::meta::training_state::StartingPoint;
-use crate::meta::warm_start::best_entries;
+use crate::meta::warm_start::best_entries_by;
 use crate::tasks::{Batches, Episodes};
 
 /// Adapts from `start` to tasks 0..`tasks` of the setup's stream, as many at once as the device
@@ -23,7 +23,7 @@ pub fn evaluate<'a>(
     start: impl Into<Start<'a>>,
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    scored(gpu, setup, start.into(), tasks, |adaptation, tasks| adaptation.run(tasks.start))
+    now(scored(Wait::Blocking, gpu, setup, start.into(), tasks, &Way::Adapted))
 }
 
 /// The async twin of [`evaluate`]: the device is polled and never waited for.
@@ -36,14 +36,7 @@ pub async fn evaluate_async<'a>(
     start: impl Into<Start<'a>>,
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    let mut scores = vec![Vec::new(); setup.transductive.len()];
-    scores_in_batches_async(gpu, setup, start.into(), tasks, |batch, tasks| {
-        for (all, batch) in scores.iter_mut().zip(batch) {
-            all.extend(batch.into_iter().take(tasks.len()));
-        }
-    })
-    .await?;
-    Ok(scores)
+    scored(Wait::Awaiting, gpu, setup, start.into(), tasks, &Way::Adapted).await
 }
 
 /// As [`evaluate`], but each task starts from the one of `entries` that fits its support set best.
@@ -56,12 +49,20 @@ pub fn evaluate_warm(
     entries: &[StartingPoint],
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    scored(gpu, setup, Start::Each, tasks, |adaptation, tasks| {
-        let best = best_entries(gpu, setup, entries, tasks.clone(), |_, _| Ok(()))?;
-        let starts: Vec<_> = best.into_iter().map(|entry| entries[entry].clone()).collect();
-        adaptation.start_from_each(&starts)?;
-        adaptation.run(tasks.start)
-    })
+    now(scored(Wait::Blocking, gpu, setup, Start::Each, tasks, &Way::Warm(entries)))
+}
+
+/// The async twin of [`evaluate_warm`].
+///
+/// # Errors
+/// As [`evaluate_warm`].
+pub async fn evaluate_warm_async(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    entries: &[StartingPoint],
+    tasks: usize,
+) -> Result<Vec<Vec<[Score; 2]>>> {
+    scored(Wait::Awaiting, gpu, setup, Start::Each, tasks, &Way::Warm(entries)).await
 }
 
 /// As [`evaluate`], but with `models` (one for each task, `[P]`) in place of an adaptation.
@@ -74,9 +75,22 @@ pub fn evaluate_models(
     start: &StartingPoint,
     models: &[Vec<f32>],
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    scored(gpu, setup, start.into(), models.len(), |adaptation, tasks| {
-        adaptation.run_models(tasks.start, &models[tasks])
-    })
+    let (tasks, way) = (models.len(), Way::Models(models));
+    now(scored(Wait::Blocking, gpu, setup, start.into(), tasks, &way))
+}
+
+/// The async twin of [`evaluate_models`].
+///
+/// # Errors
+/// As [`evaluate_models`].
+pub async fn evaluate_models_async(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    start: &StartingPoint,
+    models: &[Vec<f32>],
+) -> Result<Vec<Vec<[Score; 2]>>> {
+    let (tasks, way) = (models.len(), Way::Models(models));
+    scored(Wait::Awaiting, gpu, setup, start.into(), tasks, &way).await
 }
 
 /// As [`evaluate`], but on the tasks of `episodes`, whose sizes may differ from those of `setup`. The
@@ -92,6 +106,26 @@ pub fn evaluate_episodes(
     start: &StartingPoint,
     episodes: &Episodes,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
+    let (setup, way) = listed(setup, episodes)?;
+    now(scored(Wait::Blocking, gpu, &setup, start.into(), episodes.len(), &way))
+}
+
+/// The async twin of [`evaluate_episodes`].
+///
+/// # Errors
+/// As [`evaluate_episodes`].
+pub async fn evaluate_episodes_async(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    start: &StartingPoint,
+    episodes: &Episodes,
+) -> Result<Vec<Vec<[Score; 2]>>> {
+    let (setup, way) = listed(setup, episodes)?;
+    scored(Wait::Awaiting, gpu, &setup, start.into(), episodes.len(), &way).await
+}
+
+/// Adapting to the tasks of `episodes`.
+fn listed(setup: &AdaptationSetup, episodes: &Episodes) -> Result<(AdaptationSetup, Way<'static>)> {
     let refuse = |message| Error::data(&episodes.path, message);
     let (Origin::Episodes { images, .. } | Origin::Listed { images, .. }) = &setup.origin else {
         let message = "a list of episodes needs a network that was trained on tasks over images";
@@ -114,16 +148,11 @@ pub fn evaluate_episodes(
         };
         set.iter().map(number).collect()
     };
-    let (support, query) = (numbers(&episodes.support)?, numbers(&episodes.query)?);
-    let per_task = [batches.support(), batches.way * queries];
+    let lists = [numbers(&episodes.support)?, numbers(&episodes.query)?];
+    let examples = [batches.support(), batches.way * queries];
     let origin = Origin::Listed { images, part, queries };
     let setup = AdaptationSetup { batches, origin, scored: true, ..setup.clone() };
-    scored(gpu, &setup, start.into(), episodes.len(), |adaptation, tasks| {
-        let own = |examples: usize| tasks.start * examples..tasks.end * examples;
-        adaptation.tasks().upload_support_numbers(gpu, &support[own(per_task[0])])?;
-        adaptation.tasks().upload_query_numbers(gpu, &query[own(per_task[1])])?;
-        adaptation.run(tasks.start)
-    })
+    Ok((setup, Way::Listed { lists, examples }))
 }
 
 /// Whether the lists hold whole tasks, and as many of both kinds.
@@ -167,22 +196,68 @@ fn check_sizes(setup: &AdaptationSetup, batches: &Batches) -> Result<(), String>
     Ok(())
 }
 
-/// The scores of `tasks` tasks in each mode; `run` adapts to a range of tasks.
-fn scored(
+/// What is done with the tasks of a batch.
+enum Way<'a> {
+    Adapted,
+    /// Each from the best of these.
+    Warm(&'a [StartingPoint]),
+    /// These in place of an adaptation.
+    Models(&'a [Vec<f32>]),
+    /// To support and query sets with these images, so many of each for a task.
+    Listed {
+        lists: [Vec<u32>; 2],
+        examples: [usize; 2],
+    },
+}
+
+/// The scores of `tasks` tasks in each mode.
+async fn scored(
+    wait: Wait,
     gpu: &Gpu,
     setup: &AdaptationSetup,
     start: Start<'_>,
     tasks: usize,
-    run: impl Fn(&mut Adaptation, Range<usize>) -> Result<()>,
+    way: &Way<'_>,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
     let mut scores = vec![Vec::new(); setup.transductive.len()];
-    in_batches(gpu, setup, start, tasks, |adaptation, tasks| {
+    let mut batches = TaskBatches::new(gpu, setup, start, tasks);
+    while let Some((adaptation, tasks)) = batches.next(wait).await? {
         let count = tasks.len();
-        run(adaptation, tasks)?;
-        for (all, batch) in scores.iter_mut().zip(adaptation.scores()?) {
-            all.extend(batch.into_iter().take(count));
-        }
-        Ok(())
-    })?;
+        let done = of_batch(wait, gpu, setup, adaptation, tasks, way).await.map(|batch| {
+            for (all, batch) in scores.iter_mut().zip(batch) {
+                all.extend(batch.into_iter().take(count));
+            }
+        });
+        batches.end(done)?;
+    }
     Ok(scores)
+}
+
+async fn of_batch(
+    wait: Wait,
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    adaptation: &mut Adaptation,
+    tasks: Range<usize>,
+    way: &Way<'_>,
+) -> Result<Vec<Vec<[Score; 2]>>> {
+    let first = tasks.start;
+    match way {
+        Way::Adapted => adaptation.submit_all(wait, first)?,
+        Way::Warm(entries) => {
+            let best = best_entries_by(wait, gpu, setup, entries, tasks, |_, _| Ok(())).await?;
+            let starts: Vec<_> = best.into_iter().map(|entry| entries[entry].clone()).collect();
+            adaptation.start_from_each(&starts)?;
+            adaptation.submit_all(wait, first)?;
+        }
+        Way::Models(models) => adaptation.submit_models(wait, first, &models[tasks])?,
+        Way::Listed { lists: [support, query], examples } => {
+            let [support_range, query_range] =
+                examples.map(|examples| first * examples..tasks.end * examples);
+            adaptation.tasks().upload_support_numbers(gpu, &support[support_range])?;
+            adaptation.tasks().upload_query_numbers(gpu, &query[query_range])?;
+            adaptation.submit_all(wait, first)?;
+        }
+    }
+    wait.answer(gpu, |encoder| adaptation.ask_scores(encoder)).await
 }

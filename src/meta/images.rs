@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Recording};
+use crate::gpu::{Gpu, Recording, Wait, now};
 use crate::kernels::{ImageShape, noise};
 use crate::meta::checks;
 use crate::tasks::{ImageSet, Split, SplitClass, SplitPart};
@@ -137,6 +137,28 @@ impl DeviceImages {
     /// [`Error::Limit`] if they do not fit into one binding, [`Error::Config`] for an impossible shape and for no images,
     /// [`Error::DeviceLost`].
     pub fn noise(gpu: &Gpu, shape: ImageShape, classes: usize, per_class: usize) -> Result<Self> {
+        now(Self::noise_by(Wait::Blocking, gpu, shape, [classes, per_class]))
+    }
+
+    /// The async twin of [`DeviceImages::noise`].
+    ///
+    /// # Errors
+    /// As [`DeviceImages::noise`].
+    pub async fn noise_async(
+        gpu: &Gpu,
+        shape: ImageShape,
+        classes: usize,
+        per_class: usize,
+    ) -> Result<Self> {
+        Self::noise_by(Wait::Awaiting, gpu, shape, [classes, per_class]).await
+    }
+
+    async fn noise_by(
+        wait: Wait,
+        gpu: &Gpu,
+        shape: ImageShape,
+        [classes, per_class]: [usize; 2],
+    ) -> Result<Self> {
         checks::counted("the pixels of an image", &shape.sides())?;
         checks::counted("the images of a set", &[classes, per_class])?;
         let bits = shape.sides().iter().product::<usize>() * shape.bits;
@@ -153,7 +175,7 @@ impl DeviceImages {
         let buffer = gpu.storage("images", 4 * words as u64)?;
         let mut recording = Recording::default();
         noise(gpu, &mut recording, 0, words, &buffer)?;
-        recording.run_times(gpu, 1)?;
+        recording.run_times_by(wait, gpu, 1).await?;
         let table: Vec<[u32; 2]> =
             (0..classes).map(|class| [(class * per_class) as u32, per_class as u32]).collect();
         let table = gpu.storage_with("classes", &table)?;

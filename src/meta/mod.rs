@@ -31,8 +31,11 @@ pub use crate::optimizers::{InnerOptimizer, OuterOptimizer};
 pub use adaptation::{Adaptation, AdaptationSetup, Score, Starts};
 pub use adaptation_builder::AdaptationBuilder;
 pub use budget::{memory, memory_bytes};
-pub use codec::{CodeLayout, Coded, largest_differences};
-pub use evaluation::{evaluate, evaluate_async, evaluate_episodes, evaluate_models, evaluate_warm};
+pub use codec::{CodeLayout, Coded, largest_differences, largest_differences_async};
+pub use evaluation::{
+    evaluate, evaluate_async, evaluate_episodes, evaluate_episodes_async, evaluate_models,
+    evaluate_models_async, evaluate_warm, evaluate_warm_async,
+};
 pub use images::DeviceImages;
 pub use inner::InnerLoop;
 pub use online::Leader;
@@ -45,8 +48,8 @@ pub use spec::{
 };
 pub use strategy_spec::{Granularity, StrategyKind, StrategySpec};
 pub use summary::{Mean, Summary, number};
-pub use task_batches::{Start, in_batches};
+pub use task_batches::{Start, in_batches, in_batches_async};
 pub use trainer::{IterationMetrics, Trainer};
 pub use trainer_builder::TrainerBuilder;
 pub use training_state::{Sets, StartingPoint, TrainingState};
-pub use warm_start::best_entries;
+pub use warm_start::{best_entries, best_entries_async};

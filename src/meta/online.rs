@@ -1,7 +1,7 @@
 //! Learning from a stream of tasks that have arrived, a few of them at a time.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Passes, Pending, Recording, size_of_f32s};
+use crate::gpu::{Gpu, Passes, Pending, Recording, Wait, now, size_of_f32s};
 use crate::kernels::{Axis, OuterRule, OuterUpdate, RunStep, RunSteps, broadcast, outer_update};
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Starts};
 use crate::meta::checks;
@@ -101,10 +101,22 @@ impl Leader {
     /// # Errors
     /// As [`Leader::record`], and [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn step(&mut self, tasks: &[u32]) -> Result<()> {
+        now(self.step_by(Wait::Blocking, tasks))
+    }
+
+    /// The async twin of [`Leader::step`].
+    ///
+    /// # Errors
+    /// As [`Leader::step`].
+    pub async fn step_async(&mut self, tasks: &[u32]) -> Result<()> {
+        self.step_by(Wait::Awaiting, tasks).await
+    }
+
+    async fn step_by(&mut self, wait: Wait, tasks: &[u32]) -> Result<()> {
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         self.record(&mut encoder, tasks)?;
         self.gpu.queue().submit([encoder.finish()]);
-        self.gpu.wait()
+        wait.until_done(&self.gpu).await
     }
 
     /// Records a meta-step on the tasks with the numbers `tasks` into the caller's encoder; neither submits nor waits.

@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
-use crate::meta::adaptation::{Adaptation, AdaptationSetup, Score, Starts};
-use crate::meta::budget::halving;
+use crate::gpu::{Gpu, Wait, now};
+use crate::meta::adaptation::{Adaptation, AdaptationSetup, Starts};
 use crate::meta::trainer::Trainer;
 use crate::meta::training_state::StartingPoint;
 
@@ -34,37 +33,23 @@ impl Start<'_> {
         }
     }
 
-    pub(super) fn set(self, gpu: &Gpu, adaptation: &mut Adaptation) -> Result<()> {
+    pub(super) async fn set(
+        self,
+        wait: Wait,
+        gpu: &Gpu,
+        adaptation: &mut Adaptation,
+    ) -> Result<()> {
         match self {
             Self::Point(point) => adaptation.start_from(point)?,
             Self::Run(trainer, run) if needs_host(trainer) => {
-                adaptation.start_from(&trainer.snapshot()?.starting_point(run)?)?;
+                adaptation.start_from(&trainer.snapshot_by(wait).await?.starting_point(run)?)?;
             }
-            Self::Run(..) | Self::Each => self.set_on_device(gpu, adaptation)?,
-        }
-        Ok(())
-    }
-
-    /// The async twin of [`Start::set`].
-    async fn set_async(self, gpu: &Gpu, adaptation: &mut Adaptation) -> Result<()> {
-        match self {
-            Self::Point(point) => adaptation.start_from(point)?,
-            Self::Run(trainer, run) if needs_host(trainer) => {
-                adaptation.start_from(&trainer.snapshot_async().await?.starting_point(run)?)?;
-            }
-            Self::Run(..) | Self::Each => self.set_on_device(gpu, adaptation)?,
-        }
-        Ok(())
-    }
-
-    fn set_on_device(self, gpu: &Gpu, adaptation: &mut Adaptation) -> Result<()> {
-        match self {
             Self::Run(trainer, run) => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
                 adaptation.record_start(&mut encoder, trainer, run)?;
                 gpu.queue().submit([encoder.finish()]);
             }
-            Self::Point(_) | Self::Each => {}
+            Self::Each => {}
         }
         Ok(())
     }
@@ -73,39 +58,6 @@ impl Start<'_> {
 /// A new task has no slot, and before the first meta-iteration there are no sums: the host has both.
 fn needs_host(trainer: &Trainer) -> bool {
     trainer.task_state().is_none() || trainer.iteration() == 0
-}
-
-/// Adapts to tasks 0..`tasks` of the setup's stream in batches as [`in_batches`] has them, and calls `each` with the scores of
-/// each batch and the range of its tasks; nothing waits.
-///
-/// # Errors
-/// As [`in_batches`].
-pub(super) async fn scores_in_batches_async(
-    gpu: &Gpu,
-    setup: &AdaptationSetup,
-    start: Start<'_>,
-    tasks: usize,
-    mut each: impl FnMut(Vec<Vec<[Score; 2]>>, Range<usize>),
-) -> Result<()> {
-    let (mut first, mut size) = (0, Adaptation::batch_size(gpu, setup, tasks));
-    while first < tasks {
-        let made = Adaptation::with_starts(gpu, setup.clone(), size, start.starts());
-        let mut adaptation = match made {
-            Err(Error::Limit { available: 0, .. }) if size > 1 => {
-                size = size.div_ceil(2);
-                continue;
-            }
-            made => made?,
-        };
-        start.set_async(gpu, &mut adaptation).await?;
-        while first < tasks {
-            let end = tasks.min(first + size);
-            let ask = |done: &Adaptation, encoder: &mut _| done.ask_scores(encoder);
-            each(adaptation.run_async(first, ask).await?, first..end);
-            first = end;
-        }
-    }
-    Ok(())
 }
 
 /// Calls `each` with an adaptation and the range of tasks, of 0..`tasks`, that it is for, as many at a time as the
@@ -120,15 +72,95 @@ pub fn in_batches(
     tasks: usize,
     mut each: impl FnMut(&mut Adaptation, Range<usize>) -> Result<()>,
 ) -> Result<()> {
-    let mut first = 0;
-    halving(Adaptation::batch_size(gpu, setup, tasks), |size| {
-        let mut adaptation = Adaptation::with_starts(gpu, setup.clone(), size, start.starts())?;
-        start.set(gpu, &mut adaptation)?;
-        while first < tasks {
-            let end = tasks.min(first + size);
-            each(&mut adaptation, first..end)?;
-            first = end;
+    let each = async |adaptation: &mut Adaptation, tasks| each(adaptation, tasks);
+    now(in_batches_by(Wait::Blocking, gpu, setup, start, tasks, each))
+}
+
+/// The async twin of [`in_batches`].
+///
+/// # Errors
+/// As [`in_batches`].
+pub async fn in_batches_async(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    start: Start<'_>,
+    tasks: usize,
+    each: impl AsyncFnMut(&mut Adaptation, Range<usize>) -> Result<()>,
+) -> Result<()> {
+    in_batches_by(Wait::Awaiting, gpu, setup, start, tasks, each).await
+}
+
+async fn in_batches_by(
+    wait: Wait,
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    start: Start<'_>,
+    tasks: usize,
+    mut each: impl AsyncFnMut(&mut Adaptation, Range<usize>) -> Result<()>,
+) -> Result<()> {
+    let mut batches = TaskBatches::new(gpu, setup, start, tasks);
+    while let Some((adaptation, tasks)) = batches.next(wait).await? {
+        let done = each(adaptation, tasks).await;
+        batches.end(done)?;
+    }
+    Ok(())
+}
+
+/// Tasks 0..`tasks`, as many at a time as the device allows; half as many where its memory runs out.
+pub(super) struct TaskBatches<'a> {
+    gpu: &'a Gpu,
+    setup: &'a AdaptationSetup,
+    start: Start<'a>,
+    tasks: usize,
+    first: usize,
+    size: usize,
+    made: Option<Adaptation>,
+}
+
+impl<'a> TaskBatches<'a> {
+    pub fn new(gpu: &'a Gpu, setup: &'a AdaptationSetup, start: Start<'a>, tasks: usize) -> Self {
+        let size = Adaptation::batch_size(gpu, setup, tasks);
+        Self { gpu, setup, start, tasks, first: 0, size, made: None }
+    }
+
+    /// An adaptation and the range of tasks that it is for next, until all are done.
+    ///
+    /// # Errors
+    /// As [`crate::meta::Trainer::new`].
+    pub async fn next(&mut self, wait: Wait) -> Result<Option<(&mut Adaptation, Range<usize>)>> {
+        while self.made.is_none() {
+            let made = self.make(wait).await;
+            self.made = self.or_half(made)?;
+        }
+        let tasks = self.first..self.tasks.min(self.first + self.size);
+        Ok(self.made.as_mut().filter(|_| !tasks.is_empty()).map(|made| (made, tasks)))
+    }
+
+    async fn make(&self, wait: Wait) -> Result<Adaptation> {
+        let (gpu, setup, starts) = (self.gpu, self.setup.clone(), self.start.starts());
+        let mut adaptation = Adaptation::with_starts(gpu, setup, self.size, starts)?;
+        self.start.set(wait, gpu, &mut adaptation).await?;
+        Ok(adaptation)
+    }
+
+    /// Goes on behind the tasks of [`TaskBatches::next`], which came to `done`.
+    ///
+    /// # Errors
+    /// That of `done`, unless fewer tasks may have room.
+    pub fn end(&mut self, done: Result<()>) -> Result<()> {
+        if self.or_half(done)?.is_some() {
+            self.first += self.size;
         }
         Ok(())
-    })
+    }
+
+    fn or_half<T>(&mut self, made: Result<T>) -> Result<Option<T>> {
+        match made {
+            Err(Error::Limit { available: 0, .. }) if self.size > 1 => {
+                (self.size, self.made) = (self.size.div_ceil(2), None);
+                Ok(None)
+            }
+            made => made.map(Some),
+        }
+    }
 }

@@ -8,9 +8,10 @@ mod record;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use crate::error::Result;
-use crate::gpu::{Gpu, HeldDispatch, Preparing, Recording};
+use crate::gpu::{Gpu, HeldDispatch, Preparing, Recording, Wait, now};
 use crate::kernels::{
     self, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunSteps, Telemetry, empty,
     mean_state, outer_sum, outer_update,
@@ -60,7 +61,8 @@ pub struct Trainer {
     submissions: u64,
     /// Whether a loss that is not finite ends the training.
     strict: bool,
-    pace: Pace,
+    /// Locked so that other threads may read from a trainer.
+    pace: Mutex<Pace>,
 }
 
 impl Trainer {
@@ -121,7 +123,7 @@ impl Trainer {
             parts: advance::parts_unmeasured(&setup),
             submissions: 0,
             strict: true,
-            pace: Pace::default(),
+            pace: Mutex::default(),
             setup,
         };
         trainer.recording = trainer.record_iteration(rule, outer_rule)?;
@@ -291,9 +293,22 @@ impl Trainer {
     /// [`Error::Config`](crate::Error::Config) if the device cannot count one more meta-iteration,
     /// [`Error::DeviceLost`](crate::Error::DeviceLost) if it does not answer.
     pub fn time_dispatches(&mut self) -> Result<Option<Vec<HeldDispatch>>> {
+        now(self.time_dispatches_by(Wait::Blocking))
+    }
+
+    /// The async twin of [`Trainer::time_dispatches`].
+    ///
+    /// # Errors
+    /// As [`Trainer::time_dispatches`].
+    pub async fn time_dispatches_async(&mut self) -> Result<Option<Vec<HeldDispatch>>> {
+        self.time_dispatches_by(Wait::Awaiting).await
+    }
+
+    async fn time_dispatches_by(&mut self, wait: Wait) -> Result<Option<Vec<HeldDispatch>>> {
         self.check_count(1)?;
         let offset = self.write_settings();
-        let Some(seconds) = self.recording.time_each(&self.gpu, offset)? else { return Ok(None) };
+        let seconds = self.recording.time_each_by(wait, &self.gpu, offset).await?;
+        let Some(seconds) = seconds else { return Ok(None) };
         self.count_iteration();
         Ok(Some(self.recording.held_dispatches(&seconds)))
     }

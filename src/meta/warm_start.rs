@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Wait, now};
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Starts};
 use crate::meta::checks;
 use crate::meta::source::Origin;
@@ -17,6 +17,32 @@ use crate::tasks::Batches;
 /// # Errors
 /// As [`crate::meta::Trainer::new`]; [`Error::Config`] if there is no entry.
 pub fn best_entries(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    entries: &[StartingPoint],
+    tasks: Range<usize>,
+    upload: impl Fn(&Adaptation, &[usize]) -> Result<()>,
+) -> Result<Vec<usize>> {
+    now(best_entries_by(Wait::Blocking, gpu, setup, entries, tasks, upload))
+}
+
+/// The async twin of [`best_entries`].
+///
+/// # Errors
+/// As [`best_entries`].
+pub async fn best_entries_async(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    entries: &[StartingPoint],
+    tasks: Range<usize>,
+    upload: impl Fn(&Adaptation, &[usize]) -> Result<()>,
+) -> Result<Vec<usize>> {
+    best_entries_by(Wait::Awaiting, gpu, setup, entries, tasks, upload).await
+}
+
+/// Either of them.
+pub(super) async fn best_entries_by(
+    wait: Wait,
     gpu: &Gpu,
     setup: &AdaptationSetup,
     entries: &[StartingPoint],
@@ -58,8 +84,9 @@ pub fn best_entries(
             let numbers = tasks.start + own.start..tasks.start + own.end;
             let places: Vec<usize> = (0..starts.len()).flat_map(|_| numbers.clone()).collect();
             upload(&adaptation, &places)?;
-            adaptation.run(numbers.start)?;
-            let losses = adaptation.support_losses()?;
+            adaptation.submit_all(wait, numbers.start)?;
+            let ask = |encoder: &mut _| adaptation.ask_support_losses(encoder);
+            let losses = wait.answer(gpu, ask).await?;
             for (entry, losses) in losses.chunks_exact(count).enumerate() {
                 for (best, loss) in best[own.clone()].iter_mut().zip(losses) {
                     if *loss < best.0 {

@@ -1,7 +1,7 @@
 //! One layer by itself, on buffers of its own: to be timed, and compared with float64.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Memory, Recording, size_of_f32s};
+use crate::gpu::{Gpu, Memory, Recording, Wait, now, size_of_f32s};
 use crate::kernels::{
     Axis, Batch, Below, InnerRule, InnerState, InnerStep, InnerSteps, Outputs, RunStep, RunSteps,
     Update, layer_backward, layer_update,
@@ -190,23 +190,40 @@ impl LayerAlone {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn result(&self, gpu: &Gpu, direction: Direction) -> Result<Vec<f32>> {
+        now(self.result_by(Wait::Blocking, gpu, direction))
+    }
+
+    /// The async twin of [`LayerAlone::result`].
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device is lost.
+    pub async fn result_async(&self, gpu: &Gpu, direction: Direction) -> Result<Vec<f32>> {
+        self.result_by(Wait::Awaiting, gpu, direction).await
+    }
+
+    pub(super) async fn result_by(
+        &self,
+        wait: Wait,
+        gpu: &Gpu,
+        direction: Direction,
+    ) -> Result<Vec<f32>> {
         let layer = self.layer();
         let mut results = Vec::new();
         for task in self.looked_at() {
-            let read = |buffer: &wgpu::Buffer, floats: usize| -> Result<Vec<f32>> {
-                gpu.read(buffer, task * floats, floats)
+            let (buffer, floats) = match direction {
+                Direction::Forward => (&self.outputs[0], self.examples * layer.output.packed()),
+                Direction::Backward => (&self.inputs[1], self.examples * layer.input.packed()),
+                Direction::Update => (&self.theta, self.model.packed_len()),
             };
-            let (buffer, shape) = match direction {
-                Direction::Forward => (&self.outputs[0], layer.output),
-                Direction::Backward => (&self.inputs[1], layer.input),
-                Direction::Update => {
-                    let packed = read(&self.theta, self.model.packed_len())?;
-                    results.extend(self.model.unpack(&packed));
-                    continue;
-                }
+            let values: Vec<f32> = wait.read(gpu, buffer, task * floats, floats).await?;
+            let unpacked = |shape: Shape| -> Vec<f32> {
+                values.chunks_exact(shape.packed()).flat_map(|one| shape.unpack(one)).collect()
             };
-            let values = read(buffer, self.examples * shape.packed())?;
-            results.extend(values.chunks_exact(shape.packed()).flat_map(|one| shape.unpack(one)));
+            results.extend(match direction {
+                Direction::Forward => unpacked(layer.output),
+                Direction::Backward => unpacked(layer.input),
+                Direction::Update => self.model.unpack(&values),
+            });
         }
         Ok(results)
     }

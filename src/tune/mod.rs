@@ -13,7 +13,7 @@ use cpu_time::ProcessTime;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Recording};
+use crate::gpu::{Gpu, Recording, Wait, now};
 use crate::kernels::{
     InnerRule, MOST_BATCHES, Tile, Tiles, backward_tiles, forward_tiles, fused_candidates,
     head_fits, update_tiles,
@@ -89,12 +89,35 @@ enum Subject {
 /// # Errors
 /// As [`Trainer::new`]; [`crate::Error::DeviceLost`].
 pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<Vec<Trial>> {
+    now(tune_by(Wait::Blocking, gpu, setup, tuning))
+}
+
+/// The async twin of [`tune`]. What other tasks of its executor do in between counts as the candidates' time, so let there
+/// be few.
+///
+/// # Errors
+/// As [`tune`].
+pub async fn tune_async(
+    gpu: &Gpu,
+    setup: &TrainerSetup,
+    tuning: &mut Tuning<'_>,
+) -> Result<Vec<Trial>> {
+    tune_by(Wait::Awaiting, gpu, setup, tuning).await
+}
+
+async fn tune_by(
+    wait: Wait,
+    gpu: &Gpu,
+    setup: &TrainerSetup,
+    tuning: &mut Tuning<'_>,
+) -> Result<Vec<Trial>> {
     let start = Instant::now();
-    let late = || start.elapsed() >= tuning.budget;
+    let budget = tuning.budget;
+    let late = || start.elapsed() >= budget;
     let mut trials = Vec::new();
     let mut seen = BTreeSet::new();
     for (subject, tiles) in subjects(gpu, setup)? {
-        let left = tuning.budget.saturating_sub(start.elapsed());
+        let left = budget.saturating_sub(start.elapsed());
         let repeats = REPEATS as usize * tiles.candidates.len();
         if matches!(subject, Subject::Whole) && meta_iterations(gpu, setup, repeats) > left {
             continue;
@@ -110,9 +133,9 @@ pub fn tune(gpu: &Gpu, setup: &TrainerSetup, tuning: &mut Tuning<'_>) -> Result<
         gpu.forget_variant(&tiles.key);
         let times = match subject {
             Subject::Layer { index, direction } => {
-                of_layer(gpu, setup, index, direction, &tiles, &late)
+                of_layer(wait, gpu, setup, (index, direction), &tiles, &late).await
             }
-            Subject::Whole => of_whole(gpu, setup, &tiles, &late),
+            Subject::Whole => of_whole(wait, gpu, setup, &tiles, &late).await,
         };
         let times = match times {
             // By itself a layer may take more room than in the job, which takes tasks in waves.
@@ -192,13 +215,13 @@ fn chunk(gpu: &Gpu, setup: &TrainerSetup) -> Result<usize> {
 }
 
 /// Seconds of each candidate for one way through a layer, of the first ones where it gets `late`.
-fn of_layer(
+async fn of_layer(
+    wait: Wait,
     gpu: &Gpu,
     setup: &TrainerSetup,
-    index: usize,
-    direction: Direction,
+    (index, direction): (usize, Direction),
     tiles: &Tiles,
-    late: &dyn Fn() -> bool,
+    late: impl Fn() -> bool,
 ) -> Result<Vec<Option<f64>>> {
     let most = if gpu.profile().software { MOST_TASKS } else { MOST_BATCHES };
     let sizes = [chunk(gpu, setup)?.min(most), setup.batches.batch];
@@ -215,42 +238,45 @@ fn of_layer(
     };
     let reference = checked.in_float64(direction);
     let mut first_step = None;
-    let recordings = each_candidate(gpu, tiles, late, |first| {
-        let once = |alone: &LayerAlone| {
+    let recordings = each_candidate(gpu, tiles, late, async |first| {
+        let once = async |alone: &LayerAlone| {
             let mut recording = Recording::default();
             alone.record(gpu, &mut recording, direction)?;
             alone.fill(gpu);
-            recording.run_times(gpu, 1)?;
-            Ok::<_, Error>((recording, alone.result(gpu, direction)?))
+            recording.run_times_by(wait, gpu, 1).await?;
+            Ok::<_, Error>((recording, alone.result_by(wait, gpu, direction).await?))
         };
-        let (mut recording, result) = once(&checked)?;
+        let (mut recording, result) = once(&checked).await?;
         let mut good = is_close(&result, &reference) && same_bytes(&result, first);
         if let Some(timed) = &timed {
             let step;
-            (recording, step) = once(timed)?;
+            (recording, step) = once(timed).await?;
             good &= same_bytes(&step, &mut first_step);
         }
         Ok(good.then_some(recording))
-    })?;
+    })
+    .await?;
     // Processor time does not depend on the clock as much.
     let turns = if gpu.profile().software { 1 } else { TURNS };
-    in_turns(recordings.len(), turns, |place| {
+    in_turns(recordings.len(), turns, async |place| {
         let Some(recording) = &recordings[place] else { return Ok(None) };
-        fastest(gpu, SLICE / turns, |times| recording.run_times(gpu, times)).map(Some)
+        let work = async |times| recording.run_times_by(wait, gpu, times).await;
+        fastest(gpu, SLICE / turns, work).await.map(Some)
     })
+    .await
 }
 
 /// The best time of each of `count` candidates in `turns` turns, so that a clock which falls while kernels are compiled, or
 /// another program, is to none's disadvantage.
-fn in_turns(
+async fn in_turns(
     count: usize,
     turns: u32,
-    mut time: impl FnMut(usize) -> Result<Option<f64>>,
+    mut time: impl AsyncFnMut(usize) -> Result<Option<f64>>,
 ) -> Result<Vec<Option<f64>>> {
     let mut best: Vec<Option<f64>> = vec![None; count];
     for _ in 0..turns {
         for (place, best) in best.iter_mut().enumerate() {
-            let seconds = time(place)?;
+            let seconds = time(place).await?;
             *best = [*best, seconds].into_iter().flatten().reduce(f64::min);
         }
     }
@@ -258,29 +284,34 @@ fn in_turns(
 }
 
 /// The same for what needs a whole meta-iteration.
-fn of_whole(
+async fn of_whole(
+    wait: Wait,
     gpu: &Gpu,
     setup: &TrainerSetup,
     tiles: &Tiles,
-    late: &dyn Fn() -> bool,
+    late: impl Fn() -> bool,
 ) -> Result<Vec<Option<f64>>> {
-    each_candidate(gpu, tiles, late, |first| {
+    each_candidate(gpu, tiles, late, async |first| {
         let mut trainer = Trainer::new(gpu, setup.clone())?;
         // Repeats may be more than the job has, and past the end of its schedules.
         trainer.let_runs_diverge();
-        trainer.advance(1, |_| true)?;
-        let good = same_bytes(&trainer.snapshot()?.parameters.concat(), first);
-        good.then(|| fastest(gpu, SLICE, |times| trainer.advance(times, |_| true))).transpose()
+        trainer.advance_by(wait, 1, |_| true).await?;
+        if !same_bytes(&trainer.snapshot_by(wait).await?.parameters.concat(), first) {
+            return Ok(None);
+        }
+        let work = async |times| trainer.advance_by(wait, times, |_| true).await;
+        fastest(gpu, SLICE, work).await.map(Some)
     })
+    .await
 }
 
 /// What `measure` makes of each candidate, of the first ones where it gets `late`: nothing of one that computes other
 /// numbers. It is handed the result of the first candidate, once there is one.
-fn each_candidate<T>(
+async fn each_candidate<T>(
     gpu: &Gpu,
     tiles: &Tiles,
-    late: &dyn Fn() -> bool,
-    mut measure: impl FnMut(&mut Option<Vec<f32>>) -> Result<Option<T>>,
+    late: impl Fn() -> bool,
+    mut measure: impl AsyncFnMut(&mut Option<Vec<f32>>) -> Result<Option<T>>,
 ) -> Result<Vec<Option<T>>> {
     let (mut first, mut made) = (None, Vec::new());
     for tile in &tiles.candidates {
@@ -288,7 +319,8 @@ fn each_candidate<T>(
             break;
         }
         gpu.set_variants([(tiles.key.clone(), tile.to_string())]);
-        let one = measure(&mut first).inspect_err(|_| gpu.forget_variant(&tiles.key))?;
+        let one = measure(&mut first).await;
+        let one = one.inspect_err(|_| gpu.forget_variant(&tiles.key))?;
         if one.is_none() {
             let key = &tiles.key;
             log::warn!("{key}: the variant {tile} computes other numbers here and is left out");
@@ -324,29 +356,36 @@ fn same_bytes(result: &[f32], first: &mut Option<Vec<f32>>) -> bool {
 /// Seconds of one run of `work`, which does as many at once as it is told: of the fastest of as many repeats as
 /// fill `slice`; they were warm before. A CPU that plays GPU may be busy with other things as well: there processor
 /// time counts.
-fn fastest(gpu: &Gpu, slice: Duration, mut work: impl FnMut(u64) -> Result<()>) -> Result<f64> {
+async fn fastest(
+    gpu: &Gpu,
+    slice: Duration,
+    mut work: impl AsyncFnMut(u64) -> Result<()>,
+) -> Result<f64> {
     let software = gpu.profile().software;
-    let mut timed = |runs: u64| -> Result<Duration> {
+    let mut timed = async |runs: u64| -> Result<Duration> {
         let (one, processor) = (Instant::now(), ProcessTime::now());
-        work(runs)?;
+        work(runs).await?;
         Ok(if software { processor.elapsed() } else { one.elapsed() })
     };
     let least = if software { Duration::ZERO } else { REPEAT };
-    let runs = enough_runs(least, &mut timed)?;
+    let runs = enough_runs(least, &mut timed).await?;
     let start = Instant::now();
     let mut best = f64::INFINITY;
     let mut repeats = 0;
     while repeats + 1 < REPEATS || (start.elapsed() < slice && repeats < 100) {
-        best = best.min(timed(runs)?.as_secs_f64() / runs as f64);
+        best = best.min(timed(runs).await?.as_secs_f64() / runs as f64);
         repeats += 1;
     }
     Ok(best)
 }
 
 /// How many runs take `least` at least, twice as many each time.
-fn enough_runs(least: Duration, timed: &mut impl FnMut(u64) -> Result<Duration>) -> Result<u64> {
+async fn enough_runs(
+    least: Duration,
+    timed: &mut impl AsyncFnMut(u64) -> Result<Duration>,
+) -> Result<u64> {
     let mut runs = 1;
-    while !least.is_zero() && runs < MOST_RUNS && timed(runs)? < least {
+    while !least.is_zero() && runs < MOST_RUNS && timed(runs).await? < least {
         runs *= 2;
     }
     Ok(runs)
@@ -368,13 +407,13 @@ mod tests {
     fn candidates_take_turns_and_their_best_counts() {
         // A clock that falls by half with each turn, after a first one in which the second candidate was disturbed.
         let mut order = Vec::new();
-        let times = in_turns(3, 3, |place| {
+        let times = now(in_turns(3, 3, async |place| {
             order.push(place);
             let turn = (order.len() - 1) / 3;
             let disturbed = if turn == 0 && place == 1 { 9.0 } else { 0.0 };
             let seconds = [Some(4.0), Some(1.0), None][place];
             Ok(seconds.map(|seconds: f64| seconds + turn as f64 + disturbed))
-        });
+        }));
         assert_eq!(times.unwrap(), [Some(4.0), Some(2.0), None]);
         assert_eq!(order, [0, 1, 2, 0, 1, 2, 0, 1, 2]);
     }
@@ -382,11 +421,11 @@ mod tests {
     #[test]
     fn a_repeat_is_longer_than_a_submission_takes_alone() {
         // 60 µs for the submission, 20 for each run.
-        let mut timed = |runs: u64| Ok(Duration::from_micros(60 + 20 * runs));
-        assert_eq!(enough_runs(REPEAT, &mut timed).unwrap(), 128);
-        assert_eq!(enough_runs(Duration::ZERO, &mut timed).unwrap(), 1);
-        let mut endless = |_| Ok(Duration::ZERO);
-        assert_eq!(enough_runs(REPEAT, &mut endless).unwrap(), MOST_RUNS);
+        let mut timed = async |runs: u64| Ok(Duration::from_micros(60 + 20 * runs));
+        assert_eq!(now(enough_runs(REPEAT, &mut timed)).unwrap(), 128);
+        assert_eq!(now(enough_runs(Duration::ZERO, &mut timed)).unwrap(), 1);
+        let mut endless = async |_| Ok(Duration::ZERO);
+        assert_eq!(now(enough_runs(REPEAT, &mut endless)).unwrap(), MOST_RUNS);
     }
 
     #[test]

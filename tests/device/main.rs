@@ -34,6 +34,7 @@ mod tools;
 mod trainer;
 mod trainer_images;
 mod tuning;
+mod twins;
 mod uploads;
 mod waiting;
 
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
     tests.module("sizes", sizes::tests);
     tests.module("online", online::tests);
     tests.module("pending", pending::tests);
+    tests.module("twins", twins::tests);
     tests.module("sweep", sweep::tests);
     tests.module("telemetry", telemetry::tests);
     let listed = arguments.list;

@@ -197,6 +197,7 @@ fn a_lost_device_is_an_error(_: &Device) {
     refused("read", gpu.read::<f32>(trainer.parameters(), 0, 4), "lost");
     refused("adapted", adaptation.adapted(), "lost");
     refused("outputs", adaptation.query_outputs(), "lost");
+    refused("wait_async", pollster::block_on(gpu.wait_async()), "lost");
     refused("new", Trainer::new(&gpu, training()), "lost");
     refused("prepare", Trainer::prepare(&gpu, training()), "lost");
     refused("adaptation", Adaptation::new(&gpu, drawn(), 2), "lost");

@@ -2,7 +2,7 @@
 
 use super::{Adaptation, Score};
 use crate::error::Result;
-use crate::gpu::Pending;
+use crate::gpu::{Pending, Wait, now};
 use crate::meta::query::{DeviceRows, QueryPass};
 use crate::meta::source::first_of;
 use crate::meta::training_state;
@@ -93,13 +93,28 @@ impl Adaptation {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn query_outputs(&self) -> Result<[Option<Vec<f32>>; 2]> {
+        now(self.query_outputs_by(Wait::Blocking))
+    }
+
+    /// The async twin of [`Adaptation::query_outputs`].
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device is lost.
+    pub async fn query_outputs_async(&self) -> Result<[Option<Vec<f32>>; 2]> {
+        self.query_outputs_by(Wait::Awaiting).await
+    }
+
+    async fn query_outputs_by(&self, wait: Wait) -> Result<[Option<Vec<f32>>; 2]> {
         let first = self.predictions.first();
-        let read = |pass: Option<&QueryPass>| {
-            pass.map(|pass| self.gpu.answer(|encoder| self.ask_outputs_of(encoder, pass)))
-                .transpose()
-        };
-        let before = first.and_then(|one| one.before.as_ref());
-        Ok([read(before)?, read(first.map(|one| &one.after))?])
+        let passes = [first.and_then(|one| one.before.as_ref()), first.map(|one| &one.after)];
+        let mut outputs = [None, None];
+        for (outputs, pass) in outputs.iter_mut().zip(passes) {
+            if let Some(pass) = pass {
+                let ask = |encoder: &mut _| self.ask_outputs_of(encoder, pass);
+                *outputs = Some(wait.answer(&self.gpu, ask).await?);
+            }
+        }
+        Ok(outputs)
     }
 
     /// Asks for predictions or logits of the queries that are there after adaptation, in the first mode, `[T, Q, out]`;
@@ -149,12 +164,34 @@ impl Adaptation {
         self.gpu.answer_async(record).await
     }
 
+    /// The async twin of [`Adaptation::run_models`] and the results that follow it, as [`Adaptation::run_async`].
+    ///
+    /// # Errors
+    /// As [`Adaptation::run_models`], and those of `ask`.
+    pub async fn run_models_async<T>(
+        &self,
+        first_task: usize,
+        models: &[Vec<f32>],
+        ask: impl FnOnce(&Self, &mut wgpu::CommandEncoder) -> Result<Pending<T>>,
+    ) -> Result<T> {
+        self.submit_models(Wait::Awaiting, first_task, models)?;
+        self.gpu.answer_async(|encoder| ask(self, encoder)).await
+    }
+
     /// Inputs `[T, N, in]` and targets `[T, N, out]` of the support sets of a regression.
     ///
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn support_rows(&self) -> Result<[Vec<f32>; 2]> {
-        self.tasks.read_support(&self.gpu, &self.setup.model)
+        now(self.tasks.read_support(Wait::Blocking, &self.gpu, &self.setup.model))
+    }
+
+    /// The async twin of [`Adaptation::support_rows`].
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device is lost.
+    pub async fn support_rows_async(&self) -> Result<[Vec<f32>; 2]> {
+        self.tasks.read_support(Wait::Awaiting, &self.gpu, &self.setup.model).await
     }
 
     /// Inputs `[T, Q, in]` and targets `[T, Q, out]` of the query sets of a regression.
@@ -162,6 +199,14 @@ impl Adaptation {
     /// # Errors
     /// [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn query_rows(&self) -> Result<[Vec<f32>; 2]> {
-        self.tasks.read_query(&self.gpu, &self.setup.model)
+        now(self.tasks.read_query(Wait::Blocking, &self.gpu, &self.setup.model))
+    }
+
+    /// The async twin of [`Adaptation::query_rows`].
+    ///
+    /// # Errors
+    /// [`crate::Error::DeviceLost`] if the device is lost.
+    pub async fn query_rows_async(&self) -> Result<[Vec<f32>; 2]> {
+        self.tasks.read_query(Wait::Awaiting, &self.gpu, &self.setup.model).await
     }
 }

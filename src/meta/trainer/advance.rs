@@ -7,7 +7,7 @@ use super::{IterationMetrics, RING, Trainer};
 use web_time::Instant;
 
 use crate::error::Result;
-use crate::gpu::{Passes, Pending};
+use crate::gpu::{Passes, Pending, Wait, now};
 use crate::meta::setup::TrainerSetup;
 
 /// How much work one submission should hold: short enough for drivers' watchdogs and for a host
@@ -31,6 +31,28 @@ impl Trainer {
     pub fn advance(
         &mut self,
         iterations: u64,
+        visit: impl FnMut(&IterationMetrics) -> bool,
+    ) -> Result<()> {
+        now(self.advance_by(Wait::Blocking, iterations, visit))
+    }
+
+    /// The async twin of [`Trainer::advance`]: the device is polled and never waited for.
+    ///
+    /// # Errors
+    /// As [`Trainer::advance`].
+    pub async fn advance_async(
+        &mut self,
+        iterations: u64,
+        visit: impl FnMut(&IterationMetrics) -> bool,
+    ) -> Result<()> {
+        self.advance_by(Wait::Awaiting, iterations, visit).await
+    }
+
+    /// Either of them.
+    pub(crate) async fn advance_by(
+        &mut self,
+        wait: Wait,
+        iterations: u64,
         mut visit: impl FnMut(&IterationMetrics) -> bool,
     ) -> Result<()> {
         let end = self.iteration.saturating_add(iterations);
@@ -43,36 +65,15 @@ impl Trainer {
             }
             let Some(flight) = flights.pop_front() else { break };
             let (first, count) = (flight.first, flight.count);
-            for part in flight.parts {
-                self.gpu.poll(Some(part))?;
-            }
-            let values: Vec<f32> = flight.metrics.wait(&self.gpu, Some(flight.submission))?;
-            self.adjust(last.elapsed(), count);
-            last = Instant::now();
-            going &= self.visit(first, count, &values, &mut visit)?;
-        }
-        Ok(())
-    }
-
-    /// The async twin of [`Trainer::advance`]: the device is polled and never waited for.
-    ///
-    /// # Errors
-    /// As [`Trainer::advance`].
-    pub async fn advance_async(
-        &mut self,
-        iterations: u64,
-        mut visit: impl FnMut(&IterationMetrics) -> bool,
-    ) -> Result<()> {
-        let end = self.iteration.saturating_add(iterations);
-        let mut flights: VecDeque<Flight> = VecDeque::new();
-        let mut going = true;
-        let mut last = Instant::now();
-        while !flights.is_empty() || (going && self.iteration < end) {
-            while going && self.iteration < end && flights.len() < IN_FLIGHT {
-                flights.push_back(self.submit(end)?);
-            }
-            let Some(Flight { first, count, metrics, .. }) = flights.pop_front() else { break };
-            let values = metrics.await?;
+            let values: Vec<f32> = match wait {
+                Wait::Blocking => {
+                    for part in flight.parts {
+                        self.gpu.poll(Some(part))?;
+                    }
+                    flight.metrics.wait(&self.gpu, Some(flight.submission))?
+                }
+                Wait::Awaiting => flight.metrics.await?,
+            };
             self.adjust(last.elapsed(), count);
             last = Instant::now();
             going &= self.visit(first, count, &values, &mut visit)?;

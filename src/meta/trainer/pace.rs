@@ -1,6 +1,6 @@
 //! How many meta-iterations fit into a part of a frame.
 
-use std::sync::mpsc;
+use std::sync::{PoisonError, mpsc};
 use std::time::Duration;
 
 use web_time::Instant;
@@ -98,12 +98,13 @@ impl Trainer {
         encoder: &mut wgpu::CommandEncoder,
         budget: Duration,
     ) -> Result<usize> {
-        self.pace.update(&self.gpu);
-        let count = self.pace.count(budget, Self::most_recorded());
+        let pace = self.pace.get_mut().unwrap_or_else(PoisonError::into_inner);
+        pace.update(&self.gpu);
+        let count = pace.count(budget, Self::most_recorded());
         if count == 0 {
             return Ok(0);
         }
-        if self.pace.timed.is_some() {
+        if pace.timed.is_some() {
             self.record(encoder, count)?;
             return Ok(count);
         }
@@ -123,7 +124,8 @@ impl Trainer {
             });
             Timing::Host(Instant::now(), ended)
         };
-        self.pace.timed = Some((count, timing));
+        let pace = self.pace.get_mut().unwrap_or_else(PoisonError::into_inner);
+        pace.timed = Some((count, timing));
         Ok(count)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Trainer;
 use crate::error::{Error, Result};
-use crate::gpu::Pending;
+use crate::gpu::{Pending, Wait, now};
 use crate::meta::memory::{self, Entries};
 use crate::meta::spec::StatePolicy;
 use crate::meta::strategy::Strategy;
@@ -61,12 +61,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::DeviceLost`] if the device does not answer.
     pub fn snapshot(&self) -> Result<TrainingState> {
-        let (asked, submission) = self.gpu.ask(|encoder| self.ask_sets(encoder))?;
-        let mut sets: [Sets; TrainingState::KINDS] = Default::default();
-        for (kind, pending) in asked {
-            sets[kind] = pending.wait(&self.gpu, Some(submission.clone()))?;
-        }
-        Ok(self.state_of(sets))
+        now(self.snapshot_by(Wait::Blocking))
     }
 
     /// The async twin of [`Trainer::snapshot`].
@@ -74,10 +69,18 @@ impl Trainer {
     /// # Errors
     /// [`Error::DeviceLost`] if the device is lost.
     pub async fn snapshot_async(&self) -> Result<TrainingState> {
-        let (asked, _) = self.gpu.ask(|encoder| self.ask_sets(encoder))?;
+        self.snapshot_by(Wait::Awaiting).await
+    }
+
+    /// Either of them.
+    pub(crate) async fn snapshot_by(&self, wait: Wait) -> Result<TrainingState> {
+        let (asked, submission) = self.gpu.ask(|encoder| self.ask_sets(encoder))?;
         let mut sets: [Sets; TrainingState::KINDS] = Default::default();
         for (kind, pending) in asked {
-            sets[kind] = pending.await?;
+            sets[kind] = match wait {
+                Wait::Blocking => pending.wait(&self.gpu, Some(submission.clone()))?,
+                Wait::Awaiting => pending.await?,
+            };
         }
         Ok(self.state_of(sets))
     }
