@@ -329,29 +329,30 @@ fn in_float64(case: &Case, data: &Data) -> Results<f64> {
     results
 }
 
-/// What to know of outputs that are further than `tolerance` from float64: how far float64 is from itself if it rounds to
-/// float32 between its layers.
-fn cost_of_float32(
-    case: &Case,
-    data: &Data,
-    got: &[f32],
-    wanted: &[f64],
-    tolerance: f64,
-) -> String {
+/// How many times `tolerance` float64 is from itself if it rounds to float32 between its layers, and nowhere else: what no
+/// device can be expected to stay below. Zero where `got` is within the tolerance, which is all that matters then.
+fn cost_of_float32(case: &Case, data: &Data, got: &[f32], wanted: &[f64], tolerance: f64) -> f64 {
     let largest = wanted.iter().fold(0.1_f64, |largest, value| largest.max(value.abs()));
     let far = |a: &[f64]| {
         let distances = a.iter().zip(wanted).map(|(a, b)| (a - b).abs());
         distances.fold(0.0, f64::max) / largest / tolerance
     };
     if far(&widen(got)) <= 1.0 {
-        return String::new();
+        return 0.0;
     }
-    let stored = stored_in_float32(|| in_float64(case, data)).outputs;
-    format!(" (float32 between layers alone costs {:.2} × the tolerance)", far(&stored))
+    far(&stored_in_float32(|| in_float64(case, data)).outputs)
 }
 
 /// Compares both plans with float64, and with each other; the fused one must run where it fits.
-pub fn check(Device { name, gpu, .. }: &Device, case: &Case, fused_fits: bool) {
+///
+/// # Errors
+/// If outputs are too far, but the network passes on so much of float32's rounding that half of the tolerance is used up
+/// before a kernel adds a number: it says nothing of the device.
+pub fn check(
+    Device { name, gpu, .. }: &Device,
+    case: &Case,
+    fused_fits: bool,
+) -> Result<(), String> {
     let mut layered = None;
     for plan in [PlanKind::Layered, PlanKind::Fused] {
         let Some((got, data)) = on_device(gpu, case, plan) else {
@@ -367,8 +368,15 @@ pub fn check(Device { name, gpu, .. }: &Device, case: &Case, fused_fits: bool) {
         };
         close("support losses", &got.losses, &wanted.losses);
         let cost = cost_of_float32(case, &data, &got.outputs, &wanted.outputs, 3e-5);
-        close(&format!("query outputs{cost}"), &got.outputs, &wanted.outputs);
+        if cost > 0.5 {
+            return Err(format!(
+                "float32 between layers alone costs {cost:.2} × the tolerance: {}",
+                what("query outputs")
+            ));
+        }
+        close("query outputs", &got.outputs, &wanted.outputs);
         let first = layered.get_or_insert_with(|| widen(&got.outputs));
         close("query outputs of both plans", &got.outputs, first);
     }
+    Ok(())
 }

@@ -20,6 +20,7 @@ mod kernels_gather;
 mod kernels_layers;
 mod kernels_other;
 mod memory;
+mod mirrors;
 mod misuse;
 mod online;
 mod pending;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
     tests.module("compression", compression::tests);
     tests.module("episodes", episodes::tests);
     tests.module("memory", memory::tests);
+    tests.module("mirrors", mirrors::tests);
     tests.module("uploads", uploads::tests);
     tests.module("misuse", misuse::tests);
     tests.module("waiting", waiting::tests);

@@ -50,15 +50,36 @@ pub fn random<S: Strategy>(case: u64, strategy: S, check: impl Fn(&S::Value))
 where
     S::Value: Clone + std::fmt::Debug,
 {
-    let config =
-        Config { cases: 1, max_shrink_iters: 20, failure_persistence: None, ..Config::default() };
+    random_or_another(case, strategy, |value| {
+        check(value);
+        Ok(())
+    });
+}
+
+/// The same, but of values that say nothing, by what `check` answers, the next one is taken; there may be four of them.
+pub fn random_or_another<S: Strategy>(
+    case: u64,
+    strategy: S,
+    check: impl Fn(&S::Value) -> Result<(), String>,
+) where
+    S::Value: Clone + std::fmt::Debug,
+{
+    let config = Config {
+        cases: 1,
+        max_shrink_iters: 20,
+        max_global_rejects: 4,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let mut seed = [0; 32];
     seed[..8].copy_from_slice(&case.to_le_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     TestRunner::new_with_rng(config, rng)
         .run(&strategy, |value| {
-            check(&value);
-            Ok(())
+            check(&value).map_err(|reason| {
+                println!("another than {case}: {reason}");
+                TestCaseError::reject(reason)
+            })
         })
         .unwrap_or_else(|error| panic!("{error}"));
 }
