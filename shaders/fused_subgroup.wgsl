@@ -1,17 +1,18 @@
-// The whole inner SGD loop of one task, by one subgroup. Hidden units live in registers, four to a
+// The whole inner loop of one task, by one subgroup, with every inner optimiser. Hidden units live in registers, four to a
 // lane and slot: unit 4 (s · LANES + lane) + i of a layer is component i of slot s. Activations
 // reach the other lanes by shuffles; the head's weights stay in registers, turned by 90 degrees.
 // The first layer's weights stay in the task's part of `theta`, read and updated once a step; so do
 // those between hidden layers, unless RESIDENT: then a lane keeps the rows of its units in registers.
-// Grid: (tasks). Needs lib/run_step.wgsl, lib/activation.wgsl, lib/targets_*.wgsl, lib/rows_*.wgsl, lib/fused_loss_*.wgsl.
+// Grid: (tasks). Needs lib/run_step.wgsl, lib/activation.wgsl, lib/targets_*.wgsl, lib/rows_*.wgsl, lib/fused_loss_*.wgsl,
+// lib/update_*.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;              // [T, ORDER_STRIDE]
 @group(0) @binding(2) var<storage, read> support_x: array<vec4<f32>>;    // [T, SUPPORT, IN4]
 @group(0) @binding(3) var<storage, read> support_y: array<Target>;       // [T, SUPPORT, …]
 @group(0) @binding(4) var<storage, read> start: array<vec4<f32>>;        // [T / SHARERS, STRIDE]
-@group(0) @binding(5) var<storage, read_write> theta: array<vec4<f32>>;  // [T, STRIDE]
-@group(0) @binding(6) var<storage, read_write> losses: array<f32>;       // [T, LOSS_STRIDE]
+@group(0) @binding(7) var<storage, read_write> theta: array<vec4<f32>>;  // [T, STRIDE]
+@group(0) @binding(8) var<storage, read_write> losses: array<f32>;       // [T, LOSS_STRIDE]
 
 // Per hidden layer, from the host: UNITS, COLUMNS (vectors), SLOTS (vectors a lane), H_START
 // (first activation), B_START (first bias register), W_START (first weight register), OFFSETS and
@@ -64,8 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
 
     for (var step = 0u; step < STEPS; step++) {
-        let decay = select(run.weight_decay, 1.0, step + 1u == STEPS);
-        let rate = run.inner_rate;
+        let rates = rates_of(run, task, FIRST_STEP + step, step + 1u == STEPS);
         let first = task * ORDER_STRIDE + ORDER_START + step * BATCH;
         var rows: array<u32, BATCH>;
         for (var b = 0u; b < BATCH; b++) { // unroll
@@ -210,11 +210,37 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         if (lane == 0u) {
             losses[task * LOSS_STRIDE + FIRST_STEP + step] = loss;
         }
-        for (var o = 0u; o < OUTPUTS; o++) { // unroll
-            head_bias[o] = decay * (head_bias[o] - rate * head_bias_gradient[o]);
+        // Turned back, since an optimiser's state lies as the parameters do: a vector is a unit's weights to four outputs.
+        for (var q = 0u; q < OUT4; q++) { // unroll
+            var values: vec4<f32>;
+            var gradient: vec4<f32>;
+            for (var o = 4u * q; o < min(4u * q + 4u, OUTPUTS); o++) { // unroll
+                values[o % 4u] = head_bias[o];
+                gradient[o % 4u] = head_bias_gradient[o];
+            }
+            if (lane == 0u) {
+                values = updated(base + HEAD_BIAS + q, values, gradient, rates);
+            }
+            values = subgroupShuffle(values, 0u);
+            for (var o = 4u * q; o < min(4u * q + 4u, OUTPUTS); o++) { // unroll
+                head_bias[o] = values[o % 4u];
+            }
             for (var s = 0u; s < SLOTS[LAST]; s++) { // unroll
-                head[o * SLOTS[LAST] + s] =
-                    decay * (head[o * SLOTS[LAST] + s] - rate * head_gradient[o * SLOTS[LAST] + s]);
+                if ((s + 1u) * LANES <= COLUMNS[LAST] || s * LANES + lane < COLUMNS[LAST]) {
+                    for (var i = 0u; i < 4u; i++) { // unroll
+                        var row: vec4<f32>;
+                        var by_row: vec4<f32>;
+                        for (var o = 4u * q; o < min(4u * q + 4u, OUTPUTS); o++) { // unroll
+                            row[o % 4u] = head[o * SLOTS[LAST] + s][i];
+                            by_row[o % 4u] = head_gradient[o * SLOTS[LAST] + s][i];
+                        }
+                        let place = base + HEAD + (4u * (s * LANES + lane) + i) * OUT4 + q;
+                        row = updated(place, row, by_row, rates);
+                        for (var o = 4u * q; o < min(4u * q + 4u, OUTPUTS); o++) { // unroll
+                            head[o * SLOTS[LAST] + s][i] = row[o % 4u];
+                        }
+                    }
+                }
             }
         }
 
@@ -228,7 +254,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 for (var b = 0u; b < BATCH; b++) { // unroll
                     gradient += d[s * BATCH + b];
                 }
-                bias[B_START[l] + s] = decay * (bias[B_START[l] + s] - rate * gradient);
+                if ((s + 1u) * LANES <= COLUMNS[l] || s * LANES + lane < COLUMNS[l]) {
+                    let place = base + BIASES[l] + s * LANES + lane;
+                    bias[B_START[l] + s] = updated(place, bias[B_START[l] + s], gradient, rates);
+                }
             }
             var back: array<vec4<f32>, D_SIZE>;
             for (var i = 0u; i < SLOTS[l - 1u] * BATCH; i++) { // unroll
@@ -241,25 +270,27 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                         e[b] = subgroupShuffle(d[c / LANES * BATCH + b], c % LANES);
                     }
                     for (var s = 0u; s < SLOTS[l - 1u]; s++) { // unroll
-                        var wx = w[(W_START[l] + 4u * (s * COLUMNS[l] + c)) % W_TOTAL];
-                        var wy = w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 1u) % W_TOTAL];
-                        var wz = w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 2u) % W_TOTAL];
-                        var ww = w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 3u) % W_TOTAL];
+                        let wx = w[(W_START[l] + 4u * (s * COLUMNS[l] + c)) % W_TOTAL];
+                        let wy = w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 1u) % W_TOTAL];
+                        let wz = w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 2u) % W_TOTAL];
+                        let ww = w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 3u) % W_TOTAL];
                         for (var b = 0u; b < BATCH; b++) { // unroll
                             back[s * BATCH + b] +=
                                 vec4<f32>(dot(wx, e[b]), dot(wy, e[b]), dot(wz, e[b]), dot(ww, e[b]));
                         }
+                        var g: mat4x4<f32>;
                         for (var b = 0u; b < BATCH; b++) { // unroll
-                            let scaled = -rate * h[H_START[l - 1u] + s * BATCH + b];
-                            wx = fma(vec4<f32>(scaled.x), e[b], wx);
-                            wy = fma(vec4<f32>(scaled.y), e[b], wy);
-                            wz = fma(vec4<f32>(scaled.z), e[b], wz);
-                            ww = fma(vec4<f32>(scaled.w), e[b], ww);
+                            let v = h[H_START[l - 1u] + s * BATCH + b];
+                            g[0] = fma(vec4<f32>(v.x), e[b], g[0]);
+                            g[1] = fma(vec4<f32>(v.y), e[b], g[1]);
+                            g[2] = fma(vec4<f32>(v.z), e[b], g[2]);
+                            g[3] = fma(vec4<f32>(v.w), e[b], g[3]);
                         }
-                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c)) % W_TOTAL] = decay * wx;
-                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 1u) % W_TOTAL] = decay * wy;
-                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 2u) % W_TOTAL] = decay * wz;
-                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 3u) % W_TOTAL] = decay * ww;
+                        let row = base + OFFSETS[l] + 4u * (s * LANES + lane) * COLUMNS[l] + c;
+                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c)) % W_TOTAL] = updated(row, wx, g[0], rates);
+                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 1u) % W_TOTAL] = updated(row + COLUMNS[l], wy, g[1], rates);
+                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 2u) % W_TOTAL] = updated(row + 2u * COLUMNS[l], wz, g[2], rates);
+                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 3u) % W_TOTAL] = updated(row + 3u * COLUMNS[l], ww, g[3], rates);
                     }
                 }
             }
@@ -274,25 +305,26 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                             for (var s = 0u; s < SLOTS[l - 1u]; s++) { // unroll
                                 if ((s + 1u) * LANES <= COLUMNS[l - 1u] || s * LANES + lane < COLUMNS[l - 1u]) {
                                     let row = base + OFFSETS[l] + 4u * (s * LANES + lane) * COLUMNS[l] + g * LANES + q;
-                                    var wx = theta[row];
-                                    var wy = theta[row + COLUMNS[l]];
-                                    var wz = theta[row + 2u * COLUMNS[l]];
-                                    var ww = theta[row + 3u * COLUMNS[l]];
+                                    let wx = theta[row];
+                                    let wy = theta[row + COLUMNS[l]];
+                                    let wz = theta[row + 2u * COLUMNS[l]];
+                                    let ww = theta[row + 3u * COLUMNS[l]];
                                     for (var b = 0u; b < BATCH; b++) { // unroll
                                         back[s * BATCH + b] +=
                                             vec4<f32>(dot(wx, e[b]), dot(wy, e[b]), dot(wz, e[b]), dot(ww, e[b]));
                                     }
+                                    var g: mat4x4<f32>;
                                     for (var b = 0u; b < BATCH; b++) { // unroll
-                                        let scaled = -rate * h[H_START[l - 1u] + s * BATCH + b];
-                                        wx = fma(vec4<f32>(scaled.x), e[b], wx);
-                                        wy = fma(vec4<f32>(scaled.y), e[b], wy);
-                                        wz = fma(vec4<f32>(scaled.z), e[b], wz);
-                                        ww = fma(vec4<f32>(scaled.w), e[b], ww);
+                                        let v = h[H_START[l - 1u] + s * BATCH + b];
+                                        g[0] = fma(vec4<f32>(v.x), e[b], g[0]);
+                                        g[1] = fma(vec4<f32>(v.y), e[b], g[1]);
+                                        g[2] = fma(vec4<f32>(v.z), e[b], g[2]);
+                                        g[3] = fma(vec4<f32>(v.w), e[b], g[3]);
                                     }
-                                    theta[row] = decay * wx;
-                                    theta[row + COLUMNS[l]] = decay * wy;
-                                    theta[row + 2u * COLUMNS[l]] = decay * wz;
-                                    theta[row + 3u * COLUMNS[l]] = decay * ww;
+                                    theta[row] = updated(row, wx, g[0], rates);
+                                    theta[row + COLUMNS[l]] = updated(row + COLUMNS[l], wy, g[1], rates);
+                                    theta[row + 2u * COLUMNS[l]] = updated(row + 2u * COLUMNS[l], wz, g[2], rates);
+                                    theta[row + 3u * COLUMNS[l]] = updated(row + 3u * COLUMNS[l], ww, g[3], rates);
                                 }
                             }
                         }
@@ -314,7 +346,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var b = 0u; b < BATCH; b++) { // unroll
                 gradient += d[s * BATCH + b];
             }
-            bias[s] = decay * (bias[s] - rate * gradient);
+            if ((s + 1u) * LANES <= COLUMNS[0] || s * LANES + lane < COLUMNS[0]) {
+                bias[s] = updated(base + BIASES[0] + s * LANES + lane, bias[s], gradient, rates);
+            }
         }
         for (var i = 0u; i < INPUTS; i++) {
             var x: array<f32, BATCH>;
@@ -328,7 +362,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                         gradient = fma(vec4<f32>(x[b]), d[s * BATCH + b], gradient);
                     }
                     let place = base + i * COLUMNS[0] + s * LANES + lane;
-                    theta[place] = decay * (theta[place] - rate * gradient);
+                    theta[place] = updated(place, theta[place], gradient, rates);
                 }
             }
         }

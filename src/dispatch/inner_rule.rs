@@ -2,7 +2,7 @@
 
 use crate::dispatch::{Argument, Axis, RUN_STEP, RunSteps};
 use crate::gpu::Source;
-use crate::optimizers::{Inner, InnerOptimizer, Kept};
+use crate::optimizers::{Inner, Kept};
 
 /// What a task tells a strategy, one number a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +47,6 @@ pub enum InnerRule {
 impl InnerRule {
     /// Plain SGD.
     pub const SGD: Self = Self::Optimizer(Inner::SGD);
-
-    /// Whether it is plain SGD.
-    pub(crate) fn is_sgd(&self) -> bool {
-        matches!(self, Self::Optimizer(inner) if inner.optimizer == InnerOptimizer::Sgd)
-    }
 
     /// What a task keeps of the gradients, which starts from that of its run: the moments of an optimiser, or the g of
     /// ARUBA++ as a second one.

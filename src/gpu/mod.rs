@@ -7,6 +7,7 @@ mod context;
 mod error_scopes;
 mod kernel;
 mod mirror;
+mod mirrors;
 mod options;
 mod passes;
 mod pending;

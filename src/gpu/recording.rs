@@ -113,7 +113,7 @@ impl Recording {
             }
         }
         for (buffer, part) in touched.writes {
-            let of_buffer = self.copied.iter_mut().filter(|(mirror, _)| *mirror.buffer() == buffer);
+            let of_buffer = self.copied.iter_mut().filter(|(mirror, _)| mirror.buffer == buffer);
             of_buffer.for_each(|(_, written)| written.push(part));
         }
         self.order.push(Entry { dispatch: self.dispatches.len() as u32, step: 0 });

@@ -17,8 +17,9 @@ const LARGEST_REGISTERS: usize = 192;
 /// take on 8 lanes.
 const LARGEST_RESIDENT: usize = 128;
 /// Task-steps from which on they are kept there. Their loops are repeated whole: 5 s more to compile
-/// for 12 µs less a task-step (docs/kernels.md).
+/// for 12 µs less a task-step (docs/kernels.md), or 14 s for 10 µs where a step reads and writes more than weights.
 const RESIDENT_WORK: u64 = 1 << 19;
+const RESIDENT_WORK_WITH_STATE: u64 = 1 << 21;
 /// Loads, products and stores of a step between hidden layers that the subgroup kernel may write out:
 /// drivers take more than in proportion to compile them.
 const LARGEST_TEXT: usize = 2200;
@@ -83,12 +84,12 @@ pub struct FusedLoop<'a> {
     pub losses: &'a wgpu::Buffer,
 }
 
-fn variant(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> Option<Variant> {
+fn variant(gpu: &Gpu, model: &Model, batch: usize) -> Option<Variant> {
     let profile = gpu.profile();
     if !model.is_mlp() || model.outputs() > LARGEST_OUTPUTS {
         return None;
     }
-    if let Some(lanes) = profile.broadcast_lanes().filter(|_| rule.is_sgd()) {
+    if let Some(lanes) = profile.broadcast_lanes() {
         let lanes = lanes as usize;
         let hidden = &model.layers()[..model.layers().len() - 1];
         let activations: usize = hidden.iter().map(|layer| slots(layer, lanes) * batch).sum();
@@ -127,13 +128,8 @@ fn rows_at_once(model: &Model, batch: usize, invocations: usize) -> usize {
 }
 
 /// The workgroups that may run `model` on minibatches of `batch` for `tasks` tasks; none where a subgroup owns a task.
-pub fn fused_candidates(
-    gpu: &Gpu,
-    model: &Model,
-    rule: InnerRule,
-    [tasks, batch]: [usize; 2],
-) -> Option<Tiles> {
-    let owned = matches!(variant(gpu, model, rule, batch), Some(Variant::Workgroup));
+pub fn fused_candidates(gpu: &Gpu, model: &Model, [tasks, batch]: [usize; 2]) -> Option<Tiles> {
+    let owned = matches!(variant(gpu, model, batch), Some(Variant::Workgroup));
     owned.then(|| candidates(gpu.profile(), model, [tasks, batch]))
 }
 
@@ -178,9 +174,9 @@ fn uses_gelu(model: &Model) -> bool {
 
 /// How many inner steps of `model` with minibatches of `batch` the device can run as one dispatch; 0
 /// if the network does not fit.
-pub fn fused_steps(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> usize {
+pub fn fused_steps(gpu: &Gpu, model: &Model, batch: usize) -> usize {
     let profile = gpu.profile();
-    let Some(variant) = variant(gpu, model, rule, batch) else { return 0 };
+    let Some(variant) = variant(gpu, model, batch) else { return 0 };
     let Some(most) = profile.loop_rounds else { return usize::MAX };
     if gpu.options().rolled {
         // Every loop counts then; this is for tests of the text.
@@ -193,8 +189,8 @@ pub fn fused_steps(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> u
 /// Whether the fused kernel that would run `model` is the faster plan, as far as is known without a
 /// measurement: on devices for which the layered plan has subgroup kernels and the fused one has not, it
 /// is for small steps, which the dispatches of the layered plan would dominate.
-pub fn fused_pays(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> bool {
-    match variant(gpu, model, rule, batch) {
+pub fn fused_pays(gpu: &Gpu, model: &Model, batch: usize) -> bool {
+    match variant(gpu, model, batch) {
         Some(Variant::Workgroup) if gpu.profile().broadcast_lanes().is_some() => {
             model.flops_per_step(batch) <= LARGEST_SLOW_STEP
         }
@@ -240,7 +236,7 @@ pub fn fused(
     runs: &RunSteps,
     c: &FusedLoop<'_>,
 ) -> Result<()> {
-    match variant(gpu, c.model, c.rule, c.segment.batch) {
+    match variant(gpu, c.model, c.segment.batch) {
         Some(Variant::Subgroup(lanes)) => subgroup(gpu, recording, runs, c, lanes),
         Some(Variant::Workgroup) => workgroup(gpu, recording, runs, c),
         None => panic!("the caller checks that the network fits"),
@@ -321,12 +317,16 @@ fn subgroup(
         _ => layer.inputs_padded() / lanes * vectors(layer.outputs()),
     });
     let full = hidden.iter().all(|layer| layer.outputs().is_multiple_of(4 * lanes));
-    let resident = full && (1..=LARGEST_RESIDENT).contains(&w_total) && c.work >= RESIDENT_WORK;
+    let state = c.rule.planes() > 0 || c.rule.kept().first || c.rule.has_rates();
+    let pays = c.work >= if state { RESIDENT_WORK_WITH_STATE } else { RESIDENT_WORK };
+    let resident = full && (1..=LARGEST_RESIDENT).contains(&w_total) && pays;
     let halves: Vec<usize> = (0..lanes.ilog2()).map(|stage| lanes >> (stage + 1)).collect();
     let most_slots = hidden.iter().map(|layer| slots(layer, lanes)).max().unwrap_or(1);
     let text = include_str!("../../shaders/fused_subgroup.wgsl");
     let weights = if resident { "registers" } else { "memory" };
-    let source = source("fused_subgroup", text, c)
+    let source = c
+        .rule
+        .library(source("fused_subgroup", text, c), false)
         .variant(format!("subgroup{lanes}, weights in {weights}"))
         .constant("LANES", lanes)
         .constant("SHARERS", c.sharers)
@@ -359,6 +359,8 @@ fn subgroup(
         Argument::Buffer("support_y", c.support[1]),
         Argument::Buffer("start", c.start),
         Argument::Buffer("theta", c.theta),
+        Argument::Buffer("second", &c.state.second),
+        Argument::Buffer("first", &c.state.first),
         Argument::Buffer("losses", c.losses),
     ];
     call(gpu, recording, &source, &arguments, [c.axis.tasks(), 1, 1], work(c))

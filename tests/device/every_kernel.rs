@@ -190,7 +190,7 @@ fn sum_of_a_wave(gpu: &Gpu) {
 }
 
 /// Those of [`other_kernels`] that between them use all its kernels.
-const FEW_ADAPTATIONS: [usize; 3] = [3, 5, 6];
+const FEW_ADAPTATIONS: [usize; 4] = [3, 5, 6, 7];
 
 /// Cross-entropy on rows, and episodes over images.
 fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
@@ -221,6 +221,8 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
         || Origin::Episodes { images: images.clone(), part: SplitPart::Test, queries: 1 };
     let spec = EpisodeSpec::new([2, 2], 2);
     let glyphs = with(GlyphsSpec::new(spec), |it| it.size = 5);
+    // More inputs than the fused kernel of a subgroup takes.
+    let wide = network(65, &[(6, Activation::Tanh)], 2, Loss::CrossEntropy);
     let curved = network(25, &[(6, Activation::Gelu)], 2, Loss::Mse);
     let settings = with(Settings::DEFAULT, |it| {
         it.beta1 = 0.9;
@@ -243,6 +245,7 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
         (&layers, PlanKind::Layered, rows(), adam),
         (&layers, PlanKind::Layered, episodes(), InnerRule::SGD),
         (&dense, PlanKind::Layered, Origin::Glyphs(glyphs), InnerRule::SGD),
+        (&wide, PlanKind::Fused, rows(), InnerRule::SGD),
     ];
     for (number, (model, plan, origin, rule)) in jobs.into_iter().enumerate() {
         // The others use the same kernels with other constants.
@@ -265,8 +268,8 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
         adaptation.start_from(&start).unwrap();
         if uploaded {
             let tasks = adaptation.tasks();
-            tasks.upload_support_x(gpu, model, &numbers(5, 2 * 4 * 25)).unwrap();
-            tasks.upload_query_x(gpu, model, &numbers(6, 2 * 2 * 25)).unwrap();
+            tasks.upload_support_x(gpu, model, &numbers(5, 2 * 4 * model.inputs())).unwrap();
+            tasks.upload_query_x(gpu, model, &numbers(6, 2 * 2 * model.inputs())).unwrap();
             match model.loss() {
                 Loss::CrossEntropy => {
                     tasks.upload_support_labels(gpu, &[0, 0, 1, 1, 0, 0, 1, 1]).unwrap()
