@@ -50,6 +50,8 @@ pub struct Pending<T> {
     arrival: Arc<Mutex<Arrival>>,
     /// Until it is taken.
     make: Option<Make<T>>,
+    /// Whether it has been awaited.
+    gave_way: bool,
 }
 
 impl<T> Debug for Pending<T> {
@@ -107,7 +109,7 @@ impl<T: bytemuck::Pod> Pending<Vec<T>> {
             answer.0.lock().unwrap_or_else(PoisonError::into_inner).mapped = Some(result);
         });
         let make = Some(Box::new(|bytes: &[u8]| Ok(bytemuck::pod_collect_to_vec(bytes))) as _);
-        Ok(Self { device: gpu.device().clone(), staging, bytes, arrival, make })
+        Ok(Self { device: gpu.device().clone(), staging, bytes, arrival, make, gave_way: false })
     }
 }
 
@@ -120,7 +122,7 @@ impl<T: 'static> Pending<T> {
         let make = self.make.take();
         let make = make.map(|make| Box::new(move |bytes: &[u8]| then(make(bytes)?)) as Make<U>);
         let Self { device, staging, bytes, arrival, .. } = self;
-        Pending { device, staging, bytes, arrival, make }
+        Pending { device, staging, bytes, arrival, make, gave_way: false }
     }
 }
 
@@ -180,6 +182,11 @@ impl<T> Future for Pending<T> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
+        // However fast the device is, other tasks run in between.
+        if !std::mem::replace(&mut this.gave_way, true) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Err(error) = this.device.poll(wgpu::PollType::Poll) {
             return Poll::Ready(Err(Error::DeviceLost(error.to_string())));
         }

@@ -177,6 +177,11 @@ impl Recording {
         self.dispatches.len()
     }
 
+    /// Compute passes that a replay takes: a copy ends one.
+    pub fn passes(&self) -> usize {
+        1 + (0..self.len()).filter(|index| self.has_copies(*index)).count()
+    }
+
     /// Whether there is nothing to replay.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()

@@ -31,31 +31,19 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST, named!(twins_may_go_to_other_threads));
 }
 
-/// What `twin` comes to. It has to give way, since the device has other things to do first; a device may be done with them
-/// before the first look, but not ten times.
-fn awaited<T>(gpu: &Gpu, mut twin: impl AsyncFnMut() -> reptile::Result<T>) -> T {
-    for _ in 0..10 {
-        keep_busy(gpu);
-        let (mut future, mut context) = (pin!(twin()), Context::from_waker(Waker::noop()));
-        let mut gave_way = false;
-        loop {
-            match future.as_mut().poll(&mut context) {
-                Poll::Pending => gave_way = true,
-                Poll::Ready(value) if gave_way => return value.unwrap(),
-                Poll::Ready(value) => break drop(value.unwrap()),
+/// What `twin` comes to. It has to give way meanwhile.
+fn awaited<T>(twin: impl AsyncFnOnce() -> reptile::Result<T>) -> T {
+    let (mut future, mut context) = (pin!(twin()), Context::from_waker(Waker::noop()));
+    let mut gave_way = false;
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Pending => gave_way = true,
+            Poll::Ready(value) => {
+                assert!(gave_way, "it blocks");
+                return value.unwrap();
             }
         }
     }
-    panic!("it blocks");
-}
-
-/// Gives the device some hundredths of a second of work.
-fn keep_busy(gpu: &Gpu) {
-    let buffer = || gpu.storage("busy", 32 << 20).unwrap();
-    let (from, to) = (buffer(), buffer());
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    (0..8).for_each(|_| encoder.copy_buffer_to_buffer(&from, 0, &to, 0, None));
-    gpu.queue().submit([encoder.finish()]);
 }
 
 fn points(count: u64) -> Vec<StartingPoint> {
@@ -68,31 +56,31 @@ fn awaited_codes_are_those_that_are_waited_for(Device { name, gpu, .. }: &Device
     let sets = [one, other];
     for bits in [16, 8, 4, 1] {
         let layout = CodeLayout::new(&model, bits).unwrap();
-        let coded = awaited(gpu, async || layout.encode_async(gpu, &base, &sets).await);
+        let coded = awaited(async || layout.encode_async(gpu, &base, &sets).await);
         assert_eq!(coded, layout.encode(gpu, &base, &sets).unwrap(), "{bits} bits, {name}");
-        let decoded = awaited(gpu, async || layout.decode_async(gpu, &base, &coded).await);
+        let decoded = awaited(async || layout.decode_async(gpu, &base, &coded).await);
         assert_eq!(decoded, layout.decode(gpu, &base, &coded).unwrap(), "{bits} bits, {name}");
     }
-    let largest = awaited(gpu, async || largest_differences_async(gpu, &base, &sets, 7).await);
+    let largest = awaited(async || largest_differences_async(gpu, &base, &sets, 7).await);
     assert_eq!(largest, largest_differences(gpu, &base, &sets, 7).unwrap(), "{name}");
 }
 
 fn awaited_evaluations_are_those_that_are_waited_for(Device { name, gpu, .. }: &Device) {
     let (setup, points) = (drawn(), points(3));
     let (start, models) = (&points[0], [1, 2].map(|seed| drawn().model.initial(seed)));
-    let scores = awaited(gpu, async || evaluate_async(gpu, &setup, start, 7).await);
+    let scores = awaited(async || evaluate_async(gpu, &setup, start, 7).await);
     assert_eq!(scores, evaluate(gpu, &setup, start, 7).unwrap(), "{name}");
-    let scores = awaited(gpu, async || evaluate_models_async(gpu, &setup, start, &models).await);
+    let scores = awaited(async || evaluate_models_async(gpu, &setup, start, &models).await);
     assert_eq!(scores, evaluate_models(gpu, &setup, start, &models).unwrap(), "{name}");
-    let scores = awaited(gpu, async || evaluate_warm_async(gpu, &setup, &points, 5).await);
+    let scores = awaited(async || evaluate_warm_async(gpu, &setup, &points, 5).await);
     assert_eq!(scores, evaluate_warm(gpu, &setup, &points, 5).unwrap(), "{name}");
     let none = |_: &Adaptation, _: &[usize]| Ok(());
-    let best = awaited(gpu, async || best_entries_async(gpu, &setup, &points, 2..9, none).await);
+    let best = awaited(async || best_entries_async(gpu, &setup, &points, 2..9, none).await);
     assert_eq!(best, best_entries(gpu, &setup, &points, 2..9, none).unwrap(), "{name}");
 
     // Of a trainer without a meta-iteration, whose sums the host has.
     let trainer = Trainer::new(gpu, training()).unwrap();
-    let adapted = awaited(gpu, async || {
+    let adapted = awaited(async || {
         let mut all = Vec::new();
         in_batches_async(gpu, &setup, Start::Run(&trainer, 0), 4, async |adaptation, tasks| {
             let ask = |done: &Adaptation, encoder: &mut _| done.ask_adapted(encoder);
@@ -135,7 +123,7 @@ fn listed(gpu: &Gpu) -> (AdaptationSetup, Episodes) {
 fn awaited_lists_of_tasks_are_those_that_are_waited_for(Device { name, gpu, .. }: &Device) {
     let (setup, list) = listed(gpu);
     let start = StartingPoint::new(setup.model.initial(1));
-    let scores = awaited(gpu, async || evaluate_episodes_async(gpu, &setup, &start, &list).await);
+    let scores = awaited(async || evaluate_episodes_async(gpu, &setup, &start, &list).await);
     let waited = evaluate_episodes(gpu, &setup, &start, &list).unwrap();
     assert_eq!((scores[0].len(), scores), (2, waited), "{name}");
 }
@@ -144,21 +132,21 @@ fn awaited_adaptations_are_those_that_are_waited_for(Device { name, gpu, .. }: &
     let adaptation = Adaptation::new(gpu, drawn(), 2).unwrap();
     let models = [1, 2].map(|seed| drawn().model.initial(seed));
     let ask = |done: &Adaptation, encoder: &mut _| done.ask_scores(encoder);
-    let scores = awaited(gpu, async || adaptation.run_models_async(3, &models, ask).await);
+    let scores = awaited(async || adaptation.run_models_async(3, &models, ask).await);
     adaptation.run_models(3, &models).unwrap();
     assert_eq!(scores, adaptation.scores().unwrap(), "{name}");
-    let outputs = awaited(gpu, async || adaptation.query_outputs_async().await);
+    let outputs = awaited(async || adaptation.query_outputs_async().await);
     assert!(outputs.iter().all(Option::is_some));
     assert_eq!(outputs, adaptation.query_outputs().unwrap(), "{name}");
-    let rows = awaited(gpu, async || adaptation.support_rows_async().await);
+    let rows = awaited(async || adaptation.support_rows_async().await);
     assert_eq!(rows, adaptation.support_rows().unwrap(), "{name}");
-    let rows = awaited(gpu, async || adaptation.query_rows_async().await);
+    let rows = awaited(async || adaptation.query_rows_async().await);
     assert_eq!(rows, adaptation.query_rows().unwrap(), "{name}");
 
     let trainer = Trainer::new(gpu, training()).unwrap();
     let builder = || Adaptation::builder(&trainer).support(3).queries(2);
-    let built = awaited(gpu, async || builder().build_async().await);
-    let prepared = awaited(gpu, async || builder().prepare_async().await).finish().unwrap();
+    let built = awaited(async || builder().build_async().await);
+    let prepared = awaited(async || builder().prepare_async().await).finish().unwrap();
     let [wanted, built, prepared] = [builder().build().unwrap(), built, prepared].map(|one| {
         one.tasks().upload_support_x(gpu, trainer.model(), &[0.1, 0.2, 0.3]).unwrap();
         one.tasks().upload_support_values(gpu, trainer.model(), &[1.0, 2.0, 3.0]).unwrap();
@@ -169,7 +157,7 @@ fn awaited_adaptations_are_those_that_are_waited_for(Device { name, gpu, .. }: &
     assert_eq!((&built, &prepared), (&wanted, &wanted), "{name}");
 
     let leader = || Leader::new(gpu, drawn(), 2, 0.25, &models[0]).unwrap();
-    let stepped = awaited(gpu, async || {
+    let stepped = awaited(async || {
         let mut leader = leader();
         leader.step_async(&[4, 0]).await.map(|()| leader)
     });
@@ -190,7 +178,7 @@ fn awaited_dispatches_are_those_that_are_waited_for(Device { name, gpu, .. }: &D
     assert_eq!(waits.snapshot().unwrap(), awaits.snapshot().unwrap(), "{name}");
 
     let mut shape = ImageShape { channels: 1, height: 8, width: 8, bits: 8, words_per_image: 16 };
-    let noise = awaited(gpu, async || DeviceImages::noise_async(gpu, shape, 50, 50).await);
+    let noise = awaited(async || DeviceImages::noise_async(gpu, shape, 50, 50).await);
     assert_eq!(noise.bytes(), DeviceImages::noise(gpu, shape, 50, 50).unwrap().bytes());
     shape.bits = 7;
     assert!(pollster::block_on(DeviceImages::noise_async(gpu, shape, 50, 50)).is_err());
@@ -199,14 +187,14 @@ fn awaited_dispatches_are_those_that_are_waited_for(Device { name, gpu, .. }: &D
     let alone = LayerAlone::new(gpu, waits.model(), 0, [3, 5], rule).unwrap();
     let mut recording = reptile::gpu::Recording::default();
     alone.record(gpu, &mut recording, Direction::Forward).unwrap();
-    awaited(gpu, async || recording.run_times_async(gpu, 3).await);
-    let result = awaited(gpu, async || alone.result_async(gpu, Direction::Forward).await);
+    awaited(async || recording.run_times_async(gpu, 3).await);
+    let result = awaited(async || alone.result_async(gpu, Direction::Forward).await);
     recording.run_times(gpu, 1).unwrap();
     assert_eq!(result, alone.result(gpu, Direction::Forward).unwrap(), "{name}");
 
     // What was submitted before is done then.
     let mut trainer = trainer();
-    let asked = awaited(gpu, async || {
+    let asked = awaited(async || {
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         trainer.record(&mut encoder, 50)?;
         let asked = trainer.ask_parameters(&mut encoder, 0)?;
@@ -228,7 +216,7 @@ fn awaited_tuning_times_what_is_timed_otherwise(_: &Device) {
             0 => tune(&gpu, &setup, &mut tuning).unwrap(),
             _ => {
                 tuning.again = true;
-                awaited(&gpu, async || tune_async(&gpu, &setup, &mut tuning).await)
+                awaited(async || tune_async(&gpu, &setup, &mut tuning).await)
             }
         };
         assert!(trials.iter().all(|trial| trial.seconds.is_some_and(|seconds| seconds > 0.0)));

@@ -16,6 +16,9 @@ const SUBMIT_TARGET: Duration = Duration::from_millis(50);
 /// Floating-point operations that one submission should hold at most, as long as no time is known: a
 /// meta-iteration with more is cut into several, since a slow device would be at one for minutes.
 const SUBMIT_WORK: u64 = 1 << 33;
+/// Compute passes that one submission has at most, if it has more than one meta-iteration: wgpu keeps a command buffer for each
+/// as long as the device is open.
+const SUBMIT_PASSES: usize = 128;
 /// Submissions that may be under way at once.
 const IN_FLIGHT: usize = 2;
 
@@ -146,7 +149,8 @@ impl Trainer {
     fn adjust(&mut self, elapsed: Duration, count: usize) {
         let one = elapsed.as_secs_f64().max(1e-6) / count as f64;
         let wanted = (SUBMIT_TARGET.as_secs_f64() / one) as usize;
-        self.per_submit = wanted.clamp(1, (2 * self.per_submit).min(RING / IN_FLIGHT));
+        let most = (RING / IN_FLIGHT).min((SUBMIT_PASSES / self.recording.passes()).max(1));
+        self.per_submit = wanted.clamp(1, (2 * self.per_submit).min(most));
         if !self.gpu.profile().software {
             self.parts = parts_of(one);
         }
