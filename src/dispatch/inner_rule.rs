@@ -2,7 +2,7 @@
 
 use crate::dispatch::{Argument, Axis, RUN_STEP, RunSteps};
 use crate::gpu::Source;
-use crate::optimizers::{Inner, Kept};
+use crate::optimizers::{Inner, InnerOptimizer, Kept};
 
 /// What a task tells a strategy, one number a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,14 @@ pub enum InnerRule {
 impl InnerRule {
     /// Plain SGD.
     pub const SGD: Self = Self::Optimizer(Inner::SGD);
+
+    /// Buffers beside the parameters that a step may read and write.
+    pub(crate) fn state_buffers(&self) -> u32 {
+        match self {
+            Self::Optimizer(inner) if inner.optimizer == InnerOptimizer::Sgd => 0,
+            _ => 2,
+        }
+    }
 
     /// What a task keeps of the gradients, which starts from that of its run: the moments of an optimiser, or the g of
     /// ARUBA++ as a second one.

@@ -179,11 +179,7 @@ impl Groups<'_> {
                 && 64 * slices <= profile.largest_workgroup as usize
                 && 16 * (self.vectors)(rows, width, slices) <= profile.workgroup_memory as usize
         };
-        // So many that each has as many blocks as the others, or one fewer: all of them, half of them, …
-        let rounds =
-            (0..5).map(|half| self.blocks.div_ceil(1 << half)).filter(|groups| *groups <= 16);
-        let mut counts: Vec<usize> = rounds.chain([1]).collect();
-        counts.dedup();
+        let counts = counts(self.blocks);
         let most = |wanted: usize| {
             counts.iter().find(|slices| **slices <= wanted && room(**slices, (rows, width)))
         };
@@ -201,9 +197,29 @@ impl Groups<'_> {
     }
 }
 
+/// Groups that may share `blocks` blocks, so that each has as many as the others or one fewer: one for each, one for two, …, a
+/// single one; 16 at most.
+fn counts(blocks: usize) -> Vec<usize> {
+    let halves = std::iter::successors(Some(blocks.max(1)), |groups| {
+        (*groups > 1).then(|| groups.div_ceil(2))
+    });
+    halves.filter(|groups| *groups <= 16).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn groups_share_blocks_evenly() {
+        assert_eq!(counts(1), [1]);
+        assert_eq!(counts(5), [5, 3, 2, 1]);
+        assert_eq!(counts(35), [9, 5, 3, 2, 1]);
+        // As many as there may be, however long the sum.
+        assert_eq!(counts(105), [14, 7, 4, 2, 1]);
+        assert_eq!(counts(420), [14, 7, 4, 2, 1]);
+        assert_eq!(counts(100_000), [13, 7, 4, 2, 1]);
+    }
 
     #[test]
     fn names_are_read_back() {

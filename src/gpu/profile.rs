@@ -22,6 +22,8 @@ pub struct Profile {
     pub largest_binding: u64,
     /// The largest number of workgroups along one grid axis.
     pub largest_grid: u32,
+    /// Storage buffers that a kernel may have.
+    pub storage_buffers: u32,
     /// How many rounds all loops of an invocation may take together, where the driver ends loops:
     /// Mesa's llvmpipe and lavapipe do so after 65,535, without a word.
     pub loop_rounds: Option<usize>,
@@ -50,6 +52,7 @@ impl Profile {
             workgroup_memory: limits.max_compute_workgroup_storage_size,
             largest_binding: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
             largest_grid: limits.max_compute_workgroups_per_dimension,
+            storage_buffers: limits.max_storage_buffers_per_shader_stage,
             loop_rounds: info.name.contains("llvmpipe").then_some(60_000),
         }
     }

@@ -23,6 +23,8 @@ const RESIDENT_WORK_WITH_STATE: u64 = 1 << 21;
 /// Loads, products and stores of a step between hidden layers that the subgroup kernel may write out:
 /// drivers take more than in proportion to compile them.
 const LARGEST_TEXT: usize = 2200;
+/// Storage buffers of the subgroup kernel beside the inner optimiser's state.
+const SUBGROUP_BUFFERS: u32 = 7;
 /// Predictions or logits that an invocation may keep in registers.
 const LARGEST_OUTPUTS: usize = 32;
 /// Floating-point operations of a step up to which the workgroup variant pays beside subgroup kernels.
@@ -84,12 +86,13 @@ pub struct FusedLoop<'a> {
     pub losses: &'a wgpu::Buffer,
 }
 
-fn variant(gpu: &Gpu, model: &Model, batch: usize) -> Option<Variant> {
+fn variant(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> Option<Variant> {
     let profile = gpu.profile();
     if !model.is_mlp() || model.outputs() > LARGEST_OUTPUTS {
         return None;
     }
-    if let Some(lanes) = profile.broadcast_lanes() {
+    let bound = SUBGROUP_BUFFERS + rule.state_buffers() <= profile.storage_buffers;
+    if let Some(lanes) = profile.broadcast_lanes().filter(|_| bound) {
         let lanes = lanes as usize;
         let hidden = &model.layers()[..model.layers().len() - 1];
         let activations: usize = hidden.iter().map(|layer| slots(layer, lanes) * batch).sum();
@@ -118,8 +121,9 @@ fn weights_fit_workgroup(profile: &Profile, model: &Model, batch: usize) -> bool
 
 fn activation_bytes(model: &Model, batch: usize) -> usize {
     let outs: usize = model.layers().iter().map(|layer| vectors(layer.outputs())).sum();
-    let copies = if uses_gelu(model) { 2 } else { 1 };
-    16 * batch * (copies * outs + 2 * widest(model)) + 8 * batch
+    // Before the activation as well, or one vector that is not used.
+    let before = if uses_gelu(model) { batch * outs } else { 1 };
+    16 * (batch * (outs + 2 * widest(model)) + before + 2 * batch.div_ceil(4))
 }
 
 /// Rows that an invocation of the workgroup variant takes at a time, so that all have some of the widest layer's.
@@ -128,8 +132,13 @@ fn rows_at_once(model: &Model, batch: usize, invocations: usize) -> usize {
 }
 
 /// The workgroups that may run `model` on minibatches of `batch` for `tasks` tasks; none where a subgroup owns a task.
-pub fn fused_candidates(gpu: &Gpu, model: &Model, [tasks, batch]: [usize; 2]) -> Option<Tiles> {
-    let owned = matches!(variant(gpu, model, batch), Some(Variant::Workgroup));
+pub fn fused_candidates(
+    gpu: &Gpu,
+    model: &Model,
+    rule: InnerRule,
+    [tasks, batch]: [usize; 2],
+) -> Option<Tiles> {
+    let owned = matches!(variant(gpu, model, rule, batch), Some(Variant::Workgroup));
     owned.then(|| candidates(gpu.profile(), model, [tasks, batch]))
 }
 
@@ -174,9 +183,9 @@ fn uses_gelu(model: &Model) -> bool {
 
 /// How many inner steps of `model` with minibatches of `batch` the device can run as one dispatch; 0
 /// if the network does not fit.
-pub fn fused_steps(gpu: &Gpu, model: &Model, batch: usize) -> usize {
+pub fn fused_steps(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> usize {
     let profile = gpu.profile();
-    let Some(variant) = variant(gpu, model, batch) else { return 0 };
+    let Some(variant) = variant(gpu, model, rule, batch) else { return 0 };
     let Some(most) = profile.loop_rounds else { return usize::MAX };
     if gpu.options().rolled {
         // Every loop counts then; this is for tests of the text.
@@ -189,8 +198,8 @@ pub fn fused_steps(gpu: &Gpu, model: &Model, batch: usize) -> usize {
 /// Whether the fused kernel that would run `model` is the faster plan, as far as is known without a
 /// measurement: on devices for which the layered plan has subgroup kernels and the fused one has not, it
 /// is for small steps, which the dispatches of the layered plan would dominate.
-pub fn fused_pays(gpu: &Gpu, model: &Model, batch: usize) -> bool {
-    match variant(gpu, model, batch) {
+pub fn fused_pays(gpu: &Gpu, model: &Model, rule: InnerRule, batch: usize) -> bool {
+    match variant(gpu, model, rule, batch) {
         Some(Variant::Workgroup) if gpu.profile().broadcast_lanes().is_some() => {
             model.flops_per_step(batch) <= LARGEST_SLOW_STEP
         }
@@ -236,7 +245,7 @@ pub fn fused(
     runs: &RunSteps,
     c: &FusedLoop<'_>,
 ) -> Result<()> {
-    match variant(gpu, c.model, c.segment.batch) {
+    match variant(gpu, c.model, c.rule, c.segment.batch) {
         Some(Variant::Subgroup(lanes)) => subgroup(gpu, recording, runs, c, lanes),
         Some(Variant::Workgroup) => workgroup(gpu, recording, runs, c),
         None => panic!("the caller checks that the network fits"),

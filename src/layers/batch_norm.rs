@@ -52,7 +52,7 @@ impl LayerType for BatchNorm {
         true
     }
 
-    /// `[2, C]`: mean and 1 / √(variance + ε).
+    /// `[2, C]`: the mean's distance from the first row, and 1 / √(variance + ε).
     fn statistics(&self, place: &Place, _: usize) -> usize {
         2 * padded(place.output.channels)
     }
@@ -121,7 +121,7 @@ fn with_constants(
 }
 
 /// Records h = activation(γ x̂ + β): `x` and `out` `[G, B, H, W, C]`, `theta` `[T, packed]`, `statistics`
-/// `[G, 2, C]` (mean and 1 / √(variance + ε)) for the way back.
+/// `[G, 2, C]` (the mean's distance from the first row, and 1 / √(variance + ε)) for the backward pass.
 ///
 /// # Errors
 /// See [`call`].

@@ -87,6 +87,10 @@ impl Adaptation {
             QueryPass::plan(&mut one, model, *queries);
         }
         TaskBuffers::plan(&mut one, model, &setup.origin, axis, &setup.batches, &modes);
+        // The parameters, and the largest batch of queries.
+        one.read(size_of_f32s(model.packed_len()));
+        let queries = modes.iter().map(|queries| queries.count() * queries.examples()).max();
+        one.read(size_of_f32s(queries.unwrap_or(0) * model.input_words()));
         let profile = gpu.profile();
         let batches = modes.iter().map(|queries| queries.per_task() as u64).max();
         let most = (profile.largest_binding / one.largest().max(1))

@@ -79,7 +79,7 @@ impl InnerLoop {
         tasks.check_network("tasks", gpu, model)?;
         let axis = tasks.axis();
         let rows = tasks.support_rows().is_some();
-        let (kind, segments) = choose(gpu, model, rows, wanted, tasks.batches(), split_last)?;
+        let (kind, segments) = choose(gpu, model, rule, rows, wanted, tasks.batches(), split_last)?;
         let largest = largest_batch(&segments);
         let chunk = if kind == PlanKind::Layered { chunk(gpu, model, axis, largest)? } else { 0 };
         let [theta, anchors, second, first, losses, hits] =
@@ -355,6 +355,7 @@ pub(super) fn chunk_candidates(
 pub(super) fn choose(
     gpu: &Gpu,
     model: &Model,
+    rule: InnerRule,
     rows: bool,
     wanted: PlanKind,
     batches: &Batches,
@@ -362,11 +363,11 @@ pub(super) fn choose(
 ) -> Result<Plan> {
     let segments = batches.segments(split_last, usize::MAX);
     let steps = if rows {
-        segments.iter().map(|segment| fused_steps(gpu, model, segment.batch)).min()
+        segments.iter().map(|segment| fused_steps(gpu, model, rule, segment.batch)).min()
     } else {
         None
     };
-    let pays = || segments.iter().all(|segment| fused_pays(gpu, model, segment.batch));
+    let pays = || segments.iter().all(|segment| fused_pays(gpu, model, rule, segment.batch));
     match (wanted, steps.unwrap_or(0)) {
         (PlanKind::Auto | PlanKind::Fused, steps)
             if steps > 0 && (wanted == PlanKind::Fused || pays()) =>

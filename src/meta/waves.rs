@@ -16,8 +16,8 @@ use crate::meta::spec::{PlanKind, StatePolicy};
 impl TrainerSetup {
     /// The plan of the inner loops on `gpu`, and the runs of inner steps that it takes.
     fn plan_on(&self, gpu: &Gpu) -> Result<Plan> {
-        let (rows, split) = (self.origin.has_rows(), self.splits_last());
-        choose(gpu, &self.model, rows, self.wanted_plan(), &self.batches, split)
+        let (rule, rows, split) = (self.rule(), self.origin.has_rows(), self.splits_last());
+        choose(gpu, &self.model, rule, rows, self.wanted_plan(), &self.batches, split)
     }
 
     /// Whether the inner loops run fused on `gpu`.

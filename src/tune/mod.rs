@@ -161,7 +161,7 @@ fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
     let (model, batch, profile) = (&setup.model, setup.batches.batch, gpu.profile());
     if setup.is_fused(gpu)? {
         let sizes = [setup.tasks_at_once(gpu)?, batch];
-        let tiles = fused_candidates(gpu, model, sizes);
+        let tiles = fused_candidates(gpu, model, setup.rule(), sizes);
         return Ok(tiles.into_iter().map(|tiles| (Subject::Whole, tiles)).collect());
     }
     let last = model.layers().len() - 1;

@@ -24,7 +24,7 @@ fn line_block(profile: &Profile, place: &Place, examples: usize) -> usize {
     lines.div_ceil(lines.div_ceil(most)).next_multiple_of(step)
 }
 
-/// Row vectors up to which a real GPU needs no tiles: those of a first convolution.
+/// Row vectors up to which a real GPU may do without tiles.
 const FEW_ROWS: usize = 8;
 
 /// Vector columns of a workgroup without tiles: fewer where workgroups are few.
@@ -78,10 +78,12 @@ pub(super) fn gradient_candidates(
             let tiles = rows.div_ceil(8) * columns.div_ceil(8) * count;
             let slices = if profile.software { 1 } else { (1024 / tiles).clamp(1, 16) };
             let tiled = groups.candidates(profile, (1, 1, slices));
-            direct(profile, [rows, direct_columns(columns, count)], blocks)
-                .into_iter()
-                .chain(tiled)
-                .collect()
+            let direct = direct(profile, [rows, direct_columns(columns, count)], blocks);
+            // Measured for a first convolution, whose lanes of a tile would be idle for the most part (docs/kernels.md).
+            match weights(place).reads {
+                Reads::NarrowWindow => direct.into_iter().chain(tiled).collect(),
+                Reads::All | Reads::Window => tiled.into_iter().chain(direct).collect(),
+            }
         }
     };
     Tiles { key: key(profile, "layer_update", &shape(place, examples), count), candidates }
@@ -129,7 +131,9 @@ pub(super) fn gradient_tiles(
             Ok((source, [rows.div_ceil(block), columns.div_ceil(lanes * width)]))
         }
         Tile::Workgroup { rows: block, width, slices } => {
-            let rounds = (lines * place.output.width).div_ceil(8) + 4 * lines;
+            // Pixels, blocks, and what groups hand over behind each.
+            let sums = (4 * block + 1) * width;
+            let rounds = (lines * place.output.width).div_ceil(8) + (4 + sums) * lines;
             profile.check_rounds(source.name(), rounds, "inner.batch")?;
             let source = source
                 .constant("ROWS", block)
@@ -139,8 +143,8 @@ pub(super) fn gradient_tiles(
             Ok((source, [rows.div_ceil(8 * block), columns.div_ceil(8 * width)]))
         }
         Tile::Direct(slices) => {
-            let lines = lines.div_ceil(slices);
-            profile.check_rounds(source.name(), lines * (place.output.width + 2), "inner.batch")?;
+            let rounds = lines.div_ceil(slices) * (place.output.width + 2) + 2 * lines;
+            profile.check_rounds(source.name(), rounds, "inner.batch")?;
             let at_once = direct_columns(columns, count);
             let source = source
                 .constant("SLICES", slices)

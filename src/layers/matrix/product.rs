@@ -161,18 +161,20 @@ impl Product {
     /// # Errors
     /// [`crate::Error::Config`] if the driver would end the sum over the inputs early.
     pub fn tiles(&self, gpu: &Gpu, source: Source, count: usize) -> Result<(Source, [usize; 2])> {
-        let [_, depth_block] = self.block(gpu.profile());
-        let chunks = self.depth.div_ceil(depth_block) * depth_block.div_ceil(4);
-        let rounds = self.taps * 5 * chunks + 4 * self.blocks(gpu.profile());
-        gpu.profile().check_rounds(source.name(), rounds, "model.layers")?;
+        let [tap_block, depth_block] = self.block(gpu.profile());
         let tile = self.candidates(gpu.profile(), source.name(), count).choose(gpu);
+        // Taps and the rounds of each, and what groups hand over behind each block.
+        let sums = if let Tile::Workgroup { rows, width, .. } = tile { rows * width } else { 0 };
+        let depths = self.depth.div_ceil(depth_block);
+        let rounds = self.taps * depths * (1 + 5 * depth_block.div_ceil(4))
+            + (4 + sums) * self.blocks(gpu.profile());
+        gpu.profile().check_rounds(source.name(), rounds, "model.layers")?;
         let columns_at_once = match tile {
             Tile::Subgroup { lanes, width, .. } => lanes * width,
             Tile::Workgroup { width, .. } => 8 * width,
             tile => unreachable!("{tile} is no candidate of a product"),
         };
         let column_tiles = self.columns.div_ceil(columns_at_once);
-        let [tap_block, depth_block] = self.block(gpu.profile());
         let [library, its] = self.libraries;
         let source = source
             .library(library)

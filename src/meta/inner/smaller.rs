@@ -13,8 +13,8 @@ impl InnerLoop {
     /// As [`InnerLoop::new`].
     pub(in crate::meta) fn made_for(&self, gpu: &Gpu, tasks: &TaskBuffers) -> Result<Self> {
         let rows = tasks.support_rows().is_some();
-        let (model, batches) = (&self.model, tasks.batches());
-        let (kind, segments) = choose(gpu, model, rows, self.kind, batches, false)?;
+        let (model, rule, batches) = (&self.model, self.rule, tasks.batches());
+        let (kind, segments) = choose(gpu, model, rule, rows, self.kind, batches, false)?;
         let inner = InnerSteps::new(gpu, &inner_steps(&segments, self.axis.tasks(), self.chunk))?;
         let anchors = if segments.len() > 1 && self.segments.len() == 1 {
             let sets = self.axis.tasks() * model.packed_len();
