@@ -34,7 +34,7 @@ const LARGEST_SLOW_STEP: u64 = 1 << 20;
 const INVOCATIONS: usize = 64;
 const MANY_INVOCATIONS: usize = 256;
 /// Tasks up to which a large GPU has a multiprocessor for each, or for two: with more, the workgroup memory that weights
-/// take leaves it idle (measured on an H200: 14.1 million task-steps/s of 1,024 tasks, and 22.8 with weights in buffers).
+/// take leaves it idle (docs/kernels.md).
 const FEW_TASKS: usize = 256;
 /// Tasks beyond which all numbers of them share a measurement.
 const MOST_TASKS: usize = 1024;

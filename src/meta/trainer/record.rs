@@ -16,7 +16,8 @@ impl Trainer {
 
     /// Records `iterations` meta-iterations into the caller's encoder; neither submits nor waits. Their settings are
     /// part of what is recorded, so that any number of encoders may be recorded before the first is submitted; they are
-    /// to be submitted in their order.
+    /// to be submitted in their order. On Mesa's software driver mirrors of buffers end compute passes, and wgpu keeps a
+    /// command buffer for each pass of the longest submission: a few meta-iterations at a time cost less memory there.
     ///
     /// Training may go on past the setup's `iterations`: rates then stay where their schedules end (a linear one to 0
     /// learns no more), and a warning is logged once. Returns how many of the recorded meta-iterations are past them.
