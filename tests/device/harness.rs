@@ -85,6 +85,10 @@ pub fn first_adapter() -> AdapterChoice {
     with(AdapterChoice::default(), |it| it.device = Some(first_entry().index.to_string()))
 }
 
+/// Pipelines after which a device makes room for a new one: each takes about a megabyte of a software driver's memory, and all
+/// tests compile tens of thousands.
+const MOST_PIPELINES: usize = 100;
+
 /// Devices of one adapter in one mode. A test has one to itself: drivers compile at a dispatch, one
 /// after another on a device, and a GL adapter does not take several threads at all.
 struct Pool {
@@ -131,6 +135,8 @@ impl Pool {
     }
 
     fn give_back(&self, device: Option<Device>) {
+        // What its driver has compiled goes with it.
+        let device = device.filter(|device| device.gpu.pipelines() < MOST_PIPELINES);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.in_use -= 1;
         state.free.extend(device);
