@@ -43,8 +43,8 @@ pub(crate) use format::sha256;
 const EXTENSION: &str = "safetensors";
 
 /// The order in which this version's kernels add numbers, where that changed the bytes of a training: 1 in
-/// checkpoints that say nothing, 2 until batch-norms on real GPUs had more invocations a column. A run goes on exactly only
-/// under the arithmetic that it was begun with.
+/// checkpoints that say nothing, 2 until batch-norms on real GPUs had more invocations a column and the subgroup's fused kernel
+/// summed a gradient before its step. A run goes on exactly only under the arithmetic that it was begun with.
 pub const ARITHMETIC: u32 = 3;
 
 /// What a checkpoint knows of its run.

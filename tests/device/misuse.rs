@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::common::{network, own_adapters, random_images, with};
+use crate::common::{network, random_images, with};
 use crate::harness::{Device, On, Tests, first_adapter, named};
 use reptile::Result;
 use reptile::gpu::{Gpu, GpuOptions};
@@ -21,7 +21,6 @@ use reptile::tasks::{
 };
 
 pub fn tests(tests: &mut Tests) {
-    tests.on(On::FIRST, named!(a_device_of_few_buffers_takes_every_inner_optimizer));
     tests.on(On::FIRST, named!(impossible_trainings_are_refused));
     tests.on(On::FIRST, named!(impossible_adaptations_are_refused));
     tests.on(On::FIRST, named!(states_of_something_else_are_refused));
@@ -447,27 +446,4 @@ fn what_is_of_another_network_or_device_is_refused(Device { gpu, .. }: &Device) 
     let drawn = drawn.tasks();
     refused("x", drawn.upload_support_x(gpu, &model(), &[0.0; 20]), "drawn on the device");
     refused("y", drawn.upload_query_values(gpu, &model(), &[0.0; 20]), "drawn on the device");
-}
-
-/// An embedder's device with wgpu's default limits has eight storage buffers a kernel: one fewer than the subgroup's fused
-/// kernel needs for two moments.
-fn a_device_of_few_buffers_takes_every_inner_optimizer(_: &Device) {
-    let adapter = &own_adapters()[0].adapter;
-    let descriptor = wgpu::DeviceDescriptor {
-        required_features: adapter.features() & wgpu::Features::SUBGROUP,
-        required_limits: wgpu::Limits {
-            max_storage_buffers_per_shader_stage: 8,
-            ..adapter.limits()
-        },
-        ..Default::default()
-    };
-    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
-    let gpu = Gpu::from_existing(device, queue, GpuOptions::default());
-    for &optimizer in InnerOptimizer::ALL {
-        let mut setup = training();
-        setup.plan = PlanKind::Fused;
-        (setup.inner.optimizer, setup.inner.beta1) = (optimizer, 0.9);
-        let mut trainer = Trainer::new(&gpu, setup).unwrap();
-        trainer.advance(1, |_| true).unwrap();
-    }
 }

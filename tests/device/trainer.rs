@@ -1,9 +1,9 @@
 //! Whole meta-iterations: against float64, and what must hold exactly.
 
-use crate::common::{assert_close, network, widen, with, with_binding};
+use crate::common::{assert_close, network, own_adapters, widen, with, with_binding};
 use crate::harness::{Device, On, Tests, all, named};
 use crate::sines::{as_tasks, drawn};
-use reptile::gpu::{AdapterEntry, Gpu};
+use reptile::gpu::{AdapterEntry, Gpu, GpuOptions};
 use reptile::kernels::InnerRule;
 use reptile::meta::{
     AdaptationSetup, Algorithm, InnerOptimizer, InnerSpec, Origin, OuterOptimizer, OuterSpec,
@@ -16,6 +16,7 @@ use reptile::rng::Phase;
 use reptile::tasks::{Batches, SineSpec};
 
 pub fn tests(tests: &mut Tests) {
+    tests.on(On::FIRST, named!(a_device_of_few_buffers_takes_every_inner_optimizer));
     tests.on(On::EVERY, named!(reptile_with_sgd_agrees_with_float64));
     tests.on(On::EVERY, named!(weights_that_stay_in_registers_agree_with_float64));
     tests.on(On::EVERY, named!(fomaml_with_and_without_a_tail_agrees_with_float64));
@@ -384,5 +385,28 @@ fn scores_from_the_device_are_those_over_the_host(Device { name, gpu, .. }: &Dev
             here
         });
         assert_ne!(first, second);
+    }
+}
+
+/// An embedder's device with wgpu's default limits has eight storage buffers a kernel: one fewer than the subgroup's fused
+/// kernel needs for two moments.
+fn a_device_of_few_buffers_takes_every_inner_optimizer(_: &Device) {
+    let adapter = &own_adapters()[0].adapter;
+    let descriptor = wgpu::DeviceDescriptor {
+        required_features: adapter.features() & wgpu::Features::SUBGROUP,
+        required_limits: wgpu::Limits {
+            max_storage_buffers_per_shader_stage: 8,
+            ..adapter.limits()
+        },
+        ..Default::default()
+    };
+    let (device, queue) = pollster::block_on(adapter.request_device(&descriptor)).unwrap();
+    let gpu = Gpu::from_existing(device, queue, GpuOptions::default());
+    for &optimizer in InnerOptimizer::ALL {
+        let mut setup = job();
+        setup.plan = PlanKind::Fused;
+        (setup.inner.optimizer, setup.inner.beta1) = (optimizer, 0.9);
+        let mut trainer = Trainer::new(&gpu, setup).unwrap();
+        trainer.advance(1, |_| true).unwrap();
     }
 }
