@@ -11,10 +11,16 @@
 @group(0) @binding(7) var<storage, read_write> dx: array<vec4<f32>>;       // [G, BATCH, IN4]
 @group(0) @binding(8) var<storage, read_write> losses: array<f32>;         // [T, STEPS]
 
-// The inputs are summed in PARTS parts, each by an invocation of its own.
+// The inputs are summed in PARTS parts, each by an invocation of its own, and so are the rows in ROW_PARTS.
 const PART = (IN4 + PARTS - 1u) / PARTS;
+const ROW_PART = (BATCH + ROW_PARTS - 1u) / ROW_PARTS;
+// What is summed over the rows: four rows of weights and one vector column, a vector of the bias, the loss.
+const BLOCKS = IN4 * OUT4;
+const ITEMS = BLOCKS + OUT4 + 1u;
 
-var<workgroup> logits: array<vec4<f32>, PARTS * BATCH * OUT4>;   // in parts, then whole, then their gradient
+// Logits in parts, then whole, then their gradient [BATCH, OUT4]; behind it sums over rows but the first part's
+// [ROW_PARTS − 1, ITEMS, 4].
+var<workgroup> logits: array<vec4<f32>, max(PARTS * BATCH * OUT4, BATCH * OUT4 + (ROW_PARTS - 1u) * ITEMS * 4u)>;
 var<workgroup> row_losses: array<f32, BATCH>;
 
 // What part `part` of the inputs adds to row `row`, vector `column` of x · W + b.
@@ -59,22 +65,44 @@ fn input_gradient(weights: u32, row: u32, k: u32) -> vec4<f32> {
     return sum;
 }
 
-// The step on four rows of weights and one vector column.
-fn update_block(first_x: u32, weights: u32, k: u32, column: u32, rates: Rates) {
-    var gradient = mat4x4<f32>();
-    for (var row = 0u; row < BATCH; row++) {
-        let v = x_at(first_x + row * IN4 + k);
-        let d = logits[row * OUT4 + column];
-        gradient[0] = fma(vec4<f32>(v.x), d, gradient[0]);
-        gradient[1] = fma(vec4<f32>(v.y), d, gradient[1]);
-        gradient[2] = fma(vec4<f32>(v.z), d, gradient[2]);
-        gradient[3] = fma(vec4<f32>(v.w), d, gradient[3]);
+// A part of the sum over rows: the gradient of four rows of weights, or of the bias (or the loss) in its first vector.
+fn sum_of_rows(first_x: u32, item: u32, part: u32) -> mat4x4<f32> {
+    let end = min((part + 1u) * ROW_PART, BATCH);
+    var sum = mat4x4<f32>();
+    if (item < BLOCKS) {
+        for (var row = part * ROW_PART; row < end; row++) {
+            let v = x_at(first_x + row * IN4 + item / OUT4);
+            let d = logits[row * OUT4 + item % OUT4];
+            sum[0] = fma(vec4<f32>(v.x), d, sum[0]);
+            sum[1] = fma(vec4<f32>(v.y), d, sum[1]);
+            sum[2] = fma(vec4<f32>(v.z), d, sum[2]);
+            sum[3] = fma(vec4<f32>(v.w), d, sum[3]);
+        }
+    } else if (item < BLOCKS + OUT4) {
+        for (var row = part * ROW_PART; row < end; row++) {
+            sum[0] += logits[row * OUT4 + item - BLOCKS];
+        }
+    } else {
+        for (var row = part * ROW_PART; row < end; row++) {
+            sum[0].x += row_losses[row];
+        }
     }
-    let w = weights + 4u * k * OUT4 + column;
-    update(w, gradient[0], rates);
-    update(w + OUT4, gradient[1], rates);
-    update(w + 2u * OUT4, gradient[2], rates);
-    update(w + 3u * OUT4, gradient[3], rates);
+    return sum;
+}
+
+// The step by a whole sum over rows.
+fn finish(task: u32, weights: u32, item: u32, sum: mat4x4<f32>, rates: Rates) {
+    if (item < BLOCKS) {
+        let w = weights + 4u * (item / OUT4) * OUT4 + item % OUT4;
+        update(w, sum[0], rates);
+        update(w + OUT4, sum[1], rates);
+        update(w + 2u * OUT4, sum[2], rates);
+        update(w + 3u * OUT4, sum[3], rates);
+    } else if (item < BLOCKS + OUT4) {
+        update(weights + 4u * BLOCKS + item - BLOCKS, sum[0], rates);
+    } else {
+        losses[task * STEPS + inner.index] = sum[0].x;
+    }
 }
 
 @compute @workgroup_size(BLOCK)
@@ -99,13 +127,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         row_loss(batch, row);
     }
     workgroupBarrier();
-    if (lane == 0u) {
-        var sum = 0.0;
-        for (var row = 0u; row < BATCH; row++) {
-            sum += row_losses[row];
-        }
-        losses[task * STEPS + inner.index] = sum;
-    }
     if (NEEDS_INPUT_GRADIENT == 1u) {
         for (var i = lane; i < BATCH * IN4; i += BLOCK) {
             let place = first_x + i;
@@ -117,14 +138,33 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     storageBarrier();
     workgroupBarrier();
     let rates = rates_of(runs[task / TASKS_PER_RUN], task, inner.index, inner.last == 1u);
-    for (var i = lane; i < IN4 * OUT4; i += BLOCK) {
-        update_block(first_x, weights, i / OUT4, i % OUT4, rates);
-    }
-    for (var column = lane; column < OUT4; column += BLOCK) {
-        var gradient = vec4<f32>(0.0);
-        for (var row = 0u; row < BATCH; row++) {
-            gradient += logits[row * OUT4 + column];
+    // With more than one part there are as many invocations at least, so each has one sum at most.
+    var own = mat4x4<f32>();
+    for (var i = lane; i < ITEMS * ROW_PARTS; i += BLOCK) {
+        let item = i % ITEMS;
+        let part = i / ITEMS;
+        var sum = sum_of_rows(first_x, item, part);
+        if (ROW_PARTS == 1u) {
+            finish(task, weights, item, sum, rates);
+        } else if (part == 0u) {
+            own = sum;
+        } else {
+            let place = BATCH * OUT4 + ((part - 1u) * ITEMS + item) * 4u;
+            for (var j = 0u; j < 4u; j++) { // unroll
+                logits[place + j] = sum[j];
+            }
         }
-        update(weights + 4u * IN4 * OUT4 + column, gradient, rates);
+    }
+    if (ROW_PARTS > 1u) {
+        workgroupBarrier();
+        if (lane < ITEMS) {
+            for (var part = 1u; part < ROW_PARTS; part++) {
+                let place = BATCH * OUT4 + ((part - 1u) * ITEMS + lane) * 4u;
+                for (var j = 0u; j < 4u; j++) { // unroll
+                    own[j] += logits[place + j];
+                }
+            }
+            finish(task, weights, lane, own, rates);
+        }
     }
 }

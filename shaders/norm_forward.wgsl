@@ -1,6 +1,6 @@
 // Batch-norm over the examples and pixels of a batch, with the batch's own (biased) variance, and the
 // activation: h = activation(γ (x − mean) / √(variance + ε) + β). COLUMN_LANES vectors of channels a
-// workgroup, SLICES invocations to each. Grid: (blocks of C4, batches).
+// workgroup, SLICES invocations to each, which keep up to HELD rows. Grid: (blocks of C4, batches).
 // It reads theta [T, STRIDE] (γ, β at OFFSET) and x [G, ROWS, C4] in vectors.
 // Needs lib/inner_step.wgsl, lib/activation.wgsl, lib/column_sums.wgsl.
 
@@ -8,6 +8,15 @@
 @group(0) @binding(3) var<storage, read_write> h: array<vec4<f32>>;        // [G, ROWS, C4]
 @group(0) @binding(4) var<storage, read_write> z: array<vec4<f32>>;        // as h, if KEEP_Z
 @group(0) @binding(5) var<storage, read_write> statistics: array<vec4<f32>>;   // [G, 2, C4]: mean − first row, 1/√
+
+// The mean itself is nowhere: its rounding would shift all rows by the same.
+fn finish(place: u32, column: u32, centred: vec4<f32>, scale: vec4<f32>, offset: vec4<f32>) {
+    let value = fma(centred, scale, offset);
+    if (KEEP_Z == 1u) {
+        z[place] = value;
+    }
+    h[place] = without_padding(activate(ACTIVATION, value), 4u * column, CHANNELS);
+}
 
 @compute @workgroup_size(COLUMN_LANES * SLICES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -20,7 +29,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let shift = x_at(first);
     var sum = vec4<f32>(0.0);
     var squares = vec4<f32>(0.0);
-    for (var row = slice; row < ROWS; row += SLICES) {
+    // All on their way at once.
+    var held: array<vec4<f32>, max(HELD, 1u)>;
+    for (var i = 0u; i < HELD; i++) { // unroll
+        held[i] = x_at(first + min(slice + i * SLICES, ROWS - 1u) * C4);
+    }
+    for (var i = 0u; i < HELD; i++) { // unroll
+        if (slice + i * SLICES < ROWS) {
+            let distance = held[i] - shift;
+            sum += distance;
+            squares = fma(distance, distance, squares);
+        }
+    }
+    for (var row = slice + HELD * SLICES; row < ROWS; row += SLICES) {
         let distance = x_at(first + row * C4) - shift;
         sum += distance;
         squares = fma(distance, distance, squares);
@@ -39,13 +60,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let own = (inner.first_task + batch / SHARERS) * STRIDE + OFFSET + column;
     let scale = theta_at(own) * inverse;
     let offset = theta_at(own + C4);
-    for (var row = slice; row < ROWS; row += SLICES) {
-        let place = first + row * C4;
-        // The mean itself is nowhere: its rounding would shift all rows by the same.
-        let value = fma((x_at(place) - shift) - distance, scale, offset);
-        if (KEEP_Z == 1u) {
-            z[place] = value;
+    for (var i = 0u; i < HELD; i++) { // unroll
+        if (slice + i * SLICES < ROWS) {
+            finish(first + (slice + i * SLICES) * C4, column, held[i] - shift - distance, scale, offset);
         }
-        h[place] = without_padding(activate(ACTIVATION, value), 4u * column, CHANNELS);
+    }
+    for (var row = slice + HELD * SLICES; row < ROWS; row += SLICES) {
+        let place = first + row * C4;
+        finish(place, column, x_at(place) - shift - distance, scale, offset);
     }
 }

@@ -1,13 +1,13 @@
 //! How many invocations share a column of the kernels that sum along columns (`shaders/lib/column_sums.wgsl`).
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Source};
+use crate::gpu::{Gpu, Profile, Source};
 
 /// Workgroups below which a large GPU has idle multiprocessors.
 pub(crate) const BUSY: usize = 128;
 
 /// Adds the sums along `columns` columns of `rows` rows each, which a kernel walks down twice in each of `count` batches,
-/// and says how many workgroups a batch takes.
+/// and says how many workgroups a batch takes. An invocation may keep `kept` vectors of a row between its two walks.
 ///
 /// # Errors
 /// [`crate::Error::Config`] if the driver would end a walk down a column early.
@@ -15,6 +15,7 @@ pub(crate) fn with_columns(
     gpu: &Gpu,
     source: Source,
     [count, rows, columns]: [usize; 3],
+    kept: usize,
 ) -> Result<(Source, usize)> {
     let rounds = |slices: usize| 2 * rows.div_ceil(slices) + slices;
     let profile = gpu.profile();
@@ -38,6 +39,18 @@ pub(crate) fn with_columns(
     let source = source
         .library(include_str!("../../shaders/lib/column_sums.wgsl"))
         .constant("COLUMN_LANES", lanes)
-        .constant("SLICES", slices);
+        .constant("SLICES", slices)
+        .constant("HELD", held(profile, rows.div_ceil(slices), lanes * slices, kept));
     Ok((source, columns.div_ceil(lanes)))
+}
+
+/// Rows of its column that an invocation keeps, of `rows` rows and `kept` vectors of each: on a real GPU as many as have room
+/// in registers.
+fn held(profile: &Profile, rows: usize, invocations: usize, kept: usize) -> usize {
+    let vectors = if invocations > 512 { 8 } else { 16 };
+    match kept {
+        _ if profile.software => 0,
+        0 => 0,
+        _ => rows.min(vectors / kept),
+    }
 }

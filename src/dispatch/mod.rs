@@ -11,8 +11,8 @@ pub use call::{Argument, call};
 pub(crate) use columns::{BUSY, with_columns};
 pub use host::{Axis, InnerStep, InnerSteps, RunStep, RunSteps};
 pub use inner_rule::{InnerRule, InnerState, Statistic, Update};
-pub(crate) use tile::{Blocks, Groups, key};
-pub use tile::{MOST_BATCHES, Tile, Tiles};
+pub(crate) use tile::{Blocks, Groups, at_once, key};
+pub use tile::{Group, MOST_BATCHES, Tile, Tiles};
 
 /// Invocations of the kernels that walk over vectors.
 pub(crate) const BLOCK: usize = 64;

@@ -19,14 +19,12 @@ pub enum Tile {
         /// Columns of a lane, in vectors of four.
         width: usize,
     },
-    /// A workgroup of `slices` groups of 64 invocations, each invocation with `rows` rows of `width` vector columns:
-    /// values go around in workgroup memory, and each group sums other blocks of the inner dimension.
+    /// A workgroup of `slices` groups of invocations: values go around in workgroup memory, and each group sums other
+    /// blocks of the inner dimension.
     Workgroup {
-        /// Rows of an invocation.
-        rows: usize,
-        /// Columns of an invocation, in vectors of four.
-        width: usize,
-        /// Groups of 64 invocations.
+        /// What a group is, and what each of its invocations owns.
+        group: Group,
+        /// How many groups.
         slices: usize,
     },
     /// A workgroup of so many groups, in which each invocation loads what it multiplies itself, and each group sums other
@@ -42,12 +40,43 @@ pub enum Tile {
     From(Loads),
 }
 
+/// Eight rows of invocations that own a tile together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Invocations in a row, 8 or 16: beside each other over the columns.
+    pub across: usize,
+    /// Rows of an invocation.
+    pub rows: usize,
+    /// Columns of an invocation, in vectors of four.
+    pub width: usize,
+    /// What goes through workgroup memory in a round: vectors of a product's rows, pixels of a weights' gradient.
+    pub depth: usize,
+}
+
+impl Group {
+    /// One of `across` invocations in a row, each with `rows` rows of `width` vector columns, `depth` at a time.
+    pub const fn new(across: usize, [rows, width]: [usize; 2], depth: usize) -> Self {
+        Self { across, rows, width, depth }
+    }
+
+    /// How many invocations it has.
+    pub const fn invocations(&self) -> usize {
+        8 * self.across
+    }
+
+    /// Columns of its tile, in vectors of four.
+    pub const fn columns(&self) -> usize {
+        self.across * self.width
+    }
+}
+
 impl Display for Tile {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Subgroup { lanes, rows, width } => write!(f, "subgroup{lanes}x{rows}x{width}"),
-            Self::Workgroup { rows, width, slices } => {
-                write!(f, "workgroup{}x{rows}x{width}", 64 * slices)
+            Self::Workgroup { group, slices } => {
+                let Group { rows, width, depth, .. } = group;
+                write!(f, "workgroup{}x{slices}x{rows}x{width}x{depth}", group.invocations())
             }
             Self::Invocations(count) => write!(f, "workgroup{count}"),
             Self::Direct(groups) => write!(f, "direct{groups}"),
@@ -77,11 +106,15 @@ impl FromStr for Tile {
                 Ok(Self::Subgroup { lanes, rows, width })
             }
             ("workgroup", Some((invocations, size))) => {
-                let (rows, width) = size.split_once('x').ok_or(())?;
-                let [invocations, rows, width] =
-                    [number(invocations)?, number(rows)?, number(width)?];
-                let tile = Self::Workgroup { rows, width, slices: invocations / 64 };
-                (invocations % 64 == 0).then_some(tile).ok_or(())
+                let sizes: Vec<&str> = size.split('x').collect();
+                let [slices, rows, width, depth] = *sizes.as_slice() else { return Err(()) };
+                let across = match number(invocations)? {
+                    64 => 8,
+                    128 => 16,
+                    _ => return Err(()),
+                };
+                let group = Group::new(across, [number(rows)?, number(width)?], number(depth)?);
+                Ok(Self::Workgroup { group, slices: number(slices)? })
             }
             ("workgroup", None) => Ok(Self::Invocations(number(numbers)?)),
             ("direct", None) => Ok(Self::Direct(number(numbers)?)),
@@ -140,6 +173,12 @@ impl Blocks {
     }
 }
 
+/// Workgroups of so many bytes of workgroup memory that run at once on a large GPU. Measured on an H200, by Vulkan: each of 132
+/// multiprocessors has 60 KiB for all of its workgroups, and each takes a KiB more than it says.
+pub(crate) const fn at_once(bytes: usize) -> usize {
+    132 * ((60 << 10) / (bytes + 1024))
+}
+
 /// Numbers of batches beyond this one have the same tiles: any GPU is busy then.
 pub const MOST_BATCHES: usize = 128;
 
@@ -154,44 +193,35 @@ pub(crate) fn key(profile: &Profile, kernel: &str, shape: &str, count: usize) ->
     }
 }
 
-/// The tiles of one or several groups of 64 invocations that a product may have.
+/// The tiles of one or several groups of invocations that a product may have.
 pub(crate) struct Groups<'a> {
-    /// Rows and width of an invocation's part.
-    pub sizes: &'a [(usize, usize)],
+    /// Those that there are.
+    pub kinds: &'a [Group],
     /// Vectors of columns that there are.
     pub columns: usize,
     /// Blocks that groups can share at most.
     pub blocks: usize,
-    /// Vectors of workgroup memory for an invocation's rows and width, and a number of groups.
-    pub vectors: fn(usize, usize, usize) -> usize,
+    /// Vectors of workgroup memory for so many groups.
+    pub vectors: fn(Group, usize) -> usize,
 }
 
 impl Groups<'_> {
-    /// Those that have room. The first is the one of so many rows, columns and groups, or as many groups as fit.
-    pub fn candidates(
-        &self,
-        profile: &Profile,
-        (rows, width, slices): (usize, usize, usize),
-    ) -> Vec<Tile> {
-        let room = |slices: usize, (rows, width): (usize, usize)| {
-            slices <= self.blocks
-                && (width == 1 || self.columns > 8)
-                && 64 * slices <= profile.largest_workgroup as usize
-                && 16 * (self.vectors)(rows, width, slices) <= profile.workgroup_memory as usize
+    /// Those that have room. The first is `default` in so many groups, or as many as fit.
+    pub fn candidates(&self, profile: &Profile, default: Group, slices: usize) -> Vec<Tile> {
+        // No invocation without columns, but in the smallest group.
+        let useful = |group: Group| group.columns() == 8 || self.columns > group.columns() / 2;
+        let room = |slices: usize, group: Group| {
+            slices <= self.blocks.max(1)
+                && group.invocations() * slices <= profile.largest_workgroup as usize
+                && 16 * (self.vectors)(group, slices) <= profile.workgroup_memory as usize
         };
         let counts = counts(self.blocks);
-        let most = |wanted: usize| {
-            counts.iter().find(|slices| **slices <= wanted && room(**slices, (rows, width)))
-        };
-        let default = Tile::Workgroup { rows, width, slices: most(slices).copied().unwrap_or(1) };
+        let most = counts.iter().find(|count| **count <= slices && room(**count, default));
+        let default = Tile::Workgroup { group: default, slices: most.copied().unwrap_or(1) };
         let all = counts.iter().rev().flat_map(|slices| {
-            let fitting = self.sizes.iter().filter(|size| *slices == 1 || room(*slices, **size));
-            let fitting = fitting.filter(|(_, width)| *width == 1 || self.columns > 8);
-            fitting.map(|(rows, width)| Tile::Workgroup {
-                rows: *rows,
-                width: *width,
-                slices: *slices,
-            })
+            let fitting =
+                self.kinds.iter().filter(|group| useful(**group) && room(*slices, **group));
+            fitting.map(|group| Tile::Workgroup { group: *group, slices: *slices })
         });
         [default].into_iter().chain(all.filter(|tile| *tile != default)).collect()
     }
@@ -225,8 +255,8 @@ mod tests {
     fn names_are_read_back() {
         for tile in [
             Tile::Subgroup { lanes: 8, rows: 32, width: 2 },
-            Tile::Workgroup { rows: 4, width: 1, slices: 1 },
-            Tile::Workgroup { rows: 2, width: 2, slices: 4 },
+            Tile::Workgroup { group: Group::new(8, [4, 1], 4), slices: 1 },
+            Tile::Workgroup { group: Group::new(16, [8, 1], 8), slices: 5 },
             Tile::Invocations(128),
             Tile::Resident(256),
             Tile::Direct(31),
@@ -242,8 +272,9 @@ mod tests {
             "subgroup8",
             "subgroup8x2",
             "workgroup64x",
-            "workgroup64x2",
-            "workgroup32x2x1",
+            "workgroup64x1x2x1",
+            "workgroup64x1x2x1x4x1",
+            "workgroup32x1x2x1x4",
             "group8x2",
             "workgroup0",
         ] {

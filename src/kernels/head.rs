@@ -23,23 +23,38 @@ pub fn head_fits(profile: &Profile, model: &Model, batch: usize) -> bool {
     dense
         && !gelu
         && model.outputs() <= LARGEST_OUTPUTS
-        && workgroup_bytes(model, batch, 1) <= profile.workgroup_memory as usize
+        && workgroup_bytes(model, batch, 1, 1) <= profile.workgroup_memory as usize
 }
 
-/// Workgroup memory if the inputs are summed in so many parts.
-fn workgroup_bytes(model: &Model, batch: usize, parts: usize) -> usize {
-    batch * (parts * 16 * vectors(model.outputs()) + 4)
+/// What is summed over the rows: blocks of weights, vectors of the bias, and the loss.
+fn sums_over_rows(model: &Model) -> usize {
+    let layer = &model.layers()[model.layers().len() - 1];
+    (layer.inputs_padded() / 4 + 1) * vectors(model.outputs()) + 1
 }
 
-/// Invocations of a workgroup, and parts that the inputs are summed in: a software device gains by neither.
-fn shape(profile: &Profile, model: &Model, batch: usize) -> [usize; 2] {
+/// Workgroup memory if the inputs are summed in `parts` parts, and rows in `row_parts`.
+fn workgroup_bytes(model: &Model, batch: usize, parts: usize, row_parts: usize) -> usize {
+    let logits = batch * vectors(model.outputs());
+    let sums = logits + (row_parts - 1) * 4 * sums_over_rows(model);
+    16 * sums.max(parts * logits) + 4 * batch
+}
+
+/// Invocations of a workgroup, parts that the inputs are summed in, and parts of the rows: a software device gains by none.
+fn shape(profile: &Profile, model: &Model, batch: usize) -> [usize; 3] {
     if profile.software {
-        return [BLOCK, 1];
+        return [BLOCK, 1, 1];
     }
-    let fits =
-        |parts: &usize| workgroup_bytes(model, batch, *parts) <= profile.workgroup_memory as usize;
+    let invocations = HEAD_INVOCATIONS.min(profile.largest_workgroup as usize);
+    let memory = profile.workgroup_memory as usize;
+    let fits = |parts: &usize| workgroup_bytes(model, batch, *parts, 1) <= memory;
     let parts = [8, 4, 2].into_iter().find(fits).unwrap_or(1);
-    [HEAD_INVOCATIONS.min(profile.largest_workgroup as usize), parts]
+    let fits = |row_parts: &usize| {
+        row_parts * sums_over_rows(model) <= invocations
+            && 4 * row_parts <= batch
+            && workgroup_bytes(model, batch, parts, *row_parts) <= memory
+    };
+    let row_parts = [8, 4, 2].into_iter().find(fits).unwrap_or(1);
+    [invocations, parts, row_parts]
 }
 
 /// Records logits, loss, the gradient `dx` `[G, B, …input]` (if `onward`) and the inner step of the last
@@ -62,7 +77,7 @@ pub fn head(
     some: bool,
 ) -> Result<()> {
     let layer = &model.layers()[model.layers().len() - 1];
-    let [invocations, parts] = shape(gpu.profile(), model, batch.examples);
+    let [invocations, parts, row_parts] = shape(gpu.profile(), model, batch.examples);
     let source = Source::new("head", include_str!("../../shaders/head.wgsl"));
     let numbers = loss_numbers(model.loss(), batch.examples, model.outputs());
     let some = some.then_some(Rows::Minibatch);
@@ -73,6 +88,7 @@ pub fn head(
         .library(fused_loss(model.loss()))
         .constant("BLOCK", invocations)
         .constant("PARTS", parts)
+        .constant("ROW_PARTS", row_parts)
         .constant("BATCH", batch.examples)
         .constant("STRIDE", batch.stride)
         .constant("OFFSET", layer.packed_offset / 4)

@@ -98,7 +98,7 @@ impl LayerType for BatchNorm {
     }
 }
 
-/// Adds what both directions share, and says how many workgroups a batch takes.
+/// Adds what both directions share, and says how many workgroups a batch takes. An invocation may keep `kept` vectors of a row.
 ///
 /// # Errors
 /// [`crate::Error::Config`] if the driver would end a walk down a column early.
@@ -107,6 +107,7 @@ fn with_constants(
     source: Source,
     place: &Place,
     batch: Batch<'_>,
+    kept: usize,
 ) -> Result<(Source, usize)> {
     let columns = vectors(place.output.channels);
     let rows = batch.examples * place.output.pixels();
@@ -117,7 +118,7 @@ fn with_constants(
         .constant("C4", columns)
         .constant("STRIDE", batch.stride)
         .constant("OFFSET", place.packed_offset / 4);
-    with_columns(gpu, source, [batch.count, rows, columns])
+    with_columns(gpu, source, [batch.count, rows, columns], kept)
 }
 
 /// Records h = activation(γ x̂ + β): `x` and `out` `[G, B, H, W, C]`, `theta` `[T, packed]`, `statistics`
@@ -141,7 +142,7 @@ fn norm_forward(
         .constant("KEEP_Z", out.keep_z)
         .reads("theta", Element::Vector)
         .reads("x", Element::Vector);
-    let (source, blocks) = with_constants(gpu, source, place, batch)?;
+    let (source, blocks) = with_constants(gpu, source, place, batch, 1)?;
     let arguments = [
         Argument::Sets("theta", theta, place.packed_offset),
         batch.argument(),
@@ -187,7 +188,7 @@ fn norm_backward(
         Argument::Buffer("z", below.z),
     ];
     let source = update.library(source, &mut arguments);
-    let (source, blocks) = with_constants(gpu, source, place, batch)?;
+    let (source, blocks) = with_constants(gpu, source, place, batch, 2)?;
     let channels = padded(place.output.channels);
     let written = usize::from(onward) + if onward { below.reads() / 2 } else { 0 };
     let values = batch.values((2 + written) * place.outputs_padded());

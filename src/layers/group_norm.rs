@@ -168,7 +168,7 @@ impl Groups {
             .library(ACTIVATION)
             .library(include_str!("../../shaders/lib/channel_groups.wgsl"));
         let rows = place.output.pixels() * self.vectors(place.output);
-        with_columns(gpu, source, [batch.count, rows, batch.examples * self.count])
+        with_columns(gpu, source, [batch.count, rows, batch.examples * self.count], 0)
     }
 }
 
@@ -266,7 +266,7 @@ fn group_norm_update(
     let source = update.library(source, &mut arguments);
     let columns = place.packed_len() / 8;
     let rows = batch.examples * place.outputs_padded() / 4 / columns;
-    let (source, blocks) = with_columns(gpu, source, [batch.count, rows, columns])?;
+    let (source, blocks) = with_columns(gpu, source, [batch.count, rows, columns], 0)?;
     let values = batch.values(2 * place.outputs_padded() + 4 * groups.count);
     let sets = batch.sets(update.words() * place.packed_len());
     let work = Work::words(values + sets).of_layer(&place.name);

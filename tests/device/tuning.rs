@@ -84,10 +84,10 @@ fn every_variant_for_real_gpus_gives_the_same_bytes(entry: &AdapterEntry) {
     assert!(timed.iter().any(|trial| trial.variant.starts_with("direct")));
 }
 
-/// Groups of 64 invocations that share a sum.
+/// Groups of invocations that share a sum.
 fn groups(variant: &str) -> Option<usize> {
-    let (invocations, _) = variant.strip_prefix("workgroup")?.split_once('x')?;
-    Some(invocations.parse::<usize>().unwrap() / 64)
+    let groups = variant.strip_prefix("workgroup")?.split('x').nth(1)?;
+    Some(groups.parse().unwrap())
 }
 
 fn variants_give_the_same_bytes(gpu: &Gpu, setups: Vec<TrainerSetup>, device: &str) -> Vec<Trial> {

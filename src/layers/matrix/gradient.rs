@@ -1,7 +1,7 @@
 //! The weights' gradients of dense layers and convolutions: what a row of weights sees, and how the sum over all pixels
 //! is cut into tiles on a device.
 
-use crate::dispatch::{BUSY, Blocks, Groups, Tile, Tiles, key};
+use crate::dispatch::{BUSY, Blocks, Group, Groups, Tile, Tiles, at_once, key};
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Source};
 use crate::layers::Place;
@@ -23,6 +23,12 @@ fn line_block(profile: &Profile, place: &Place, examples: usize) -> usize {
     let most = (Blocks::of(profile).pixels / width).max(1).next_multiple_of(step);
     lines.div_ceil(lines.div_ceil(most)).next_multiple_of(step)
 }
+
+/// A group that owns one block of 4×4 an invocation.
+const NARROW: Group = Group::new(8, [1, 1], 8);
+
+/// The same with twice as many pixels a round.
+const LONG: Group = Group::new(8, [1, 1], 16);
 
 /// Row vectors up to which a real GPU may do without tiles.
 const FEW_ROWS: usize = 8;
@@ -68,16 +74,26 @@ pub(super) fn gradient_candidates(
             sizes.map(|(rows, width)| Tile::Subgroup { lanes, rows, width }).collect()
         }
         None => {
-            let sizes: &[(usize, usize)] = match rows {
-                9.. => &[(1, 1), (2, 1), (4, 1), (2, 2)],
-                _ => &[(1, 1), (1, 2)],
+            let kinds: &[Group] = match rows {
+                9.. => &[NARROW, LONG, Group::new(16, [1, 1], 16), Group::new(16, [2, 1], 16)],
+                _ => &[NARROW, Group::new(8, [1, 2], 8)],
             };
-            let vectors = |rows, width, slices| slices * 64 * (rows + width);
-            let groups = Groups { sizes, columns, blocks, vectors };
+            let vectors =
+                |group: Group, slices| slices * group.depth * (8 * group.rows + group.columns());
+            let groups = Groups { kinds, columns, blocks, vectors };
             // So many groups of invocations in all keep a large GPU busy (docs/kernels.md).
             let tiles = rows.div_ceil(8) * columns.div_ceil(8) * count;
             let slices = if profile.software { 1 } else { (1024 / tiles).clamp(1, 16) };
-            let tiled = groups.candidates(profile, (1, 1, slices));
+            let pixels = examples * place.output.height * place.output.width;
+            let bytes = 16 * vectors(LONG, slices.min(blocks));
+            let group = match tiles {
+                _ if profile.software => NARROW,
+                // Measured on an H200 (docs/kernels.md).
+                4096.. if rows > 8 && columns > 8 => Group::new(16, [2, 1], 16),
+                _ if pixels > LONG.depth && tiles <= at_once(bytes) => LONG,
+                _ => NARROW,
+            };
+            let tiled = groups.candidates(profile, group, slices);
             let direct = direct(profile, [rows, direct_columns(columns, count)], blocks);
             // Measured for a first convolution, whose lanes of a tile would be idle for the most part (docs/kernels.md).
             match weights(place).reads {
@@ -130,17 +146,19 @@ pub(super) fn gradient_tiles(
                 .library(GRADIENT_SUBGROUP);
             Ok((source, [rows.div_ceil(block), columns.div_ceil(lanes * width)]))
         }
-        Tile::Workgroup { rows: block, width, slices } => {
+        Tile::Workgroup { group, slices } => {
             // Pixels, blocks, and what groups hand over behind each.
-            let sums = (4 * block + 1) * width;
-            let rounds = (lines * place.output.width).div_ceil(8) + (4 + sums) * lines;
+            let sums = (4 * group.rows + 1) * group.width;
+            let rounds = (lines * place.output.width).div_ceil(group.depth) + (4 + sums) * lines;
             profile.check_rounds(source.name(), rounds, "inner.batch")?;
             let source = source
-                .constant("ROWS", block)
-                .constant("WIDTH", width)
+                .constant("ACROSS", group.across)
+                .constant("ROWS", group.rows)
+                .constant("WIDTH", group.width)
+                .constant("AT_ONCE", group.depth)
                 .constant("SLICES", slices)
                 .library(GRADIENT_WORKGROUP);
-            Ok((source, [rows.div_ceil(8 * block), columns.div_ceil(8 * width)]))
+            Ok((source, [rows.div_ceil(8 * group.rows), columns.div_ceil(group.columns())]))
         }
         Tile::Direct(slices) => {
             let rounds = lines.div_ceil(slices) * (place.output.width + 2) + 2 * lines;

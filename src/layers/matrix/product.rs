@@ -1,7 +1,7 @@
 //! The products of dense layers and convolutions, forward and backward: where rows lie, and how the work is cut into
 //! tiles on a device.
 
-use crate::dispatch::{Blocks, Groups, Tile, Tiles, key};
+use crate::dispatch::{Blocks, Group, Groups, Tile, Tiles, at_once, key};
 use crate::error::Result;
 use crate::gpu::{Element, Gpu, Profile, Source};
 use crate::layers::parameters::{Reads, Weights};
@@ -20,6 +20,17 @@ const ROWS_TRANSPOSED: &str = include_str!("../../../shaders/lib/rows_transposed
 
 /// What the rows of a convolution's forward product start with.
 const WINDOW_ORIGIN: &str = include_str!("../../../shaders/lib/window_origin.wgsl");
+
+/// The groups of invocations that may own a tile.
+const GROUPS: [Group; 7] = [
+    Group::new(8, [1, 1], 4),
+    Group::new(8, [2, 1], 4),
+    Group::new(8, [2, 1], 8),
+    Group::new(8, [4, 1], 4),
+    Group::new(8, [4, 2], 4),
+    Group::new(16, [4, 1], 4),
+    Group::new(16, [8, 1], 4),
+];
 
 /// A product C = A · B of every batch; see `shaders/lib/product_*.wgsl`.
 #[derive(Clone, Debug)]
@@ -115,33 +126,14 @@ impl Product {
                 sizes.into_iter().map(tile).collect()
             }
             (None, subgroup) => {
-                let fitting = self.rows.div_ceil(8).min(4).next_power_of_two();
                 let groups = Groups {
-                    sizes: &[(1, 1), (2, 1), (4, 1), (8, 1), (4, 2), (8, 2)],
+                    kinds: &GROUPS,
                     columns: self.columns,
                     blocks: self.blocks(profile),
-                    // Tiles of both factors, or what all groups but the first hand over.
-                    vectors: |rows, width, slices| {
-                        let tiles = slices * (4 * (8 * rows + 2) + 128 * width);
-                        tiles.max((slices - 1) * 64 * rows * width)
-                    },
+                    vectors: workgroup_vectors,
                 };
-                let tiles = |rows: usize| {
-                    self.rows.div_ceil(8 * rows) * self.columns.div_ceil(8) * self.phases * count
-                };
-                // Measured on an H200 (docs/kernels.md): rows, width and groups of an invocation.
-                let wide = if self.columns > 8 && self.phases == 1 { 2 } else { 1 };
-                let large = self.rows.div_ceil(32) * self.columns.div_ceil(16) * count;
-                let deep = wide == 2 && fitting == 4 && self.blocks(profile) > 5;
-                let default = match tiles(fitting) {
-                    _ if profile.software => (fitting, 1, 1),
-                    _ if deep && (100..512).contains(&large) => (4, 2, 4),
-                    4096.. if wide == 2 => (2 * fitting, wide, 1),
-                    1024.. => (fitting, wide, 1),
-                    257.. => (fitting.min(2), 1, 2),
-                    _ => (fitting.min(2), 1, 8),
-                };
-                let mut all = groups.candidates(profile, default);
+                let (group, slices) = self.default_groups(profile, count);
+                let mut all = groups.candidates(profile, group, slices);
                 // Wider subgroups would leave most of their columns empty.
                 let lanes = subgroup.filter(|lanes| *lanes as usize <= self.columns.max(16));
                 let rows = [16, 32];
@@ -155,6 +147,38 @@ impl Product {
         Tiles { key: key(profile, kernel, &self.shape, count), candidates }
     }
 
+    /// The tile of groups that is taken without a measurement, and its number of groups.
+    fn default_groups(&self, profile: &Profile, count: usize) -> (Group, usize) {
+        let fitting = self.rows.div_ceil(8).min(4).next_power_of_two();
+        let tiles = |rows: usize| {
+            self.rows.div_ceil(8 * rows) * self.columns.div_ceil(8) * self.phases * count
+        };
+        // Measured on an H200 (docs/kernels.md).
+        let wide = self.columns > 8;
+        let large = self.rows.div_ceil(32) * self.columns.div_ceil(16) * count;
+        let deep = wide && self.phases == 1 && fitting == 4 && self.blocks(profile) > 5;
+        let narrow = |rows| Group::new(8, [rows, 1], 4);
+        match tiles(fitting) {
+            _ if profile.software => (narrow(fitting), 1),
+            _ if deep && (100..512).contains(&large) => (Group::new(8, [4, 2], 4), 4),
+            2048.. if wide && fitting == 4 => (Group::new(16, [8, 1], 4), 1),
+            1024.. if wide && self.phases == 1 => (Group::new(8, [fitting, 2], 4), 1),
+            1024.. => (narrow(fitting), 1),
+            few => {
+                let rows = fitting.min(2);
+                let slices = if few > 256 { 2 } else { 8 }.min(self.blocks(profile));
+                // Fewer, longer rounds, if as many workgroups still run at once.
+                let long = Group::new(8, [rows, 1], 8);
+                let bytes = 16 * workgroup_vectors(long, slices);
+                let fits = self.depth >= long.depth && bytes <= profile.workgroup_memory as usize;
+                match fits && tiles(rows) <= at_once(bytes) {
+                    true => (long, slices),
+                    false => (narrow(rows), slices),
+                }
+            }
+        }
+    }
+
     /// Adds the libraries and sizes of the device's tile for `count` batches, and says the grid's row tiles and
     /// its phases · column tiles.
     ///
@@ -164,14 +188,17 @@ impl Product {
         let [tap_block, depth_block] = self.block(gpu.profile());
         let tile = self.candidates(gpu.profile(), source.name(), count).choose(gpu);
         // Taps and the rounds of each, and what groups hand over behind each block.
-        let sums = if let Tile::Workgroup { rows, width, .. } = tile { rows * width } else { 0 };
+        let sums = match tile {
+            Tile::Workgroup { group, .. } => group.rows * group.width,
+            _ => 0,
+        };
         let depths = self.depth.div_ceil(depth_block);
         let rounds = self.taps * depths * (1 + 5 * depth_block.div_ceil(4))
             + (4 + sums) * self.blocks(gpu.profile());
         gpu.profile().check_rounds(source.name(), rounds, "model.layers")?;
         let columns_at_once = match tile {
             Tile::Subgroup { lanes, width, .. } => lanes * width,
-            Tile::Workgroup { width, .. } => 8 * width,
+            Tile::Workgroup { group, .. } => group.columns(),
             tile => unreachable!("{tile} is no candidate of a product"),
         };
         let column_tiles = self.columns.div_ceil(columns_at_once);
@@ -195,18 +222,27 @@ impl Product {
                     source.constant("LANES", lanes).constant("ROWS", rows).constant("WIDTH", width);
                 (source.library(PRODUCT_SUBGROUP), tiles)
             }
-            Tile::Workgroup { rows, width, slices } => {
+            Tile::Workgroup { group, slices } => {
                 let source = source
-                    .constant("ROWS", rows)
-                    .constant("WIDTH", width)
+                    .constant("ACROSS", group.across)
+                    .constant("ROWS", group.rows)
+                    .constant("WIDTH", group.width)
+                    .constant("TILE_DEPTH", group.depth)
                     .constant("SLICES", slices)
                     .library(PRODUCT_WORKGROUP);
-                (source, self.rows.div_ceil(8 * rows))
+                (source, self.rows.div_ceil(8 * group.rows))
             }
             tile => unreachable!("{tile} is no candidate of a product"),
         };
         Ok((source, [row_tiles, self.phases * column_tiles]))
     }
+}
+
+/// Vectors of workgroup memory: tiles of both factors, or what all groups but the first hand over.
+fn workgroup_vectors(group: Group, slices: usize) -> usize {
+    let tiles = group.depth * (8 * group.rows + 2 + 4 * group.columns());
+    let sums = group.invocations() * group.rows * group.width;
+    (slices * tiles).max((slices - 1) * sums)
 }
 
 /// How a dense layer's inputs are read.
