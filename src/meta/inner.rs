@@ -7,8 +7,9 @@ mod smaller;
 use crate::error::{Error, Result};
 use crate::gpu::{BufferList, Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
-    Axis, Batch, FusedLoop, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, Rows, RunSteps,
-    Tile, Tiles, Update, broadcast, fused, fused_pays, fused_steps, head, head_fits, loss,
+    Axis, Batch, FusedLoop, Head, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, Rows,
+    RunSteps, Tile, Tiles, Update, broadcast, fused, fused_pays, fused_steps, head, head_layers,
+    loss, two_layer_head,
 };
 use crate::meta::layers::{Keep, Layers};
 use crate::meta::source::TaskBuffers;
@@ -245,17 +246,29 @@ impl InnerLoop {
         let theta = &self.theta;
         let [x, y] = [&self.batch[0], &self.batch[1]];
         tasks.record_batch(gpu, out, model, [count, examples], inner, [x, y])?;
-        let last = model.layers().len() - 1;
-        if head_fits(gpu.profile(), model, examples) {
-            self.layers.forward(gpu, out, batch, theta, x, last)?;
-            let (below, dx) = (self.layers.below(last, x), self.layers.first_gradient());
-            let onward = self.layers.first_trained() < last;
-            let losses = (&self.losses, steps);
-            let told = tasks.is_told();
-            head(gpu, out, model, batch, update, below, y, dx, onward, losses, told)?;
-            return self.layers.backward(gpu, out, batch, update, x, last, dx);
+        let layers = model.layers().len();
+        let taken = head_layers(gpu.profile(), model, examples);
+        if taken > 0 {
+            let below = layers - taken;
+            self.layers.forward(gpu, out, batch, theta, x, below)?;
+            let dx = self.layers.first_gradient();
+            let call = Head {
+                model,
+                batch,
+                update,
+                below: self.layers.below(below, x),
+                targets: y,
+                dx,
+                onward: self.layers.first_trained() < below,
+                losses: &self.losses,
+                steps,
+                some: tasks.is_told(),
+            };
+            let record = if taken == 2 { two_layer_head } else { head };
+            record(gpu, out, &call)?;
+            return self.layers.backward(gpu, out, batch, update, x, below, dx);
         }
-        self.layers.forward(gpu, out, batch, theta, x, last + 1)?;
+        self.layers.forward(gpu, out, batch, theta, x, layers)?;
         let outputs = self.layers.outputs();
         loss(
             gpu,
@@ -276,7 +289,7 @@ impl InnerLoop {
                 hits: &self.hits,
             },
         )?;
-        self.layers.backward(gpu, out, batch, update, x, last + 1, outputs)
+        self.layers.backward(gpu, out, batch, update, x, layers, outputs)
     }
 }
 
