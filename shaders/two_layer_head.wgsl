@@ -43,7 +43,7 @@ fn hidden_values(first_x: u32, weights: u32, first_row: u32, column: u32) {
     for (var r = 0u; r < ROWS; r++) { // unroll
         sums[r] = bias;
     }
-    for (var k = 0u; k < IN4; k++) {
+    for (var k = 0u; k < IN4; k++) { // unroll by 2
         let w = weights + 4u * k * HIDDEN4 + column;
         let w0 = theta[w];
         let w1 = theta[w + HIDDEN4];
@@ -70,7 +70,7 @@ fn partial_logit(weights: u32, part: u32, row: u32, column: u32) -> vec4<f32> {
     if (part == 0u) {
         sum = theta[weights + 4u * BLOCKS + column];
     }
-    for (var k = part * PART; k < min((part + 1u) * PART, HIDDEN4); k++) {
+    for (var k = part * PART; k < min((part + 1u) * PART, HIDDEN4); k++) { // unroll by 4
         let v = hidden[place_of(row, k)];
         let w = weights + 4u * k * OUT4 + column;
         sum = fma(vec4<f32>(v.w), theta[w + 3u * OUT4], fma(vec4<f32>(v.z), theta[w + 2u * OUT4],
@@ -99,7 +99,7 @@ fn sum_of_rows(item: u32, part: u32) -> mat4x4<f32> {
     let end = min((part + 1u) * ROW_PART, BATCH);
     var sum = mat4x4<f32>();
     if (item < BLOCKS) {
-        for (var row = part * ROW_PART; row < end; row++) {
+        for (var row = part * ROW_PART; row < end; row++) { // unroll by 4
             let v = hidden[place_of(row, item / OUT4)];
             let d = logits[row * OUT4 + item % OUT4];
             sum[0] = fma(vec4<f32>(v.x), d, sum[0]);
@@ -108,11 +108,11 @@ fn sum_of_rows(item: u32, part: u32) -> mat4x4<f32> {
             sum[3] = fma(vec4<f32>(v.w), d, sum[3]);
         }
     } else if (item < BLOCKS + OUT4) {
-        for (var row = part * ROW_PART; row < end; row++) {
+        for (var row = part * ROW_PART; row < end; row++) { // unroll by 4
             sum[0] += logits[row * OUT4 + item - BLOCKS];
         }
     } else {
-        for (var row = part * ROW_PART; row < end; row++) {
+        for (var row = part * ROW_PART; row < end; row++) { // unroll by 4
             sum[0].x += row_losses[row];
         }
     }
@@ -137,7 +137,7 @@ fn finish(task: u32, weights: u32, item: u32, sum: mat4x4<f32>, rates: Rates) {
 // The gradient of one row by vector k of the values that go into a layer: its weights times `d` of each column.
 fn through_last(weights: u32, row: u32, k: u32) -> vec4<f32> {
     var sum = vec4<f32>(0.0);
-    for (var column = 0u; column < OUT4; column++) {
+    for (var column = 0u; column < OUT4; column++) { // unroll
         let d = logits[row * OUT4 + column];
         let w = weights + 4u * k * OUT4 + column;
         sum += vec4<f32>(dot(d, theta[w]), dot(d, theta[w + OUT4]), dot(d, theta[w + 2u * OUT4]),
@@ -148,7 +148,7 @@ fn through_last(weights: u32, row: u32, k: u32) -> vec4<f32> {
 
 fn through_hidden(weights: u32, row: u32, k: u32) -> vec4<f32> {
     var sum = vec4<f32>(0.0);
-    for (var column = 0u; column < HIDDEN4; column++) {
+    for (var column = 0u; column < HIDDEN4; column++) { // unroll by 4
         let d = hidden[place_of(row, column)];
         let w = weights + 4u * k * HIDDEN4 + column;
         sum += vec4<f32>(dot(d, theta[w]), dot(d, theta[w + HIDDEN4]), dot(d, theta[w + 2u * HIDDEN4]),
@@ -167,7 +167,7 @@ fn hidden_sums(first_x: u32, item: u32, part: u32) -> HiddenSums {
     let k = item / HIDDEN4;
     let column = item % HIDDEN4;
     var sums: HiddenSums;
-    for (var row = part * HIDDEN_PART; row < min((part + 1u) * HIDDEN_PART, BATCH); row++) {
+    for (var row = part * HIDDEN_PART; row < min((part + 1u) * HIDDEN_PART, BATCH); row++) { // unroll by 8
         let v = x_at(first_x + row * IN4 + k);
         let d = hidden[place_of(row, column)];
         sums.block[0] = fma(vec4<f32>(v.x), d, sums.block[0]);

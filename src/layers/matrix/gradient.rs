@@ -1,7 +1,7 @@
 //! The weights' gradients of dense layers and convolutions: what a row of weights sees, and how the sum over all pixels
 //! is cut into tiles on a device.
 
-use crate::dispatch::{BUSY, Blocks, Group, Groups, Tile, Tiles, at_once, key};
+use crate::dispatch::{BUSY, Blocks, Group, Groups, Tile, Tiles, key};
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Source};
 use crate::layers::Place;
@@ -27,8 +27,11 @@ fn line_block(profile: &Profile, place: &Place, examples: usize) -> usize {
 /// A group that owns one block of 4×4 an invocation.
 const NARROW: Group = Group::new(8, [1, 1], 8);
 
-/// The same with twice as many pixels a round.
-const LONG: Group = Group::new(8, [1, 1], 16);
+/// Twice as many of them, and twice as many pixels a round.
+const BROAD: Group = Group::new(16, [1, 1], 16);
+
+/// The same with two blocks of 4×4 an invocation.
+const TALL: Group = Group::new(16, [2, 1], 16);
 
 /// Row vectors up to which a real GPU may do without tiles.
 const FEW_ROWS: usize = 8;
@@ -75,7 +78,7 @@ pub(super) fn gradient_candidates(
         }
         None => {
             let kinds: &[Group] = match rows {
-                9.. => &[NARROW, LONG, Group::new(16, [1, 1], 16), Group::new(16, [2, 1], 16)],
+                9.. => &[NARROW, BROAD, TALL],
                 _ => &[NARROW, Group::new(8, [1, 2], 8)],
             };
             let vectors =
@@ -84,14 +87,11 @@ pub(super) fn gradient_candidates(
             // So many groups of invocations in all keep a large GPU busy (docs/kernels.md).
             let tiles = rows.div_ceil(8) * columns.div_ceil(8) * count;
             let slices = if profile.software { 1 } else { (1024 / tiles).clamp(1, 16) };
-            let pixels = examples * place.output.height * place.output.width;
-            let bytes = 16 * vectors(LONG, slices.min(blocks));
+            // Measured on an H200 (docs/kernels.md).
             let group = match tiles {
-                _ if profile.software => NARROW,
-                // Measured on an H200 (docs/kernels.md).
-                4096.. if rows > 8 && columns > 8 => Group::new(16, [2, 1], 16),
-                _ if pixels > LONG.depth && tiles <= at_once(bytes) => LONG,
-                _ => NARROW,
+                _ if profile.software || rows <= 8 || columns <= 8 => NARROW,
+                4096.. => TALL,
+                _ => BROAD,
             };
             let tiled = groups.candidates(profile, group, slices);
             let direct = direct(profile, [rows, direct_columns(columns, count)], blocks);

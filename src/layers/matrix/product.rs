@@ -165,7 +165,7 @@ impl Product {
             1024.. if wide && self.phases == 1 => (Group::new(8, [fitting, 2], 4), 1),
             1024.. => (narrow(fitting), 1),
             few => {
-                let rows = fitting.min(2);
+                let rows = fitting.min(if few > 256 { 4 } else { 2 });
                 let slices = if few > 256 { 2 } else { 8 }.min(self.blocks(profile));
                 // Fewer, longer rounds, if as many workgroups still run at once.
                 let long = Group::new(8, [rows, 1], 8);
