@@ -29,7 +29,7 @@ fn partial_logit(first_x: u32, weights: u32, part: u32, row: u32, column: u32) -
     if (part == 0u) {
         sum = theta[weights + 4u * IN4 * OUT4 + column];
     }
-    for (var k = part * PART; k < min((part + 1u) * PART, IN4); k++) { // unroll by 4
+    for (var k = part * PART; k < min((part + 1u) * PART, IN4); k++) {
         let v = x_at(first_x + row * IN4 + k);
         let w = weights + 4u * k * OUT4 + column;
         sum = fma(vec4<f32>(v.w), theta[w + 3u * OUT4], fma(vec4<f32>(v.z), theta[w + 2u * OUT4],
@@ -56,7 +56,7 @@ fn row_loss(batch: u32, row: u32) {
 // dx of one row and vector of inputs.
 fn input_gradient(weights: u32, row: u32, k: u32) -> vec4<f32> {
     var sum = vec4<f32>(0.0);
-    for (var column = 0u; column < OUT4; column++) { // unroll
+    for (var column = 0u; column < OUT4; column++) {
         let d = logits[row * OUT4 + column];
         let w = weights + 4u * k * OUT4 + column;
         sum += vec4<f32>(dot(d, theta[w]), dot(d, theta[w + OUT4]), dot(d, theta[w + 2u * OUT4]),
@@ -70,7 +70,7 @@ fn sum_of_rows(first_x: u32, item: u32, part: u32) -> mat4x4<f32> {
     let end = min((part + 1u) * ROW_PART, BATCH);
     var sum = mat4x4<f32>();
     if (item < BLOCKS) {
-        for (var row = part * ROW_PART; row < end; row++) { // unroll by 4
+        for (var row = part * ROW_PART; row < end; row++) {
             let v = x_at(first_x + row * IN4 + item / OUT4);
             let d = logits[row * OUT4 + item % OUT4];
             sum[0] = fma(vec4<f32>(v.x), d, sum[0]);
@@ -79,11 +79,11 @@ fn sum_of_rows(first_x: u32, item: u32, part: u32) -> mat4x4<f32> {
             sum[3] = fma(vec4<f32>(v.w), d, sum[3]);
         }
     } else if (item < BLOCKS + OUT4) {
-        for (var row = part * ROW_PART; row < end; row++) { // unroll by 4
+        for (var row = part * ROW_PART; row < end; row++) {
             sum[0] += logits[row * OUT4 + item - BLOCKS];
         }
     } else {
-        for (var row = part * ROW_PART; row < end; row++) { // unroll by 4
+        for (var row = part * ROW_PART; row < end; row++) {
             sum[0].x += row_losses[row];
         }
     }

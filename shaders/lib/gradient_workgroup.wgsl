@@ -1,8 +1,7 @@
 // G = Aᵀ · B over all output pixels for one tile in workgroup memory: 8 · ROWS row vectors and ACROSS · WIDTH vector
 // columns. A group is 8 rows of ACROSS (8 or 16) invocations; each owns ROWS (1, 2 or 4) times WIDTH (1 or 2) blocks of 4×4,
 // together with those of the other SLICES − 1 groups: each group sums other blocks of LINE_BLOCK rows of outputs
-// (lib/gradient_*.wgsl all add the same blocks in the same order), AT_ONCE (8 or 16) pixels a round. A round
-// multiplies what the one before it has loaded, while its own loads are on their way.
+// (lib/gradient_*.wgsl all add the same blocks in the same order), AT_ONCE (8 or 16) pixels a round.
 // lib/cells_*.wgsl says what A is; the kernel gives ROW_VECTORS,
 // COLUMNS (vectors), BATCH, OUT_HEIGHT, OUT_WIDTH, and the functions begin_store, store and store_bias.
 // Grid: (row tiles, column tiles, batches).
@@ -25,26 +24,6 @@ const HANDOVERS = (SUMS + HANDED - 1u) / HANDED;
 
 var<workgroup> tiles: array<vec4<f32>, SLICES * GROUP * HANDED>;
 
-struct Loaded {
-    a: array<vec4<f32>, A_LOADS>,
-    b: array<vec4<f32>, B_LOADS>,
-}
-
-// Loads the pixels from `first` to `end`; the rest of AT_ONCE counts as zeros.
-fn load(batch: u32, cell: Cell, column: u32, lane: u32, first: u32, end: u32, loaded: ptr<function, Loaded>) {
-    for (var i = 0u; i < A_LOADS; i++) { // unroll
-        let pixel = min(first + lane / TILE_ROWS + A_APART * i, end - 1u);
-        let line_number = pixel / OUT_WIDTH;
-        let line = line_of(cell, batch * BATCH + line_number / OUT_HEIGHT, line_number % OUT_HEIGHT);
-        (*loaded).a[i] = load_a(line, cell, pixel % OUT_WIDTH);
-    }
-    for (var i = 0u; i < B_LOADS; i++) { // unroll
-        let pixel = first + lane / COLUMNS_AT_ONCE + B_APART * i;
-        let gradient = dz_at((batch * DEPTH + min(pixel, end - 1u)) * COLUMNS + column);
-        (*loaded).b[i] = select(vec4<f32>(0.0), gradient, pixel < end);
-    }
-}
-
 @compute @workgroup_size(GROUP * SLICES)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
     let batch = group.z;
@@ -60,10 +39,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let load_column = min(first_column + lane % COLUMNS_AT_ONCE, COLUMNS - 1u);
     // The last WIDTH ones are of the bias.
     var totals: array<vec4<f32>, SUMS>;
-    var loaded: Loaded;
-    if (slice * PIXEL_BLOCK < DEPTH) {
-        load(batch, cell, load_column, lane, slice * PIXEL_BLOCK, min((slice + 1u) * PIXEL_BLOCK, DEPTH), &loaded);
-    }
     for (var first_block = 0u; first_block < DEPTH; first_block += SLICES * PIXEL_BLOCK) {
         let block = first_block + slice * PIXEL_BLOCK;
         let end = min(block + PIXEL_BLOCK, DEPTH);
@@ -75,20 +50,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             workgroupBarrier();
             if (first < end) {
                 for (var i = 0u; i < A_LOADS; i++) { // unroll
-                    tiles[own_a + lane + GROUP * i] = loaded.a[i];
+                    let pixel = min(first + lane / TILE_ROWS + A_APART * i, end - 1u);
+                    let line_number = pixel / OUT_WIDTH;
+                    let image = batch * BATCH + line_number / OUT_HEIGHT;
+                    let line = line_of(cell, image, line_number % OUT_HEIGHT);
+                    tiles[own_a + lane + GROUP * i] = load_a(line, cell, pixel % OUT_WIDTH);
                 }
                 for (var i = 0u; i < B_LOADS; i++) { // unroll
-                    tiles[own_b + lane + GROUP * i] = loaded.b[i];
+                    let pixel = first + lane / COLUMNS_AT_ONCE + B_APART * i;
+                    let gradient = dz_at((batch * DEPTH + min(pixel, end - 1u)) * COLUMNS + load_column);
+                    tiles[own_b + lane + GROUP * i] = select(vec4<f32>(0.0), gradient, pixel < end);
                 }
             }
             workgroupBarrier();
-            // What comes next: of this block, or of the group's next one.
-            let within = done + AT_ONCE < pixels;
-            let next = select(block + SLICES * PIXEL_BLOCK, first + AT_ONCE, within);
-            let next_end = select(min(next + PIXEL_BLOCK, DEPTH), end, within);
-            if (next < next_end) {
-                load(batch, cell, load_column, lane, next, next_end, &loaded);
-            }
             if (first < end) {
                 for (var k = 0u; k < AT_ONCE; k++) { // unroll
                     var a: array<vec4<f32>, ROWS>;

@@ -82,9 +82,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let blocks = (taps + TAP_BLOCK - 1u) / TAP_BLOCK * DEPTH_BLOCKS;
     var totals: array<vec4<f32>, ROWS * WIDTH>;
     var loaded: Loaded;
-    if (slice < blocks) {
-        load(&loader, phase, slice / DEPTH_BLOCKS * TAP_BLOCK, slice % DEPTH_BLOCKS * DEPTH_BLOCK, &loaded);
-    }
     for (var first_block = 0u; first_block < max(blocks, 1u); first_block += SLICES) {
         let block = first_block + slice;
         var sums: array<vec4<f32>, ROWS * WIDTH>;
@@ -102,6 +99,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let end = min(first_of_block + DEPTH_BLOCK, DEPTH);
         // As many rounds as the first group has: it has the most.
         let rounds = min(taps - min(first_block / DEPTH_BLOCKS * TAP_BLOCK, taps), TAP_BLOCK);
+        if (first_tap < taps) {
+            load(&loader, phase, first_tap, first_of_block, &loaded);
+        }
         for (var t = 0u; t < rounds; t++) {
             let tap = first_tap + t;
             let depth = select(0u, end, tap < taps);
@@ -127,19 +127,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                     }
                 }
                 workgroupBarrier();
-                // What comes next: of this tap, of the block's next one, or of the group's next block.
                 let within = done + TILE_DEPTH < DEPTH_BLOCK;
-                let in_block = within || t + 1u < rounds;
-                let next_block = block + SLICES;
-                var next_tap = select(tap + 1u, tap, within);
-                var next = select(first_of_block, first + TILE_DEPTH, within);
-                var last = end;
-                if (!in_block) {
-                    next_tap = next_block / DEPTH_BLOCKS * TAP_BLOCK;
-                    next = next_block % DEPTH_BLOCKS * DEPTH_BLOCK;
-                    last = DEPTH;
-                }
-                if (next_tap < taps && next < last) {
+                let next_tap = select(tap + 1u, tap, within);
+                let next = select(first_of_block, first + TILE_DEPTH, within);
+                if (next_tap < min(first_tap + rounds, taps) && next < end) {
                     load(&loader, phase, next_tap, next, &loaded);
                 }
                 if (first < depth) {

@@ -6,8 +6,6 @@
 //! `{ const i = 0u; … } { const i = 1u; … }`, so that function-local arrays are indexed by
 //! constants and live in registers. The body contains no `break` or `continue` of that loop. Indices
 //! made of known integers are replaced by their values, so that the compiler has less to read. A
-//! A line `for (var i = A; i < B; i++) { // unroll by 4` may have any bounds: four bodies follow each other without a
-//! branch, so that their loads are on their way together, and what is left comes one by one. A
 //! line `if (A == B) { // static` keeps its block only if the two are equal, and drops it otherwise.
 //! Text without marks comes back as it is, and marked text is valid WGSL by itself.
 
@@ -15,8 +13,6 @@ use std::collections::HashMap;
 
 const LOOP: &str = "{ // unroll";
 const STATIC: &str = "{ // static";
-/// What follows [`LOOP`] before the number of bodies.
-const BY: &str = " by ";
 
 /// `text` with every marked loop expanded, innermost loops included.
 ///
@@ -49,10 +45,6 @@ fn expand(text: &str, constants: &mut Constants, inside: bool) -> String {
             if constants.holds(header) {
                 out.push_str(&format!("{{{}}}\n", expand(body, constants, inside)));
             }
-        } else if let Some(count) = body.strip_prefix(BY) {
-            let (count, body) = count.split_once('\n').expect("the mark ends the line");
-            let count = count.trim().parse().expect("a number of bodies");
-            out.push_str(&several(header, count, &expand(body, constants, inside)));
         } else {
             let (name, values) = constants.loop_header(header);
             for value in values {
@@ -69,25 +61,6 @@ fn expand(text: &str, constants: &mut Constants, inside: bool) -> String {
     }
     out.push_str(&plain(rest, constants));
     out
-}
-
-/// A loop of any bounds that takes `count` bodies at a time, and those that are left one by one.
-fn several(header: &str, count: u32, body: &str) -> String {
-    let parse = || {
-        let inner = header.trim().strip_prefix("for (var ")?.strip_suffix(')')?;
-        let mut parts = inner.split(';');
-        let (name, first) = parts.next()?.split_once('=')?;
-        let (_, end) = parts.next()?.split_once('<')?;
-        Some((name.trim(), first.trim(), end.trim()))
-    };
-    let (name, first, end) = parse().unwrap_or_else(|| panic!("cannot unroll `{}`", header.trim()));
-    let at_once: String =
-        (0..count).map(|i| format!("{{ let {name} = {name}_next + {i}u;\n{body}}}\n")).collect();
-    format!(
-        "{{ var {name}_next = {first};\nlet {name}_end = {end};\n\
-         for (; {name}_next + {count}u <= {name}_end; {name}_next += {count}u) {{\n{at_once}}}\n\
-         for (; {name}_next < {name}_end; {name}_next++) {{ let {name} = {name}_next;\n{body}}} }}\n"
-    )
 }
 
 /// The length of the text before the brace that closes an already open one.
@@ -335,16 +308,6 @@ mod tests {
     fn unmarked_text_is_untouched() {
         let text = "for (var i = 0u; i < n; i++) { a[i] = 0.0; }";
         assert_eq!(unroll(text), text);
-    }
-
-    #[test]
-    fn loops_of_any_bounds_take_several_bodies_at_a_time() {
-        let text = "for (var i = a; i < min(b, c); i++) { // unroll by 2\nx(i);\n}\n";
-        let out = unroll(text);
-        assert!(out.contains("var i_next = a;\nlet i_end = min(b, c);"), "{out}");
-        assert!(out.contains("i_next + 2u <= i_end; i_next += 2u"), "{out}");
-        assert!(out.contains("{ let i = i_next + 0u;\nx(i);\n}\n{ let i = i_next + 1u;\nx(i);\n}"));
-        assert!(out.contains("for (; i_next < i_end; i_next++) { let i = i_next;\nx(i);\n}"));
     }
 
     #[test]

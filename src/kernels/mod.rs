@@ -28,7 +28,7 @@ pub use codec::{Coding, compress, decompress, largest};
 pub use fused::{FusedLoop, fused, fused_candidates, fused_pays, fused_steps};
 pub use gather_images::{ImageShape, gather_images};
 pub use gather_rows::gather_rows;
-pub use head::{Head, head, head_layers, two_layer_head};
+pub use head::{Head, head, head_fits};
 pub use loss::{LossCall, loss};
 pub use mean_state::{MeanState, mean_state};
 pub use memory::{MemoryInsert, memory_insert, memory_sums};

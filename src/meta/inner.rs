@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::gpu::{BufferList, Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
     Axis, Batch, FusedLoop, Head, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, Rows,
-    RunSteps, Tile, Tiles, Update, broadcast, fused, fused_pays, fused_steps, head, head_layers,
-    loss, two_layer_head,
+    RunSteps, Tile, Tiles, Update, broadcast, fused, fused_pays, fused_steps, head, head_fits,
+    loss,
 };
 use crate::meta::layers::{Keep, Layers};
 use crate::meta::source::TaskBuffers;
@@ -246,29 +246,26 @@ impl InnerLoop {
         let theta = &self.theta;
         let [x, y] = [&self.batch[0], &self.batch[1]];
         tasks.record_batch(gpu, out, model, [count, examples], inner, [x, y])?;
-        let layers = model.layers().len();
-        let taken = head_layers(gpu.profile(), model, examples);
-        if taken > 0 {
-            let below = layers - taken;
-            self.layers.forward(gpu, out, batch, theta, x, below)?;
+        let last = model.layers().len() - 1;
+        if head_fits(gpu.profile(), model, examples) {
+            self.layers.forward(gpu, out, batch, theta, x, last)?;
             let dx = self.layers.first_gradient();
             let call = Head {
                 model,
                 batch,
                 update,
-                below: self.layers.below(below, x),
+                below: self.layers.below(last, x),
                 targets: y,
                 dx,
-                onward: self.layers.first_trained() < below,
+                onward: self.layers.first_trained() < last,
                 losses: &self.losses,
                 steps,
                 some: tasks.is_told(),
             };
-            let record = if taken == 2 { two_layer_head } else { head };
-            record(gpu, out, &call)?;
-            return self.layers.backward(gpu, out, batch, update, x, below, dx);
+            head(gpu, out, &call)?;
+            return self.layers.backward(gpu, out, batch, update, x, last, dx);
         }
-        self.layers.forward(gpu, out, batch, theta, x, layers)?;
+        self.layers.forward(gpu, out, batch, theta, x, last + 1)?;
         let outputs = self.layers.outputs();
         loss(
             gpu,
@@ -289,7 +286,7 @@ impl InnerLoop {
                 hits: &self.hits,
             },
         )?;
-        self.layers.backward(gpu, out, batch, update, x, layers, outputs)
+        self.layers.backward(gpu, out, batch, update, x, last + 1, outputs)
     }
 }
 

@@ -44,8 +44,9 @@ const EXTENSION: &str = "safetensors";
 
 /// The order in which this version's kernels add numbers, where that changed the bytes of a training: 1 in
 /// checkpoints that say nothing, 2 until batch-norms on real GPUs had more invocations a column and the subgroup's fused kernel
-/// summed a gradient before its step. A run goes on exactly only under the arithmetic that it was begun with.
-pub const ARITHMETIC: u32 = 3;
+/// summed a gradient before its step, 3 until the head on real GPUs summed rows in parts. A run goes on exactly only under the
+/// arithmetic that it was begun with.
+pub const ARITHMETIC: u32 = 4;
 
 /// What a checkpoint knows of its run.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recording, Wait, now};
 use crate::kernels::{
     InnerRule, MOST_BATCHES, Tile, Tiles, backward_tiles, forward_tiles, fused_candidates,
-    head_layers, update_tiles,
+    head_fits, update_tiles,
 };
 use crate::meta::{Trainer, TrainerSetup};
 use crate::optimizers::InnerOptimizer;
@@ -164,14 +164,14 @@ fn subjects(gpu: &Gpu, setup: &TrainerSetup) -> Result<Vec<(Subject, Tiles)>> {
         let tiles = fused_candidates(gpu, model, setup.rule(), sizes);
         return Ok(tiles.into_iter().map(|tiles| (Subject::Whole, tiles)).collect());
     }
-    // Those that no head takes.
-    let below = model.layers().len() - head_layers(profile, model, batch);
+    let headed = head_fits(profile, model, batch);
+    let last = model.layers().len() - 1;
     let trained = model.layers().iter().position(|layer| layer.parameter_count() > 0);
     let mut layers: Vec<(usize, u64)> = model
         .layers()
         .iter()
         .enumerate()
-        .filter(|(index, layer)| layer.products() > 0 && *index < below)
+        .filter(|(index, layer)| layer.products() > 0 && !(headed && *index == last))
         .map(|(index, layer)| (index, layer.products()))
         .collect();
     layers.sort_by_key(|(_, products)| std::cmp::Reverse(*products));

@@ -37,8 +37,7 @@ fn every_kernel_comes_to_the_same_in_every_mode(device: &Device) {
     for name in FILES {
         let fused = name == "fused_subgroup" && device.gpu.profile().broadcast_lanes().is_none();
         let measured_alone = ["empty", "noise"].contains(&name) && !all();
-        let of_gpus = name == "two_layer_head" && device.gpu.profile().software;
-        assert!(used.contains(name) || fused || of_gpus || measured_alone, "{name} was not used");
+        assert!(used.contains(name) || fused || measured_alone, "{name} was not used");
     }
     assert_eq!(got.len(), wanted.len());
     for ((what, got), (_, wanted)) in got.iter().zip(wanted) {
@@ -191,7 +190,7 @@ fn sum_of_a_wave(gpu: &Gpu) {
 }
 
 /// Those of [`other_kernels`] that between them use all its kernels.
-const FEW_ADAPTATIONS: [usize; 5] = [3, 5, 6, 7, 8];
+const FEW_ADAPTATIONS: [usize; 4] = [3, 5, 6, 7];
 
 /// Cross-entropy on rows, and episodes over images.
 fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
@@ -224,7 +223,6 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
     let glyphs = with(GlyphsSpec::new(spec), |it| it.size = 5);
     // More inputs than the fused kernel of a subgroup takes.
     let wide = network(65, &[(6, Activation::Tanh)], 2, Loss::CrossEntropy);
-    let deep = network(25, &[(9, Activation::Relu), (6, Activation::Tanh)], 2, Loss::CrossEntropy);
     let curved = network(25, &[(6, Activation::Gelu)], 2, Loss::Mse);
     let settings = with(Settings::DEFAULT, |it| {
         it.beta1 = 0.9;
@@ -248,7 +246,6 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
         (&layers, PlanKind::Layered, episodes(), InnerRule::SGD),
         (&dense, PlanKind::Layered, Origin::Glyphs(glyphs), InnerRule::SGD),
         (&wide, PlanKind::Fused, rows(), InnerRule::SGD),
-        (&deep, PlanKind::Layered, rows(), adam),
     ];
     for (number, (model, plan, origin, rule)) in jobs.into_iter().enumerate() {
         // The others use the same kernels with other constants.
@@ -359,7 +356,7 @@ fn without_device(lanes: u32, options: GpuOptions) -> Gpu {
 }
 
 /// Every shader file of the crate.
-pub const FILES: [&str; 38] = [
+pub const FILES: [&str; 37] = [
     "broadcast",
     "ceiling_copy",
     "ceiling_multiply_add",
@@ -397,5 +394,4 @@ pub const FILES: [&str; 38] = [
     "strategy_sums",
     "strategy_update",
     "telemetry",
-    "two_layer_head",
 ];

@@ -1,7 +1,7 @@
 //! The weights' gradients of dense layers and convolutions: what a row of weights sees, and how the sum over all pixels
 //! is cut into tiles on a device.
 
-use crate::dispatch::{BUSY, Blocks, Group, Groups, Tile, Tiles, key};
+use crate::dispatch::{BUSY, Blocks, Group, Groups, Tile, Tiles, at_once, key};
 use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Source};
 use crate::layers::Place;
@@ -36,6 +36,9 @@ const TALL: Group = Group::new(16, [2, 1], 16);
 /// Row vectors up to which a real GPU may do without tiles.
 const FEW_ROWS: usize = 8;
 
+/// Bytes of a workgroup without tiles, so that three lie on a multiprocessor.
+const SHARED_MEMORY: usize = 19 << 10;
+
 /// Vector columns of a workgroup without tiles: fewer where workgroups are few.
 fn direct_columns(columns: usize, count: usize) -> usize {
     let busy = [4, 2].into_iter().find(|at_once| count * columns.div_ceil(*at_once) >= BUSY);
@@ -43,12 +46,20 @@ fn direct_columns(columns: usize, count: usize) -> usize {
 }
 
 /// Without tiles: as many groups as have room share the `blocks` of a sum of `rows` row vectors and `columns` vector
-/// columns evenly.
-fn direct(profile: &Profile, [rows, columns]: [usize; 2], blocks: usize) -> Option<Tile> {
+/// columns evenly. Where there are many of `workgroups`, several have room together.
+fn direct(
+    profile: &Profile,
+    [rows, columns]: [usize; 2],
+    blocks: usize,
+    workgroups: usize,
+) -> Option<Tile> {
     let lanes = rows * columns;
     // Five vectors an invocation.
-    let room = (profile.workgroup_memory as usize / 80).min(profile.largest_workgroup as usize);
-    let most = (room / lanes).min(blocks);
+    let groups = |bytes: usize| (bytes / 80).min(profile.largest_workgroup as usize) / lanes;
+    let mut most = groups(profile.workgroup_memory as usize).min(blocks);
+    if workgroups > at_once(80 * lanes * most) {
+        most = groups(SHARED_MEMORY).clamp(1, most.max(1));
+    }
     let fits = !profile.software && rows <= FEW_ROWS && most > 0;
     fits.then(|| Tile::Direct(blocks.div_ceil(blocks.div_ceil(most))))
 }
@@ -94,7 +105,9 @@ pub(super) fn gradient_candidates(
                 _ => BROAD,
             };
             let tiled = groups.candidates(profile, group, slices);
-            let direct = direct(profile, [rows, direct_columns(columns, count)], blocks);
+            let at_a_time = direct_columns(columns, count);
+            let workgroups = count * columns.div_ceil(at_a_time);
+            let direct = direct(profile, [rows, at_a_time], blocks, workgroups);
             // Measured for a first convolution, whose lanes of a tile would be idle for the most part (docs/kernels.md).
             match weights(place).reads {
                 Reads::NarrowWindow => direct.into_iter().chain(tiled).collect(),

@@ -22,13 +22,12 @@ const ROWS_TRANSPOSED: &str = include_str!("../../../shaders/lib/rows_transposed
 const WINDOW_ORIGIN: &str = include_str!("../../../shaders/lib/window_origin.wgsl");
 
 /// The groups of invocations that may own a tile.
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 6] = [
     Group::new(8, [1, 1], 4),
     Group::new(8, [2, 1], 4),
     Group::new(8, [2, 1], 8),
     Group::new(8, [4, 1], 4),
     Group::new(8, [4, 2], 4),
-    Group::new(16, [4, 1], 4),
     Group::new(16, [8, 1], 4),
 ];
 
@@ -158,15 +157,18 @@ impl Product {
         let large = self.rows.div_ceil(32) * self.columns.div_ceil(16) * count;
         let deep = wide && self.phases == 1 && fitting == 4 && self.blocks(profile) > 5;
         let narrow = |rows| Group::new(8, [rows, 1], 4);
+        let blocks = self.blocks(profile);
         match tiles(fitting) {
             _ if profile.software => (narrow(fitting), 1),
             _ if deep && (100..512).contains(&large) => (Group::new(8, [4, 2], 4), 4),
-            2048.. if wide && fitting == 4 => (Group::new(16, [8, 1], 4), 1),
+            2048.. if wide && fitting == 4 && blocks > 1 => (Group::new(16, [8, 1], 4), 1),
             1024.. if wide && self.phases == 1 => (Group::new(8, [fitting, 2], 4), 1),
             1024.. => (narrow(fitting), 1),
-            few => {
-                let rows = fitting.min(if few > 256 { 4 } else { 2 });
-                let slices = if few > 256 { 2 } else { 8 }.min(self.blocks(profile));
+            257.. if blocks > 1 => (narrow(fitting), 2),
+            257.. => (narrow(fitting.min(2)), 1),
+            _ => {
+                let rows = fitting.min(2);
+                let slices = blocks.min(8);
                 // Fewer, longer rounds, if as many workgroups still run at once.
                 let long = Group::new(8, [rows, 1], 8);
                 let bytes = 16 * workgroup_vectors(long, slices);
