@@ -102,6 +102,7 @@ pub(super) fn gradient_candidates(
             let group = match tiles {
                 _ if profile.software || rows <= 8 || columns <= 8 => NARROW,
                 4096.. => TALL,
+                _ if weights(place).reads == Reads::All => NARROW,
                 _ => BROAD,
             };
             let tiled = groups.candidates(profile, group, slices);
