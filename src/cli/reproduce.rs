@@ -246,7 +246,7 @@ impl Work<'_> {
         let config = training.config.clone();
         if !begun {
             // Found out before hours of training: whether there are test tasks.
-            return training::start(self.flags, &self.gpu, config, path, Purpose::All);
+            return training::start(self.flags, &self.gpu, config, path, Purpose::All, None);
         }
         let run = training::reopen(&config, path, None)?;
         let how = Resuming {

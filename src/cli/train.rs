@@ -12,7 +12,7 @@ use crate::cli::training::{self, Resuming, Stop};
 use crate::config::{Config, Purpose, overrides};
 use crate::disk::shell::quoted;
 use crate::session::{Outcome, Session};
-use crate::store::RunDirectory;
+use crate::store::{RunDirectory, Weights};
 
 /// Meta-train a network.
 #[derive(Debug, Args)]
@@ -56,6 +56,13 @@ pub struct Train {
     /// Also write norms and products of gradients and the spread of the tasks, by layer (log.telemetry).
     #[arg(long)]
     telemetry: bool,
+    /// Start every run from the parameters in this safetensors file, which has tensors of the names and shapes that checkpoints
+    /// have.
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    init: Option<PathBuf>,
+    /// With --init: take the tensors that fit; the others stay as they are drawn.
+    #[arg(long, requires = "init")]
+    init_partial: bool,
     /// Folder of the run (runs/NAME by default, with a number if it exists).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -155,9 +162,30 @@ impl Train {
     }
 
     fn start(&self, config: Config) -> Result<Session> {
+        let weights = self.weights(&config)?;
         let gpu = self.device.open()?;
         let out = self.folder()?;
-        training::start(&self.device, &gpu, config, &out, Purpose::Train)
+        training::start(&self.device, &gpu, config, &out, Purpose::Train, weights.as_ref())
+    }
+
+    /// What --init names, and says what of it is not taken.
+    fn weights(&self, config: &Config) -> Result<Option<Weights>> {
+        let Some(path) = &self.init else { return Ok(None) };
+        let model = config.validate()?;
+        let weights = Weights::read(&model, path)?;
+        if let Some(why) = weights.left().first().filter(|_| !self.init_partial) {
+            bail!(
+                "{}: {why}; give weights of this network, or --init-partial to take the tensors that fit",
+                path.display()
+            );
+        }
+        let (taken, all) = (weights.taken(), model.tensors().len());
+        eprintln!("init: {taken} of {all} tensors from {}", path.display());
+        weights.left().iter().for_each(|why| eprintln!("init: {why}; it stays as it is drawn"));
+        // A checkpoint's moments have their names behind a slash.
+        let unknown = weights.unused().iter().filter(|name| !name.contains('/'));
+        unknown.for_each(|name| eprintln!("init: the network has no `{name}`; it is not used"));
+        Ok(Some(weights))
     }
 
     /// --out, or a new folder below `runs`.

@@ -15,10 +15,10 @@ use crate::data::StoredSplit;
 use crate::gpu::Gpu;
 use crate::meta::{Mean, memory, memory_bytes, number};
 use crate::session::{Event, Outcome, Progress, Session};
-use crate::store::RunDirectory;
 use crate::store::checkpoint::{ARITHMETIC, Checkpoint};
 use crate::store::directory::check_unused;
 use crate::store::metrics::{Record, ValidationRecord};
+use crate::store::{RunDirectory, Weights};
 
 const BAR: &str = "{bar:30} {pos}/{len} [{elapsed}<{eta}] {msg}";
 /// How often a line is printed where there is no terminal.
@@ -49,17 +49,21 @@ impl Stop {
     }
 }
 
-/// Starts a run in a new folder at `out`; its data set is read for `purpose`.
+/// Starts a run in a new folder at `out`, from `weights` if there are any; its data set is read for `purpose`.
 pub fn start(
     device: &DeviceArgs,
     gpu: &Gpu,
     config: Config,
     out: &Path,
     purpose: Purpose,
+    weights: Option<&Weights>,
 ) -> Result<Session> {
     check_unused(out)?;
     let job = tuned_job(device, gpu, config, Data { purpose, ..Data::default() })?;
-    Ok(Session::start(gpu, job, out)?)
+    Ok(match weights {
+        None => Session::start(gpu, job, out)?,
+        Some(weights) => Session::start_from(gpu, job, out, weights)?,
+    })
 }
 
 /// How to go on with a run.

@@ -12,10 +12,10 @@ use crate::rng::Phase;
 use crate::session::best::Best;
 use crate::session::progress::{Event, Outcome};
 use crate::session::recorder::Recorder;
-use crate::store::RunDirectory;
 use crate::store::checkpoint::{Checkpoint, RunInfo};
 use crate::store::journal::Journal;
 use crate::store::metrics::{self, Record, ValidationRecord};
+use crate::store::{RunDirectory, Weights};
 
 /// A run that is being trained.
 #[derive(Debug)]
@@ -38,6 +38,20 @@ impl Session {
         let directory = RunDirectory::create(path)?;
         directory.describe(&job.config().to_toml(), job.stored_split())?;
         Self::new(gpu, job, trainer, directory)
+    }
+
+    /// The same, from `weights` in every run instead of drawn ones (where there are any); the first checkpoint is of them, so that
+    /// the run never needs their file again.
+    ///
+    /// # Errors
+    /// As [`Session::start`].
+    pub fn start_from(gpu: &Gpu, job: Job, path: &Path, weights: &Weights) -> Result<Self> {
+        let mut session = Self::start(gpu, job, path)?;
+        let mut state = session.trainer.snapshot()?;
+        state.parameters.iter_mut().for_each(|parameters| weights.onto(parameters));
+        session.trainer.restore(&state)?;
+        session.save()?;
+        Ok(session)
     }
 
     /// Goes on from `checkpoint` (from the beginning without one), exactly; checkpoints and metrics

@@ -10,6 +10,8 @@ mod pipelines;
 pub(crate) mod split_file;
 pub mod tensorboard;
 mod variants;
+mod weights;
 
 pub use directory::RunDirectory;
 pub use pipelines::keep_pipelines;
+pub use weights::Weights;

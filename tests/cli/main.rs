@@ -23,6 +23,7 @@ mod episodes;
 mod eval;
 mod glyphs;
 mod images;
+mod init;
 mod library;
 mod memory;
 mod omniglot;

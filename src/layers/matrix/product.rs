@@ -22,8 +22,7 @@ const ROWS_TRANSPOSED: &str = include_str!("../../../shaders/lib/rows_transposed
 const WINDOW_ORIGIN: &str = include_str!("../../../shaders/lib/window_origin.wgsl");
 
 /// The groups of invocations that may own a tile.
-const GROUPS: [Group; 6] = [
-    Group::new(8, [1, 1], 4),
+const GROUPS: [Group; 5] = [
     Group::new(8, [2, 1], 4),
     Group::new(8, [2, 1], 8),
     Group::new(8, [4, 1], 4),

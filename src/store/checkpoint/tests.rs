@@ -143,12 +143,17 @@ fn the_same_content_gives_the_same_bytes() {
 }
 
 #[test]
-fn every_truncation_and_every_flipped_bit_is_found() {
-    let written = full(1);
-    let bytes = written.to_bytes(&model()).unwrap();
+fn every_truncation_is_found() {
+    let bytes = full(1).to_bytes(&model()).unwrap();
     for length in 0..bytes.len() {
         assert!(parse(&bytes[..length]).unwrap_err().contains("truncated"), "{length}");
     }
+}
+
+#[test]
+fn every_flipped_bit_is_found() {
+    let written = full(1);
+    let bytes = written.to_bytes(&model()).unwrap();
     let mut unnoticed = 0;
     for at in 0..bytes.len() {
         let mut damaged = bytes.clone();
