@@ -40,7 +40,7 @@ struct Loader {
     weights: u32,
 }
 
-// Loads TILE_DEPTH vectors of a tap's rows from `first` on, which are `end` at most.
+// Loads TILE_DEPTH vectors of a tap's rows, from `first` on, and what they are multiplied by.
 fn load(loader: ptr<function, Loader>, phase: u32, tap: u32, first: u32, loaded: ptr<function, Loaded>) {
     for (var i = 0u; i < A_LOADS; i++) { // unroll
         let place = place_of((*loader).origins[i], phase, tap);
