@@ -217,7 +217,7 @@ fn tasks_in_waves_give_the_same_rates(entry: &AdapterEntry) {
     let kinds = if all() { &KINDS[..] } else { &[StrategyKind::Hypergradient] };
     for &kind in kinds {
         let mut setup = job(strategy(kind, Granularity::Scalar));
-        setup.model = network(1, &[(32, Activation::Tanh), (32, Activation::Tanh)], 1, Loss::Mse);
+        setup.model = network(1, &[(60, Activation::Tanh), (60, Activation::Tanh)], 1, Loss::Mse);
         setup.outer.meta_batch = 5;
         let planes = if kind == StrategyKind::Hypergradient { 2 } else { 1 };
         // Of five tasks of each of two runs, two fit.

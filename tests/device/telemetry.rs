@@ -105,7 +105,7 @@ fn it_changes_no_byte_and_comes_in_waves(entry: &AdapterEntry) {
         };
         assert_eq!(trained(true), trained(false), "{}", entry.info.name);
     }
-    let wide = network(1, &[(32, Activation::Tanh), (32, Activation::Tanh)], 1, Loss::Mse);
+    let wide = network(1, &[(60, Activation::Tanh), (60, Activation::Tanh)], 1, Loss::Mse);
     let telemetry = |binding| {
         let gpu = with_binding(entry, binding);
         let setup = with(job(true), |it| it.model = wide.clone());

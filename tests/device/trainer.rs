@@ -319,7 +319,7 @@ fn a_diverging_run_is_named(Device { name, gpu, .. }: &Device) {
 
 /// Devices with small bindings beside the same ones as they are.
 fn tasks_in_waves_give_the_same_bytes(entry: &AdapterEntry) {
-    let model = network(1, &[(24, Activation::Tanh), (24, Activation::Tanh)], 1, Loss::Mse);
+    let model = network(1, &[(40, Activation::Tanh), (40, Activation::Tanh)], 1, Loss::Mse);
     // Of five tasks of each of three runs, two fit.
     let binding = 2 * 3 * 4 * model.packed_len() as u64 + 4000;
     let sgd = with(job(), |it| (it.model, it.outer.meta_batch) = (model, 5));
