@@ -62,8 +62,10 @@ fn json_on_stdout_is_what_the_metrics_hold() {
 
 #[test]
 fn both_plans_train_the_same_network() {
-    let run =
-        |plan: &str| eval_json(Run::train(&["--iterations", "50", "--plan", plan]).path(), &[]);
+    let run = |plan: &str| {
+        let trained = Run::train(&["--iterations", "50", "--plan", plan]);
+        eval_json(trained.path(), &["--tasks", "20"])
+    };
     let [fused, layered] = ["fused", "layered"].map(run);
     // Before adaptation: 32 steps at this rate amplify rounding on tasks of large amplitude.
     let loss = |value: &Value| value["runs"][0]["before"]["loss"].as_f64().unwrap();
@@ -186,7 +188,7 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
     let mut command = crate::program::program();
     let child = command
         .args(sine_config())
-        .args(["--iterations", "100000000", "--set", "log.every=20"])
+        .args(["--iterations", "100000000", "--no-autotune", "--set", "log.every=1"])
         .arg("--out")
         .arg(&out)
         .stderr(std::process::Stdio::piped())
@@ -201,7 +203,7 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
     assert_eq!(std::fs::read_dir(out.join("checkpoints")).unwrap().count(), 1);
     let text = stderr(
         reptile()
-            .args(["train", "--resume", "--set", "stop.seconds=0.2", "--out"])
+            .args(["train", "--resume", "--no-autotune", "--set", "stop.seconds=0.2", "--out"])
             .arg(&out)
             .assert()
             .success(),
