@@ -49,8 +49,7 @@ pub(crate) fn with_columns(
 fn held(profile: &Profile, rows: usize, invocations: usize, kept: usize) -> usize {
     let vectors = if invocations > 512 { 8 } else { 16 };
     match kept {
-        _ if profile.software => 0,
-        0 => 0,
-        _ => rows.min(vectors / kept),
+        1.. if !profile.software => rows.min(vectors / kept),
+        _ => 0,
     }
 }

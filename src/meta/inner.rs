@@ -2,15 +2,18 @@
 //! `layered` (a dispatch a layer and direction, any size) and `fused` (a task's whole loop in one
 //! dispatch, for networks that fit).
 
+mod chunks;
 mod smaller;
+
+pub(super) use chunks::chunk_candidates;
 
 use crate::error::{Error, Result};
 use crate::gpu::{BufferList, Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{
     Axis, Batch, FusedLoop, Head, InnerRule, InnerState, InnerStep, InnerSteps, LossCall, Rows,
-    RunSteps, Tile, Tiles, Update, broadcast, fused, fused_pays, fused_steps, head, head_fits,
-    loss,
+    RunSteps, Update, broadcast, fused, fused_pays, fused_steps, head, head_fits, loss,
 };
+use crate::meta::inner::chunks::chunk;
 use crate::meta::layers::{Keep, Layers};
 use crate::meta::source::TaskBuffers;
 use crate::meta::spec::PlanKind;
@@ -311,51 +314,6 @@ fn inner_steps(segments: &[Segment], tasks: usize, chunk: usize) -> Vec<InnerSte
         return Vec::new();
     }
     (0..tasks).step_by(chunk).flat_map(steps).collect()
-}
-
-/// Tasks that go through the layers at a time.
-///
-/// # Errors
-/// As [`chunk_candidates`].
-fn chunk(gpu: &Gpu, model: &Model, axis: Axis, batch: usize) -> Result<usize> {
-    match chunk_candidates(gpu, model, axis, batch)?.choose(gpu) {
-        Tile::Tasks(count) => Ok(count),
-        tile => unreachable!("{tile} is no candidate of a chunk"),
-    }
-}
-
-/// The chunks of tasks that the layered plan may take at a time, all of one size but for the last: as few as the device's
-/// bindings and grid allow, or twice and four times as many, whose values may fit into a cache.
-///
-/// # Errors
-/// [`Error::Limit`] if the values of one task do not fit.
-pub(super) fn chunk_candidates(
-    gpu: &Gpu,
-    model: &Model,
-    axis: Axis,
-    batch: usize,
-) -> Result<Tiles> {
-    let inputs = size_of_f32s(batch * model.input_words());
-    let one = Layers::largest(model, Keep::All, batch).max(inputs);
-    let profile = gpu.profile();
-    let most = (profile.largest_binding / one).min(u64::from(profile.largest_grid)) as usize;
-    if most == 0 {
-        return Err(Error::Limit {
-            unit: "bytes",
-            what: format!("one task's values of a layer on {batch} examples"),
-            needed: one,
-            available: profile.largest_binding,
-            remedy: "lower inner.batch or the layers' sizes".into(),
-        });
-    }
-    let tasks = axis.tasks();
-    let fewest = tasks.div_ceil(most);
-    let mut sizes = [1, 2, 4].map(|times| tasks.div_ceil(times * fewest)).to_vec();
-    sizes.dedup();
-    let parameters = model.packed_len();
-    let key =
-        format!("chunk, {one} bytes, {parameters} parameters, {batch} examples, {tasks} tasks");
-    Ok(Tiles { key, candidates: sizes.into_iter().map(Tile::Tasks).collect() })
 }
 
 /// The plan for tasks that are `rows` of numbers, or images, and the runs of steps that it takes.

@@ -34,10 +34,7 @@ impl Session {
     /// # Errors
     /// As [`Trainer::new`] and [`RunDirectory::create`].
     pub fn start(gpu: &Gpu, job: Job, path: &Path) -> Result<Self> {
-        let trainer = job.trainer(gpu)?;
-        let directory = RunDirectory::create(path)?;
-        directory.describe(&job.config().to_toml(), job.stored_split())?;
-        Self::new(gpu, job, trainer, directory)
+        Self::begin(gpu, job, path, None)
     }
 
     /// The same, from `weights` in every run instead of drawn ones (where there are any); the first checkpoint is of them, so that
@@ -46,11 +43,23 @@ impl Session {
     /// # Errors
     /// As [`Session::start`].
     pub fn start_from(gpu: &Gpu, job: Job, path: &Path, weights: &Weights) -> Result<Self> {
-        let mut session = Self::start(gpu, job, path)?;
-        let mut state = session.trainer.snapshot()?;
-        state.parameters.iter_mut().for_each(|parameters| weights.onto(parameters));
-        session.trainer.restore(&state)?;
-        session.save()?;
+        Self::begin(gpu, job, path, Some(weights))
+    }
+
+    /// Either of them.
+    fn begin(gpu: &Gpu, job: Job, path: &Path, weights: Option<&Weights>) -> Result<Self> {
+        let mut trainer = job.trainer(gpu)?;
+        if let Some(weights) = weights {
+            let mut state = trainer.snapshot()?;
+            state.parameters.iter_mut().for_each(|parameters| weights.onto(parameters));
+            trainer.restore(&state)?;
+        }
+        let session = Self::new(gpu, job, trainer, RunDirectory::create(path)?)?;
+        if weights.is_some() {
+            session.save()?;
+        }
+        // At last: a folder with a configuration is a run that can go on, and it must not go on from drawn weights.
+        session.directory.describe(&session.job.config().to_toml(), session.job.stored_split())?;
         Ok(session)
     }
 

@@ -1,4 +1,4 @@
-//! What is kept on disk: checkpoints, adapted and compressed models, the folder of a run, its metrics, caches.
+//! What is kept on disk: checkpoints, weights to start from, adapted and compressed models, the folder of a run, its metrics, caches.
 
 pub mod adapted;
 pub mod checkpoint;

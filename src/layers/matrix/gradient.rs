@@ -58,7 +58,7 @@ fn direct(
     let groups = |bytes: usize| (bytes / 80).min(profile.largest_workgroup as usize) / lanes;
     let mut most = groups(profile.workgroup_memory as usize).min(blocks);
     if workgroups > at_once(80 * lanes * most) {
-        most = groups(SHARED_MEMORY).clamp(1, most.max(1));
+        most = most.min(groups(SHARED_MEMORY).max(1));
     }
     let fits = !profile.software && rows <= FEW_ROWS && most > 0;
     fits.then(|| Tile::Direct(blocks.div_ceil(blocks.div_ceil(most))))
