@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::data::arrays::TaskArrays;
 use crate::disk::atomic;
 use crate::meta::{InnerOptimizer, PlanKind, TrainingState};
-use crate::session::adapting::{Tasks, adapt};
+use crate::session::adapting::{Base, Tasks, adapt};
 use crate::store::adapted::{Adapted, Recipe, Settings};
 
 /// Adapt a checkpoint to tasks of your own, or to its test tasks.
@@ -102,6 +102,8 @@ impl Adapt {
         if self.memory {
             return self.export(base, digest, &snapshot);
         }
+        let split = stored.split.as_ref();
+        let from = Base { config: base, digest: &digest, split };
         let adapted = match &self.tasks {
             Some(path) => {
                 let arrays = TaskArrays::load(path, &base.validate()?)?;
@@ -110,17 +112,17 @@ impl Adapt {
                 let gpu = self.device.open()?;
                 let tasks = Tasks::Arrays(&arrays);
                 counting("adapting", |progress| {
-                    adapt(&gpu, (base, digest), &snapshot, &recipe, tasks, progress)
+                    adapt(&gpu, from, &snapshot, &recipe, tasks, progress)
                 })?
             }
             None => {
                 let recipe = self.recipe(base, None)?;
                 let gpu = self.device.open()?;
-                note_missing_split(&base.tasks, stored.split.as_ref());
+                note_missing_split(&base.tasks, split);
                 let job = load_job(&gpu, base.clone(), stored.data())?;
                 let tasks = Tasks::Test(&job, self.test_tasks.unwrap_or(1) as usize);
                 counting("adapting", |progress| {
-                    adapt(&gpu, (base, digest), &snapshot, &recipe, tasks, progress)
+                    adapt(&gpu, from, &snapshot, &recipe, tasks, progress)
                 })?
             }
         };

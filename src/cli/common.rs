@@ -327,7 +327,7 @@ impl Stored {
 
     /// Takes the tasks of a preset, or of a configuration file, in place of the run's own.
     pub fn take_tasks(&mut self, other: &str, data: Option<&Path>) -> Result<()> {
-        let config = match Path::new(other) {
+        let mut config = match Path::new(other) {
             path if path.is_file() => Config::load(path)?,
             _ => {
                 let known = presets::get(other).with_context(|| {
@@ -336,19 +336,23 @@ impl Stored {
                 Config::from_toml(known, other)?
             }
         };
+        config.make_paths_absolute()?;
         // The same data set: what was trained on is still not to be tested on.
         if !config.tasks.has_data_of(&self.config.tasks) {
-            self.split = None;
+            // The network goes on reading inputs as it learned to.
+            let arrays = matches!(config.tasks, TaskSpec::Arrays(_));
+            let own = self.split.as_ref().filter(|_| arrays);
+            self.split = own.and_then(StoredSplit::of_other_arrays);
         }
         self.config.tasks = config.tasks;
         self.find_data(data);
         Ok(())
     }
 
-    /// Tasks over images lie in the folder `data`, if there is one.
+    /// Tasks over a data set lie in the folder `data`, if there is one.
     fn find_data(&mut self, data: Option<&Path>) {
-        if let (Some(data), Some(place)) = (data, self.config.tasks.data_mut()) {
-            *place = Some(data.to_path_buf());
+        if let Some(data) = data {
+            self.config.tasks.set_data(data);
         }
     }
 

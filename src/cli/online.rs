@@ -118,8 +118,8 @@ impl Online {
             .map(|text| overrides::parse_assignment(text))
             .collect::<Result<_, _>>()?;
         let mut config = Config::with_overrides(&text, &origin, &set)?;
-        if let (Some(data), Some(place)) = (&self.data, config.tasks.data_mut()) {
-            *place = Some(data.clone());
+        if let Some(data) = &self.data {
+            config.tasks.set_data(data);
         }
         Ok(config)
     }

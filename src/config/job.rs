@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use crate::config::settings::Config;
-use crate::data::{DataSet, EpisodeList, Reading, StoredSplit, image_folder, omniglot};
+use crate::data::{
+    ArrayData, DataSet, EpisodeList, Reading, StoredSplit, array_tasks, image_folder, omniglot,
+};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::{AdaptationSetup, DeviceImages, Origin, Trainer, TrainerSetup};
+use crate::meta::{AdaptationSetup, DeviceArrays, DeviceImages, Origin, Trainer, TrainerSetup};
 use crate::model::Model;
 use crate::rng::Phase;
-use crate::tasks::{Batches, Episodes, SplitPart, TaskSpec};
+use crate::tasks::{Batches, EpisodeSpec, Episodes, SplitPart, TaskSpec};
 
 /// What a data set is read for, and with it which of its parts must hold enough for a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,9 +57,18 @@ pub struct Data<'a> {
 pub struct Job {
     config: Config,
     model: Model,
-    images: Option<Arc<DeviceImages>>,
-    /// The names of the classes and files, without the pixels.
-    set: Option<Arc<DataSet>>,
+    held: Held,
+}
+
+/// What tasks are drawn from, beside random numbers.
+#[derive(Clone, Debug)]
+enum Held {
+    /// Nothing.
+    Nothing,
+    /// Images, and the names of the classes and files, without the pixels.
+    Images(Arc<DeviceImages>, Arc<DataSet>),
+    /// Arrays, and what is known of them, without the numbers.
+    Arrays(Arc<DeviceArrays>, Arc<ArrayData>),
 }
 
 impl Job {
@@ -86,50 +97,66 @@ impl Job {
         let model = config.validate()?;
         let parts = data.purpose.parts(&config);
         let reading = Reading { stored: data.split, changed_data: data.changed, parts };
-        let set = match &config.tasks {
-            TaskSpec::Sine(_) | TaskSpec::Glyphs(_) => None,
-            TaskSpec::Omniglot(spec) => Some(omniglot::read(spec, reading, progress)?),
-            TaskSpec::Images(spec) => Some(image_folder::read(spec, reading, progress)?),
-        };
-        let (images, set) = match set {
-            Some(mut set) => {
-                let episodes = config.tasks.episodes().expect("images come in episodes");
-                if data.purpose == Purpose::Train
-                    && let Err(error) = set.split.check(episodes, &[SplitPart::Test])
-                {
-                    set.notes.push(format!("there are no test tasks so far: {error}"));
-                }
-                let images = Arc::new(DeviceImages::new(gpu, &set.split)?);
-                set.split.images.words = Vec::new();
-                (Some(images), Some(Arc::new(set)))
+        let held = match &config.tasks {
+            TaskSpec::Sine(_) | TaskSpec::Glyphs(_) => Held::Nothing,
+            TaskSpec::Omniglot(spec) => {
+                let set = omniglot::read(spec, reading, progress)?;
+                images(gpu, set, &spec.episodes, data.purpose)?
             }
-            None => (None, None),
+            TaskSpec::Images(spec) => {
+                let set = image_folder::read(spec, reading, progress)?;
+                images(gpu, set, &spec.episodes, data.purpose)?
+            }
+            TaskSpec::Arrays(spec) => {
+                let mut read = array_tasks::read(spec, &model, reading)?;
+                config.take_sizes(read.sizes);
+                config.validate()?;
+                let parts = read.parts.each_ref().map(Option::as_ref);
+                let arrays = Arc::new(DeviceArrays::new(gpu, &model, parts)?);
+                read.parts = [const { None }; 3];
+                Held::Arrays(arrays, Arc::new(read))
+            }
         };
-        Ok(Self { config, model, images, set })
+        Ok(Self { config, model, held })
     }
 
     /// What there is to say about the data set: what was read and what was left out, a line a part.
     pub fn notes(&self) -> &[String] {
-        self.set.as_ref().map_or(&[], |set| &set.notes)
+        match &self.held {
+            Held::Nothing => &[],
+            Held::Images(_, set) => &set.notes,
+            Held::Arrays(_, read) => &read.notes,
+        }
     }
 
-    /// Classes that are missing and images that changed since the split was stored.
+    /// Classes that are missing and images that changed since the split was stored; of arrays, the parts that changed.
     pub fn changed_data(&self) -> &[String] {
-        self.set.as_ref().map_or(&[], |set| &set.changed)
+        match &self.held {
+            Held::Nothing => &[],
+            Held::Images(_, set) => &set.changed,
+            Held::Arrays(_, read) => &read.changed,
+        }
     }
 
     /// What is to be stored of the split, where tasks are over a data set.
     pub fn stored_split(&self) -> Option<&StoredSplit> {
-        self.set.as_ref().map(|set| &set.stored)
+        match &self.held {
+            Held::Nothing => None,
+            Held::Images(_, set) => Some(&set.stored),
+            Held::Arrays(_, read) => Some(&read.stored),
+        }
     }
 
     /// Another configuration on the same data and with the same network.
     ///
     /// # Errors
     /// [`crate::Error::Config`] for impossible values.
-    pub fn with(&self, config: Config) -> Result<Self> {
+    pub fn with(&self, mut config: Config) -> Result<Self> {
+        if let Held::Arrays(_, read) = &self.held {
+            config.take_sizes(read.sizes);
+        }
         let model = config.validate()?;
-        Ok(Self { config, model, images: self.images.clone(), set: self.set.clone() })
+        Ok(Self { config, model, held: self.held.clone() })
     }
 
     /// The configuration.
@@ -144,13 +171,17 @@ impl Job {
 
     /// Where tasks of `part` come from.
     fn origin(&self, part: SplitPart) -> Origin {
-        match (&self.config.tasks, &self.images, self.config.tasks.episodes()) {
-            (TaskSpec::Sine(spec), ..) => Origin::Sine(spec.clone()),
-            (TaskSpec::Glyphs(spec), ..) => Origin::Glyphs(spec.clone()),
-            (_, Some(images), Some(spec)) => {
-                Origin::Episodes { images: images.clone(), part, queries: spec.queries }
+        match (&self.config.tasks, &self.held) {
+            (TaskSpec::Sine(spec), _) => Origin::Sine(spec.clone()),
+            (TaskSpec::Glyphs(spec), _) => Origin::Glyphs(spec.clone()),
+            (TaskSpec::Arrays(spec), Held::Arrays(arrays, _)) => {
+                Origin::Arrays { arrays: arrays.clone(), part, queries: spec.queries.unwrap_or(1) }
             }
-            _ => unreachable!("`new` loads the images"),
+            (tasks, Held::Images(images, _)) => {
+                let queries = tasks.episodes().map_or(1, |episodes| episodes.queries);
+                Origin::Episodes { images: images.clone(), part, queries }
+            }
+            _ => unreachable!("`read` loads what the tasks are drawn from"),
         }
     }
 
@@ -172,7 +203,7 @@ impl Job {
     /// # Errors
     /// [`Error::Config`] if the run's tasks are not over images, else see [`EpisodeList::resolve`].
     pub fn episodes(&self, list: &EpisodeList) -> Result<Episodes> {
-        let Some(set) = &self.set else {
+        let Held::Images(_, set) = &self.held else {
             let message = "a list of episodes names images, and this run's tasks have none; leave \
                            the list of episodes out";
             return Err(Error::config("tasks.kind", message));
@@ -210,4 +241,16 @@ impl Job {
             transductive: vec![config.eval.transductive],
         }
     }
+}
+
+/// The images of `set` in device memory.
+fn images(gpu: &Gpu, mut set: DataSet, episodes: &EpisodeSpec, purpose: Purpose) -> Result<Held> {
+    if purpose == Purpose::Train
+        && let Err(error) = set.split.check(episodes, &[SplitPart::Test])
+    {
+        set.notes.push(format!("there are no test tasks so far: {error}"));
+    }
+    let images = Arc::new(DeviceImages::new(gpu, &set.split)?);
+    set.split.images.words = Vec::new();
+    Ok(Held::Images(images, Arc::new(set)))
 }

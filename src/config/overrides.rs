@@ -10,7 +10,9 @@ use crate::config::settings::Config;
 use crate::error::{Error, Result};
 use crate::meta::{Schedule, StopSpec, StrategyKind};
 use crate::model::{Extent, LayerSpec, Padding};
-use crate::tasks::{Background, EpisodeSpec, GlyphsSpec, ImagesSpec, TaskSpec, Variation};
+use crate::tasks::{
+    ArraysSpec, Background, EpisodeSpec, GlyphsSpec, ImagesSpec, Normalize, TaskSpec, Variation,
+};
 
 /// Splits `key=value`.
 ///
@@ -48,6 +50,7 @@ impl Schema {
         let examples = [
             Config { tasks: images(), ..example(SINE, Schedule::Constant) },
             Config { tasks: glyphs(), ..example(SINE, Schedule::Constant) },
+            Config { tasks: arrays(), ..example(SINE, Schedule::Constant) },
             example(SINE, Schedule::Constant),
             example(SINE, Schedule::Linear { last: 0.0 }),
             example(MLP, Schedule::Cosine { last: 0.0 }),
@@ -249,6 +252,16 @@ fn glyphs() -> TaskSpec {
     TaskSpec::Glyphs(GlyphsSpec { episodes: EPISODES, size: 28, variation })
 }
 
+/// Tasks over arrays, with every optional key set.
+fn arrays() -> TaskSpec {
+    let path = Some(PathBuf::from("path"));
+    let mut spec = ArraysSpec::new(1);
+    [spec.data, spec.train, spec.val, spec.test] = [(); 4].map(|()| path.clone());
+    (spec.parts, spec.split_seed, spec.normalize) = ([1.0, 0.0, 0.0], 1, Normalize::MeanStd);
+    [spec.way, spec.train_shots, spec.queries] = [Some(1); 3];
+    TaskSpec::Arrays(spec)
+}
+
 /// A table or a list on the way to a key.
 enum Place<'a> {
     Table(&'a mut Table),
@@ -368,12 +381,14 @@ fn misfit(value: &Value, example: &Value) -> Option<&'static str> {
         (Value::Array(examples), list) => {
             let fits =
                 |list: &Vec<Value>| list.iter().all(|value| misfit(value, &examples[0]).is_none());
-            // Lists of floats are ranges, lists of integers are shapes of any length.
-            let range = examples[0].is_float();
-            match list.as_array().filter(|list| fits(list) && (!range || list.len() == 2)) {
-                Some(_) => None,
-                None if range => Some("a list of two numbers"),
-                None => Some("a list of whole numbers"),
+            // Lists of floats are ranges, or shares of three parts; lists of integers are shapes of any length.
+            let of = if examples[0].is_float() { Some(examples.len()) } else { None };
+            let right = |list: &&Vec<Value>| fits(list) && of.is_none_or(|of| list.len() == of);
+            match (list.as_array().filter(right), of) {
+                (Some(_), _) => None,
+                (None, Some(2)) => Some("a list of two numbers"),
+                (None, Some(_)) => Some("a list of three numbers"),
+                (None, None) => Some("a list of whole numbers"),
             }
         }
         (example, value) if example.same_type(value) => None,

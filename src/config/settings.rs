@@ -110,7 +110,7 @@ impl Config {
     /// # Errors
     /// [`Error::Io`] if there is no working directory.
     pub fn make_paths_absolute(&mut self) -> Result<()> {
-        for path in self.tasks.paths_mut().into_iter().flatten() {
+        for path in self.tasks.paths_mut() {
             let absolute = std::path::absolute(&path).map_err(Error::io(&path))?;
             // Without a way over folders that may be renamed.
             let back = absolute.components().any(|part| part == std::path::Component::ParentDir);
@@ -132,23 +132,39 @@ impl Config {
         fixed.eval.every = 0;
         fixed.eval.validation_tasks = 0;
         fixed.strategy.refine = 0.0;
-        if let Some(data) = fixed.tasks.data_mut() {
-            *data = None;
-        }
+        fixed.tasks.forget_data();
         Sha256::digest(fixed.to_toml()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Whether a run under this configuration is one under `other`, longer or shorter. Class lists do not count: the
     /// classes are stored with the run.
     pub fn is_same_run_as(&self, other: &Self) -> bool {
-        let [a, b] = [self, other].map(|config| {
+        let [a, b] = [(self, other), (other, self)].map(|(config, beside)| {
             let mut fixed = Self { iterations: 0, ..config.clone() };
+            // What one leaves to the files, the other knows from them.
+            beside.known_sizes().into_iter().for_each(|sizes| fixed.take_sizes(sizes));
             if let TaskSpec::Omniglot(spec) = &mut fixed.tasks {
                 (spec.train_classes, spec.test_classes) = (None, None);
             }
             fixed.hash()
         });
         a == b
+    }
+
+    /// The sizes that the files of arrays say, where the configuration leaves them open: classes of a task, support
+    /// examples of a training task, queries of a test task.
+    pub(super) fn take_sizes(&mut self, [way, train_shots, queries]: [usize; 3]) {
+        if let TaskSpec::Arrays(spec) = &mut self.tasks {
+            spec.way.get_or_insert(way);
+            spec.train_shots.get_or_insert(train_shots);
+            spec.queries.get_or_insert(queries);
+        }
+    }
+
+    /// Those sizes, where they are known.
+    fn known_sizes(&self) -> Option<[usize; 3]> {
+        let TaskSpec::Arrays(spec) = &self.tasks else { return None };
+        Some([spec.way?, spec.train_shots?, spec.queries?])
     }
 
     /// The files of class lists, as absolute paths as far as there is a working directory.

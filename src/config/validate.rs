@@ -9,24 +9,36 @@ use crate::config::settings::Config;
 use crate::error::{Error, Result};
 use crate::meta::{Algorithm, InnerSpec, OuterSpec};
 use crate::model::{Loss, Model};
+use crate::tasks::TaskSpec;
 
 impl Config {
-    /// Checks every value and returns the network.
+    /// Checks every value and returns the network. What the files of arrays say (their tasks' sizes) is checked once
+    /// they have been read, by [`crate::config::Job`].
     ///
     /// # Errors
     /// [`Error::Config`] that names the key and the remedy, [`Error::Model`] for the network.
     pub fn validate(&self) -> Result<Model> {
-        validate(self)?;
-        Model::new(self.model.clone())
+        let model = Model::new(self.model.clone())?;
+        let mut config = self.clone();
+        if let TaskSpec::Arrays(spec) = &mut config.tasks {
+            // Until then there is room for all.
+            spec.way.get_or_insert(1);
+            spec.train_shots.get_or_insert(UNKNOWN);
+            spec.queries.get_or_insert(1);
+        }
+        validate(&config, &model)?;
+        Ok(model)
     }
 }
 
-pub(super) fn validate(config: &Config) -> Result<()> {
+/// The examples of a task of which the number is not known yet.
+const UNKNOWN: usize = 1 << 16;
+
+fn validate(config: &Config, model: &Model) -> Result<()> {
     in_toml("seed", config.seed)?;
     count("runs", config.runs as u64)?;
     count("iterations", config.iterations)?;
-    let model = Model::new(config.model.clone())?;
-    tasks::tasks(&config.tasks, &model)?;
+    tasks::tasks(&config.tasks, model)?;
     inner(config, &config.inner)?;
     outer(config, &config.outer)?;
     strategy::strategy(config)?;

@@ -16,6 +16,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 
+use crate::data::stored_arrays::Normalization;
 use crate::disk::tensor_file::{self, TensorFile, little_endian, position};
 use crate::error::{Error, Result};
 use crate::model::{Loss, Model};
@@ -81,6 +82,15 @@ impl TaskArrays {
         let path = path.as_ref();
         let bytes = fs::read(path).map_err(Error::io(path))?;
         Self::from_bytes(&bytes, model).map_err(|message| Error::data(path, message))
+    }
+
+    /// The same with normalised inputs.
+    #[must_use]
+    pub fn normalized(&self, by: &Normalization) -> Self {
+        let mut own = self.clone();
+        by.apply(&mut own.support_x);
+        own.query.iter_mut().for_each(|query| by.apply(&mut query.x));
+        own
     }
 
     /// What is to be said of the tasks in the file at `path`, if anything: what bytes were taken for.

@@ -26,7 +26,7 @@ impl Reading<'_> {
 }
 
 /// An image set with its split.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct DataSet {
     /// The images, and the classes that each part draws its tasks from.

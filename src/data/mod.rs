@@ -1,6 +1,8 @@
 //! Readers of data sets: Omniglot, folders of images, the user's arrays, lists of tasks; and the split that a run was
 //! trained on. No GPU.
 
+mod array_file;
+pub mod array_tasks;
 pub mod arrays;
 mod arrivals;
 mod data_folder;
@@ -12,10 +14,13 @@ pub mod image_folder;
 mod left_out;
 pub(crate) mod names;
 pub mod omniglot;
+mod stored_arrays;
 mod stored_split;
 
+pub use array_tasks::ArrayData;
 pub use arrivals::TaskFiles;
 pub use data_set::{DataSet, Reading};
 pub use episodes::{EpisodeClass, EpisodeList};
 pub use names::listed;
+pub use stored_arrays::{Normalization, StoredArrays};
 pub use stored_split::StoredSplit;

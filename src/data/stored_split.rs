@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::data::names::{count, listed};
+use crate::data::stored_arrays::StoredArrays;
 use crate::error::{Error, Result};
 use crate::tasks::{ImageClass, ImageSet, Split, SplitClass};
 
@@ -31,12 +32,15 @@ pub struct StoredClass {
 }
 
 /// The classes of each part of a split, in the order in which tasks are drawn from them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoredSplit {
     train: Vec<StoredClass>,
     val: Vec<StoredClass>,
     test: Vec<StoredClass>,
+    /// Of tasks over arrays, which have no named classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    arrays: Option<StoredArrays>,
 }
 
 /// The digest of an image: its name and the bytes of its file.
@@ -119,7 +123,27 @@ impl StoredSplit {
             let own = classes.iter().filter(|class| class.rotation == 0);
             own.map(|class| StoredClass::of(&split.images.classes[class.class], digests)).collect()
         };
-        Self { train: part(&split.train), val: part(&split.val), test: part(&split.test) }
+        Self {
+            train: part(&split.train),
+            val: part(&split.val),
+            test: part(&split.test),
+            arrays: None,
+        }
+    }
+
+    /// What is kept of arrays.
+    pub(super) fn of_arrays(arrays: StoredArrays) -> Self {
+        Self { arrays: Some(arrays), ..Self::default() }
+    }
+
+    /// What is kept of arrays, where tasks are over such.
+    pub fn arrays(&self) -> Option<&StoredArrays> {
+        self.arrays.as_ref()
+    }
+
+    /// What of it holds for tasks over other arrays too: how inputs are normalised.
+    pub fn of_other_arrays(&self) -> Option<Self> {
+        self.arrays.as_ref().map(|arrays| Self::of_arrays(arrays.of_others()))
     }
 
     /// Test classes of `other` that are training classes here, by their names or their images.

@@ -6,6 +6,7 @@ mod broadcast;
 mod ceilings;
 mod codec;
 mod fused;
+mod gather_examples;
 mod gather_images;
 mod gather_rows;
 mod head;
@@ -26,6 +27,7 @@ pub use broadcast::broadcast;
 pub use ceilings::{ceiling_copy, ceiling_multiply_add, empty};
 pub use codec::{Coding, compress, decompress, largest};
 pub use fused::{FusedLoop, fused, fused_candidates, fused_pays, fused_steps};
+pub use gather_examples::{ExampleRows, Piece, gather_examples};
 pub use gather_images::{ImageShape, gather_images};
 pub use gather_rows::gather_rows;
 pub use head::{Head, head, head_fits};
@@ -36,7 +38,7 @@ pub use noise::noise;
 pub use outer_sum::{OuterSum, outer_sum};
 pub use outer_update::{OuterRule, OuterUpdate, outer_update};
 pub use rows::Rows;
-pub use sample::{sample_episode, sample_order, sample_sine};
+pub use sample::{sample_episode, sample_listed, sample_order, sample_sine};
 pub use sample_glyphs::{GlyphRows, sample_glyphs};
 pub use strategy::{
     RateRule, RateStep, Sharing, StrategySums, StrategyUpdate, strategy_sums, strategy_update,

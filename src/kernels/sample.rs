@@ -1,9 +1,10 @@
-//! `shaders/sample_sine.wgsl`, `sample_episode.wgsl` and `sample_order.wgsl`: tasks from random
+//! `shaders/sample_sine.wgsl`, `sample_episode.wgsl`, `sample_listed.wgsl` and `sample_order.wgsl`: tasks from random
 //! numbers, each with the order of its minibatches.
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, Axis, PRECISE_SIN, RNG, RUN_STEP, RunSteps, call};
+use crate::rng::Phase;
 use crate::tasks::{Batches, SineSpec};
 
 const RANK_WORKGROUP: &str = include_str!("../../shaders/lib/rank_workgroup.wgsl");
@@ -154,6 +155,43 @@ pub fn sample_episode(
     ];
     let images = batches.support() + batches.way * queries;
     let work = Work::words(axis.tasks() * (batches.order_len() + 2 * batches.way + images));
+    call(gpu, recording, &source, &arguments, [blocks, 1 + layers, axis.tasks()], work)
+}
+
+/// Records tasks of a list: numbers of the support examples `[T, N]` and of `queries` query examples a task, and `order`.
+/// `listed` `[tasks of the list]` holds (first example, examples).
+///
+/// # Errors
+/// See [`call`].
+#[expect(clippy::too_many_arguments, reason = "a kernel's buffers and sizes")]
+pub fn sample_listed(
+    gpu: &Gpu,
+    recording: &mut Recording,
+    axis: Axis,
+    batches: &Batches,
+    queries: usize,
+    runs: &RunSteps,
+    (listed, count): (&wgpu::Buffer, usize),
+    order: &wgpu::Buffer,
+    [support, query]: [&wgpu::Buffer; 2],
+) -> Result<()> {
+    let examples = batches.group + queries;
+    gpu.profile().check_rounds("sample_listed", examples, "examples of a task")?;
+    let source = Source::new("sample_listed", include_str!("../../shaders/sample_listed.wgsl"))
+        .constant("LISTED", count)
+        .constant("QUERIES", queries)
+        .constant("PHASE_TRAIN", Phase::Train as usize);
+    let elements = examples.max(ordered_elements(batches));
+    let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, None, false)?;
+    let arguments = [
+        Argument::Runs(runs),
+        Argument::Buffer("order", order),
+        Argument::Buffer("listed", listed),
+        Argument::Buffer("support", support),
+        Argument::Buffer("query", query),
+    ];
+    let listed_words = (2 * axis.tasks()).min(listed.size() as usize / 4);
+    let work = Work::words(axis.tasks() * (batches.order_len() + examples) + listed_words);
     call(gpu, recording, &source, &arguments, [blocks, 1 + layers, axis.tasks()], work)
 }
 

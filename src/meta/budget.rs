@@ -35,7 +35,7 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
     memory.check(gpu, remedy)?;
     // Of this one a slot is bound at a time.
     memory.add("iteration settings", RunSteps::bytes(gpu, setup.runs, RING * waves.len()));
-    Ok(memory.total() + setup.origin.image_bytes())
+    Ok(memory.total() + setup.origin.data_bytes())
 }
 
 /// What each run has once, whatever its tasks: parameters, the moments that tasks share (second, first), those of the outer

@@ -2,6 +2,7 @@
 
 mod adaptation;
 mod adaptation_builder;
+mod arrays;
 mod budget;
 mod checks;
 mod codec;
@@ -30,6 +31,7 @@ pub use crate::dispatch::InnerRule;
 pub use crate::optimizers::{InnerOptimizer, OuterOptimizer};
 pub use adaptation::{Adaptation, AdaptationSetup, Score, Starts};
 pub use adaptation_builder::AdaptationBuilder;
+pub use arrays::DeviceArrays;
 pub use budget::{memory, memory_bytes};
 pub use codec::{CodeLayout, Coded, largest_differences, largest_differences_async};
 pub use evaluation::{

@@ -1,5 +1,6 @@
 //! Tasks in device memory: drawn by a kernel or uploaded, and cut into minibatches by another.
 
+mod draw;
 mod fits;
 mod read;
 mod sizes;
@@ -12,9 +13,9 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::gpu::{BufferList, Gpu, Memory, Recording};
 use crate::kernels::{
-    Axis, BatchRows, GlyphRows, InnerSteps, RunSteps, gather_images, gather_rows, sample_episode,
-    sample_glyphs, sample_order, sample_sine,
+    Axis, BatchRows, ExampleRows, GlyphRows, InnerSteps, gather_images, gather_rows,
 };
+use crate::meta::arrays::DeviceArrays;
 use crate::meta::checks;
 use crate::meta::images::DeviceImages;
 use crate::meta::query::QueryBatches;
@@ -37,6 +38,15 @@ pub enum Origin {
     },
     /// Glyphs, drawn on the device.
     Glyphs(GlyphsSpec),
+    /// Tasks over examples of the user's own, drawn on the device.
+    Arrays {
+        /// The examples of the split's parts in device memory.
+        arrays: Arc<DeviceArrays>,
+        /// The part whose tasks or classes are drawn from.
+        part: SplitPart,
+        /// Query examples of a task, of classes of each.
+        queries: usize,
+    },
     /// Episodes over an image set whose image numbers the caller uploads; only the order of the
     /// minibatches is drawn.
     Listed {
@@ -61,9 +71,9 @@ impl Origin {
     pub fn queries(&self, way: usize) -> usize {
         match self {
             Self::Sine(spec) => spec.points,
-            Self::Episodes { queries, .. } | Self::Listed { queries, .. } => {
-                way.saturating_mul(*queries)
-            }
+            Self::Episodes { queries, .. }
+            | Self::Listed { queries, .. }
+            | Self::Arrays { queries, .. } => way.saturating_mul(*queries),
             Self::Glyphs(spec) => way.saturating_mul(spec.episodes.queries),
             Self::Rows { queries, .. } => *queries,
         }
@@ -79,11 +89,12 @@ impl Origin {
         if self.has_rows() { model.reading_numbers() } else { model.reading_bytes() }
     }
 
-    /// Bytes of the image set.
-    pub fn image_bytes(&self) -> u64 {
+    /// Bytes of the data set that tasks are drawn from.
+    pub fn data_bytes(&self) -> u64 {
         match self {
             Self::Episodes { images, .. } | Self::Listed { images, .. } => images.bytes(),
-            _ => 0,
+            Self::Arrays { arrays, .. } => arrays.bytes(),
+            Self::Sine(_) | Self::Glyphs(_) | Self::Rows { .. } => 0,
         }
     }
 }
@@ -115,10 +126,14 @@ pub struct TaskBuffers {
     some: bool,
     /// How glyphs are laid out.
     glyphs: GlyphRows,
+    /// How examples of arrays are laid out.
+    rows: ExampleRows,
     order: wgpu::Buffer,
     /// Rows: inputs and targets. Episodes: image numbers, and nothing.
     support: [wgpu::Buffer; 2],
     query: [wgpu::Buffer; 2],
+    /// Of tasks over arrays: numbers of the support and query examples.
+    numbers: [wgpu::Buffer; 2],
 }
 
 impl TaskBuffers {
@@ -152,12 +167,13 @@ impl TaskBuffers {
             && (batches.way, batches.tail) == (1, 0)
             && batches.batch <= batches.group
             && batches.steps <= MOST_PASSES;
-        let [order, support_x, support_y, query_x, query_y] =
+        let [order, support_x, support_y, query_x, query_y, support, query] =
             own_buffers(model, &origin, axis, &batches, queries).allocate(gpu)?;
         Ok(Self {
             order,
             support: [support_x, support_y],
             query: [query_x, query_y],
+            numbers: [support, query],
             origin,
             axis,
             batches,
@@ -170,6 +186,7 @@ impl TaskBuffers {
             tellable,
             some: false,
             glyphs: GlyphRows::of(model),
+            rows: ExampleRows::of(model),
         })
     }
 
@@ -219,41 +236,6 @@ impl TaskBuffers {
     /// Query rows (inputs, targets), where tasks are rows of numbers.
     pub fn query_rows(&self) -> Option<[&wgpu::Buffer; 2]> {
         self.origin.has_rows().then(|| [&self.query[0], &self.query[1]])
-    }
-
-    /// Records the drawing of all tasks (or of what the caller did not upload).
-    ///
-    /// # Errors
-    /// See [`crate::kernels::call`].
-    pub fn record_sample(&self, gpu: &Gpu, out: &mut Recording, runs: &RunSteps) -> Result<()> {
-        let (axis, batches) = (self.axis, &self.batches);
-        let support = [&self.support[0], &self.support[1]];
-        let query = [&self.query[0], &self.query[1]];
-        match &self.origin {
-            Origin::Sine(spec) => {
-                let queries = self.queries > 0;
-                let order = &self.order;
-                sample_sine(gpu, out, spec, axis, batches, queries, runs, order, support, query)
-            }
-            Origin::Episodes { images, part, queries } => {
-                let part = images.part(*part);
-                let queries = if self.queries > 0 { *queries } else { 0 };
-                let [numbers, query] = [&self.support[0], &self.query[0]];
-                let (order, table) = (&self.order, (&part.classes, part.count));
-                sample_episode(gpu, out, axis, batches, queries, runs, table, order, numbers, query)
-            }
-            Origin::Glyphs(spec) => {
-                let (order, rows) = (&self.order, self.glyphs);
-                let queries = if self.queries > 0 { spec.episodes.queries } else { 0 };
-                sample_glyphs(
-                    gpu, out, spec, rows, axis, batches, queries, runs, order, support, query,
-                )
-            }
-            Origin::Rows { ordered: true, .. } => Ok(()),
-            Origin::Listed { .. } | Origin::Rows { ordered: false, .. } => {
-                sample_order(gpu, out, axis, batches, runs, &self.order, self.some)
-            }
-        }
     }
 
     /// Records the minibatches of one inner step of `count` tasks: `x` `[count, batch, in]`, `y`
@@ -379,17 +361,20 @@ fn own_buffers(
     axis: Axis,
     batches: &Batches,
     queries: usize,
-) -> BufferList<5> {
+) -> BufferList<7> {
     let (tasks, sets) = (axis.tasks(), "support and query sets");
     let [x, y] = example_floats(model, origin);
     let of = |examples: usize, floats: usize| tasks.saturating_mul(examples).saturating_mul(floats);
     let support = batches.support();
+    let arrays = matches!(origin, Origin::Arrays { .. });
     BufferList([
         ("minibatch order", tasks.saturating_mul(batches.order_len())),
         (sets, of(support, x)),
         (sets, of(support, y)),
         (sets, of(queries, x)),
         (sets, of(queries, y)),
+        ("example numbers", of(if arrays { support } else { 0 }, 1)),
+        ("example numbers", of(if arrays { queries } else { 0 }, 1)),
     ])
 }
 

@@ -59,6 +59,7 @@ impl Trainer {
             Origin::Episodes { .. } | Origin::Listed { .. } | Origin::Rows { .. } => {
                 (model.outputs(), 1)
             }
+            Origin::Arrays { arrays, part, .. } => arrays.sizes(model, *part),
         };
         let (inner, outer) = (InnerSpec::sgd(0.02, 10, 32), OuterSpec::interpolation(0.1, 5));
         let batches = Batches::new([way, group], 10, 32);
@@ -107,7 +108,8 @@ impl TrainerBuilder<'_> {
     }
 
     /// `way` classes of `shots` support examples each; one class for a regression. Sine waves and glyphs know theirs; of
-    /// images a task has as many classes as the network has outputs, of one example each, if nothing is said.
+    /// images a task has as many classes as the network has outputs, of one example each, if nothing is said; of arrays it
+    /// has all the examples that every task, or class, has.
     pub fn support(mut self, way: usize, shots: usize) -> Self {
         (self.setup.batches.way, self.setup.batches.group) = (way, shots);
         self

@@ -180,6 +180,46 @@ pub fn episode(
     Episode { classes, support, query }
 }
 
+/// A task of a list by the numbers of its examples.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedTask {
+    /// Its place in the list.
+    pub place: usize,
+    /// Its support examples.
+    pub support: Vec<u32>,
+    /// Its query examples: none of them is in the support.
+    pub query: Vec<u32>,
+}
+
+/// Draws a task of `list` (first example, examples) with `sizes` support and query examples: in training any, else the one
+/// whose turn `number` it is. Examples are drawn without repeats; where all are support, and none are held out as a `tail`,
+/// they keep their order.
+///
+/// # Panics
+/// If the list is empty, or a task has too few examples.
+pub fn listed_task(
+    stream: &Stream,
+    (number, training): (u32, bool),
+    list: &[[u32; 2]],
+    [support, queries]: [u32; 2],
+    tail: u32,
+) -> ListedTask {
+    let count = list.len() as u32;
+    let place = match training {
+        true => below(stream.words(Part::Task, 0)[0], count),
+        false => number % count,
+    };
+    let [first, examples] = list[place as usize];
+    let all = queries == 0 && tail == 0 && support == examples;
+    let drawn: Vec<u32> = match all {
+        true => (0..examples).collect(),
+        false => picks(stream, Part::Examples, 0, examples, support + queries),
+    };
+    let drawn: Vec<u32> = drawn.into_iter().map(|example| first + example).collect();
+    let (support, query) = drawn.split_at(support as usize);
+    ListedTask { place: place as usize, support: support.to_vec(), query: query.to_vec() }
+}
+
 /// `count` different elements of 0..`n` by a partial Fisher–Yates shuffle: pick i swaps positions
 /// i and i + below(word at `first` + i, n − i), and takes position i.
 fn picks(stream: &Stream, part: Part, first: u32, n: u32, count: u32) -> Vec<u32> {

@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Job};
 use crate::data::arrays::{Targets, TaskArrays};
+use crate::data::{StoredArrays, StoredSplit};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::InnerRule;
@@ -89,20 +90,38 @@ impl Recipe {
     }
 }
 
-/// Adapts run `recipe.run` of `snapshot`, a state of the run with the configuration `base`, to `tasks`, as
-/// many at once as the device allows. `digest` is the SHA-256 of the base's file; `progress` is told the tasks that
-/// are done and their number.
+/// What is adapted: a state of a run in a file.
+#[derive(Clone, Copy, Debug)]
+pub struct Base<'a> {
+    /// The run's configuration.
+    pub config: &'a Config,
+    /// The SHA-256 of the state's file.
+    pub digest: &'a str,
+    /// What the run kept of its data set: how its inputs were normalised, and those of its tasks are therefore.
+    pub split: Option<&'a StoredSplit>,
+}
+
+/// Adapts run `recipe.run` of `snapshot`, the state of `base`, to `tasks`, as many at once as the device allows.
+/// `progress` is told the tasks that are done and their number.
 ///
 /// # Errors
 /// [`Error::Config`] if there is no such run or a value of the recipe is impossible; as [`Adaptation::new`].
 pub fn adapt(
     gpu: &Gpu,
-    (base, digest): (&Config, String),
+    base: Base<'_>,
     snapshot: &TrainingState,
     recipe: &Recipe,
     tasks: Tasks<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Adapted> {
+    let normalization =
+        base.split.and_then(StoredSplit::arrays).and_then(StoredArrays::normalization);
+    let normalized = match (tasks, normalization) {
+        (Tasks::Arrays(arrays), Some(own)) => Some(arrays.normalized(own)),
+        _ => None,
+    };
+    let tasks = normalized.as_ref().map_or(tasks, Tasks::Arrays);
+    let Base { config: base, digest, .. } = base;
     if recipe.run >= snapshot.runs {
         let message = format!(
             "there is no run {}; the checkpoint holds {}, from 0 on",
@@ -126,7 +145,7 @@ pub fn adapt(
         start.adam_steps = 0;
     }
     let settings = Settings {
-        base: digest,
+        base: digest.to_string(),
         steps: setup.batches.steps,
         batch: setup.batches.batch,
         rate: setup.rate,

@@ -7,7 +7,7 @@ use crate::data::arrays::TaskArrays;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meta::TrainingState;
-use crate::session::adapting::{Tasks, adapt};
+use crate::session::adapting::{Base, Tasks, adapt};
 use crate::store::adapted::Adapted;
 use crate::store::checkpoint::sha256;
 use crate::store::compressed::{Compressed, Payload};
@@ -45,17 +45,17 @@ pub fn replay(
     };
     let model = base.validate()?;
     let recipe = compressed.settings.recipe()?;
-    let config = (base, compressed.settings.base.clone());
+    let from = Base { config: base, digest: &compressed.settings.base, split: data.split };
     let mut adapted = match tasks {
         Some(bytes) => {
             let arrays = TaskArrays::from_bytes(bytes, &model)
                 .map_err(|error| Error::config("the tasks in the compressed file", error))?;
-            adapt(gpu, config, snapshot, &recipe, Tasks::Arrays(&arrays), adapting)?
+            adapt(gpu, from, snapshot, &recipe, Tasks::Arrays(&arrays), adapting)?
         }
         None => {
             let job = Job::read(gpu, base.clone(), data, reading)?;
             let tasks = Tasks::Test(&job, compressed.models);
-            adapt(gpu, config, snapshot, &recipe, tasks, adapting)?
+            adapt(gpu, from, snapshot, &recipe, tasks, adapting)?
         }
     };
     // As it was written, even by a version that knew fewer fields.

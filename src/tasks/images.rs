@@ -1,6 +1,7 @@
 //! Image sets as they lie in device memory, and splits of their classes.
 
 use crate::error::{Error, Result};
+use crate::tasks::part::SplitPart;
 use crate::tasks::spec::EpisodeSpec;
 
 /// Bits of a pixel.
@@ -122,31 +123,6 @@ pub struct SplitClass {
     pub class: usize,
     /// Counter-clockwise quarter turns.
     pub rotation: u8,
-}
-
-/// A part of a split.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SplitPart {
-    /// Classes of the tasks that are trained on.
-    Train,
-    /// Classes of the tasks that are validated on during training.
-    Val,
-    /// Classes of the tasks that are evaluated on.
-    Test,
-}
-
-impl SplitPart {
-    /// Every part.
-    pub const ALL: [Self; 3] = [Self::Train, Self::Val, Self::Test];
-
-    /// `train`, `val` or `test`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Val => "val",
-            Self::Test => "test",
-        }
-    }
 }
 
 /// An image set with its training, validation and test classes.

@@ -1,13 +1,19 @@
-//! What a task is: sine waves, glyphs, episodes over images, and its batches. No files, no GPU.
+//! What a task is: sine waves, glyphs, episodes over images, examples in arrays, and its batches. No files, no GPU.
 
+mod array_set;
+mod arrays;
 mod batches;
 mod episodes;
 mod images;
+mod part;
 mod spec;
 
+pub use array_set::{ArraySet, ArrayTargets};
+pub use arrays::{ArraysSpec, Normalize};
 pub use batches::{Batches, Segment};
 pub use episodes::Episodes;
-pub use images::{Bits, ImageClass, ImageSet, Split, SplitClass, SplitPart};
+pub use images::{Bits, ImageClass, ImageSet, Split, SplitClass};
+pub use part::SplitPart;
 pub use spec::{
     Background, EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation,
 };

@@ -1,8 +1,10 @@
 //! The `[tasks]` part of a configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+
+use crate::tasks::arrays::ArraysSpec;
 
 /// Where tasks come from.
 ///
@@ -19,26 +21,33 @@ pub enum TaskSpec {
     Images(ImagesSpec),
     /// N-way K-shot episodes over glyphs that are drawn anew.
     Glyphs(GlyphsSpec),
+    /// Tasks over arrays in files: of a list, or N-way episodes over labelled examples.
+    Arrays(ArraysSpec),
 }
 
 impl TaskSpec {
-    /// The sizes of N-way tasks, or none for regression.
+    /// The sizes of N-way tasks over images, or none for others.
     pub fn episodes(&self) -> Option<&EpisodeSpec> {
         match self {
-            Self::Sine(_) => None,
+            Self::Sine(_) | Self::Arrays(_) => None,
             Self::Omniglot(spec) => Some(&spec.episodes),
             Self::Images(spec) => Some(&spec.episodes),
             Self::Glyphs(spec) => Some(&spec.episodes),
         }
     }
 
-    /// Classes of a task (1 for regression), and support examples a class in training and in
-    /// evaluation.
+    /// Classes of a task (1 where tasks are not drawn from classes), and support examples a class in training and in
+    /// evaluation. Those of arrays are 0 where their files say how many, and have not been read.
     pub fn groups(&self) -> [usize; 3] {
-        match (self, self.episodes()) {
-            (_, Some(spec)) => [spec.way, spec.train_shots, spec.shots],
-            (Self::Sine(spec), None) => [1, spec.points, spec.shots],
-            (_, None) => unreachable!("only regression has no episodes"),
+        let episodes = |spec: &EpisodeSpec| [spec.way, spec.train_shots, spec.shots];
+        match self {
+            Self::Sine(spec) => [1, spec.points, spec.shots],
+            Self::Omniglot(spec) => episodes(&spec.episodes),
+            Self::Images(spec) => episodes(&spec.episodes),
+            Self::Glyphs(spec) => episodes(&spec.episodes),
+            Self::Arrays(spec) => {
+                [spec.way.unwrap_or(0), spec.train_shots.unwrap_or(0), spec.shots]
+            }
         }
     }
 
@@ -49,32 +58,60 @@ impl TaskSpec {
             (Self::Images(a), Self::Images(b)) => {
                 a.set == b.set && (a.set.is_some() || a.data == b.data)
             }
+            (Self::Arrays(a), Self::Arrays(b)) => {
+                (&a.data, &a.train, &a.val, &a.test) == (&b.data, &b.train, &b.val, &b.test)
+            }
             _ => false,
         }
     }
 
     /// Whether tasks are drawn from a data set in files.
     pub fn is_over_files(&self) -> bool {
-        matches!(self, Self::Omniglot(_) | Self::Images(_))
+        matches!(self, Self::Omniglot(_) | Self::Images(_) | Self::Arrays(_))
     }
 
     /// All paths that it names.
-    pub fn paths_mut(&mut self) -> [Option<&mut PathBuf>; 3] {
+    pub fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
         match self {
-            Self::Sine(_) | Self::Glyphs(_) => [None, None, None],
+            Self::Sine(_) | Self::Glyphs(_) => Vec::new(),
             Self::Omniglot(spec) => {
-                [spec.data.as_mut(), spec.train_classes.as_mut(), spec.test_classes.as_mut()]
+                let places = [&mut spec.data, &mut spec.train_classes, &mut spec.test_classes];
+                places.into_iter().flatten().collect()
             }
-            Self::Images(spec) => [spec.data.as_mut(), None, None],
+            Self::Images(spec) => spec.data.iter_mut().collect(),
+            Self::Arrays(spec) => spec.paths_mut(),
         }
     }
 
-    /// The folder of the data set, where there is one.
-    pub fn data_mut(&mut self) -> Option<&mut Option<PathBuf>> {
+    /// Where the data set is said to lie, if there is one: its folder, or the file of arrays.
+    pub fn data(&self) -> Option<&Path> {
         match self {
             Self::Sine(_) | Self::Glyphs(_) => None,
-            Self::Omniglot(spec) => Some(&mut spec.data),
-            Self::Images(spec) => Some(&mut spec.data),
+            Self::Omniglot(spec) => spec.data.as_deref(),
+            Self::Images(spec) => spec.data.as_deref(),
+            Self::Arrays(spec) => spec.data.as_deref(),
+        }
+    }
+
+    /// Looks for the data set at `place`: its folder; of arrays the file, or the folder that their files are in.
+    pub fn set_data(&mut self, place: &Path) {
+        match self {
+            Self::Sine(_) | Self::Glyphs(_) => {}
+            Self::Omniglot(spec) => spec.data = Some(place.to_path_buf()),
+            Self::Images(spec) => spec.data = Some(place.to_path_buf()),
+            Self::Arrays(spec) => spec.move_to(place),
+        }
+    }
+
+    /// Forgets where the data set lies.
+    pub fn forget_data(&mut self) {
+        match self {
+            Self::Sine(_) | Self::Glyphs(_) => {}
+            Self::Omniglot(spec) => spec.data = None,
+            Self::Images(spec) => spec.data = None,
+            Self::Arrays(spec) => {
+                [spec.data, spec.train, spec.val, spec.test] = [const { None }; 4];
+            }
         }
     }
 }

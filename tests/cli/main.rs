@@ -15,6 +15,7 @@ mod embed;
 mod quick;
 
 mod adapt;
+mod arrays;
 mod bad_input;
 mod bench;
 mod compression;

@@ -190,15 +190,18 @@ fn sum_of_a_wave(gpu: &Gpu) {
 }
 
 /// Those of [`other_kernels`] that between them use all its kernels.
-const FEW_ADAPTATIONS: [usize; 4] = [3, 5, 6, 7];
+const FEW_ADAPTATIONS: [usize; 6] = [3, 5, 6, 7, 8, 9];
 
 /// Cross-entropy on rows, and episodes over images.
 fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
     use reptile::kernels::InnerRule;
-    use reptile::meta::{Adaptation, AdaptationSetup, DeviceImages, Origin, StartingPoint};
+    use reptile::meta::{
+        Adaptation, AdaptationSetup, DeviceArrays, DeviceImages, Origin, StartingPoint,
+    };
     use reptile::rng::Phase;
     use reptile::tasks::{
-        Batches, Bits, EpisodeSpec, GlyphsSpec, ImageClass, ImageSet, Split, SplitClass, SplitPart,
+        ArraySet, ArrayTargets, Batches, Bits, EpisodeSpec, GlyphsSpec, ImageClass, ImageSet,
+        Split, SplitClass, SplitPart,
     };
     let batches = Batches::new([2, 2], 3, 2);
     let words = integers(1, 12, usize::MAX >> 32);
@@ -223,6 +226,13 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
     let glyphs = with(GlyphsSpec::new(spec), |it| it.size = 5);
     // More inputs than the fused kernel of a subgroup takes.
     let wide = network(65, &[(6, Activation::Tanh)], 2, Loss::CrossEntropy);
+    let labels = ArrayTargets::Labels(integers(8, 24, 2));
+    let arrays = |y, queries| {
+        let groups = (0..3).map(|n| [8 * n, 8]).collect();
+        let set = ArraySet { x: numbers(9, 24 * 65), y, groups };
+        let arrays = DeviceArrays::new(gpu, &wide, [None, None, Some(&set)]).unwrap();
+        Origin::Arrays { arrays: std::sync::Arc::new(arrays), part: SplitPart::Test, queries }
+    };
     let curved = network(25, &[(6, Activation::Gelu)], 2, Loss::Mse);
     let settings = with(Settings::DEFAULT, |it| {
         it.beta1 = 0.9;
@@ -246,6 +256,8 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
         (&layers, PlanKind::Layered, episodes(), InnerRule::SGD),
         (&dense, PlanKind::Layered, Origin::Glyphs(glyphs), InnerRule::SGD),
         (&wide, PlanKind::Fused, rows(), InnerRule::SGD),
+        (&wide, PlanKind::Fused, arrays(ArrayTargets::Classes, 1), InnerRule::SGD),
+        (&wide, PlanKind::Fused, arrays(labels, 2), InnerRule::SGD),
     ];
     for (number, (model, plan, origin, rule)) in jobs.into_iter().enumerate() {
         // The others use the same kernels with other constants.
@@ -253,7 +265,11 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
             continue;
         }
         let uploaded = matches!(origin, Origin::Rows { .. });
-        let setup = with(AdaptationSetup::new(model, origin, rule, 0.01, batches.clone()), |it| {
+        let batches = match &origin {
+            Origin::Arrays { arrays, .. } if !arrays.has_classes() => Batches::new([1, 4], 3, 2),
+            _ => batches.clone(),
+        };
+        let setup = with(AdaptationSetup::new(model, origin, rule, 0.01, batches), |it| {
             it.plan = plan;
             it.phase = Phase::Test;
             it.scored = true;
@@ -356,7 +372,7 @@ fn without_device(lanes: u32, options: GpuOptions) -> Gpu {
 }
 
 /// Every shader file of the crate.
-pub const FILES: [&str; 37] = [
+pub const FILES: [&str; 39] = [
     "broadcast",
     "ceiling_copy",
     "ceiling_multiply_add",
@@ -365,6 +381,7 @@ pub const FILES: [&str; 37] = [
     "empty",
     "fused_subgroup",
     "fused_workgroup",
+    "gather_examples",
     "gather_images",
     "gather_rows",
     "group_norm_backward",
@@ -389,6 +406,7 @@ pub const FILES: [&str; 37] = [
     "pool_forward",
     "sample_episode",
     "sample_glyphs",
+    "sample_listed",
     "sample_order",
     "sample_sine",
     "strategy_sums",

@@ -5,6 +5,7 @@
 mod common;
 
 mod adapted;
+mod arrays;
 mod bench;
 mod browser;
 mod compression;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
     tests.module("strategy", strategy::tests);
     tests.module("bench", bench::tests);
     tests.module("sampling", sampling::tests);
+    tests.module("arrays", arrays::tests);
     tests.module("kernels_gather", kernels_gather::tests);
     tests.module("kernels_other", kernels_other::tests);
     tests.module("compression", compression::tests);

@@ -56,7 +56,7 @@ fn the_planned_memory_is_what_is_allocated(Device { name, gpu, .. }: &Device) {
         setup
     };
     for setup in [job(gpu, network(28, 64, 4), 5), fomaml(gpu)] {
-        let images = setup.origin.image_bytes();
+        let images = setup.origin.data_bytes();
         let planned = memory(gpu, &setup).unwrap() - images;
         let Some(before) = allocated(gpu) else {
             eprintln!("skipped: {name} does not report its memory");

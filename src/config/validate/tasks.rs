@@ -6,7 +6,7 @@ use super::{at_least, count, in_toml, ordered};
 use crate::error::{Error, Result};
 use crate::model::{Layout, Loss, Model};
 use crate::tasks::{
-    EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation,
+    ArraysSpec, EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation,
 };
 
 /// Pixels a side: the kernel keeps 8 bytes a row in workgroup memory, of which devices have 16 KiB.
@@ -19,7 +19,58 @@ pub(super) fn tasks(spec: &TaskSpec, model: &Model) -> Result<()> {
         TaskSpec::Omniglot(spec) => omniglot(spec, model),
         TaskSpec::Images(spec) => images(spec, model),
         TaskSpec::Glyphs(spec) => glyphs(spec, model),
+        TaskSpec::Arrays(spec) => arrays(spec, model),
     }
+}
+
+fn arrays(spec: &ArraysSpec, model: &Model) -> Result<()> {
+    in_toml("tasks.split_seed", spec.split_seed)?;
+    let own = [("tasks.train", &spec.train), ("tasks.val", &spec.val), ("tasks.test", &spec.test)];
+    for (key, path) in own.into_iter().chain([("tasks.data", &spec.data)]) {
+        utf8(key, path.as_deref())?;
+    }
+    let named = own.into_iter().find(|(_, path)| path.is_some());
+    match (&spec.data, named) {
+        (Some(_), Some((key, _))) => {
+            let message =
+                "tasks.data is one file for all parts; give that, or a file for each part";
+            return Err(Error::config(key, message));
+        }
+        (None, _) if spec.train.is_none() => {
+            let message = "no file is given: name the one of the training part in tasks.train, or one for all parts \
+                           in tasks.data";
+            return Err(Error::config("tasks.train", message));
+        }
+        _ => {}
+    }
+    let [train, ..] = spec.parts;
+    let sum: f64 = spec.parts.iter().sum();
+    if spec.parts.iter().any(|share| !(0.0..=1.0).contains(share))
+        || sum > 1.0 + 1e-9
+        || train <= 0.0
+    {
+        let message = format!(
+            "{:?} are no shares of training, validation and tests; give three numbers from 0 to 1 that add up to 1 or \
+             less, the first above 0",
+            spec.parts
+        );
+        return Err(Error::config("tasks.parts", message));
+    }
+    let sizes = [
+        ("tasks.way", spec.way),
+        ("tasks.shots", Some(spec.shots)),
+        ("tasks.train_shots", spec.train_shots),
+        ("tasks.queries", spec.queries),
+    ];
+    for (key, size) in sizes {
+        size.map_or(Ok(()), |size| count(key, size as u64))?;
+    }
+    if let Some(way) = spec.way.filter(|way| *way > 1 && *way != model.outputs()) {
+        let message =
+            format!("the last layer has {} units for {way} classes (tasks.way)", model.outputs());
+        return Err(Error::config("model.layers", message));
+    }
+    Ok(())
 }
 
 fn sine(spec: &SineSpec, model: &Model) -> Result<()> {

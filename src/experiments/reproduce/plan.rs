@@ -181,7 +181,7 @@ fn data_set(config: &Config) -> Option<&str> {
 pub fn missing_data(config: &Config) -> Option<String> {
     let name = data_set(config)?;
     let below = || std::env::var_os("REPTILE_DATA").map(|root| Path::new(&root).join(name));
-    let named = config.clone().tasks.data_mut().and_then(|data| data.take());
+    let named = config.tasks.data().map(Path::to_path_buf);
     match named.or_else(below) {
         Some(folder) if folder.is_dir() => None,
         Some(folder) => Some(format!("{name} in {}", folder.display())),

@@ -117,9 +117,7 @@ impl Prepared {
         let folder = std::path::absolute(folder).map_err(Error::io(folder))?;
         let trials = self.trials.iter_mut().map(|trial| &mut trial.config);
         for config in trials.chain([&mut self.base]) {
-            if let Some(data) = config.tasks.data_mut() {
-                *data = Some(folder.clone());
-            }
+            config.tasks.set_data(&folder);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Whether tasks of an origin fit a network: no kernel is given labels, pixels or draws that it has no room for.
 
 use crate::error::{Error, Result};
+use crate::meta::arrays::ArrayPart;
 use crate::meta::checks;
 use crate::meta::source::Origin;
 use crate::model::{Layout, Loss, Model};
@@ -36,14 +37,7 @@ impl Origin {
                 let queries = per_class(*queries);
                 episodes(model, batches, queries, images.shape.sides())?;
                 let (count, fewest) = images.part(*part).classes_and_fewest();
-                if count < batches.way {
-                    let message = format!(
-                        "{} classes a task, but there are only {count} to draw {} tasks from; lower it",
-                        batches.way,
-                        part.name()
-                    );
-                    return Err(Error::config("batches.way", message));
-                }
+                enough_classes(count, batches.way, part.name())?;
                 let needed = batches.group.saturating_add(queries);
                 if fewest < needed {
                     let message = format!(
@@ -58,6 +52,17 @@ impl Origin {
             Self::Listed { images, queries, .. } => {
                 checks::counted("the queries of a task", &[batches.way, per_class(*queries)])?;
                 classes(model, batches, images.shape.sides())
+            }
+            Self::Arrays { arrays, part, queries } => {
+                let own = arrays.part(*part)?;
+                arrays_fit(
+                    own,
+                    arrays.has_classes(),
+                    model,
+                    batches,
+                    per_class(*queries),
+                    part.name(),
+                )
             }
             Self::Rows { queries, .. } => checks::counted("the queries of a task", &[*queries]),
         }
@@ -109,14 +114,72 @@ fn glyphs(spec: &GlyphsSpec) -> Result<()> {
     Ok(())
 }
 
-/// Episodes that are drawn: with so many `queries` a class, of images `[C, H, W]`.
-fn episodes(model: &Model, batches: &Batches, queries: usize, image: [usize; 3]) -> Result<()> {
-    let examples = batches.group.saturating_add(queries);
-    if examples > MOST_EXAMPLES {
-        let message =
-            format!("{examples} examples of a class; at most {MOST_EXAMPLES} can be drawn");
+/// Tasks, or classes, that have enough examples for their support set and `queries` queries.
+fn arrays_fit(
+    part: &ArrayPart,
+    classes: bool,
+    model: &Model,
+    batches: &Batches,
+    queries: usize,
+    name: &str,
+) -> Result<()> {
+    let needed = batches.group.saturating_add(queries);
+    checks::counted("the queries of a task", &[batches.way, queries])?;
+    if classes {
+        most_examples(needed)?;
+        outputs_for(model, batches.way)?;
+        enough_classes(part.count, batches.way, name)?;
+    } else if batches.way != 1 {
+        let message = format!("{} classes, but tasks of a list are one group; give 1", batches.way);
+        return Err(Error::config("batches.way", message));
+    }
+    if part.fewest < needed {
+        let what = if classes { "class" } else { "task" };
+        let message = format!(
+            "a {name} task needs {needed} examples of a {what}, but one has only {}; lower it, or the queries",
+            part.fewest
+        );
         return Err(Error::config("batches.group", message));
     }
+    Ok(())
+}
+
+/// Refuses more classes a task than there are.
+fn enough_classes(count: usize, way: usize, name: &str) -> Result<()> {
+    if count >= way {
+        return Ok(());
+    }
+    let message = format!(
+        "{way} classes a task, but there are only {count} to draw {name} tasks from; lower it"
+    );
+    Err(Error::config("batches.way", message))
+}
+
+/// Refuses more examples of a class than a sampler tells apart.
+fn most_examples(examples: usize) -> Result<()> {
+    if examples <= MOST_EXAMPLES {
+        return Ok(());
+    }
+    let message = format!("{examples} examples of a class; at most {MOST_EXAMPLES} can be drawn");
+    Err(Error::config("batches.group", message))
+}
+
+/// Refuses a network that cannot tell `way` classes apart.
+fn outputs_for(model: &Model, way: usize) -> Result<()> {
+    if model.loss() != Loss::CrossEntropy {
+        return Err(Error::config("model.loss", "classes need the loss cross-entropy"));
+    }
+    if way > model.outputs() {
+        let message =
+            format!("the last layer has {} units for {way} classes; give it more", model.outputs());
+        return Err(Error::config("model.layers", message));
+    }
+    Ok(())
+}
+
+/// Episodes that are drawn: with so many `queries` a class, of images `[C, H, W]`.
+fn episodes(model: &Model, batches: &Batches, queries: usize, image: [usize; 3]) -> Result<()> {
+    most_examples(batches.group.saturating_add(queries))?;
     checks::counted("the queries of a task", &[batches.way, queries])?;
     classes(model, batches, image)
 }
@@ -135,16 +198,5 @@ fn classes(model: &Model, batches: &Batches, image: [usize; 3]) -> Result<()> {
         );
         return Err(Error::config("model.input", message));
     }
-    if model.loss() != Loss::CrossEntropy {
-        return Err(Error::config("model.loss", "classes need the loss cross-entropy"));
-    }
-    if batches.way > model.outputs() {
-        let message = format!(
-            "the last layer has {} units for {} classes; give it more",
-            model.outputs(),
-            batches.way
-        );
-        return Err(Error::config("model.layers", message));
-    }
-    Ok(())
+    outputs_for(model, batches.way)
 }

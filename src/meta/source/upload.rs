@@ -195,7 +195,10 @@ impl TaskBuffers {
             Origin::Listed { .. } => {
                 "these tasks are images, whose labels follow from their places; upload the images' numbers alone"
             }
-            Origin::Sine(_) | Origin::Glyphs(_) | Origin::Episodes { .. } => {
+            Origin::Sine(_)
+            | Origin::Glyphs(_)
+            | Origin::Episodes { .. }
+            | Origin::Arrays { .. } => {
                 "these tasks are drawn on the device; leave it out, or take tasks whose origin is rows"
             }
         };
