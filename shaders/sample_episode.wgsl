@@ -12,7 +12,7 @@ var<private> swaps: array<u32, DRAWS>;
 
 // The next element of a virtual array 0..count, none twice.
 fn draw_distinct(stream: vec2<u32>, part: u32, first: u32, i: u32, count: u32) -> u32 {
-    let place = i + below(random_words(stream, part, first + i).x, count - i);
+    let place = i + word_below(random_words(stream, part, first + i).x, count - i);
     swaps[i] = place;
     var value = place;
     for (var back = i; back > 0u; back--) {

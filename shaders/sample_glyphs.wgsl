@@ -74,18 +74,18 @@ fn class_curve(stream: vec2<u32>, first: u32, wanted: u32) -> Own {
     var low = vec2<f32>(1e9);
     var high = vec2<f32>(-1e9);
     var before = Curve();
-    for (var k = 0u; k < 2u + below(whole.x, 3u); k++) {
+    for (var k = 0u; k < 2u + word_below(whole.x, 3u); k++) {
         let base = first + 1u + 5u * k;
         let place = random_words(stream, PART_TASK, base);
         let choice = random_words(stream, PART_TASK, base + 1u);
         let bends = random_words(stream, PART_TASK, base + 3u);
         var start = 0.6 * vec2<f32>(unit(place.x), unit(place.y));
-        if (k > 0u && below(choice.x, 3u) > 0u) {
-            start = at(before, 0.5 * f32(below(place.x, 3u)));
+        if (k > 0u && word_below(choice.x, 3u) > 0u) {
+            start = at(before, 0.5 * f32(word_below(place.x, 3u)));
         }
         var curve = curve_from(start, random_words(stream, PART_TASK, base + 2u), bends.x);
         before = curve;
-        for (var j = 0u; j <= below(choice.y, 2u); j++) {
+        for (var j = 0u; j <= word_below(choice.y, 2u); j++) {
             if (j == 1u) {
                 curve = curve_from(curve.c, random_words(stream, PART_TASK, base + 4u), bends.y);
             }

@@ -9,7 +9,7 @@
 @group(0) @binding(4) var<storage, read_write> query: array<u32>;         // [T, QUERIES]
 
 fn swapped_with(stream: vec2<u32>, i: u32, count: u32) -> u32 {
-    return i + below(random_words(stream, PART_EXAMPLES, i).x, count - i);
+    return i + word_below(random_words(stream, PART_EXAMPLES, i).x, count - i);
 }
 
 // What draw `i` of a partial Fisher–Yates shuffle of 0..count takes: by itself, whatever the others do.
@@ -26,7 +26,7 @@ fn drawn(stream: vec2<u32>, i: u32, count: u32) -> u32 {
 fn pick_examples(run: RunStep, stream: vec2<u32>, task: u32, element: u32) {
     var place = (run.first_task + task % TASKS_PER_RUN) % LISTED;
     if (run.phase == PHASE_TRAIN) {
-        place = below(random_words(stream, PART_TASK, 0u).x, LISTED);
+        place = word_below(random_words(stream, PART_TASK, 0u).x, LISTED);
     }
     let examples = listed[place];
     var example = element;

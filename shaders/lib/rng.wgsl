@@ -43,7 +43,7 @@ fn unit(word: u32) -> f32 {
 }
 
 // `word` as a uniform integer in 0..n: the high half of the 64-bit product.
-fn below(word: u32, n: u32) -> u32 {
+fn word_below(word: u32, n: u32) -> u32 {
     let low = (word & 0xFFFFu) * (n & 0xFFFFu);
     let middle = (word >> 16u) * (n & 0xFFFFu) + (low >> 16u);
     let other = (word & 0xFFFFu) * (n >> 16u) + (middle & 0xFFFFu);

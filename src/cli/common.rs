@@ -336,7 +336,7 @@ impl Stored {
                 Config::from_toml(known, other)?
             }
         };
-        config.make_paths_absolute()?;
+        config.make_paths_absolute(Some(Path::new(other)))?;
         // The same data set: what was trained on is still not to be tested on.
         if !config.tasks.has_data_of(&self.config.tasks) {
             // The network goes on reading inputs as it learned to.

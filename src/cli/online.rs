@@ -118,6 +118,7 @@ impl Online {
             .map(|text| overrides::parse_assignment(text))
             .collect::<Result<_, _>>()?;
         let mut config = Config::with_overrides(&text, &origin, &set)?;
+        config.make_paths_absolute(self.config.as_deref())?;
         if let Some(data) = &self.data {
             config.tasks.set_data(data);
         }

@@ -128,7 +128,7 @@ impl Train {
         };
         let mut config = Config::with_overrides(&text, &origin, &self.overrides()?)?;
         if !stored {
-            config.make_paths_absolute()?;
+            config.make_paths_absolute(self.config.as_deref())?;
         }
         Ok(config)
     }

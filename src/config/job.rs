@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use crate::config::settings::Config;
 use crate::data::{
-    ArrayData, DataSet, EpisodeList, Reading, StoredSplit, array_tasks, image_folder, omniglot,
+    ArrayData, DataSet, EpisodeList, FunctionData, Reading, StoredSplit, array_tasks, image_folder,
+    omniglot, task_functions,
 };
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::{AdaptationSetup, DeviceArrays, DeviceImages, Origin, Trainer, TrainerSetup};
+use crate::meta::{
+    AdaptationSetup, DeviceArrays, DeviceImages, Origin, Trainer, TrainerSetup, try_functions,
+};
 use crate::model::Model;
 use crate::rng::Phase;
 use crate::tasks::{Batches, EpisodeSpec, Episodes, SplitPart, TaskSpec};
@@ -69,6 +72,8 @@ enum Held {
     Images(Arc<DeviceImages>, Arc<DataSet>),
     /// Arrays, and what is known of them, without the numbers.
     Arrays(Arc<DeviceArrays>, Arc<ArrayData>),
+    /// Functions in WGSL.
+    Functions(Arc<FunctionData>),
 }
 
 impl Job {
@@ -93,7 +98,7 @@ impl Job {
         data: Data<'_>,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self> {
-        config.make_paths_absolute()?;
+        config.make_paths_absolute(None)?;
         let model = config.validate()?;
         let parts = data.purpose.parts(&config);
         let reading = Reading { stored: data.split, changed_data: data.changed, parts };
@@ -116,6 +121,11 @@ impl Job {
                 read.parts = [const { None }; 3];
                 Held::Arrays(arrays, Arc::new(read))
             }
+            TaskSpec::Wgsl(spec) => {
+                let read = task_functions::read(spec, reading)?;
+                try_functions(gpu, &model, &read.functions)?;
+                Held::Functions(Arc::new(read))
+            }
         };
         Ok(Self { config, model, held })
     }
@@ -126,13 +136,14 @@ impl Job {
             Held::Nothing => &[],
             Held::Images(_, set) => &set.notes,
             Held::Arrays(_, read) => &read.notes,
+            Held::Functions(read) => &read.notes,
         }
     }
 
     /// Classes that are missing and images that changed since the split was stored; of arrays, the parts that changed.
     pub fn changed_data(&self) -> &[String] {
         match &self.held {
-            Held::Nothing => &[],
+            Held::Nothing | Held::Functions(_) => &[],
             Held::Images(_, set) => &set.changed,
             Held::Arrays(_, read) => &read.changed,
         }
@@ -144,6 +155,7 @@ impl Job {
             Held::Nothing => None,
             Held::Images(_, set) => Some(&set.stored),
             Held::Arrays(_, read) => Some(&read.stored),
+            Held::Functions(read) => Some(&read.stored),
         }
     }
 
@@ -176,6 +188,9 @@ impl Job {
             (TaskSpec::Glyphs(spec), _) => Origin::Glyphs(spec.clone()),
             (TaskSpec::Arrays(spec), Held::Arrays(arrays, _)) => {
                 Origin::Arrays { arrays: arrays.clone(), part, queries: spec.queries.unwrap_or(1) }
+            }
+            (TaskSpec::Wgsl(spec), Held::Functions(read)) => {
+                Origin::Functions { functions: read.functions.clone(), queries: spec.queries() }
             }
             (tasks, Held::Images(images, _)) => {
                 let queries = tasks.episodes().map_or(1, |episodes| episodes.queries);

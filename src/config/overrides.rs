@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::meta::{Schedule, StopSpec, StrategyKind};
 use crate::model::{Extent, LayerSpec, Padding};
 use crate::tasks::{
-    ArraysSpec, Background, EpisodeSpec, GlyphsSpec, ImagesSpec, Normalize, TaskSpec, Variation,
+    ArraysSpec, Background, EpisodeSpec, FunctionSpec, GlyphsSpec, ImagesSpec, Normalize, TaskSpec,
+    Variation,
 };
 
 /// Splits `key=value`.
@@ -51,6 +52,7 @@ impl Schema {
             Config { tasks: images(), ..example(SINE, Schedule::Constant) },
             Config { tasks: glyphs(), ..example(SINE, Schedule::Constant) },
             Config { tasks: arrays(), ..example(SINE, Schedule::Constant) },
+            Config { tasks: functions(), ..example(SINE, Schedule::Constant) },
             example(SINE, Schedule::Constant),
             example(SINE, Schedule::Linear { last: 0.0 }),
             example(MLP, Schedule::Cosine { last: 0.0 }),
@@ -260,6 +262,13 @@ fn arrays() -> TaskSpec {
     (spec.parts, spec.split_seed, spec.normalize) = ([1.0, 0.0, 0.0], 1, Normalize::MeanStd);
     [spec.way, spec.train_shots, spec.queries] = [Some(1); 3];
     TaskSpec::Arrays(spec)
+}
+
+/// Tasks that functions draw, with every optional key set.
+fn functions() -> TaskSpec {
+    let mut spec = FunctionSpec::new("path", 1);
+    [spec.way, spec.train_shots, spec.queries] = [Some(1); 3];
+    TaskSpec::Wgsl(spec)
 }
 
 /// A table or a list on the way to a key.

@@ -1,6 +1,6 @@
 //! Every setting of a run, with its default (docs/config.md).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -104,14 +104,18 @@ impl Config {
         toml::to_string(self).expect("a configuration is plain data")
     }
 
-    /// Makes the paths of the data set and of class lists absolute, as seen from the working directory: so that
-    /// every later command finds them from wherever it runs.
+    /// Makes the paths of the data set and of class lists absolute, as seen from the working directory or, where nothing is
+    /// there, from the folder of the configuration's file `beside`: so that every later command finds them from wherever it
+    /// runs.
     ///
     /// # Errors
     /// [`Error::Io`] if there is no working directory.
-    pub fn make_paths_absolute(&mut self) -> Result<()> {
+    pub fn make_paths_absolute(&mut self, beside: Option<&Path>) -> Result<()> {
+        let folder = beside.and_then(Path::parent);
         for path in self.tasks.paths_mut() {
-            let absolute = std::path::absolute(&path).map_err(Error::io(&path))?;
+            let near = folder.map(|folder| folder.join(&path)).filter(|near| near.exists());
+            let seen = near.filter(|_| !path.exists()).unwrap_or_else(|| path.clone());
+            let absolute = std::path::absolute(&seen).map_err(Error::io(&seen))?;
             // Without a way over folders that may be renamed.
             let back = absolute.components().any(|part| part == std::path::Component::ParentDir);
             let real = back.then(|| absolute.canonicalize().ok()).flatten();

@@ -16,6 +16,7 @@ pub(crate) mod names;
 pub mod omniglot;
 mod stored_arrays;
 mod stored_split;
+pub mod task_functions;
 
 pub use array_tasks::ArrayData;
 pub use arrivals::TaskFiles;
@@ -24,3 +25,4 @@ pub use episodes::{EpisodeClass, EpisodeList};
 pub use names::listed;
 pub use stored_arrays::{Normalization, StoredArrays};
 pub use stored_split::StoredSplit;
+pub use task_functions::FunctionData;

@@ -41,6 +41,9 @@ pub struct StoredSplit {
     /// Of tasks over arrays, which have no named classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     arrays: Option<StoredArrays>,
+    /// The text of functions that draw tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    functions: Option<String>,
 }
 
 /// The digest of an image: its name and the bytes of its file.
@@ -127,7 +130,7 @@ impl StoredSplit {
             train: part(&split.train),
             val: part(&split.val),
             test: part(&split.test),
-            arrays: None,
+            ..Self::default()
         }
     }
 
@@ -139,6 +142,16 @@ impl StoredSplit {
     /// What is kept of arrays, where tasks are over such.
     pub fn arrays(&self) -> Option<&StoredArrays> {
         self.arrays.as_ref()
+    }
+
+    /// What is kept of functions in WGSL: their text.
+    pub(super) fn of_functions(text: String) -> Self {
+        Self { functions: Some(text), ..Self::default() }
+    }
+
+    /// The text of the functions, where tasks are drawn by such.
+    pub(super) fn functions(&self) -> Option<&str> {
+        self.functions.as_deref()
     }
 
     /// What of it holds for tasks over other arrays too: how inputs are normalised.

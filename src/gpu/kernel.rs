@@ -44,6 +44,8 @@ enum State {
 struct Parsed {
     module: naga::Module,
     text: String,
+    /// Whether all of the text is this crate's.
+    trusted: bool,
 }
 
 impl Kernel {
@@ -75,7 +77,11 @@ impl Kernel {
         });
         Ok(Self {
             pipeline: OnceLock::new(),
-            state: Mutex::new(State::Parsed(Box::new(Parsed { module, text }))),
+            state: Mutex::new(State::Parsed(Box::new(Parsed {
+                module,
+                text,
+                trusted: of.is_trusted(),
+            }))),
             layout,
             globals,
             name,
@@ -102,12 +108,14 @@ impl Kernel {
         }
     }
 
-    fn compile_parsed(&self, with: &Compiler<'_>, Parsed { module, text }: Parsed) -> Result<()> {
+    fn compile_parsed(&self, with: &Compiler<'_>, parsed: Parsed) -> Result<()> {
+        let Parsed { module, text, trusted } = parsed;
         let (name, device, options) = (self.name, with.device, with.options);
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(name), source: shader_source(module, text) };
-        let module = if options.checked {
+        let checked = options.checked || !trusted;
+        let module = if checked {
             device.create_shader_module(descriptor)
         } else {
             // SAFETY: the text is this crate's own. Its indices are bounded by constants and
@@ -131,7 +139,7 @@ impl Kernel {
             module: &module,
             entry_point: Some("main"),
             compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: options.checked,
+                zero_initialize_workgroup_memory: checked,
                 ..Default::default()
             },
             cache: with.cache,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 use crate::gpu::mirror::MIRROR_WIDTH;
 use crate::gpu::unroll::unroll;
@@ -101,6 +102,8 @@ pub struct Source {
     reads: BTreeMap<&'static str, Element>,
     mirrored: bool,
     parts: Vec<&'static str>,
+    /// Text of the user's own, ahead of all, so that its lines are counted as in its file.
+    own: Option<Arc<str>>,
 }
 
 /// The first binding of what [`Source::reads`] declares; those in the texts come before.
@@ -110,7 +113,8 @@ impl Source {
     /// A kernel named `name` whose own file has the text `text`.
     pub fn new(name: &'static str, text: &'static str) -> Self {
         let (constants, reads) = (BTreeMap::new(), BTreeMap::new());
-        Self { name, variant: None, constants, reads, mirrored: false, parts: vec![text] }
+        let (parts, own) = (vec![text], None);
+        Self { name, variant: None, constants, reads, mirrored: false, parts, own }
     }
 
     /// Adds `const name = value;` to the header.
@@ -153,6 +157,17 @@ impl Source {
         self
     }
 
+    /// Adds text of the user's own: the kernel is compiled with bounds checks, whatever the device's options say.
+    pub fn own(mut self, text: Arc<str>) -> Self {
+        self.own = Some(text);
+        self
+    }
+
+    /// Whether all of it is this crate's.
+    pub fn is_trusted(&self) -> bool {
+        self.own.is_none()
+    }
+
     /// The name that errors use.
     pub fn name(&self) -> &'static str {
         self.name
@@ -192,6 +207,10 @@ impl Source {
             text.push('\n');
             text.push_str(part);
         }
-        if unrolled { unroll(&text) } else { text }
+        let text = if unrolled { unroll(&text) } else { text };
+        match &self.own {
+            Some(own) => format!("{own}\n{text}"),
+            None => text,
+        }
     }
 }

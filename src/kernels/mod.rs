@@ -19,6 +19,7 @@ mod outer_update;
 mod rows;
 mod sample;
 mod sample_glyphs;
+mod sample_own;
 mod strategy;
 mod telemetry;
 
@@ -40,6 +41,7 @@ pub use outer_update::{OuterRule, OuterUpdate, outer_update};
 pub use rows::Rows;
 pub use sample::{sample_episode, sample_listed, sample_order, sample_sine};
 pub use sample_glyphs::{GlyphRows, sample_glyphs};
+pub use sample_own::{OwnExamples, check_functions, sample_own};
 pub use strategy::{
     RateRule, RateStep, Sharing, StrategySums, StrategyUpdate, strategy_sums, strategy_update,
 };

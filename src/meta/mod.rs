@@ -44,7 +44,7 @@ pub use online::Leader;
 pub use query::DeviceRows;
 pub use schedule::Schedule;
 pub use setup::{RunSettings, TrainerSetup};
-pub use source::{Origin, TaskBuffers};
+pub use source::{Origin, TaskBuffers, try_functions, try_functions_async};
 pub use spec::{
     Algorithm, EvalSpec, InnerSpec, MemorySpec, OuterSpec, PlanKind, StatePolicy, StopSpec,
 };

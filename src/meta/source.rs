@@ -2,10 +2,12 @@
 
 mod draw;
 mod fits;
+mod probe;
 mod read;
 mod sizes;
 mod upload;
 
+pub use probe::{try_functions, try_functions_async};
 pub(super) use read::first_of;
 
 use std::sync::Arc;
@@ -13,14 +15,14 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::gpu::{BufferList, Gpu, Memory, Recording};
 use crate::kernels::{
-    Axis, BatchRows, ExampleRows, GlyphRows, InnerSteps, gather_images, gather_rows,
+    Axis, BatchRows, ExampleRows, GlyphRows, InnerSteps, OwnExamples, gather_images, gather_rows,
 };
 use crate::meta::arrays::DeviceArrays;
 use crate::meta::checks;
 use crate::meta::images::DeviceImages;
 use crate::meta::query::QueryBatches;
 use crate::model::{Loss, Model, Shape};
-use crate::tasks::{Batches, GlyphsSpec, SineSpec, SplitPart};
+use crate::tasks::{Batches, GlyphsSpec, SineSpec, SplitPart, TaskFunctions};
 
 /// Where a batch of tasks comes from.
 #[derive(Clone, Debug)]
@@ -45,6 +47,13 @@ pub enum Origin {
         /// The part whose tasks or classes are drawn from.
         part: SplitPart,
         /// Query examples of a task, of classes of each.
+        queries: usize,
+    },
+    /// Tasks that functions of the user's own draw on the device.
+    Functions {
+        /// The functions.
+        functions: TaskFunctions,
+        /// Query examples of a task.
         queries: usize,
     },
     /// Episodes over an image set whose image numbers the caller uploads; only the order of the
@@ -75,7 +84,7 @@ impl Origin {
             | Self::Listed { queries, .. }
             | Self::Arrays { queries, .. } => way.saturating_mul(*queries),
             Self::Glyphs(spec) => way.saturating_mul(spec.episodes.queries),
-            Self::Rows { queries, .. } => *queries,
+            Self::Rows { queries, .. } | Self::Functions { queries, .. } => *queries,
         }
     }
 
@@ -94,7 +103,7 @@ impl Origin {
         match self {
             Self::Episodes { images, .. } | Self::Listed { images, .. } => images.bytes(),
             Self::Arrays { arrays, .. } => arrays.bytes(),
-            Self::Sine(_) | Self::Glyphs(_) | Self::Rows { .. } => 0,
+            Self::Sine(_) | Self::Glyphs(_) | Self::Functions { .. } | Self::Rows { .. } => 0,
         }
     }
 }
@@ -128,6 +137,8 @@ pub struct TaskBuffers {
     glyphs: GlyphRows,
     /// How examples of arrays are laid out.
     rows: ExampleRows,
+    /// How functions draw examples.
+    drawn: OwnExamples,
     order: wgpu::Buffer,
     /// Rows: inputs and targets. Episodes: image numbers, and nothing.
     support: [wgpu::Buffer; 2],
@@ -187,6 +198,7 @@ impl TaskBuffers {
             some: false,
             glyphs: GlyphRows::of(model),
             rows: ExampleRows::of(model),
+            drawn: OwnExamples::of(model),
         })
     }
 

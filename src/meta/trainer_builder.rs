@@ -10,7 +10,7 @@ use crate::meta::strategy_spec::StrategySpec;
 use crate::meta::trainer::Trainer;
 use crate::model::Model;
 use crate::optimizers::{Inner, Outer};
-use crate::tasks::{Batches, GlyphsSpec, SineSpec};
+use crate::tasks::{Batches, GlyphsSpec, SineSpec, TaskFunctions};
 
 /// A [`Trainer`] before it is made ([`Trainer::builder`]).
 ///
@@ -24,7 +24,7 @@ pub struct TrainerBuilder<'a> {
 }
 
 impl Trainer {
-    /// Starts a trainer of `model` on `tasks`: a [`SineSpec`], a [`GlyphsSpec`] or any [`Origin`].
+    /// Starts a trainer of `model` on `tasks`: a [`SineSpec`], a [`GlyphsSpec`], [`TaskFunctions`] in WGSL or any [`Origin`].
     ///
     /// ```no_run
     /// use reptile::gpu::{AdapterChoice, Gpu, GpuOptions};
@@ -59,6 +59,8 @@ impl Trainer {
             Origin::Episodes { .. } | Origin::Listed { .. } | Origin::Rows { .. } => {
                 (model.outputs(), 1)
             }
+            // As many as a minibatch has, unless it is said.
+            Origin::Functions { .. } => (1, 10),
             Origin::Arrays { arrays, part, .. } => arrays.sizes(model, *part),
         };
         let (inner, outer) = (InnerSpec::sgd(0.02, 10, 32), OuterSpec::interpolation(0.1, 5));
@@ -195,6 +197,12 @@ impl TrainerBuilder<'_> {
 impl From<SineSpec> for Origin {
     fn from(spec: SineSpec) -> Self {
         Self::Sine(spec)
+    }
+}
+
+impl From<TaskFunctions> for Origin {
+    fn from(functions: TaskFunctions) -> Self {
+        Self::Functions { functions, queries: 0 }
     }
 }
 

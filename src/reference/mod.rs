@@ -7,7 +7,8 @@
 //! | kernel | here |
 //! |---|---|
 //! | `sample_order` | [`sampling::order`] |
-//! | `sample_sine`, `sample_episode` | [`sampling::sine_task`], [`sampling::episode`], and the order |
+//! | `sample_sine`, `sample_episode`, `sample_listed` | [`sampling::sine_task`], [`sampling::episode`], [`sampling::listed_task`], and the order |
+//! | `sample_own` | [`sampling::OwnRandom`] |
 //! | `sample_glyphs` | [`glyphs::glyph`], and the order |
 //! | `gather_rows`, `gather_images` | [`gather::gather_rows`], [`gather::gather_images`] |
 //! | a layer's forward kernel | [`layer::layer_forward`]: the twin in the file of its type ([`crate::layers`]), then [`activation::activate`] |

@@ -1,7 +1,7 @@
 //! Tasks and minibatches drawn from a task's own random stream. Integers agree with the kernels
 //! bit for bit.
 
-use crate::rng::{Part, Stream, below, unit};
+use crate::rng::{Part, Stream, below, threefry2x32, unit};
 
 /// The most examples that one class of an episode may have, support and queries together: each
 /// class has its own range of as many positions in [`Part::Examples`].
@@ -218,6 +218,46 @@ pub fn listed_task(
     let drawn: Vec<u32> = drawn.into_iter().map(|example| first + example).collect();
     let (support, query) = drawn.split_at(support as usize);
     ListedTask { place: place as usize, support: support.to_vec(), query: query.to_vec() }
+}
+
+/// What a function of the user's own draws from, for a task or for an example: `shaders/lib/random.wgsl`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnRandom {
+    key: [u32; 2],
+    next: u32,
+}
+
+impl OwnRandom {
+    /// What `draw_task` is given.
+    pub fn of_task(stream: &Stream) -> Self {
+        Self { key: stream.words(Part::Task, 0), next: 0 }
+    }
+
+    /// What `draw_example` is given for example `number`: support examples, and then queries.
+    pub fn of_example(stream: &Stream, number: u32) -> Self {
+        Self { key: stream.words(Part::Examples, number), next: 0 }
+    }
+
+    fn words(&mut self) -> [u32; 2] {
+        self.next += 1;
+        threefry2x32(self.key, [self.next - 1, 0])
+    }
+
+    /// Uniform in [0, 1), a multiple of 2⁻²⁴.
+    pub fn uniform(&mut self) -> f32 {
+        unit(self.words()[0])
+    }
+
+    /// Of mean 0 and deviation 1 (Box and Muller 1958).
+    pub fn normal(&mut self) -> f64 {
+        let [a, b] = self.words().map(|word| f64::from(unit(word)));
+        (-2.0 * (1.0 - a).ln()).sqrt() * (std::f64::consts::TAU * b).cos()
+    }
+
+    /// A uniform integer in 0..`n`.
+    pub fn below(&mut self, n: u32) -> u32 {
+        below(self.words()[0], n)
+    }
 }
 
 /// `count` different elements of 0..`n` by a partial Fisher–Yates shuffle: pick i swaps positions

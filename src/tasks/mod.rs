@@ -1,9 +1,10 @@
-//! What a task is: sine waves, glyphs, episodes over images, examples in arrays, and its batches. No files, no GPU.
+//! What a task is: sine waves, glyphs, episodes over images, examples in arrays, functions in WGSL, and its batches. No files, no GPU.
 
 mod array_set;
 mod arrays;
 mod batches;
 mod episodes;
+mod function;
 mod images;
 mod part;
 mod spec;
@@ -12,6 +13,7 @@ pub use array_set::{ArraySet, ArrayTargets};
 pub use arrays::{ArraysSpec, Normalize};
 pub use batches::{Batches, Segment};
 pub use episodes::Episodes;
+pub use function::{FunctionSpec, TaskFunctions};
 pub use images::{Bits, ImageClass, ImageSet, Split, SplitClass};
 pub use part::SplitPart;
 pub use spec::{

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::tasks::arrays::ArraysSpec;
+use crate::tasks::function::FunctionSpec;
 
 /// Where tasks come from.
 ///
@@ -23,13 +24,15 @@ pub enum TaskSpec {
     Glyphs(GlyphsSpec),
     /// Tasks over arrays in files: of a list, or N-way episodes over labelled examples.
     Arrays(ArraysSpec),
+    /// Tasks that functions of the user's own draw.
+    Wgsl(FunctionSpec),
 }
 
 impl TaskSpec {
     /// The sizes of N-way tasks over images, or none for others.
     pub fn episodes(&self) -> Option<&EpisodeSpec> {
         match self {
-            Self::Sine(_) | Self::Arrays(_) => None,
+            Self::Sine(_) | Self::Arrays(_) | Self::Wgsl(_) => None,
             Self::Omniglot(spec) => Some(&spec.episodes),
             Self::Images(spec) => Some(&spec.episodes),
             Self::Glyphs(spec) => Some(&spec.episodes),
@@ -48,6 +51,7 @@ impl TaskSpec {
             Self::Arrays(spec) => {
                 [spec.way.unwrap_or(0), spec.train_shots.unwrap_or(0), spec.shots]
             }
+            Self::Wgsl(spec) => [1, spec.train_shots(), spec.shots],
         }
     }
 
@@ -61,13 +65,14 @@ impl TaskSpec {
             (Self::Arrays(a), Self::Arrays(b)) => {
                 (&a.data, &a.train, &a.val, &a.test) == (&b.data, &b.train, &b.val, &b.test)
             }
+            (Self::Wgsl(a), Self::Wgsl(b)) => a.file == b.file,
             _ => false,
         }
     }
 
     /// Whether tasks are drawn from a data set in files.
     pub fn is_over_files(&self) -> bool {
-        matches!(self, Self::Omniglot(_) | Self::Images(_) | Self::Arrays(_))
+        matches!(self, Self::Omniglot(_) | Self::Images(_) | Self::Arrays(_) | Self::Wgsl(_))
     }
 
     /// All paths that it names.
@@ -80,16 +85,18 @@ impl TaskSpec {
             }
             Self::Images(spec) => spec.data.iter_mut().collect(),
             Self::Arrays(spec) => spec.paths_mut(),
+            Self::Wgsl(spec) => vec![&mut spec.file],
         }
     }
 
-    /// Where the data set is said to lie, if there is one: its folder, or the file of arrays.
+    /// Where the data set is said to lie, if there is one: its folder, or the file of arrays or functions.
     pub fn data(&self) -> Option<&Path> {
         match self {
             Self::Sine(_) | Self::Glyphs(_) => None,
             Self::Omniglot(spec) => spec.data.as_deref(),
             Self::Images(spec) => spec.data.as_deref(),
             Self::Arrays(spec) => spec.data.as_deref(),
+            Self::Wgsl(spec) => Some(&spec.file),
         }
     }
 
@@ -100,6 +107,7 @@ impl TaskSpec {
             Self::Omniglot(spec) => spec.data = Some(place.to_path_buf()),
             Self::Images(spec) => spec.data = Some(place.to_path_buf()),
             Self::Arrays(spec) => spec.move_to(place),
+            Self::Wgsl(spec) => spec.file = place.to_path_buf(),
         }
     }
 
@@ -112,6 +120,7 @@ impl TaskSpec {
             Self::Arrays(spec) => {
                 [spec.data, spec.train, spec.val, spec.test] = [const { None }; 4];
             }
+            Self::Wgsl(spec) => spec.file = PathBuf::new(),
         }
     }
 }

@@ -190,7 +190,7 @@ fn sum_of_a_wave(gpu: &Gpu) {
 }
 
 /// Those of [`other_kernels`] that between them use all its kernels.
-const FEW_ADAPTATIONS: [usize; 6] = [3, 5, 6, 7, 8, 9];
+const FEW_ADAPTATIONS: [usize; 7] = [3, 5, 6, 7, 8, 9, 10];
 
 /// Cross-entropy on rows, and episodes over images.
 fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
@@ -201,7 +201,7 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
     use reptile::rng::Phase;
     use reptile::tasks::{
         ArraySet, ArrayTargets, Batches, Bits, EpisodeSpec, GlyphsSpec, ImageClass, ImageSet,
-        Split, SplitClass, SplitPart,
+        Split, SplitClass, SplitPart, TaskFunctions,
     };
     let batches = Batches::new([2, 2], 3, 2);
     let words = integers(1, 12, usize::MAX >> 32);
@@ -233,6 +233,8 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
         let arrays = DeviceArrays::new(gpu, &wide, [None, None, Some(&set)]).unwrap();
         Origin::Arrays { arrays: std::sync::Arc::new(arrays), part: SplitPart::Test, queries }
     };
+    let own = crate::functions::IMAGES.replace("3u);", "2u);");
+    let functions = Origin::Functions { functions: TaskFunctions::new("own", own), queries: 2 };
     let curved = network(25, &[(6, Activation::Gelu)], 2, Loss::Mse);
     let settings = with(Settings::DEFAULT, |it| {
         it.beta1 = 0.9;
@@ -258,6 +260,7 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
         (&wide, PlanKind::Fused, rows(), InnerRule::SGD),
         (&wide, PlanKind::Fused, arrays(ArrayTargets::Classes, 1), InnerRule::SGD),
         (&wide, PlanKind::Fused, arrays(labels, 2), InnerRule::SGD),
+        (&wide, PlanKind::Fused, functions, InnerRule::SGD),
     ];
     for (number, (model, plan, origin, rule)) in jobs.into_iter().enumerate() {
         // The others use the same kernels with other constants.
@@ -267,6 +270,7 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
         let uploaded = matches!(origin, Origin::Rows { .. });
         let batches = match &origin {
             Origin::Arrays { arrays, .. } if !arrays.has_classes() => Batches::new([1, 4], 3, 2),
+            Origin::Functions { .. } => Batches::new([1, 4], 3, 2),
             _ => batches.clone(),
         };
         let setup = with(AdaptationSetup::new(model, origin, rule, 0.01, batches), |it| {
@@ -372,7 +376,7 @@ fn without_device(lanes: u32, options: GpuOptions) -> Gpu {
 }
 
 /// Every shader file of the crate.
-pub const FILES: [&str; 39] = [
+pub const FILES: [&str; 40] = [
     "broadcast",
     "ceiling_copy",
     "ceiling_multiply_add",
@@ -408,6 +412,7 @@ pub const FILES: [&str; 39] = [
     "sample_glyphs",
     "sample_listed",
     "sample_order",
+    "sample_own",
     "sample_sine",
     "strategy_sums",
     "strategy_update",

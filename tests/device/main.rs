@@ -12,6 +12,7 @@ mod compression;
 mod episodes;
 mod every_kernel;
 mod forms;
+mod functions;
 mod golden;
 mod golden_device;
 mod golden_reference;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     tests.module("bench", bench::tests);
     tests.module("sampling", sampling::tests);
     tests.module("arrays", arrays::tests);
+    tests.module("functions", functions::tests);
     tests.module("kernels_gather", kernels_gather::tests);
     tests.module("kernels_other", kernels_other::tests);
     tests.module("compression", compression::tests);

@@ -6,7 +6,8 @@ use super::{at_least, count, in_toml, ordered};
 use crate::error::{Error, Result};
 use crate::model::{Layout, Loss, Model};
 use crate::tasks::{
-    ArraysSpec, EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation,
+    ArraysSpec, EpisodeSpec, FunctionSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec,
+    TaskSpec, Variation,
 };
 
 /// Pixels a side: the kernel keeps 8 bytes a row in workgroup memory, of which devices have 16 KiB.
@@ -20,6 +21,40 @@ pub(super) fn tasks(spec: &TaskSpec, model: &Model) -> Result<()> {
         TaskSpec::Images(spec) => images(spec, model),
         TaskSpec::Glyphs(spec) => glyphs(spec, model),
         TaskSpec::Arrays(spec) => arrays(spec, model),
+        TaskSpec::Wgsl(spec) => functions(spec, model),
+    }
+}
+
+fn functions(spec: &FunctionSpec, model: &Model) -> Result<()> {
+    utf8("tasks.file", Some(&spec.file))?;
+    sizes(
+        spec.way,
+        [("shots", Some(spec.shots)), ("train_shots", spec.train_shots), ("queries", spec.queries)],
+    )?;
+    if model.loss() == Loss::Mse && spec.way.is_some() {
+        let message = "classes need loss = \"cross-entropy\"; leave it out";
+        return Err(Error::config("tasks.way", message));
+    }
+    outputs(spec.way, model)
+}
+
+/// Counts that may be left out.
+fn sizes(way: Option<usize>, others: [(&str, Option<usize>); 3]) -> Result<()> {
+    for (name, size) in [("way", way)].into_iter().chain(others) {
+        size.map_or(Ok(()), |size| count(&format!("tasks.{name}"), size as u64))?;
+    }
+    Ok(())
+}
+
+/// A network with as many outputs as there are classes.
+fn outputs(way: Option<usize>, model: &Model) -> Result<()> {
+    match way.filter(|way| *way > 1 && *way != model.outputs()) {
+        None => Ok(()),
+        Some(way) => {
+            let units = model.outputs();
+            let message = format!("the last layer has {units} units for {way} classes (tasks.way)");
+            Err(Error::config("model.layers", message))
+        }
     }
 }
 
@@ -56,21 +91,11 @@ fn arrays(spec: &ArraysSpec, model: &Model) -> Result<()> {
         );
         return Err(Error::config("tasks.parts", message));
     }
-    let sizes = [
-        ("tasks.way", spec.way),
-        ("tasks.shots", Some(spec.shots)),
-        ("tasks.train_shots", spec.train_shots),
-        ("tasks.queries", spec.queries),
-    ];
-    for (key, size) in sizes {
-        size.map_or(Ok(()), |size| count(key, size as u64))?;
-    }
-    if let Some(way) = spec.way.filter(|way| *way > 1 && *way != model.outputs()) {
-        let message =
-            format!("the last layer has {} units for {way} classes (tasks.way)", model.outputs());
-        return Err(Error::config("model.layers", message));
-    }
-    Ok(())
+    sizes(
+        spec.way,
+        [("shots", Some(spec.shots)), ("train_shots", spec.train_shots), ("queries", spec.queries)],
+    )?;
+    outputs(spec.way, model)
 }
 
 fn sine(spec: &SineSpec, model: &Model) -> Result<()> {

@@ -131,7 +131,7 @@ impl Plan {
         settings.extend(self.set.iter().cloned());
         let mut config =
             Config::with_overrides(&text, &format!("preset {}", preset.name()), &settings)?;
-        config.make_paths_absolute()?;
+        config.make_paths_absolute(None)?;
         Ok(config)
     }
 

@@ -35,8 +35,7 @@ impl Prepared {
     pub fn read(path: &Path) -> Result<Self> {
         let text = text_file::read(path)?;
         let spec = SweepSpec::from_toml(&text, &path.display().to_string())?;
-        let mut base = spec.base(atomic::folder_of(path))?;
-        base.make_paths_absolute()?;
+        let base = spec.base(atomic::folder_of(path))?;
         Self::new(text, spec, base)
     }
 

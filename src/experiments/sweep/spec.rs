@@ -95,7 +95,7 @@ impl SweepSpec {
         })
     }
 
-    /// The configuration that all trials share. Files are looked up beside `folder`.
+    /// The configuration that all trials share, with absolute paths. Files are looked up beside `folder`.
     ///
     /// # Errors
     /// [`Error::Config`] if there is no base or two, if it has several runs, or as
@@ -118,7 +118,9 @@ impl SweepSpec {
         let set: Result<Vec<_>> =
             self.set.iter().map(|text| overrides::parse_assignment(text)).collect();
         let set = set.map_err(|error| named("set", error))?;
-        let config = Config::with_overrides(&text, &origin, &set)?;
+        let mut config = Config::with_overrides(&text, &origin, &set)?;
+        config
+            .make_paths_absolute(self.config.as_ref().map(|file| folder.join(file)).as_deref())?;
         if config.runs != 1 {
             let message = "a sweep trains every configuration with `seeds` seeds; leave runs at 1";
             return Err(Error::config("runs", message));

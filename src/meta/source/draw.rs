@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Recording};
 use crate::kernels::{
     RunSteps, gather_examples, sample_episode, sample_glyphs, sample_listed, sample_order,
-    sample_sine,
+    sample_own, sample_sine,
 };
 use crate::meta::source::{Origin, TaskBuffers};
 
@@ -38,6 +38,12 @@ impl TaskBuffers {
                 )
             }
             Origin::Arrays { .. } => self.record_arrays(gpu, out, runs),
+            Origin::Functions { functions, .. } => {
+                let sizes = [batches.support(), self.queries];
+                let layout = self.drawn;
+                sample_own(gpu, out, functions, layout, axis, sizes, runs, support, query)?;
+                sample_order(gpu, out, axis, batches, runs, &self.order, false)
+            }
             Origin::Rows { ordered: true, .. } => Ok(()),
             Origin::Listed { .. } | Origin::Rows { ordered: false, .. } => {
                 sample_order(gpu, out, axis, batches, runs, &self.order, self.some)

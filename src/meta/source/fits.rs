@@ -1,6 +1,7 @@
 //! Whether tasks of an origin fit a network: no kernel is given labels, pixels or draws that it has no room for.
 
 use crate::error::{Error, Result};
+use crate::kernels::check_functions;
 use crate::meta::arrays::ArrayPart;
 use crate::meta::checks;
 use crate::meta::source::Origin;
@@ -63,6 +64,17 @@ impl Origin {
                     per_class(*queries),
                     part.name(),
                 )
+            }
+            Self::Functions { functions, queries } => {
+                checks::counted("the queries of a task", &[*queries])?;
+                if batches.way != 1 {
+                    let message = format!(
+                        "{} classes, but functions draw a task as one group; give 1",
+                        batches.way
+                    );
+                    return Err(Error::config("batches.way", message));
+                }
+                check_functions(functions, model)
             }
             Self::Rows { queries, .. } => checks::counted("the queries of a task", &[*queries]),
         }

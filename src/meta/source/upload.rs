@@ -198,7 +198,8 @@ impl TaskBuffers {
             Origin::Sine(_)
             | Origin::Glyphs(_)
             | Origin::Episodes { .. }
-            | Origin::Arrays { .. } => {
+            | Origin::Arrays { .. }
+            | Origin::Functions { .. } => {
                 "these tasks are drawn on the device; leave it out, or take tasks whose origin is rows"
             }
         };

@@ -1,0 +1,83 @@
+//! Tasks that functions in WGSL draw: the examples, and what is wrong with others.
+
+use std::path::Path;
+
+use crate::program::{eval_json, refusal, reptile, stderr};
+
+fn examples() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/tasks"))
+}
+
+#[test]
+fn the_examples_train_and_keep_their_functions() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut count = 0;
+    for entry in std::fs::read_dir(examples()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|it| it == "toml") {
+            count += 1;
+            let out = folder.path().join(path.file_stem().unwrap());
+            let mut train = reptile();
+            train.args(["train", "--no-autotune", "--iterations", "20"]).arg(&path);
+            train.arg("--out").arg(&out).assert().success();
+            let result = eval_json(&out, &["--tasks", "10"]);
+            let after = result["runs"][0]["after"]["loss"].as_f64().unwrap();
+            let before = result["runs"][0]["before"]["loss"].as_f64().unwrap();
+            assert!(after < before, "{}: {before} before, {after} after", path.display());
+        }
+    }
+    assert_eq!(count, 4, "the table in docs/tasks.md");
+}
+
+#[test]
+fn a_run_goes_on_without_its_file_and_says_where_it_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["sine.toml", "sine.wgsl"] {
+        std::fs::copy(examples().join(name), folder.path().join(name)).unwrap();
+    }
+    let (own, out) = (folder.path().join("sine.wgsl"), folder.path().join("run"));
+    let mut train = reptile();
+    train.current_dir(&folder).args(["train", "sine.toml", "--iterations", "20"]);
+    train.arg("--out").arg(&out).assert().success();
+    let score = |more: &[&str]| {
+        let arguments = [&["--tasks", "10"], more].concat();
+        eval_json(&out, &arguments)["runs"][0]["after"]["loss"].clone()
+    };
+    let before = score(&[]);
+    let text = std::fs::read_to_string(&own).unwrap();
+    std::fs::write(&own, text.replace("4.9", "0.9")).unwrap();
+    let mut eval = reptile();
+    eval.arg("eval").arg(&out).args(["--tasks", "10"]);
+    let said = stderr(eval.assert().success());
+    assert!(said.contains("sine.wgsl has changed since the run began"), "{said}");
+    std::fs::remove_file(&own).unwrap();
+    assert_eq!(score(&[]), before);
+    let mut resume = reptile();
+    resume.args(["train", "--resume", "--iterations", "30", "--out"]).arg(&out);
+    resume.assert().success();
+}
+
+#[test]
+fn what_is_wrong_with_functions_is_named_with_their_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(examples().join("sine.toml"), folder.path().join("sine.toml")).unwrap();
+    let text = std::fs::read_to_string(examples().join("sine.wgsl")).unwrap();
+    let out = folder.path().join("run");
+    for (from, to, part) in [
+        ("task.phase)", "task.fase)", "sine.wgsl:16:"),
+        ("fn draw_example", "fn example", "declares no `draw_example`"),
+        ("= task.amplitude *", "= 1e30 * 1e30 * task.amplitude *", "sine.wgsl"),
+        ("sin(", "log(-1.0 - (*x)[0] * (*x)[0]) + sin(", "target 0 of example"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        std::fs::write(folder.path().join("sine.wgsl"), text.replace(from, to)).unwrap();
+        let mut train = reptile();
+        train.current_dir(&folder).args(["train", "sine.toml", "--out"]).arg(&out);
+        let message = refusal(&mut train);
+        assert!(message.contains(part), "{part}: {message}");
+        assert!(!out.exists(), "{part}");
+    }
+    let mut train = reptile();
+    train.current_dir(&folder).args(["train", "sine.toml", "--set", "tasks.file=none.wgsl"]);
+    assert!(refusal(&mut train).contains("none.wgsl"));
+}
