@@ -163,13 +163,16 @@ pub fn check_functions(own: &TaskFunctions, model: &Model) -> Result<()> {
     let module = match naga::front::wgsl::parse_str(&text) {
         Ok(module) => module,
         Err(error) => {
-            let taken = match error.location(&text) {
-                Some(place) if place.offset as usize > own_bytes => {
-                    "; a name of yours is one that is given (uniform, normal, below, Random, …): rename it"
-                }
-                _ => "",
-            };
-            return wrong(format!("{}{taken}", error.emit_to_string_with_path(&text, own.name())));
+            let behind = error.location(&text).is_some_and(|it| it.offset as usize > own_bytes);
+            let again = error.message().contains("redefinition");
+            return wrong(match (behind, again) {
+                (true, true) => format!(
+                    "{}: that name is given (uniform, normal, below, Random, INPUTS, …); rename yours",
+                    error.message()
+                ),
+                (true, false) => format!("ends before it is whole ({})", error.message()),
+                (false, _) => error.emit_to_string_with_path(&text, own.name()),
+            });
         }
     };
     if !module.entry_points.is_empty() {
@@ -311,7 +314,7 @@ mod tests {
             (SINE.replace("fn draw_task", "fn drawtask"), "declares no `draw_task`; add"),
             (SINE.replace("uniform(random));", "random);"), "3 │ │     return Task(0.1"),
             (SINE.replace("struct Task", "struct Job"), "mine.wgsl:2:"),
-            (format!("{SINE}fn uniform() {{}}"), "rename it"),
+            (format!("{SINE}fn uniform() {{}}"), "rename yours"),
             (format!("{SINE}fn main() {{}}"), "the name `main` is taken"),
             (
                 format!("{SINE}fn select(a: u32) -> u32 {{ return a; }}"),
@@ -321,7 +324,7 @@ mod tests {
             (format!("{SINE}var<workgroup> shares: u32;"), "`shares` is a variable"),
             (format!("{SINE}@compute @workgroup_size(1) fn other() {{}}"), "entry point"),
             (String::new(), "declares no `draw_task`"),
-            ("fn draw_task(".into(), "mine.wgsl:1:"),
+            ("fn draw_task(".into(), "ends before it is whole"),
         ];
         for (text, part) in cases {
             let message = refused(&text, &mse);
