@@ -55,8 +55,11 @@ pub struct Adapt {
     #[arg(long, value_name = "FROM")]
     warm_start: Option<WarmStart>,
     /// Write the models in the run's memory as they are, slot by slot.
-    #[arg(long, group = "source", conflicts_with_all = ["steps", "batch", "rate", "optimizer", "refine", "seed", "warm_start", "reset_optimizer", "plan", "data"])]
+    #[arg(long, group = "source", conflicts_with_all = ["steps", "batch", "rate", "optimizer", "refine", "seed", "warm_start", "reset_optimizer", "plan", "data", "way"])]
     memory: bool,
+    /// Classes of the tasks, where they are fewer than the network's outputs: the others are masked.
+    #[arg(long, value_name = "N")]
+    way: Option<usize>,
     /// Seed of the minibatches (the run's own by default).
     #[arg(long)]
     seed: Option<u64>,
@@ -176,6 +179,7 @@ impl Adapt {
                 Plan::Fused => PlanKind::Fused,
                 Plan::Layered => PlanKind::Layered,
             }),
+            classes: self.way,
         };
         if let Some((path, arrays)) = arrays {
             recipe.batch = self.batch.unwrap_or(base.eval.batch.min(arrays.support));

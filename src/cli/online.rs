@@ -82,6 +82,8 @@ impl Online {
             }
             Some(_) => None,
         };
+        // What its files say is known by now.
+        let config = job.as_ref().map_or(config, |job| job.config().clone());
         let arrivals = match (&job, &files) {
             (Some(job), _) => Arrivals::Drawn(job),
             (None, files) => Arrivals::Files(files.as_deref().unwrap_or_default()),

@@ -12,7 +12,7 @@ use crate::gpu::Gpu;
 use crate::meta::{
     AdaptationSetup, DeviceArrays, DeviceImages, Origin, Trainer, TrainerSetup, try_functions,
 };
-use crate::model::Model;
+use crate::model::{Loss, Model};
 use crate::rng::Phase;
 use crate::tasks::{Batches, EpisodeSpec, Episodes, SplitPart, TaskSpec};
 
@@ -100,6 +100,9 @@ impl Job {
     ) -> Result<Self> {
         config.make_paths_absolute(None)?;
         let model = config.validate()?;
+        if data.purpose != Purpose::Test {
+            trains_all_outputs(&config, &model)?;
+        }
         let parts = data.purpose.parts(&config);
         let reading = Reading { stored: data.split, changed_data: data.changed, parts };
         let held = match &config.tasks {
@@ -254,6 +257,7 @@ impl Job {
             seed: config.seed.wrapping_add(run as u64),
             scored: true,
             transductive: vec![config.eval.transductive],
+            classes: Some(way).filter(|way| *way > 1 && *way < self.model.outputs()),
         }
     }
 }
@@ -268,4 +272,18 @@ fn images(gpu: &Gpu, mut set: DataSet, episodes: &EpisodeSpec, purpose: Purpose)
     let images = Arc::new(DeviceImages::new(gpu, &set.split)?);
     set.split.images.words = Vec::new();
     Ok(Held::Images(images, Arc::new(set)))
+}
+
+/// Refuses to train a network for fewer classes than it has outputs: the spare ones would never be right.
+fn trains_all_outputs(config: &Config, model: &Model) -> Result<()> {
+    let [way, ..] = config.tasks.groups();
+    if model.loss() == Loss::CrossEntropy && way > 1 && way != model.outputs() {
+        let units = model.outputs();
+        let message = format!(
+            "the last layer has {units} units for {way} classes (tasks.way); a trained network may have more outputs \
+             than the tasks that it is tested on, but not than those that it is trained on"
+        );
+        return Err(Error::config("model.layers", message));
+    }
+    Ok(())
 }

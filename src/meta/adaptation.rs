@@ -55,6 +55,8 @@ pub struct Adaptation {
     theta: wgpu::Buffer,
     state: [wgpu::Buffer; 2],
     rates: wgpu::Buffer,
+    /// What masks spare outputs in a set of parameters, and at which byte.
+    mask: Option<(wgpu::Buffer, u64)>,
     adam_steps: u64,
     /// For each mode; none without queries.
     predictions: Vec<Prediction>,
@@ -158,6 +160,7 @@ impl Adaptation {
                 true => set("learned rates")?,
                 false => gpu.storage("learned rates", 0)?,
             },
+            mask: starts::mask(gpu, &setup)?,
             adam_steps: 0,
             predictions,
             recording: Recording::default(),
@@ -361,7 +364,8 @@ impl Adaptation {
         let (model, tasks) = (&self.setup.model, self.axis.tasks());
         training_state::check_sets("models", model, models.iter(), tasks)?;
         self.submit_part(wait, first_task, 0..self.inner_loops.start)?;
-        training_state::upload(&self.gpu, model, &self.inner.theta, models);
+        let models: Vec<_> = models.iter().map(|own| self.masked(own.clone())).collect();
+        training_state::upload(&self.gpu, model, &self.inner.theta, &models);
         self.submit_part(wait, first_task, self.inner_loops.end..self.recording.len())
     }
 

@@ -22,6 +22,7 @@ pub struct AdaptationBuilder<'a> {
     rate: f32,
     seed: Option<u64>,
     transductive: bool,
+    classes: Option<usize>,
 }
 
 impl Adaptation {
@@ -41,6 +42,7 @@ impl Adaptation {
             rate: setup.inner.rate,
             seed: None,
             transductive: false,
+            classes: None,
         }
     }
 }
@@ -100,6 +102,12 @@ impl AdaptationBuilder<'_> {
     /// own with the support set by default.
     pub fn transductive(mut self, transductive: bool) -> Self {
         self.transductive = transductive;
+        self
+    }
+
+    /// Classes of the tasks, where they are fewer than the network's outputs: the others are masked.
+    pub fn classes(mut self, classes: usize) -> Self {
+        self.classes = Some(classes);
         self
     }
 
@@ -182,6 +190,7 @@ impl AdaptationBuilder<'_> {
             plan: training.plan,
             seed: self.seed.unwrap_or(training.seed.wrapping_add(self.run as u64)),
             transductive: vec![self.transductive],
+            classes: self.classes,
             ..AdaptationSetup::new(&training.model, tasks, rule, self.rate, batches)
         })
     }

@@ -12,6 +12,7 @@
 //! `[H, W, C]` on the device, with C padded likewise ([`Layout`]).
 
 mod infer;
+mod spare;
 mod spec;
 
 pub use crate::layers::{

@@ -59,7 +59,8 @@ impl Recipe {
             Tasks::Test(job, _) => {
                 (config.eval.steps, config.eval.batch) = (self.steps, self.batch);
                 let setup = job.with(config)?.evaluation(self.run, Phase::Test);
-                Ok(AdaptationSetup { seed: self.seed, scored: false, ..setup })
+                let classes = self.classes.or(setup.classes);
+                Ok(AdaptationSetup { seed: self.seed, scored: false, classes, ..setup })
             }
             Tasks::Arrays(arrays) => Ok(AdaptationSetup {
                 model: model.clone(),
@@ -85,6 +86,7 @@ impl Recipe {
                 seed: self.seed,
                 scored: false,
                 transductive: vec![config.eval.transductive],
+                classes: self.classes,
             }),
         }
     }
@@ -192,7 +194,8 @@ pub fn adapt(
             Some(_) => adaptation.query_outputs()?[1].take(),
             None => None,
         };
-        parameters.extend(adapted.into_iter().take(count));
+        parameters
+            .extend(adapted.into_iter().take(count).map(|set| setup.unmasked(set, &points[0])));
         support_loss.extend(losses.into_iter().take(count * setup.batches.steps));
         if let (Some(all), Some(query)) = (&mut query_output, query) {
             let wanted = count * query.count * setup.model.outputs();

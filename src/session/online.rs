@@ -256,6 +256,7 @@ impl Stage<'_> {
                 seed: config.seed,
                 scored,
                 transductive: vec![config.eval.transductive],
+                classes: None,
                 batches,
             },
         }

@@ -46,6 +46,9 @@ pub struct Recipe {
     pub seed: u64,
     /// How the inner loops run.
     pub plan: PlanKind,
+    /// Classes of the tasks, where they are fewer than the network's outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<usize>,
 }
 
 /// The format tag of the files.

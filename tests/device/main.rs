@@ -30,6 +30,7 @@ mod sampling;
 mod shaders;
 mod sines;
 mod sizes;
+mod spare_outputs;
 mod strategy;
 mod sweep;
 mod telemetry;
@@ -74,6 +75,7 @@ fn main() -> ExitCode {
     tests.module("misuse", misuse::tests);
     tests.module("waiting", waiting::tests);
     tests.module("sizes", sizes::tests);
+    tests.module("spare_outputs", spare_outputs::tests);
     tests.module("online", online::tests);
     tests.module("pending", pending::tests);
     tests.module("twins", twins::tests);

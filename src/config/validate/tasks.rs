@@ -46,9 +46,9 @@ fn sizes(way: Option<usize>, others: [(&str, Option<usize>); 3]) -> Result<()> {
     Ok(())
 }
 
-/// A network with as many outputs as there are classes.
+/// A network with an output for each class.
 fn outputs(way: Option<usize>, model: &Model) -> Result<()> {
-    match way.filter(|way| *way > 1 && *way != model.outputs()) {
+    match way.filter(|way| *way > model.outputs()) {
         None => Ok(()),
         Some(way) => {
             let units = model.outputs();
@@ -220,7 +220,7 @@ fn episodes(spec: &EpisodeSpec, [channels, size]: [usize; 2], model: &Model) -> 
         );
         return Err(Error::config("model.input", message));
     }
-    if model.outputs() != spec.way {
+    if model.outputs() < spec.way {
         let message = format!(
             "the last layer has {} units for {} classes (tasks.way)",
             model.outputs(),

@@ -6,6 +6,7 @@ use crate::meta::checks;
 use crate::meta::query::QueryBatches;
 use crate::meta::source::Origin;
 use crate::meta::spec::PlanKind;
+use crate::meta::training_state::StartingPoint;
 use crate::model::{Layer, Model};
 use crate::rng::Phase;
 use crate::tasks::Batches;
@@ -38,6 +39,9 @@ pub struct AdaptationSetup {
     /// one batch, and with it the statistics of batch-norms; `false` where each has a batch of its own
     /// with the task's support set.
     pub transductive: Vec<bool>,
+    /// Classes of the tasks, where they are fewer than the network's outputs: the spare ones, the last, are masked in
+    /// loss and accuracy. Needs a dense last layer.
+    pub classes: Option<usize>,
 }
 
 impl AdaptationSetup {
@@ -63,6 +67,7 @@ impl AdaptationSetup {
             seed: 0,
             scored: false,
             transductive: vec![false],
+            classes: None,
         }
     }
 
@@ -86,6 +91,7 @@ impl AdaptationSetup {
             return Err(Error::config("rule", message));
         }
         self.origin.check(&self.model, &self.batches, true)?;
+        self.classes.map_or(Ok(0..0), |classes| self.model.spare_biases(classes))?;
         let (model, queries) = (&self.model, self.origin.queries(self.batches.way));
         let values = |layer: &Layer| layer.inputs_padded().max(layer.outputs_padded());
         let widest = model.layers().iter().map(values).max().unwrap_or(1).max(model.packed_len());
@@ -93,6 +99,16 @@ impl AdaptationSetup {
         let rows = queries.saturating_mul(support).max(self.batches.order_len()).max(support);
         checks::allocatable("tasks", &[axis.runs, axis.per_run, rows, widest])?;
         Ok(axis)
+    }
+
+    /// Adapted `parameters` `[P]` with the spare outputs that the network has in `start`.
+    #[must_use]
+    pub fn unmasked(&self, mut parameters: Vec<f32>, start: &StartingPoint) -> Vec<f32> {
+        let spare = self.classes.and_then(|classes| self.model.spare_biases(classes).ok());
+        if let Some(spare) = spare {
+            parameters[spare.clone()].copy_from_slice(&start.parameters[spare]);
+        }
+        parameters
     }
 
     /// In which batches the queries of `tasks` tasks are predicted, for each mode. Without batch

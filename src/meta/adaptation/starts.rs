@@ -1,8 +1,8 @@
 //! What the tasks of a batch start from: given by the host, or what a trainer has learned.
 
-use super::Adaptation;
+use super::{Adaptation, AdaptationSetup};
 use crate::error::{Error, Result};
-use crate::gpu::size_of_f32s;
+use crate::gpu::{Gpu, size_of_f32s};
 use crate::meta::trainer::Trainer;
 use crate::meta::training_state::{self, StartingPoint};
 use crate::optimizers::Kept;
@@ -34,7 +34,7 @@ impl Adaptation {
             let sets: Vec<Vec<f32>> = starts.iter().map(|start| set(start)).collect();
             training_state::upload(&self.gpu, model, buffer, &sets);
         };
-        upload(&self.theta, &|start| start.parameters.clone());
+        upload(&self.theta, &|start| self.masked(start.parameters.clone()));
         // A state that lacks a moment is another rule's: then all of it starts from zero.
         let Kept { first, second } = self.setup.rule.kept();
         let complete = |start: &StartingPoint| {
@@ -134,10 +134,20 @@ impl Adaptation {
                 "the trainer learns no rates; start from its snapshot, with the setup's rate";
             return Err(Error::config("rule", message));
         }
+        let theta = &self.theta;
+        encoder.copy_buffer_to_buffer(
+            trainer.parameters(),
+            run as u64 * bytes,
+            theta,
+            0,
+            Some(bytes),
+        );
+        if let Some((mask, offset)) = &self.mask {
+            encoder.copy_buffer_to_buffer(mask, 0, theta, *offset, Some(mask.size()));
+        }
         let mut copy = |from: &wgpu::Buffer, to: &wgpu::Buffer| {
             encoder.copy_buffer_to_buffer(from, run as u64 * bytes, to, 0, Some(bytes));
         };
-        copy(trainer.parameters(), &self.theta);
         if let Some([ways, squares]) = sums {
             copy(ways, &self.rates);
             copy(squares, &self.state[0]);
@@ -153,4 +163,37 @@ impl Adaptation {
         self.adam_steps = adam_steps;
         Ok(())
     }
+
+    /// `parameters` `[P]` as the tasks see them: without the outputs that they have no classes for.
+    pub(super) fn masked(&self, parameters: Vec<f32>) -> Vec<f32> {
+        match self.setup.classes {
+            Some(classes) => {
+                let masked = self.setup.model.masked(parameters, classes);
+                masked.expect("a setup's classes are checked")
+            }
+            None => parameters,
+        }
+    }
+}
+
+/// The numbers that mask spare outputs, in a buffer, and where they lie in a packed set.
+pub(super) fn mask(gpu: &Gpu, setup: &AdaptationSetup) -> Result<Option<(wgpu::Buffer, u64)>> {
+    let model = &setup.model;
+    let Some(classes) = setup.classes.filter(|classes| *classes < model.outputs()) else {
+        return Ok(None);
+    };
+    // Every other number is a zero.
+    let packed = model.pack(&model.masked(vec![0.0; model.parameter_count()], classes)?);
+    let place = |value: &f32| *value != 0.0;
+    let first = packed.iter().position(place).unwrap_or(0);
+    let count = packed.iter().filter(|value| place(value)).count();
+    let own = &packed[first..first + count];
+    let buffer = gpu.device().create_buffer(&wgpu::BufferDescriptor {
+        label: Some("mask of spare outputs"),
+        size: size_of_f32s(count),
+        usage: wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+        mapped_at_creation: false,
+    });
+    gpu.queue().write_buffer(&buffer, 0, bytemuck::cast_slice(own));
+    Ok(Some((buffer, size_of_f32s(first))))
 }
