@@ -11,6 +11,7 @@ mod models;
 mod online;
 mod out_folder;
 mod plot;
+mod predict;
 mod presets;
 mod reproduce;
 mod sweep;
@@ -43,6 +44,8 @@ enum Command {
     Eval(eval::Eval),
     /// Adapt a checkpoint to tasks of your own, or to test tasks, and keep the models.
     Adapt(adapt::Adapt),
+    /// Tell images or examples apart by a few labelled ones.
+    Predict(predict::Predict),
     /// Learn from tasks as they arrive, beside joint training and learning from scratch.
     Online(online::Online),
     /// Compress adapted models, as differences from the checkpoint that they were adapted from.
@@ -81,6 +84,7 @@ impl Cli {
             Command::Train(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Adapt(command) => command.run(),
+            Command::Predict(command) => command.run(),
             Command::Online(command) => command.run(),
             Command::Compress(command) => command.run(),
             Command::Decompress(command) => command.run(),

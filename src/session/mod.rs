@@ -7,6 +7,7 @@ pub mod curves;
 pub mod evaluation;
 pub mod online;
 mod opening;
+pub mod predicting;
 mod progress;
 mod recorder;
 pub mod replay;

@@ -260,6 +260,11 @@ impl ImagesSpec {
         let (channels, background) = (channels(), Background::WHITE);
         Self { data: None, set: None, episodes, size, channels, background }
     }
+
+    /// How images of `size` × `size` pixels in so many channels are read, whatever tasks they are for.
+    pub fn of_one(size: usize, channels: usize) -> Self {
+        Self { channels, ..Self::new(EpisodeSpec::new([1, 1], 1), size) }
+    }
 }
 
 /// A colour: red, green, blue.

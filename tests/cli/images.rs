@@ -8,7 +8,7 @@ use image::{Rgb, RgbImage};
 const SIDE: u32 = 9;
 
 /// Ten images of class `class`: a block in a place and colour of its own, and one other pixel.
-fn picture(class: u32, image: u32) -> RgbImage {
+pub fn picture(class: u32, image: u32) -> RgbImage {
     let mut picture = RgbImage::from_pixel(SIDE, SIDE, Rgb([230; 3]));
     for pixel in 0..9 {
         let (x, y) = (class * 5 % 6 + pixel % 3, class * 3 % 7 + pixel / 3);
@@ -19,7 +19,7 @@ fn picture(class: u32, image: u32) -> RgbImage {
 }
 
 /// Ten training, five validation and five test classes in folders.
-fn data(folder: &Path) {
+pub fn data(folder: &Path) {
     for class in 0..20 {
         let part = ["train", "train", "val", "test"][class as usize / 5];
         let place = folder.join(part).join(format!("class{class}"));
@@ -32,7 +32,7 @@ fn data(folder: &Path) {
 }
 
 /// `train` of a small dense network on 5-way tasks of images of `size`.
-fn train(folder: &Path, size: u32, keys: &[&str]) -> assert_cmd::Command {
+pub fn train(folder: &Path, size: u32, keys: &[&str]) -> assert_cmd::Command {
     let mut command = reptile();
     // Where the operating system's conventions put caches.
     command.env_remove("REPTILE_CACHE");

@@ -31,6 +31,7 @@ mod memory;
 mod omniglot;
 mod online;
 mod pages;
+mod predict;
 mod program;
 mod reproduce;
 mod resume;

@@ -8,6 +8,7 @@
 //! All images are brought to one size and kind. What is resized is kept in the user's cache folder.
 
 mod layout;
+mod photos;
 mod picture;
 mod source;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::tasks::{Bits, ImageClass, ImageSet, ImagesSpec, Split, SplitClass, SplitPart};
 
 use layout::Listing;
+pub use photos::{Photos, class_folders, photos};
 use source::{Class, Layout, Source};
 
 /// Changes with what is done to an image.

@@ -48,13 +48,7 @@ pub(super) fn decode(
     if digest_of(&source.name(), &bytes) != *digest {
         return Err(changed());
     }
-    let whole = read(&bytes).map_err(|fault| fault.at(path))?;
-    // 16 bits become 8.
-    let whole = on_background(whole, spec.background);
-    let whole = match spec.channels {
-        1 => DynamicImage::ImageLuma8(whole.into_luma8()),
-        _ => DynamicImage::ImageRgb8(whole.into_rgb8()),
-    };
+    let whole = whole(&bytes, path, spec)?;
     let words = packed.len() / source.images as usize;
     match layout {
         Layout::Folders => pack(&fit(&whole, spec.size), spec.channels, packed),
@@ -75,6 +69,26 @@ pub(super) fn decode(
         }
     }
     Ok(())
+}
+
+/// The image in the file at `path` as the network reads it: `[C, H, W]`, 0 to 1.
+pub(super) fn numbers(path: &Path, spec: &ImagesSpec) -> Result<Vec<f32>> {
+    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let pixels = fit(&whole(&bytes, path, spec)?, spec.size);
+    let (channels, plane) = (spec.channels, pixels.len() / spec.channels);
+    let number = |place: usize| f32::from(pixels[place % plane * channels + place / plane]) / 255.0;
+    Ok((0..pixels.len()).map(number).collect())
+}
+
+/// The image in `bytes`, of the file at `path`, in the channels of `spec`.
+fn whole(bytes: &[u8], path: &Path, spec: &ImagesSpec) -> Result<DynamicImage> {
+    let whole = read(bytes).map_err(|fault| fault.at(path))?;
+    // 16 bits become 8.
+    let whole = on_background(whole, spec.background);
+    Ok(match spec.channels {
+        1 => DynamicImage::ImageLuma8(whole.into_luma8()),
+        _ => DynamicImage::ImageRgb8(whole.into_rgb8()),
+    })
 }
 
 /// Why an image is not read.

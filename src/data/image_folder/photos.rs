@@ -1,0 +1,100 @@
+//! Images outside of a data set: in folders by class, or any to be told apart.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::layout::FORMATS;
+use super::picture;
+use crate::data::names::{composed, is_hidden, listed};
+use crate::error::{Error, Result};
+use crate::tasks::ImagesSpec;
+
+/// Images as a network reads them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Photos {
+    /// Their files.
+    pub files: Vec<PathBuf>,
+    /// `[images, C, H, W]`, 0 to 1.
+    pub x: Vec<f32>,
+}
+
+/// Classes by name, each with its images.
+pub type Classes = Vec<(String, Photos)>;
+
+/// The images in the folders of `folder`, each of which is a class; classes and images in the order of their names. And
+/// what was left out.
+///
+/// # Errors
+/// [`Error::Data`] if there are no such folders, or one is empty; for an image that cannot be decoded; [`Error::Io`].
+pub fn class_folders(folder: &Path, spec: &ImagesSpec) -> Result<(Classes, Vec<String>)> {
+    let (folders, files, mut left) = visible(folder)?;
+    if folders.is_empty() {
+        let message = "holds no folders; give one with a folder of images for each class";
+        return Err(Error::data(folder, message));
+    }
+    left.extend(files);
+    let mut classes = Vec::new();
+    for own in folders {
+        let (deeper, files, others) = visible(&own)?;
+        left.extend(deeper.into_iter().chain(others));
+        if files.is_empty() {
+            let message = "holds no images; give a class one or more, or remove its folder";
+            return Err(Error::data(own, message));
+        }
+        let name = composed(&own.file_name().unwrap_or_default().to_string_lossy());
+        classes.push((name, read(files, spec)?));
+    }
+    Ok((classes, left_out(left)))
+}
+
+/// The images at `place`: a file, or all of a folder and of the folders in it. And what was left out.
+///
+/// # Errors
+/// As [`class_folders`].
+pub fn photos(place: &Path, spec: &ImagesSpec) -> Result<(Photos, Vec<String>)> {
+    if fs::metadata(place).map_err(Error::io(place))?.is_file() {
+        return Ok((read(vec![place.to_path_buf()], spec)?, Vec::new()));
+    }
+    let (folders, mut files, mut left) = visible(place)?;
+    for own in folders {
+        let (deeper, more, others) = visible(&own)?;
+        files.extend(more);
+        left.extend(deeper.into_iter().chain(others));
+    }
+    if files.is_empty() {
+        return Err(Error::data(place, "holds no images; give a folder that does, or a file"));
+    }
+    Ok((read(files, spec)?, left_out(left)))
+}
+
+/// Folders, images, and what is neither, of a folder, each in the order of their names.
+fn visible(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>, Vec<PathBuf>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
+        let entry = entry.map_err(Error::io(folder))?;
+        if !is_hidden(&entry.file_name().to_string_lossy()) {
+            all.push(entry.path());
+        }
+    }
+    all.sort();
+    let (folders, files): (Vec<_>, Vec<_>) = all.into_iter().partition(|path| path.is_dir());
+    let is_image = |path: &PathBuf| {
+        let extension = path.extension().map(|it| it.to_string_lossy().to_lowercase());
+        path.is_file() && extension.is_some_and(|it| FORMATS.contains(&it.as_str()))
+    };
+    let (images, others) = files.into_iter().partition(is_image);
+    Ok((folders, images, others))
+}
+
+fn read(files: Vec<PathBuf>, spec: &ImagesSpec) -> Result<Photos> {
+    let mut x = Vec::new();
+    for file in &files {
+        x.extend(picture::numbers(file, spec)?);
+    }
+    Ok(Photos { files, x })
+}
+
+fn left_out(paths: Vec<PathBuf>) -> Vec<String> {
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    (!names.is_empty()).then(|| format!("not read: {}", listed(&names))).into_iter().collect()
+}
