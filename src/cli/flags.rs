@@ -3,7 +3,7 @@
 use crate::Error;
 
 /// Keys of [`Error::Config`] that are no keys of a configuration, and their flags.
-const KEYS: [(&str, &str); 10] = [
+const KEYS: [(&str, &str); 11] = [
     ("arrivals", "--arrivals"),
     ("assignment", "--set"),
     ("cells' data", "--data"),
@@ -14,6 +14,7 @@ const KEYS: [(&str, &str); 10] = [
     ("tasks and meta_steps", "--tasks and --meta-steps"),
     ("threshold", "--threshold"),
     ("warm_start", "--warm-start"),
+    ("classes", "--way"),
 ];
 
 /// Remedies, and the flags for them.

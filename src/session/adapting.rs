@@ -49,12 +49,35 @@ impl Recipe {
         config
     }
 
+    /// Refuses tasks with labels that the recipe masks.
+    fn check_classes(&self, config: &Config, tasks: Tasks<'_>) -> Result<()> {
+        let Some(classes) = self.classes else { return Ok(()) };
+        let labels = |targets: &Targets| match targets {
+            Targets::Labels(labels) => labels.iter().max().map_or(0, |label| *label as usize + 1),
+            Targets::Values(_) => 0,
+        };
+        let way = match tasks {
+            Tasks::Test(..) => config.tasks.groups()[0],
+            Tasks::Arrays(arrays) => {
+                let query = arrays.query.as_ref().and_then(|query| query.y.as_ref());
+                labels(&arrays.support_y).max(query.map_or(0, labels))
+            }
+        };
+        if way <= classes {
+            return Ok(());
+        }
+        let message =
+            format!("the tasks have {way} classes, not {classes}; give as many, or leave it out");
+        Err(Error::config("classes", message))
+    }
+
     /// The setup of the device, the network with it.
     fn setup(&self, base: &Config, model: &Model, tasks: Tasks<'_>) -> Result<AdaptationSetup> {
         let mut config = self.apply(base);
         config.validate()?;
         let rule = config.strategy.adaptation_rule(&config.inner);
         let (rate, plan) = (config.inner.rate, config.plan);
+        self.check_classes(&config, tasks)?;
         match tasks {
             Tasks::Test(job, _) => {
                 (config.eval.steps, config.eval.batch) = (self.steps, self.batch);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde_json::Value;
 
 use crate::images::{data, picture, train};
@@ -102,6 +103,41 @@ fn photos_are_sorted_by_a_few_in_folders() {
         ("nowhere", photo, "nowhere"),
     ] {
         let text = refusal(&mut lone(support, query));
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn masked_outputs_have_no_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut train = reptile();
+    train.args(["train", "--preset", "glyphs-5w1s", "--iterations", "1", "--set", "tasks.size=7"]);
+    train.args(["--set", "model.input=[49]", "--set", "model.layers=[{type='dense', units=5}]"]);
+    train.arg("--out").arg(&out).assert().success();
+    let tasks = folder.path().join("tasks.safetensors");
+    let (x, y) = (vec![0.5_f32; 3 * 49], [0_i64, 2, 1]);
+    let views = [
+        ("support_x", Dtype::F32, vec![1, 3, 49], bytemuck::cast_slice(&x)),
+        ("support_y", Dtype::I64, vec![1, 3], bytemuck::cast_slice(&y)),
+    ];
+    let views = views
+        .map(|(name, dtype, shape, bytes)| (name, TensorView::new(dtype, shape, bytes).unwrap()));
+    std::fs::write(&tasks, serialize(views, None).unwrap()).unwrap();
+    let adapt = |way: &str, source: &[&str]| {
+        let mut adapt = reptile();
+        adapt.arg("adapt").arg(&out).args(["--way", way]).args(source);
+        adapt.arg("--out").arg(folder.path().join(format!("adapted{way}")));
+        adapt
+    };
+    let file = ["--tasks", tasks.to_str().unwrap()];
+    adapt("3", &file).assert().success();
+    for (mut adapt, part) in [
+        (adapt("2", &file), "the tasks have 3 classes, not 2"),
+        (adapt("6", &file), "the network has 5 outputs"),
+        (adapt("4", &["--test-tasks", "1"]), "the tasks have 5 classes, not 4"),
+    ] {
+        let text = refusal(&mut adapt);
         assert!(text.contains(part), "{part}: {text}");
     }
 }
