@@ -5,34 +5,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::data::left_out::{LeftOut, Reason};
-use crate::data::names::{Entry, composed, is_hidden};
+use crate::data::names::{Entry, composed};
 use crate::error::{Error, Result};
 use crate::tasks::SplitPart;
 
-use super::picture;
-use super::source::{Class, Layout, Source};
+use super::files::{FORMATS, has_extension, visible};
+use super::source::{Class, Layout, Listing, Source};
+use super::{csv_split, picture};
 
 /// Pixels of the largest strip that is decoded.
 const LARGEST: u64 = 1 << 27;
 
-/// Extensions of what is decoded.
-pub(super) const FORMATS: [&str; 13] = [
-    "png", "jpg", "jpeg", "jpe", "jfif", "jif", "webp", "bmp", "dib", "tif", "tiff", "gif", "apng",
-];
-
-/// A whole data set, sorted by part, class and file.
-#[derive(Clone, Debug)]
-pub(super) struct Listing {
-    pub layout: Layout,
-    pub classes: Vec<Class>,
-    /// What each part left out.
-    pub left_out: Vec<(SplitPart, LeftOut)>,
-    /// What lies beside the parts.
-    pub others: Vec<PathBuf>,
-}
-
 /// Lists the data set in `folder`, which must hold the `needed` parts.
 pub(super) fn find(folder: &Path, needed: &[SplitPart]) -> Result<Listing> {
+    if let Some(listing) = csv_split::find(folder, needed)? {
+        refuse_doubles(&listing.classes)?;
+        return Ok(listing);
+    }
     let mut first: Option<(PathBuf, bool)> = None;
     let mut classes = Vec::new();
     let mut left_out = Vec::new();
@@ -205,25 +194,6 @@ fn images(folder: &Path, left: &mut LeftOut) -> Result<Vec<Source>> {
 /// Whether an image lies in `folder`.
 fn holds_images(folder: &Path) -> bool {
     visible(folder).is_ok_and(|paths| paths.iter().any(|path| has_extension(path, &FORMATS)))
-}
-
-/// What is in `folder` and not hidden, sorted by name in Unicode's composed form.
-fn visible(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let entry = entry.map_err(Error::io(folder))?;
-        let name = entry.file_name();
-        if !is_hidden(&name.to_string_lossy()) {
-            paths.push((composed(&name.to_string_lossy()), entry.path()));
-        }
-    }
-    paths.sort();
-    Ok(paths.into_iter().map(|(_, path)| path).collect())
-}
-
-fn has_extension(path: &Path, extensions: &[&str]) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    extensions.contains(&extension.as_str())
 }
 
 fn utf8(name: Option<&std::ffi::OsStr>, path: &Path) -> Result<String> {

@@ -5,8 +5,12 @@
 //! | folders | `train/CLASS/` | a PNG, JPEG, WebP, BMP, TIFF or GIF of any size in it |
 //! | strips | `train/CLASS.png` | a square of the strip: as wide as it, one below the other |
 //!
+//! Or any images, with lists `train.csv`, `test.csv` and perhaps `val.csv` beside them (`csv_split`).
+//!
 //! All images are brought to one size and kind. What is resized is kept in the user's cache folder.
 
+mod csv_split;
+mod files;
 mod layout;
 mod photos;
 mod picture;
@@ -26,9 +30,8 @@ use crate::disk::cache::cache_folder;
 use crate::error::{Error, Result};
 use crate::tasks::{Bits, ImageClass, ImageSet, ImagesSpec, Split, SplitClass, SplitPart};
 
-use layout::Listing;
 pub use photos::{Photos, class_folders, photos};
-use source::{Class, Layout, Source};
+use source::{Class, Layout, Listing, Source};
 
 /// Changes with what is done to an image.
 const VERSION: &str = "2";

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::layout::FORMATS;
+use super::files::{self, FORMATS};
 use super::picture;
-use crate::data::names::{composed, is_hidden, listed};
+use crate::data::names::{composed, listed};
 use crate::error::{Error, Result};
 use crate::tasks::ImagesSpec;
 
@@ -69,19 +69,9 @@ pub fn photos(place: &Path, spec: &ImagesSpec) -> Result<(Photos, Vec<String>)> 
 
 /// Folders, images, and what is neither, of a folder, each in the order of their names.
 fn visible(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>, Vec<PathBuf>)> {
-    let mut all = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let entry = entry.map_err(Error::io(folder))?;
-        if !is_hidden(&entry.file_name().to_string_lossy()) {
-            all.push(entry.path());
-        }
-    }
-    all.sort();
+    let all = files::visible(folder)?;
     let (folders, files): (Vec<_>, Vec<_>) = all.into_iter().partition(|path| path.is_dir());
-    let is_image = |path: &PathBuf| {
-        let extension = path.extension().map(|it| it.to_string_lossy().to_lowercase());
-        path.is_file() && extension.is_some_and(|it| FORMATS.contains(&it.as_str()))
-    };
+    let is_image = |path: &PathBuf| path.is_file() && files::has_extension(path, &FORMATS);
     let (images, others) = files.into_iter().partition(is_image);
     Ok((folders, images, others))
 }

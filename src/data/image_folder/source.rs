@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::data::left_out::LeftOut;
 use crate::data::names::composed;
 use crate::tasks::SplitPart;
 
@@ -35,4 +36,15 @@ pub(super) struct Class {
     pub part: SplitPart,
     pub name: String,
     pub sources: Vec<Source>,
+}
+
+/// A whole data set, sorted by part, class and file.
+#[derive(Clone, Debug)]
+pub(super) struct Listing {
+    pub layout: Layout,
+    pub classes: Vec<Class>,
+    /// What each part left out.
+    pub left_out: Vec<(SplitPart, LeftOut)>,
+    /// What lies beside the parts.
+    pub others: Vec<PathBuf>,
 }
