@@ -1,5 +1,5 @@
-// Gives every task its copy: target[t] = source[t / SHARERS], times the weight decay of its run if
-// DECAYED. Grid: (blocks of VECTORS, tasks).
+// Gives every task its copy: target[t] = source[t / SHARERS], vectors from DECAYED on times the weight
+// decay of its run. Grid: (blocks of VECTORS, tasks).
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<storage, read> source: array<vec4<f32>>;         // [T / SHARERS, VECTORS]
@@ -13,7 +13,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let task = group.y;
     var value = source[task / SHARERS * VECTORS + vector];
-    if (DECAYED == 1u) {
+    if (vector >= DECAYED) {
         value *= runs[task / TASKS_PER_RUN].weight_decay;
     }
     target_sets[task * VECTORS + vector] = value;

@@ -225,8 +225,11 @@ fn example(text: &str, schedule: Schedule) -> Config {
     config.memory.capacity = 1;
     config.log.telemetry = true;
     // Of each type the one with every key set.
-    config.model.layers =
-        LayerSpec::samples().into_iter().filter_map(|mut of| of.drain(..1).next()).collect();
+    config.model.layers = LayerSpec::samples()
+        .into_iter()
+        .filter_map(|of| of.into_iter().next())
+        .map(LayerSpec::frozen)
+        .collect();
     if let TaskSpec::Omniglot(spec) = &mut config.tasks {
         let path = Some(PathBuf::from("path"));
         (spec.data, spec.train_classes, spec.test_classes) = (path.clone(), path.clone(), path);

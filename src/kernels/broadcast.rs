@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source, Work};
 use crate::kernels::{Argument, Axis, BLOCK, RUN_STEP, RunSteps, call};
 
-/// Records target [T, `vectors`] = source [T / `sharers`, `vectors`], times the run's weight decay
-/// if `decayed`.
+/// Records target [T, `vectors`] = source [T / `sharers`, `vectors`], vectors from `decayed` on times the run's weight decay,
+/// or none.
 ///
 /// # Errors
 /// See [`call`].
@@ -16,7 +16,7 @@ pub fn broadcast(
     axis: Axis,
     vectors: usize,
     sharers: usize,
-    decayed: bool,
+    decayed: Option<usize>,
     runs: &RunSteps,
     source: &wgpu::Buffer,
     target: &wgpu::Buffer,
@@ -26,7 +26,7 @@ pub fn broadcast(
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", vectors)
         .constant("SHARERS", sharers)
-        .constant("DECAYED", decayed)
+        .constant("DECAYED", decayed.unwrap_or(vectors))
         .constant("TASKS_PER_RUN", axis.per_run);
     let arguments = [
         Argument::Runs(runs),

@@ -382,7 +382,7 @@ fn workgroup(
     c: &FusedLoop<'_>,
 ) -> Result<()> {
     let stride = c.model.packed_len() / 4;
-    broadcast(gpu, recording, c.axis, stride, c.sharers, true, runs, c.start, c.theta)?;
+    broadcast(gpu, recording, c.axis, stride, c.sharers, Some(0), runs, c.start, c.theta)?;
     let batch = c.segment.batch;
     let layers = c.model.layers();
     let (h_start, h_total) = starts(layers, |layer| vectors(layer.outputs()) * batch);

@@ -9,7 +9,9 @@ use crate::layers::activation::{ACTIVATION, Activation};
 use crate::layers::parameters::Parameters;
 use crate::layers::shape::{Shape, padded, vectors};
 use crate::layers::window::Window;
-use crate::layers::{Backward, Batch, Before, Forward, LayerType, Left, Made, Place, check_norm};
+use crate::layers::{
+    Backward, Batch, Before, Forward, LayerType, Left, Made, Place, check_norm, is_false,
+};
 
 fn epsilon() -> f32 {
     1e-3
@@ -27,16 +29,27 @@ pub struct BatchNorm {
     /// Default linear.
     #[serde(default)]
     pub activation: Activation,
+    /// Kept as it starts: neither inner nor outer steps change it. Default false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub frozen: bool,
 }
 
 impl BatchNorm {
     /// With ε = 1e-3.
     pub fn new(activation: Activation) -> Self {
-        Self { epsilon: epsilon(), activation }
+        Self { epsilon: epsilon(), activation, frozen: false }
     }
 }
 
 impl LayerType for BatchNorm {
+    fn frozen(&self) -> bool {
+        self.frozen
+    }
+
+    fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
     fn infer(&self, before: &mut Before) -> Result<Option<Made>, String> {
         check_norm(before, "batch-norm", self.epsilon)?;
         Ok(Some(Made {
@@ -94,7 +107,10 @@ impl LayerType for BatchNorm {
     }
 
     fn samples() -> Vec<Self> {
-        vec![Self { epsilon: 0.1, activation: Activation::Tanh }, Self::new(Activation::Gelu)]
+        vec![
+            Self { epsilon: 0.1, activation: Activation::Tanh, frozen: false },
+            Self::new(Activation::Gelu),
+        ]
     }
 }
 

@@ -10,7 +10,7 @@ use crate::layers::matrix::{matrix_backward, matrix_forward};
 use crate::layers::parameters::{Parameters, Reads, Weights};
 use crate::layers::shape::Shape;
 use crate::layers::window::{Extent, Padding, above_zero, same, window};
-use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place};
+use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place, is_false};
 
 fn one() -> Extent {
     Extent::Square(1)
@@ -34,6 +34,9 @@ pub struct Conv2d {
     /// Default linear.
     #[serde(default)]
     pub activation: Activation,
+    /// Kept as it starts: neither inner nor outer steps change it. Default false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub frozen: bool,
 }
 
 impl Conv2d {
@@ -45,11 +48,20 @@ impl Conv2d {
             stride: one(),
             padding: same(),
             activation: Activation::Linear,
+            frozen: false,
         }
     }
 }
 
 impl LayerType for Conv2d {
+    fn frozen(&self) -> bool {
+        self.frozen
+    }
+
+    fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
     fn infer(&self, before: &mut Before) -> Result<Option<Made>, String> {
         above_zero("filters", &[self.filters])?;
         let (window, output) = window(before, "conv2d", self.kernel, self.stride, self.padding)?;
@@ -114,6 +126,7 @@ impl LayerType for Conv2d {
             stride: stride.into(),
             padding,
             activation,
+            frozen: false,
         };
         vec![
             sized(1, 1, 1, Padding::All(0), Activation::Tanh),

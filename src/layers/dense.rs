@@ -9,7 +9,7 @@ use crate::layers::matrix::{matrix_backward, matrix_forward};
 use crate::layers::parameters::{Parameters, Reads, Weights};
 use crate::layers::shape::Shape;
 use crate::layers::window::{Window, above_zero};
-use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place};
+use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place, is_false};
 
 /// y = activation(W x + b), W of shape `[units, inputs]`. An image is flattened in the order
 /// (C, H, W), as PyTorch does.
@@ -22,16 +22,27 @@ pub struct Dense {
     /// Default linear.
     #[serde(default)]
     pub activation: Activation,
+    /// Kept as it starts: neither inner nor outer steps change it. Default false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub frozen: bool,
 }
 
 impl Dense {
     /// With `units` outputs.
     pub fn new(units: usize, activation: Activation) -> Self {
-        Self { units, activation }
+        Self { units, activation, frozen: false }
     }
 }
 
 impl LayerType for Dense {
+    fn frozen(&self) -> bool {
+        self.frozen
+    }
+
+    fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
     fn infer(&self, before: &mut Before) -> Result<Option<Made>, String> {
         above_zero("units", &[self.units])?;
         before.image = false;
@@ -83,8 +94,8 @@ impl LayerType for Dense {
 
     fn samples() -> Vec<Self> {
         vec![
-            Self { units: 1, activation: Activation::Sigmoid },
-            Self { units: 6, activation: Activation::Tanh },
+            Self { units: 1, activation: Activation::Sigmoid, frozen: false },
+            Self { units: 6, activation: Activation::Tanh, frozen: false },
         ]
     }
 }

@@ -9,7 +9,9 @@ use crate::layers::activation::{ACTIVATION, Activation};
 use crate::layers::parameters::Parameters;
 use crate::layers::shape::{Shape, vectors};
 use crate::layers::window::{Window, above_zero};
-use crate::layers::{Backward, Batch, Before, Forward, LayerType, Left, Made, Place, check_norm};
+use crate::layers::{
+    Backward, Batch, Before, Forward, LayerType, Left, Made, Place, check_norm, is_false,
+};
 #[cfg(feature = "reference")]
 pub(super) use twin::{
     backward as twin_backward, forward as twin_forward, gradient as twin_gradient,
@@ -32,12 +34,15 @@ pub struct GroupNorm {
     /// Default linear.
     #[serde(default)]
     pub activation: Activation,
+    /// Kept as it starts: neither inner nor outer steps change it. Default false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub frozen: bool,
 }
 
 impl GroupNorm {
     /// With ε = 1e-5.
     pub fn new(groups: usize, activation: Activation) -> Self {
-        Self { groups, epsilon: small_epsilon(), activation }
+        Self { groups, epsilon: small_epsilon(), activation, frozen: false }
     }
 
     fn groups(&self) -> Groups {
@@ -46,6 +51,14 @@ impl GroupNorm {
 }
 
 impl LayerType for GroupNorm {
+    fn frozen(&self) -> bool {
+        self.frozen
+    }
+
+    fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
     fn infer(&self, before: &mut Before) -> Result<Option<Made>, String> {
         check_norm(before, "group-norm", self.epsilon)?;
         above_zero("groups", &[self.groups])?;
@@ -107,7 +120,7 @@ impl LayerType for GroupNorm {
 
     fn samples() -> Vec<Self> {
         vec![
-            Self { groups: 1, epsilon: 0.1, activation: Activation::Tanh },
+            Self { groups: 1, epsilon: 0.1, activation: Activation::Tanh, frozen: false },
             Self::new(3, Activation::Gelu),
         ]
     }

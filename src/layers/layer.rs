@@ -49,6 +49,16 @@ impl Layer {
         matches!(self.spec, LayerSpec::Dense(_))
     }
 
+    /// Whether its parameters are kept as they start.
+    pub fn is_frozen(&self) -> bool {
+        self.spec.kind().frozen()
+    }
+
+    /// Whether it has parameters that training changes.
+    pub fn is_trained(&self) -> bool {
+        self.parameter_count() > 0 && !self.is_frozen()
+    }
+
     /// Whether what it makes of an example depends on the other examples of the batch.
     pub fn couples_examples(&self) -> bool {
         self.spec.kind().couples_examples()

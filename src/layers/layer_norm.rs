@@ -9,7 +9,9 @@ use crate::layers::activation::Activation;
 use crate::layers::group_norm::{self, Groups, small_epsilon};
 use crate::layers::parameters::Parameters;
 use crate::layers::window::Window;
-use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place, check_norm};
+use crate::layers::{
+    Backward, Before, Forward, LayerType, Left, Made, Place, check_norm, is_false,
+};
 
 /// γ ⊙ (x − mean) / √(variance + ε) + β with the mean and the (biased) variance of all numbers of an example; γ and β
 /// have the example's shape (`torch.nn.LayerNorm` of all but the batch's axis).
@@ -23,12 +25,15 @@ pub struct LayerNorm {
     /// Default linear.
     #[serde(default)]
     pub activation: Activation,
+    /// Kept as it starts: neither inner nor outer steps change it. Default false.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub frozen: bool,
 }
 
 impl LayerNorm {
     /// With ε = 1e-5.
     pub fn new(activation: Activation) -> Self {
-        Self { epsilon: small_epsilon(), activation }
+        Self { epsilon: small_epsilon(), activation, frozen: false }
     }
 
     fn groups(&self) -> Groups {
@@ -37,6 +42,14 @@ impl LayerNorm {
 }
 
 impl LayerType for LayerNorm {
+    fn frozen(&self) -> bool {
+        self.frozen
+    }
+
+    fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
     fn infer(&self, before: &mut Before) -> Result<Option<Made>, String> {
         check_norm(before, "layer-norm", self.epsilon)?;
         Ok(Some(Made {
@@ -88,6 +101,9 @@ impl LayerType for LayerNorm {
     }
 
     fn samples() -> Vec<Self> {
-        vec![Self { epsilon: 0.1, activation: Activation::Tanh }, Self::new(Activation::Gelu)]
+        vec![
+            Self { epsilon: 0.1, activation: Activation::Tanh, frozen: false },
+            Self::new(Activation::Gelu),
+        ]
     }
 }

@@ -90,6 +90,14 @@ trait LayerType {
     /// A sentence that names what does not fit, and what would.
     fn infer(&self, before: &mut Before) -> Result<Option<Made>, String>;
 
+    /// Whether its parameters are kept as they start.
+    fn frozen(&self) -> bool {
+        false
+    }
+
+    /// Keeps them so, if it has any.
+    fn freeze(&mut self) {}
+
     /// Whether what it makes of an example depends on the other examples of the batch.
     fn couples_examples(&self) -> bool {
         false
@@ -153,6 +161,13 @@ macro_rules! registry {
                 match self { $(Self::$name(own) => own,)* }
             }
 
+            /// Keeps its parameters, if it has any, as they start.
+            #[must_use]
+            pub fn frozen(mut self) -> Self {
+                match &mut self { $(Self::$name(own) => own.freeze(),)* }
+                self
+            }
+
             /// Layers of every type for tests; of each type the first one has every key set.
             pub fn samples() -> Vec<Vec<Self>> {
                 vec![$($own::samples().into_iter().map(Self::$name).collect()),*]
@@ -188,6 +203,10 @@ registry! {
     Flatten(Flatten),
     /// A function of each number.
     Activation(Function),
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Checks what all norms need.

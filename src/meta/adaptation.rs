@@ -184,7 +184,7 @@ impl Adaptation {
         let (theta, runs, tasks) = (&self.inner.theta, &self.runs, self.axis.per_run);
         if self.setup.scored {
             let vectors = model.packed_len() / 4;
-            broadcast(gpu, &mut out, self.axis, vectors, tasks, false, runs, &self.theta, theta)?;
+            broadcast(gpu, &mut out, self.axis, vectors, tasks, None, runs, &self.theta, theta)?;
         }
         for Prediction { rows: [x, y], before, .. } in &self.predictions {
             if let Some(before) = before {

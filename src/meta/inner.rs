@@ -143,7 +143,7 @@ impl InnerLoop {
                 (self.rule.kept().first, first, &self.state.first),
             ];
             for (_, shared, own) in pairs.into_iter().filter(|(used, ..)| *used) {
-                broadcast(gpu, out, self.axis, stride, per_run, false, runs, shared, own)?;
+                broadcast(gpu, out, self.axis, stride, per_run, None, runs, shared, own)?;
             }
         }
         let last = self.segments.len() - 1;
@@ -158,15 +158,25 @@ impl InnerLoop {
             let (axis, theta, seen) = (self.axis, &self.theta, self.seen.as_ref());
             let step = Update { rule, axis, runs, theta, state: &state, seen };
             if index > 0 {
-                broadcast(gpu, out, self.axis, stride, 1, false, runs, &self.theta, from)?;
+                broadcast(gpu, out, self.axis, stride, 1, None, runs, &self.theta, from)?;
             }
             match self.kind {
                 PlanKind::Fused => {
                     self.record_fused(gpu, out, &step, tasks, *segment, from, sharers)?;
                 }
                 _ => {
-                    let theta = &self.theta;
-                    broadcast(gpu, out, self.axis, stride, sharers, true, runs, from, theta)?;
+                    let (theta, trained) = (&self.theta, self.layers.trained_vectors().start);
+                    broadcast(
+                        gpu,
+                        out,
+                        self.axis,
+                        stride,
+                        sharers,
+                        Some(trained),
+                        runs,
+                        from,
+                        theta,
+                    )?;
                     self.record_steps(gpu, out, &step, tasks, *segment)?;
                 }
             }
@@ -345,7 +355,7 @@ pub(super) fn choose(
         (PlanKind::Auto | PlanKind::Layered, _) => Ok((PlanKind::Layered, segments)),
         (PlanKind::Fused, _) => {
             let reason = if !model.is_mlp() {
-                "it is for networks of dense layers alone (with `flatten` before the first at most)"
+                "it is for networks of dense layers alone (with `flatten` before the first at most), none of them frozen"
                     .to_string()
             } else if rows {
                 format!(

@@ -1,6 +1,8 @@
 //! A network's layers as dispatches over all batches at once: forward, and backward with the inner
 //! step on every layer's parameters.
 
+use std::ops::Range;
+
 use crate::error::Result;
 use crate::gpu::{BufferList, Gpu, Memory, Recording, size_of_f32s};
 use crate::kernels::{Batch, Below, Outputs, Update};
@@ -152,10 +154,15 @@ impl Layers {
         &self.gradients[0]
     }
 
-    /// The first layer with parameters: the way back ends there.
+    /// The first layer that is trained: the way back ends there.
     pub fn first_trained(&self) -> usize {
-        let trained = self.model.layers().iter().position(|layer| layer.parameter_count() > 0);
-        trained.unwrap_or(0)
+        self.model.layers().iter().position(Layer::is_trained).unwrap_or(0)
+    }
+
+    /// The vectors of a packed set that are trained: those of the layers before are kept as they start.
+    pub fn trained_vectors(&self) -> Range<usize> {
+        let first = &self.model.layers()[self.first_trained()];
+        first.packed_offset / 4..self.model.packed_len() / 4
     }
 
     /// Records the first `count` layers on `x` `[G, B, …input]` with parameters `theta` `[T, packed]`.

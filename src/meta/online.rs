@@ -55,7 +55,7 @@ impl Leader {
         let axis = Axis { runs: 1, per_run: tasks };
         let (mut before, mut after) = (Recording::default(), Recording::default());
         let starts = adaptation.starting_parameters();
-        broadcast(gpu, &mut before, axis, vectors, tasks, false, &runs, &theta, starts)?;
+        broadcast(gpu, &mut before, axis, vectors, tasks, None, &runs, &theta, starts)?;
         let update = OuterUpdate {
             rule: OuterRule::INTERPOLATION,
             axis,

@@ -131,6 +131,10 @@ impl TrainerSetup {
             return Err(Error::config("batches.steps", message));
         }
         self.strategy.check(inner, outer)?;
+        if self.strategy.step().is_some() && self.model.has_frozen_layers() {
+            let message = "learned rates are of all layers, and some are frozen; train those, or learn no rates";
+            return Err(Error::config("strategy.kind", message));
+        }
         self.memory.check(outer)?;
         let capacity = self.memory.capacity;
         let (set, steps) = (self.model.packed_len(), self.batches.steps);

@@ -110,6 +110,19 @@ fn head(spec: &ModelSpec, layers: &[Layer]) -> Result<()> {
     if layers.iter().all(|layer| layer.parameter_count() == 0) {
         return Err(Error::Model("no layer has parameters; add a dense layer".into()));
     }
+    // The way back ends at the first layer that is trained.
+    let Some(first) = layers.iter().find(|layer| layer.is_trained()) else {
+        return Err(Error::Model("every layer is frozen; leave the last one to be trained".into()));
+    };
+    let behind = layers.iter().filter(|layer| layer.canonical_offset > first.canonical_offset);
+    if let Some(frozen) =
+        behind.filter(|layer| layer.parameter_count() > 0).find(|it| it.is_frozen())
+    {
+        return Err(Error::Model(format!(
+            "{} is frozen, but {} before it is not; freeze all layers up to it, or leave it out",
+            frozen.name, first.name
+        )));
+    }
     Ok(())
 }
 

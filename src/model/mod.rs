@@ -21,6 +21,8 @@ pub use crate::layers::{
 };
 pub use spec::{Init, Loss, ModelSpec};
 
+use std::ops::Range;
+
 use rand::RngExt;
 
 use crate::error::Result;
@@ -73,9 +75,21 @@ impl Model {
         self.spec.loss
     }
 
-    /// Whether it is a multilayer perceptron: dense layers alone, each of which reads a row.
+    /// Whether it is a multilayer perceptron that is trained as a whole: dense layers alone, each of which reads a row.
     pub fn is_mlp(&self) -> bool {
-        self.layers.iter().all(|layer| layer.is_dense() && layer.input.layout() == Layout::Row)
+        let plain = |layer: &Layer| layer.is_dense() && layer.input.layout() == Layout::Row;
+        self.layers.iter().all(|layer| plain(layer) && !layer.is_frozen())
+    }
+
+    /// Whether some layers are kept as they start.
+    pub fn has_frozen_layers(&self) -> bool {
+        self.layers.iter().any(Layer::is_frozen)
+    }
+
+    /// Where the parameters that are kept as they start lie in a set `[P]`: before all others.
+    pub fn frozen_parameters(&self) -> Range<usize> {
+        let first = self.layers.iter().find(|layer| layer.is_trained());
+        0..first.map_or(0, |layer| layer.canonical_offset)
     }
 
     /// Whether a prediction depends on the other examples of its batch.

@@ -89,7 +89,7 @@ impl ModelSpec {
 
     /// Adds a dense layer.
     pub fn dense(self, units: usize, activation: Activation) -> Self {
-        self.layer(Dense { units, activation })
+        self.layer(Dense::new(units, activation))
     }
 
     /// Adds a convolution without an activation.
@@ -100,13 +100,7 @@ impl ModelSpec {
         stride: impl Into<Extent>,
         padding: Padding,
     ) -> Self {
-        self.layer(Conv2d {
-            filters,
-            kernel: kernel.into(),
-            stride: stride.into(),
-            padding,
-            activation: Activation::Linear,
-        })
+        self.layer(Conv2d { stride: stride.into(), padding, ..Conv2d::new(filters, kernel) })
     }
 
     /// Adds a batch-norm with ε = 1e-3.

@@ -98,7 +98,7 @@ fn close(got: &[f64], wanted: &[f64]) {
 
 #[test]
 fn a_batch_norm_worked_by_hand() {
-    let norm = BatchNorm { epsilon: EPSILON, activation: Activation::Linear };
+    let norm = BatchNorm { epsilon: EPSILON, ..BatchNorm::new(Activation::Linear) };
     let spec = ModelSpec::builder(&[2, 1, 2]).layer(norm).dense(1, Activation::Linear);
     let model = Model::new(spec).unwrap();
     let layer = &model.layers()[0];
@@ -117,7 +117,7 @@ fn a_batch_norm_worked_by_hand() {
 /// Channels 0 and 1 are a group: 1, 3, 5, 7 (mean 4, variance 5, √(5 + 4) = 3). Channels 2 and 3 are constant.
 #[test]
 fn a_group_norm_worked_by_hand() {
-    let norm = GroupNorm { groups: 2, epsilon: 4.0, activation: Activation::Linear };
+    let norm = GroupNorm { epsilon: 4.0, ..GroupNorm::new(2, Activation::Linear) };
     let spec = ModelSpec::builder(&[4, 1, 2]).layer(norm).dense(1, Activation::Linear);
     let model = Model::new(spec).unwrap();
     let layer = &model.layers()[0];
@@ -136,7 +136,7 @@ fn a_group_norm_worked_by_hand() {
 /// The whole example is one group, and each of its numbers has a γ.
 #[test]
 fn a_layer_norm_worked_by_hand() {
-    let norm = LayerNorm { epsilon: 4.0, activation: Activation::Linear };
+    let norm = LayerNorm { epsilon: 4.0, ..LayerNorm::new(Activation::Linear) };
     let spec = ModelSpec::builder(&[2, 1, 2]).layer(norm).dense(1, Activation::Linear);
     let model = Model::new(spec).unwrap();
     let layer = &model.layers()[0];

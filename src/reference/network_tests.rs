@@ -145,9 +145,14 @@ fn norm() -> impl Strategy<Value = LayerSpec> {
     // A small ε makes the loss bend within h where a channel hardly varies.
     (select(vec![0.1, 0.5]), activation(), 0..5usize).prop_map(|(epsilon, activation, kind)| {
         match kind {
-            0 | 1 => LayerSpec::BatchNorm(BatchNorm { epsilon, activation }),
-            2 => LayerSpec::LayerNorm(LayerNorm { epsilon, activation }),
-            _ => LayerSpec::GroupNorm(GroupNorm { groups: kind - 2, epsilon, activation }),
+            0 | 1 => LayerSpec::BatchNorm(BatchNorm { epsilon, activation, frozen: false }),
+            2 => LayerSpec::LayerNorm(LayerNorm { epsilon, activation, frozen: false }),
+            _ => LayerSpec::GroupNorm(GroupNorm {
+                groups: kind - 2,
+                epsilon,
+                activation,
+                frozen: false,
+            }),
         }
     })
 }
@@ -155,7 +160,14 @@ fn norm() -> impl Strategy<Value = LayerSpec> {
 fn image_layer() -> impl Strategy<Value = LayerSpec> {
     let conv = (1..6usize, extent(1..5), extent(1..4), padding(), activation()).prop_map(
         |(filters, kernel, stride, padding, activation)| {
-            LayerSpec::Conv2d(Conv2d { filters, kernel, stride, padding, activation })
+            LayerSpec::Conv2d(Conv2d {
+                filters,
+                kernel,
+                stride,
+                padding,
+                activation,
+                frozen: false,
+            })
         },
     );
     let pool = (extent(1..4), prop::option::of(extent(1..4)), padding(), any::<bool>()).prop_map(
@@ -169,8 +181,9 @@ fn image_layer() -> impl Strategy<Value = LayerSpec> {
 }
 
 fn feature_layer() -> impl Strategy<Value = LayerSpec> {
-    let dense = (1..6usize, activation())
-        .prop_map(|(units, activation)| LayerSpec::Dense(Dense { units, activation }));
+    let dense = (1..6usize, activation()).prop_map(|(units, activation)| {
+        LayerSpec::Dense(Dense { units, activation, frozen: false })
+    });
     prop_oneof![
         dense,
         norm(),
@@ -191,8 +204,7 @@ fn image_case() -> impl Strategy<Value = Case> {
     (input, layers, loss, 2..5usize, any::<u64>()).prop_filter_map(
         "no possible network",
         |(input, (images, features, units), loss, batch, seed)| {
-            let head = units
-                .map(|units| LayerSpec::Dense(Dense { units, activation: Activation::Linear }));
+            let head = units.map(|units| LayerSpec::Dense(Dense::new(units, Activation::Linear)));
             let layers = images.into_iter().chain(features).chain(head);
             let spec = layers.fold(ModelSpec::builder(&input).loss(loss), ModelSpec::layer);
             Model::new(spec).ok().map(|model| Case::new(model, batch, seed))

@@ -70,7 +70,8 @@ pub fn inner_loop(
         Adapted { before_last: parameters.clone(), parameters, state, losses: Vec::new() };
     for indices in task.minibatches() {
         adapted.before_last.copy_from_slice(&adapted.parameters);
-        adapted.parameters.iter_mut().for_each(|p| *p *= inner.weight_decay);
+        let kept = model.frozen_parameters();
+        adapted.parameters[kept.end..].iter_mut().for_each(|p| *p *= inner.weight_decay);
         let x = gather_rows(task.x, model.inputs(), indices);
         let (loss, gradient) = match task.targets {
             Targets::Values(values) => {
@@ -85,6 +86,7 @@ pub fn inner_loop(
         adapted.losses.push(loss);
         let Adapted { parameters, state, .. } = &mut adapted;
         inner.optimizer.step(inner.rate, parameters, &gradient, state);
+        parameters[kept.clone()].copy_from_slice(&theta[kept]);
         store(parameters);
     }
     adapted

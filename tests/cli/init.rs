@@ -65,3 +65,18 @@ fn weights_that_do_not_fit_are_named_or_left_out() {
     }
     train(&[file, "--resume"]).assert().code(2);
 }
+
+#[test]
+fn a_pretrained_body_stays_as_it_is() {
+    let given = Run::train(&[&SMALL[..], &["--iterations", "3"]].concat());
+    let file = given.checkpoint("0000000003");
+    let body = ["--set", "model.layers.0.frozen=true", "--set", "model.layers.1.frozen=true"];
+    let run = from_file(file.to_str().unwrap(), &[&body[..], &["--iterations", "5"]].concat());
+    let (wanted, got) =
+        (bytes_of_parameters(&file), bytes_of_parameters(&run.checkpoint("0000000005")));
+    for name in ["dense1.weight", "dense1.bias", "dense2.weight", "dense2.bias"] {
+        assert_eq!(wanted[name], got[name], "{name}");
+    }
+    assert_ne!(wanted["dense3.weight"], got["dense3.weight"]);
+    assert!(run.output.contains("plan: layered"), "{}", run.output);
+}

@@ -176,7 +176,7 @@ fn state_is_averaged_and_sets_are_handed_out(Device { name, gpu, .. }: &Device) 
         shared: &shared,
     };
     mean_state(gpu, &mut out, &mean).unwrap();
-    broadcast(gpu, &mut out, axis, length / 4, 3, true, &runs, &shared, &copies).unwrap();
+    broadcast(gpu, &mut out, axis, length / 4, 3, Some(0), &runs, &shared, &copies).unwrap();
     play(gpu, &out, offset);
     let mean = |run: usize, i: usize| {
         (0..3).map(|task| f64::from(state[(run * 3 + task) * length + i])).sum::<f64>() / 3.0

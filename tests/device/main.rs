@@ -12,6 +12,7 @@ mod compression;
 mod episodes;
 mod every_kernel;
 mod forms;
+mod frozen;
 mod functions;
 mod golden;
 mod golden_device;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
     tests.module("sampling", sampling::tests);
     tests.module("arrays", arrays::tests);
     tests.module("functions", functions::tests);
+    tests.module("frozen", frozen::tests);
     tests.module("kernels_gather", kernels_gather::tests);
     tests.module("kernels_other", kernels_other::tests);
     tests.module("compression", compression::tests);
