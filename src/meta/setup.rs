@@ -120,9 +120,8 @@ impl TrainerSetup {
         inner.schedule.validate("inner.schedule")?;
         checks::positive("outer.rate", outer.rate)?;
         outer.schedule.validate("outer.schedule")?;
-        if matches!(self.origin, Origin::Rows { .. } | Origin::Listed { .. }) {
-            let message = "a training draws its tasks on the device; give sines, glyphs or episodes, or adapt to tasks of \
-                           your own (`Adaptation`)";
+        if matches!(self.origin, Origin::Listed { .. }) {
+            let message = "a training draws its images on the device; give episodes, or adapt to lists of your own (`Adaptation`)";
             return Err(Error::config("origin", message));
         }
         self.origin.check(&self.model, &self.batches, false)?;

@@ -66,16 +66,22 @@ pub enum Origin {
         /// Query examples a class.
         queries: usize,
     },
-    /// Rows that the caller uploads.
+    /// Rows that the caller writes: uploads, or fills by dispatches of its own.
     Rows {
         /// Query examples of a task, all classes together.
         queries: usize,
-        /// Whether the caller uploads the order as well, instead of having it drawn.
+        /// Whether the caller writes the order as well, instead of having it drawn.
         ordered: bool,
     },
 }
 
 impl Origin {
+    /// Training tasks whose examples the caller's own dispatches write, in the encoder that the meta-iteration is recorded
+    /// into ([`crate::meta::Trainer::tasks`]); the order of their minibatches is drawn.
+    pub fn filled() -> Self {
+        Self::Rows { queries: 0, ordered: false }
+    }
+
     /// Query examples of a task of `way` classes.
     pub fn queries(&self, way: usize) -> usize {
         match self {
@@ -240,12 +246,17 @@ impl TaskBuffers {
         &self.order
     }
 
-    /// Support rows (inputs, targets), where tasks are rows of numbers.
+    /// Support rows (inputs, targets), where tasks are rows of numbers: inputs as [`Model::pack_inputs`] lays them out,
+    /// `[T, N, inputs_padded]` floats; targets `[T, N, out]` floats, a row padded with zeros to a multiple of 4, or labels
+    /// `[T, N]` of 32 bits.
+    ///
+    /// Kernels of the caller's own may write them, those of origin [`Origin::Rows`] in any encoder before the inner loops. What they write is
+    /// not checked: labels must be below the network's outputs, padding must be 0.
     pub fn support_rows(&self) -> Option<[&wgpu::Buffer; 2]> {
         self.origin.has_rows().then(|| [&self.support[0], &self.support[1]])
     }
 
-    /// Query rows (inputs, targets), where tasks are rows of numbers.
+    /// Query rows (inputs, targets) likewise, where tasks are rows of numbers.
     pub fn query_rows(&self) -> Option<[&wgpu::Buffer; 2]> {
         self.origin.has_rows().then(|| [&self.query[0], &self.query[1]])
     }

@@ -20,6 +20,7 @@ use crate::meta::budget::{halving, memory, run_buffers};
 use crate::meta::inner::Start;
 use crate::meta::memory::Entries;
 use crate::meta::setup::{RING, TrainerSetup};
+use crate::meta::source::TaskBuffers;
 use crate::meta::spec::{Algorithm, PlanKind, StatePolicy};
 use crate::meta::strategy::Strategy;
 use crate::meta::strategy_spec::{Granularity, StrategyKind};
@@ -353,6 +354,31 @@ impl Trainer {
         let spec = &self.setup.strategy;
         let aruba = spec.kind == StrategyKind::Aruba && spec.granularity == Granularity::Parameter;
         self.strategy.as_ref().filter(|_| aruba).map(|strategy| &strategy.history)
+    }
+
+    /// The tasks of a meta-iteration, those of all runs one after another `[R · M, …]`; where there are several waves
+    /// ([`Trainer::waves`]), of the first.
+    ///
+    /// Those of [`Origin::filled`](crate::meta::Origin::filled) are the caller's to write: by an upload, or by dispatches in the encoder before
+    /// [`Trainer::record`] of one meta-iteration, as often as wanted.
+    ///
+    /// ```no_run
+    /// # use reptile::{gpu::Gpu, meta::{Origin, Trainer}, model::Model};
+    /// # fn fill(encoder: &mut wgpu::CommandEncoder, to: [&wgpu::Buffer; 2]) {}
+    /// # fn example(gpu: &Gpu, model: &Model) -> reptile::Result<()> {
+    /// let mut trainer = Trainer::builder(gpu, model, Origin::filled()).support(1, 20).build()?;
+    /// let mut encoder = gpu.device().create_command_encoder(&Default::default());
+    /// for _ in 0..8 {
+    ///     let to = trainer.tasks().support_rows().expect("rows of numbers");
+    ///     fill(&mut encoder, to); // a compute pass, or copies
+    ///     trainer.record(&mut encoder, 1)?;
+    /// }
+    /// gpu.queue().submit([encoder.finish()]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn tasks(&self) -> &TaskBuffers {
+        &self.waves[0].tasks
     }
 
     /// Independent runs R.

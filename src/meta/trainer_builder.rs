@@ -55,12 +55,10 @@ impl Trainer {
         let (way, group) = match &origin {
             Origin::Sine(spec) => (1, spec.points),
             Origin::Glyphs(spec) => (spec.episodes.way, spec.episodes.train_shots),
-            // Rows and lists are refused: a training draws its tasks.
-            Origin::Episodes { .. } | Origin::Listed { .. } | Origin::Rows { .. } => {
-                (model.outputs(), 1)
-            }
+            // Lists are refused: a training draws its images.
+            Origin::Episodes { .. } | Origin::Listed { .. } => (model.outputs(), 1),
             // As many as a minibatch has, unless it is said.
-            Origin::Functions { .. } => (1, 10),
+            Origin::Functions { .. } | Origin::Rows { .. } => (1, 10),
             Origin::Arrays { arrays, part, .. } => arrays.sizes(model, *part),
         };
         let (inner, outer) = (InnerSpec::sgd(0.02, 10, 32), OuterSpec::interpolation(0.1, 5));

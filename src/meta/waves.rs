@@ -10,7 +10,7 @@ use crate::meta::inner::{
     InnerLoop, Plan, choose, chunk_candidates, plan_layers, seen_buffer, set_buffers,
 };
 use crate::meta::setup::{RING, TrainerSetup, remedy};
-use crate::meta::source::TaskBuffers;
+use crate::meta::source::{Origin, TaskBuffers};
 use crate::meta::spec::{PlanKind, StatePolicy};
 
 impl TrainerSetup {
@@ -107,6 +107,13 @@ pub(super) fn sizes(gpu: &Gpu, setup: &TrainerSetup, most: usize) -> Result<Vec<
             available: profile.largest_binding,
             remedy: "lower outer.meta_batch or runs, or set inner.state = \"mean\"".into(),
         });
+    }
+    if waves > 1 && matches!(setup.origin, Origin::Rows { .. }) {
+        let message = format!(
+            "{all} tasks that the caller fills are there at once, and this device takes {at_once}; lower it, runs or the \
+             layers' sizes"
+        );
+        return Err(Error::config("outer.meta_batch", message));
     }
     let size = all.div_ceil(waves);
     Ok((0..all).step_by(size.max(1)).map(|first| size.min(all - first)).collect())

@@ -23,7 +23,7 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST_OR_PLAIN, named!(what_functions_do_wrong_is_told));
 }
 
-const SEED: u64 = 9 << 34;
+pub const SEED: u64 = 9 << 34;
 
 /// Planes through a point, in three numbers, with a second output that is normal.
 pub const PLANES: &str = "
@@ -59,24 +59,24 @@ pub const IMAGES: &str = "
     }";
 
 #[derive(Clone)]
-struct Case {
-    name: &'static str,
-    model: Model,
+pub struct Case {
+    pub name: &'static str,
+    pub model: Model,
     text: &'static str,
-    batches: Batches,
+    pub batches: Batches,
     queries: usize,
 }
 
 /// Of some examples: inputs, values, labels.
 #[derive(Default)]
-struct Examples {
-    x: Vec<f32>,
-    values: Vec<f64>,
-    labels: Vec<u32>,
+pub struct Examples {
+    pub x: Vec<f32>,
+    pub values: Vec<f64>,
+    pub labels: Vec<u32>,
 }
 
 impl Case {
-    fn all() -> [Self; 2] {
+    pub fn all() -> [Self; 2] {
         let spec = ModelSpec::builder(&[2, 3, 3]).loss(Loss::CrossEntropy);
         let spec = spec.conv2d(5, 3, 1, Padding::SAME).activation(Activation::Tanh);
         let images = Model::new(spec.dense(3, Activation::Linear)).unwrap();
@@ -96,7 +96,7 @@ impl Case {
     }
 
     /// Examples `of` a task.
-    fn drawn(&self, stream: &Stream, of: std::ops::Range<usize>) -> Examples {
+    pub fn drawn(&self, stream: &Stream, of: std::ops::Range<usize>) -> Examples {
         let mut random = OwnRandom::of_task(stream);
         let inputs = self.model.inputs();
         let mut all = Examples::default();
@@ -169,7 +169,8 @@ fn functions_draw_what_their_twins_draw(Device { name, gpu, .. }: &Device) {
     }
 }
 
-fn in_float64(case: &Case, setup: &TrainerSetup) -> Vec<f64> {
+/// Parameters after three meta-iterations.
+pub fn in_float64(case: &Case, setup: &TrainerSetup) -> Vec<f64> {
     let (model, batches, meta_batch) = (&case.model, &case.batches, setup.outer.meta_batch);
     let mut learner = reference::Learner::new(widen(&model.initial(SEED)), meta_batch);
     for iteration in 0..3 {

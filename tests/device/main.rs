@@ -11,6 +11,7 @@ mod browser;
 mod compression;
 mod episodes;
 mod every_kernel;
+mod filled;
 mod forms;
 mod frozen;
 mod functions;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
     tests.module("bench", bench::tests);
     tests.module("sampling", sampling::tests);
     tests.module("arrays", arrays::tests);
+    tests.module("filled", filled::tests);
     tests.module("functions", functions::tests);
     tests.module("frozen", frozen::tests);
     tests.module("kernels_gather", kernels_gather::tests);

@@ -172,7 +172,7 @@ fn impossible_trainings_are_refused(Device { gpu, .. }: &Device) {
         ("sine tasks need", |s| {
             s.model = network(1, &[(8, Activation::Tanh)], 2, Loss::CrossEntropy);
         }),
-        ("`origin`", |s| s.origin = Origin::Rows { queries: 0, ordered: false }),
+        ("the caller fills", |s| (s.origin, s.outer.meta_batch) = (Origin::filled(), 70_000)),
         ("model.input", |s| {
             s.batches = with(batches(), |it| (it.way, it.group) = (5, 2));
             s.origin = glyphs(5, 28);
