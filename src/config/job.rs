@@ -117,9 +117,10 @@ impl Job {
             }
             TaskSpec::Arrays(spec) => {
                 let mut read = array_tasks::read(spec, &model, reading)?;
+                let [train, val, _] = read.parts.each_ref().map(Option::as_ref);
+                let parts = [train, val, array_tasks::test_part(spec, &read.parts)];
                 config.take_sizes(read.sizes);
                 config.validate()?;
-                let parts = read.parts.each_ref().map(Option::as_ref);
                 let arrays = Arc::new(DeviceArrays::new(gpu, &model, parts)?);
                 read.parts = [const { None }; 3];
                 Held::Arrays(arrays, Arc::new(read))

@@ -12,7 +12,7 @@ use crate::meta::{Schedule, StopSpec, StrategyKind};
 use crate::model::{Extent, LayerSpec, Padding};
 use crate::tasks::{
     ArraysSpec, Background, EpisodeSpec, FunctionSpec, GlyphsSpec, ImagesSpec, Normalize, TaskSpec,
-    Variation,
+    TestClasses, Variation,
 };
 
 /// Splits `key=value`.
@@ -249,6 +249,7 @@ fn images() -> TaskSpec {
         channels: 3,
         // Not the default, which is left out.
         background: Background([0; 3]),
+        test_classes: TestClasses::Train,
     })
 }
 
@@ -264,6 +265,7 @@ fn arrays() -> TaskSpec {
     [spec.data, spec.train, spec.val, spec.test] = [(); 4].map(|()| path.clone());
     (spec.parts, spec.split_seed, spec.normalize) = ([1.0, 0.0, 0.0], 1, Normalize::MeanStd);
     [spec.way, spec.train_shots, spec.queries] = [Some(1); 3];
+    spec.test_classes = TestClasses::Train;
     TaskSpec::Arrays(spec)
 }
 

@@ -8,7 +8,8 @@ use crate::meta::{
 };
 use crate::model::{Activation, Init, Loss, ModelSpec};
 use crate::tasks::{
-    Background, EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation,
+    Background, EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, TestClasses,
+    Variation,
 };
 
 fn sine() -> &'static str {
@@ -140,6 +141,7 @@ fn tasks() -> impl Strategy<Value = TaskSpec> {
                 size,
                 channels,
                 background: Background([way as u8, 7, 0]),
+                test_classes: [TestClasses::Own, TestClasses::Train][way % 2],
             })
         },
     );

@@ -1,5 +1,7 @@
 //! Examples of the user's own in device memory.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, size_of_f32s};
 use crate::kernels::Piece;
@@ -97,14 +99,15 @@ impl ArrayPart {
 #[derive(Debug)]
 pub struct DeviceArrays {
     classes: bool,
-    train: Option<ArrayPart>,
-    val: Option<ArrayPart>,
-    test: Option<ArrayPart>,
+    train: Option<Arc<ArrayPart>>,
+    val: Option<Arc<ArrayPart>>,
+    test: Option<Arc<ArrayPart>>,
 }
 
 impl DeviceArrays {
     /// Uploads the parts that there are, of which `model` reads the examples: training, validation, test. Validation tasks
-    /// are drawn from the training part where there is none for them.
+    /// are drawn from the training part where there is none for them. Where the test part is the training part itself, it
+    /// is uploaded once.
     ///
     /// # Errors
     /// [`Error::Config`] if the examples do not fit the network, are not finite, or groups name rows that are not there;
@@ -118,15 +121,13 @@ impl DeviceArrays {
             return Err(Error::config("tasks", message));
         }
         let part = |part: SplitPart, set: Option<&ArraySet>| {
-            set.map(|set| ArrayPart::new(gpu, model, part.name(), set)).transpose()
+            set.map(|set| ArrayPart::new(gpu, model, part.name(), set).map(Arc::new)).transpose()
         };
-        let [train, val, test] = parts;
-        Ok(Self {
-            classes,
-            train: part(SplitPart::Train, train)?,
-            val: part(SplitPart::Val, val)?,
-            test: part(SplitPart::Test, test)?,
-        })
+        let [own, val, test] = parts;
+        let train = part(SplitPart::Train, own)?;
+        let same = test.zip(own).is_some_and(|(test, own)| std::ptr::eq(test, own));
+        let test = if same { train.clone() } else { part(SplitPart::Test, test)? };
+        Ok(Self { classes, train, val: part(SplitPart::Val, val)?, test })
     }
 
     /// Whether tasks are drawn from classes, and not from a list.
@@ -143,7 +144,11 @@ impl DeviceArrays {
 
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
-        [&self.train, &self.val, &self.test].into_iter().flatten().map(ArrayPart::bytes).sum()
+        let same =
+            self.train.as_ref().zip(self.test.as_ref()).is_some_and(|(a, b)| Arc::ptr_eq(a, b));
+        let test = self.test.as_ref().filter(|_| !same);
+        let parts = [self.train.as_ref(), self.val.as_ref(), test];
+        parts.into_iter().flatten().map(|part| part.bytes()).sum()
     }
 
     /// What tasks of `part` are drawn from.
@@ -157,7 +162,7 @@ impl DeviceArrays {
             SplitPart::Val => &self.train,
             SplitPart::Test => &self.test,
         };
-        own.as_ref().ok_or_else(|| {
+        own.as_deref().ok_or_else(|| {
             let message = format!("there is no {} part; give its examples", part.name());
             Error::config("tasks", message)
         })

@@ -46,7 +46,7 @@ fn place(places: &[(Range<u32>, u32)], image: u32) -> Option<u32> {
 }
 
 /// One part of a split in device memory.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct DevicePart {
     /// [images, words of an image].
     pub words: wgpu::Buffer,
@@ -116,6 +116,11 @@ impl DeviceImages {
                 places: packed.places,
             })
         };
+        let train = part(SplitPart::Train)?;
+        let test = match split.test == split.train {
+            true => train.clone(),
+            false => part(SplitPart::Test)?,
+        };
         Ok(Self {
             shape: ImageShape {
                 channels: set.channels,
@@ -124,9 +129,9 @@ impl DeviceImages {
                 bits: set.bits.count(),
                 words_per_image: set.words_per_image(),
             },
-            train: part(SplitPart::Train)?,
+            train,
             val: (!split.val.is_empty()).then(|| part(SplitPart::Val)).transpose()?,
-            test: part(SplitPart::Test)?,
+            test,
         })
     }
 
@@ -191,7 +196,8 @@ impl DeviceImages {
 
     /// Bytes on the device.
     pub fn bytes(&self) -> u64 {
-        let parts = [Some(&self.train), self.val.as_ref(), Some(&self.test)];
+        let test = Some(&self.test).filter(|test| test.words != self.train.words);
+        let parts = [Some(&self.train), self.val.as_ref(), test];
         parts.into_iter().flatten().map(|part| part.words.size() + part.classes.size()).sum()
     }
 

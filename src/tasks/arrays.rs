@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::tasks::part::SplitPart;
+use crate::tasks::part::{SplitPart, TestClasses};
 
 /// Tasks over arrays of the user's own: a list of tasks, or a pool of labelled examples that N-way episodes are drawn
 /// from (docs/tasks.md). Which of the two it is the shapes say.
@@ -44,6 +44,9 @@ pub struct ArraysSpec {
     /// the test part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queries: Option<usize>,
+    /// Of a pool: which classes test tasks are of. Default others than those of training.
+    #[serde(default, skip_serializing_if = "TestClasses::is_own")]
+    pub test_classes: TestClasses,
     /// What is done to the inputs. Default: nothing.
     #[serde(default, skip_serializing_if = "Normalize::is_none")]
     pub normalize: Normalize,
@@ -80,6 +83,7 @@ impl ArraysSpec {
             way: None,
             shots,
             train_shots: None,
+            test_classes: TestClasses::Own,
             queries: None,
             normalize: Normalize::None,
         }

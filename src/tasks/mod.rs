@@ -15,7 +15,7 @@ pub use batches::{Batches, Segment};
 pub use episodes::Episodes;
 pub use function::{FunctionSpec, TaskFunctions};
 pub use images::{Bits, ImageClass, ImageSet, Split, SplitClass};
-pub use part::SplitPart;
+pub use part::{SplitPart, TestClasses};
 pub use spec::{
     Background, EpisodeSpec, GlyphsSpec, ImagesSpec, OmniglotSpec, SineSpec, TaskSpec, Variation,
 };

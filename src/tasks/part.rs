@@ -1,5 +1,7 @@
 //! Training, validation, test.
 
+use serde::{Deserialize, Serialize};
+
 /// A part of a split.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SplitPart {
@@ -9,6 +11,23 @@ pub enum SplitPart {
     Val,
     /// What they are evaluated on.
     Test,
+}
+
+/// Which classes test tasks are of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TestClasses {
+    /// Others than those of training.
+    #[default]
+    Own,
+    /// They may be those of training: in examples of their own, or, where there is no test part, in the same ones.
+    Train,
+}
+
+impl TestClasses {
+    pub(super) fn is_own(&self) -> bool {
+        *self == Self::Own
+    }
 }
 
 impl SplitPart {

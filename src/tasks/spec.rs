@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::tasks::arrays::ArraysSpec;
 use crate::tasks::function::FunctionSpec;
+use crate::tasks::part::TestClasses;
 
 /// Where tasks come from.
 ///
@@ -252,13 +253,17 @@ pub struct ImagesSpec {
     /// What transparent images are laid on: `white`, `black` or `#rrggbb`. Default white.
     #[serde(default, skip_serializing_if = "is_white")]
     pub background: Background,
+    /// Which classes test tasks are of. Default others than those of training.
+    #[serde(default, skip_serializing_if = "TestClasses::is_own")]
+    pub test_classes: TestClasses,
 }
 
 impl ImagesSpec {
     /// Tasks of the sizes `episodes` over images of `size` × `size` pixels, red, green and blue; `data` or `set` says where they are.
     pub fn new(episodes: EpisodeSpec, size: usize) -> Self {
         let (channels, background) = (channels(), Background::WHITE);
-        Self { data: None, set: None, episodes, size, channels, background }
+        let test_classes = TestClasses::Own;
+        Self { data: None, set: None, episodes, size, channels, background, test_classes }
     }
 
     /// How images of `size` × `size` pixels in so many channels are read, whatever tasks they are for.

@@ -14,7 +14,7 @@ use crate::data::{Reading, StoredSplit};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::rng::{Phase, Stream, shuffle};
-use crate::tasks::{ArraySet, ArrayTargets, ArraysSpec, Normalize, SplitPart};
+use crate::tasks::{ArraySet, ArrayTargets, ArraysSpec, Normalize, SplitPart, TestClasses};
 
 use examples::Examples;
 
@@ -66,7 +66,11 @@ pub fn read(spec: &ArraysSpec, model: &Model, reading: Reading<'_>) -> Result<Ar
     for (part, set) in SplitPart::ALL.into_iter().zip(&parts) {
         notes.extend(set.as_ref().map(|set| described(part, set)));
     }
-    if parts[2].is_none() && !reading.parts.contains(&SplitPart::Test) {
+    if spec.test_classes == TestClasses::Train && !spec_is_pool(&parts) {
+        let message = "the files are lists of tasks, which have no classes in common; leave it out";
+        return Err(Error::config("tasks.test_classes", message));
+    }
+    if test_part(spec, &parts).is_none() && !reading.parts.contains(&SplitPart::Test) {
         notes.push("there is no test part so far; `eval` will need one (tasks.test)".into());
     }
     let sizes = sizes(spec, model, &parts);
@@ -196,10 +200,19 @@ fn described(part: SplitPart, set: &ArraySet) -> String {
     format!("{}: {groups}, {}{fewest}", part.name(), count(rows, "example", "examples"))
 }
 
+/// The part that test tasks are drawn from.
+pub fn test_part<'a>(spec: &ArraysSpec, parts: &'a [Option<ArraySet>; 3]) -> Option<&'a ArraySet> {
+    let lent = parts[0].as_ref().filter(|_| spec.test_classes == TestClasses::Train);
+    parts[2].as_ref().or(lent)
+}
+
 /// The parts that evaluation draws from: tests, and validation where it has no part of its own that of training.
-fn evaluated(parts: &[Option<ArraySet>; 3]) -> impl Iterator<Item = &ArraySet> {
-    let [train, val, test] = parts;
-    [val.as_ref().or(train.as_ref()), test.as_ref()].into_iter().flatten()
+fn evaluated<'a>(
+    spec: &ArraysSpec,
+    parts: &'a [Option<ArraySet>; 3],
+) -> impl Iterator<Item = &'a ArraySet> {
+    let [train, val, _] = parts;
+    [val.as_ref().or(train.as_ref()), test_part(spec, parts)].into_iter().flatten()
 }
 
 /// Classes of a task, support examples of a training task, queries of a test task: as the configuration says, or as every
@@ -209,7 +222,7 @@ fn sizes(spec: &ArraysSpec, model: &Model, parts: &[Option<ArraySet>; 3]) -> [us
     let most = if classes { MOST_OF_A_CLASS } else { usize::MAX };
     let fewest = |set: &ArraySet| set.fewest().min(most);
     let train = parts[0].as_ref().map_or(0, fewest);
-    let left = evaluated(parts).map(|set| fewest(set).saturating_sub(spec.shots)).min();
+    let left = evaluated(spec, parts).map(|set| fewest(set).saturating_sub(spec.shots)).min();
     [
         spec.way.unwrap_or(if classes { model.outputs() } else { 1 }),
         spec.train_shots.unwrap_or(train),
@@ -233,20 +246,19 @@ fn check(
     }
     for part in needed {
         let own = match part {
-            SplitPart::Train => &parts[0],
-            SplitPart::Val => {
-                if parts[1].is_some() {
-                    &parts[1]
-                } else {
-                    &parts[0]
-                }
-            }
-            SplitPart::Test => &parts[2],
+            SplitPart::Train => parts[0].as_ref(),
+            SplitPart::Val => parts[1].as_ref().or(parts[0].as_ref()),
+            SplitPart::Test => test_part(spec, parts),
         };
         let name = part.name();
         let Some(set) = own else {
+            let classes = match *part == SplitPart::Test && classes {
+                true => ", or test on the training classes (tasks.test_classes = \"train\")",
+                false => "",
+            };
             let message = format!(
-                "there is no {name} part; name its file in tasks.{name}, or give it a share of tasks.data in tasks.parts"
+                "there is no {name} part; name its file in tasks.{name}, or give it a share of tasks.data in \
+                 tasks.parts{classes}"
             );
             return Err(Error::config(format!("tasks.{name}"), message));
         };

@@ -141,6 +141,24 @@ fn classes_are_the_labels_that_there_are() {
     assert!(many.contains("need 2 examples of a class, but one has 1"), "{many}");
 }
 
+#[test]
+fn test_tasks_are_drawn_from_the_training_classes_where_that_is_said() {
+    let model = network(&[1], 2, Loss::CrossEntropy);
+    let file = File::new().floats("x", &[6, 1], &counted(6));
+    let file = file.integers("y", &[6], &[0, 0, 0, 1, 1, 1]);
+    let mut spec = ArraysSpec::new(1);
+    spec.train = Some(file.path());
+    let lacks = read(&spec, &model, Reading::ALL).unwrap_err().to_string();
+    assert!(lacks.contains("no test part") && lacks.contains("tasks.test_classes"), "{lacks}");
+    spec.test_classes = TestClasses::Train;
+    let data = read(&spec, &model, Reading::ALL).unwrap();
+    assert_eq!(data.sizes, [2, 3, 2]);
+    assert!(std::ptr::eq(test_part(&spec, &data.parts).unwrap(), data.parts[0].as_ref().unwrap()));
+    let many = ArraysSpec { shots: 3, ..spec };
+    let many = read(&many, &model, Reading::ALL).unwrap_err().to_string();
+    assert!(many.contains("tasks.shots"), "{many}");
+}
+
 /// Fifty tasks whose inputs are their numbers.
 fn fifty() -> File {
     let x: Vec<f32> = (0..100).map(|i| (i / 2) as f32).collect();
@@ -227,6 +245,9 @@ fn a_part_that_is_needed_must_be_there() {
     assert!(lacks.contains("there is no test part; name its file in tasks.test"), "{lacks}");
     let train = of(SplitPart::Train).unwrap();
     assert!(train.notes.iter().any(|note| note.contains("no test part so far")));
+    let same = ArraysSpec { test_classes: TestClasses::Train, ..spec.clone() };
+    let list = read(&same, &model, Reading::ALL).unwrap_err().to_string();
+    assert!(list.contains("tasks.test_classes") && list.contains("lists of tasks"), "{list}");
     // Validation tasks are those of training.
     assert_eq!(of(SplitPart::Val).unwrap().sizes, [1, 2, 1]);
     spec.shots = 2;

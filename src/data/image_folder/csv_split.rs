@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 
 use super::files;
-use super::source::{Class, Layout, Listing, Source};
+use super::source::{Class, Layout, Listing, Source, WITHOUT};
 use crate::data::left_out::LeftOut;
 use crate::data::names::{composed, listed};
 use crate::error::{Error, Result};
@@ -35,7 +35,8 @@ pub(super) fn find(folder: &Path, needed: &[SplitPart]) -> Result<Option<Listing
     };
     for part in needed.iter().filter(|part| **part != SplitPart::Val) {
         if !lists.iter().any(|(own, _)| own == part) {
-            let message = format!("is there, but no `{0}.csv`; add it", part.name());
+            let without = if *part == SplitPart::Test { WITHOUT } else { "" };
+            let message = format!("is there, but no `{}.csv`; add it{without}", part.name());
             return Err(Error::data(first, message));
         }
     }

@@ -1,24 +1,28 @@
 //! Which files a data set consists of.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::data::left_out::{LeftOut, Reason};
 use crate::data::names::{Entry, composed};
 use crate::error::{Error, Result};
-use crate::tasks::SplitPart;
+use crate::tasks::{SplitPart, TestClasses};
 
 use super::files::{FORMATS, has_extension, visible};
-use super::source::{Class, Layout, Listing, Source};
+use super::source::{Class, Layout, Listing, Source, WITHOUT};
 use super::{csv_split, picture};
+
+/// What allows training classes in the test part.
+const ALLOWED: &str = ", or set tasks.test_classes = \"train\"";
 
 /// Pixels of the largest strip that is decoded.
 const LARGEST: u64 = 1 << 27;
 
 /// Lists the data set in `folder`, which must hold the `needed` parts.
-pub(super) fn find(folder: &Path, needed: &[SplitPart]) -> Result<Listing> {
-    if let Some(listing) = csv_split::find(folder, needed)? {
+pub(super) fn find(folder: &Path, needed: &[SplitPart], test: TestClasses) -> Result<Listing> {
+    if let Some(mut listing) = csv_split::find(folder, needed)? {
+        tell_apart(&mut listing.classes, test);
         refuse_doubles(&listing.classes)?;
         return Ok(listing);
     }
@@ -44,6 +48,7 @@ pub(super) fn find(folder: &Path, needed: &[SplitPart]) -> Result<Listing> {
             return Err(Error::data(path, message));
         }
     }
+    tell_apart(&mut classes, test);
     refuse_doubles(&classes)?;
     let folders = first.is_some_and(|(_, folders)| folders);
     let layout = if folders { Layout::Folders } else { measure(&mut classes)? };
@@ -78,8 +83,9 @@ fn part_folder(folder: &Path, part: SplitPart) -> Result<Option<PathBuf>> {
 fn missing_part(folder: &Path, part: SplitPart) -> Error {
     let message = format!(
         "holds no folder `{}`; images lie in the folders train, test and perhaps val, as \
-         train/CLASS/*.png (or jpg, webp, bmp, tiff, gif), or as strips of square images train/CLASS.png",
-        part.name()
+         train/CLASS/*.png (or jpg, webp, bmp, tiff, gif), or as strips of square images train/CLASS.png{}",
+        part.name(),
+        if part == SplitPart::Test { WITHOUT } else { "" }
     );
     let below = visible(folder).unwrap_or_default().into_iter();
     let mut deeper = below.filter(|path| path.join(part.name()).is_dir());
@@ -201,6 +207,20 @@ fn utf8(name: Option<&std::ffi::OsStr>, path: &Path) -> Result<String> {
     name.map(composed).ok_or_else(|| Error::data(path, "has no UTF-8 name; rename it"))
 }
 
+/// Where test tasks may be of training classes, those of the other parts are named by their place: `test/CLASS`.
+fn tell_apart(classes: &mut [Class], test: TestClasses) {
+    if test == TestClasses::Own {
+        return;
+    }
+    let train = classes.iter().filter(|class| class.part == SplitPart::Train);
+    let names: HashSet<String> = train.map(|class| class.name.clone()).collect();
+    for class in classes.iter_mut().filter(|class| class.part != SplitPart::Train) {
+        if names.contains(&class.name) {
+            class.name = format!("{}/{}", class.part.name(), class.name);
+        }
+    }
+}
+
 /// A class in two parts would be tested on what it was trained with.
 fn refuse_doubles(classes: &[Class]) -> Result<()> {
     let mut seen: HashMap<&str, &Class> = HashMap::new();
@@ -211,9 +231,10 @@ fn refuse_doubles(classes: &[Class]) -> Result<()> {
                 None => Path::new(&class.name),
             });
             let message = format!(
-                "the class `{}` is there twice, also with {}; keep it in one place",
+                "the class `{}` is there twice, also with {}; keep it in one place{}",
                 class.name,
-                other.display()
+                other.display(),
+                if class.part == SplitPart::Test { ALLOWED } else { "" }
             );
             return Err(Error::data(path, message));
         }

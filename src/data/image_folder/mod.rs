@@ -28,7 +28,9 @@ use crate::data::stored_split::{ImageDigest, digest_of};
 use crate::data::{DataSet, Reading, data_folder, decode};
 use crate::disk::cache::cache_folder;
 use crate::error::{Error, Result};
-use crate::tasks::{Bits, ImageClass, ImageSet, ImagesSpec, Split, SplitClass, SplitPart};
+use crate::tasks::{
+    Bits, ImageClass, ImageSet, ImagesSpec, Split, SplitClass, SplitPart, TestClasses,
+};
 
 pub use photos::{Photos, class_folders, photos};
 use source::{Class, Layout, Listing, Source};
@@ -68,7 +70,10 @@ fn read_cached(
         // A split is drawn from what is there.
         needed.push(SplitPart::Train);
     }
-    let listing = layout::find(&folder, &needed)?;
+    if spec.test_classes == TestClasses::Train {
+        needed.retain(|part| *part != SplitPart::Test);
+    }
+    let listing = layout::find(&folder, &needed, spec.test_classes)?;
     let mut notes = notes(&listing, &folder);
     let mut split = split(&listing, spec);
     let mut missing = Vec::new();
@@ -224,6 +229,9 @@ fn split(listing: &Listing, spec: &ImagesSpec) -> Split {
         }
         let count = images.files.len() as u32 - first_image;
         images.classes.push(ImageClass { name: class.name.clone(), first_image, images: count });
+    }
+    if spec.test_classes == TestClasses::Train && test.is_empty() {
+        test.clone_from(&train);
     }
     Split { images, train, val, test }
 }

@@ -6,6 +6,10 @@ use crate::data::left_out::LeftOut;
 use crate::data::names::composed;
 use crate::tasks::SplitPart;
 
+/// What makes do without test classes.
+pub(super) const WITHOUT: &str =
+    "; to test on the training classes, set tasks.test_classes = \"train\"";
+
 /// What a class is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Layout {

@@ -308,6 +308,31 @@ fn a_class_belongs_to_one_part() {
     save(picture(0, 0), &folder.path().join("test/c2.PNG"));
     let text = message(&spec(folder.path()));
     assert!(text.contains("`c2`") && text.contains("c2.PNG"), "{text}");
+    assert!(text.contains("or set tasks.test_classes = \"train\""), "{text}");
+}
+
+#[test]
+fn test_tasks_may_be_of_training_classes_where_that_is_said() {
+    let common =
+        |folder: &TempDir| ImagesSpec { test_classes: TestClasses::Train, ..spec(folder.path()) };
+    let names = |split: &Split, part| -> Vec<String> {
+        let own = split.classes(part).iter();
+        own.map(|class| split.images.classes[class.class].name.clone()).collect()
+    };
+    // In images of their own.
+    let folder = folders([2, 2, 2], 2);
+    save(picture(9, 9), &folder.path().join("test/c1/0.png"));
+    save(picture(9, 8), &folder.path().join("test/c1/1.png"));
+    let split = read(&common(&folder)).unwrap();
+    assert_eq!(names(&split, SplitPart::Train), ["c0", "c1"]);
+    assert_eq!(names(&split, SplitPart::Test), ["test/c1", "c4", "c5"]);
+    // In the same images.
+    let folder = folders([3, 0, 0], 2);
+    let set = read_cached(&common(&folder), Reading::ALL, None, &mut |_, _| {}).unwrap();
+    assert_eq!(names(&set.split, SplitPart::Test), ["c0", "c1", "c2"]);
+    let later = Reading { stored: Some(&set.stored), parts: &[SplitPart::Test], ..Reading::ALL };
+    let again = read_cached(&common(&folder), later, None, &mut |_, _| {}).unwrap();
+    assert_eq!(again.split, set.split);
 }
 
 #[test]
