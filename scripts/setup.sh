@@ -114,6 +114,24 @@ need_component() {
         fail "cargo $1 is missing; install it with: rustup component add $2"
 }
 
+# In an environment of its own, where the tests look for it.
+python=${CARGO_TARGET_DIR:-$(dirname "$0")/../target}/tmp/python
+have_onnx_runtime() {
+    local own
+    for own in "$python/bin/python" python3; do
+        if "$own" -c 'import onnxruntime' >/dev/null 2>&1; then return 0; fi
+    done
+    return 1
+}
+
+want_onnx_runtime() {
+    if have_onnx_runtime; then return; fi
+    say "installing ONNX Runtime (pip, into $python)"
+    if ! { python3 -m venv "$python" && "$python/bin/pip" install -q onnxruntime; } >>"$log" 2>&1; then
+        warn "no ONNX Runtime: exported networks are not checked with it (python3, pip install onnxruntime)"
+    fi
+}
+
 case "${1:-}" in
 '' | --test) ;;
 *) echo "usage: scripts/setup.sh [--test]" >&2; exit 2 ;;
@@ -145,5 +163,6 @@ if [ "${1:-}" = --test ]; then
         want "Vulkan validation layer" have_validation vulkan-validationlayers
         want "SPIR-V validator (spirv-val)" have_spirv_val spirv-tools
     fi
+    want_onnx_runtime
 fi
 say "ready"

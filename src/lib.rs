@@ -54,6 +54,8 @@ pub mod kernels;
 pub mod layers;
 pub mod meta;
 pub mod model;
+#[cfg(feature = "onnx")]
+mod onnx;
 pub mod optimizers;
 #[cfg(feature = "plot")]
 pub mod plot;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms (folders and files of `src/`), each of which uses those before it alone.
-const ORDER: [&str; 22] = [
+const ORDER: [&str; 23] = [
     "error",
     "checks",
     "rng",
@@ -16,6 +16,7 @@ const ORDER: [&str; 22] = [
     "gpu",
     "optimizers",
     "dispatch",
+    "onnx",
     "layers",
     "model",
     "tasks",

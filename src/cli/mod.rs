@@ -6,6 +6,7 @@ mod common;
 mod compress;
 mod devices;
 mod eval;
+mod export;
 mod flags;
 mod models;
 mod online;
@@ -46,6 +47,8 @@ enum Command {
     Adapt(adapt::Adapt),
     /// Tell images or examples apart by a few labelled ones.
     Predict(predict::Predict),
+    /// Write a network, meta-learned or adapted, as an ONNX file.
+    Export(export::Export),
     /// Learn from tasks as they arrive, beside joint training and learning from scratch.
     Online(online::Online),
     /// Compress adapted models, as differences from the checkpoint that they were adapted from.
@@ -85,6 +88,7 @@ impl Cli {
             Command::Eval(command) => command.run(),
             Command::Adapt(command) => command.run(),
             Command::Predict(command) => command.run(),
+            Command::Export(command) => command.run(),
             Command::Online(command) => command.run(),
             Command::Compress(command) => command.run(),
             Command::Decompress(command) => command.run(),

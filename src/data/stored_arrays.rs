@@ -109,6 +109,16 @@ impl Normalization {
         ))
     }
 
+    /// The mean of each number of an input, or of each channel of an image.
+    pub fn mean(&self) -> &[f32] {
+        &self.mean
+    }
+
+    /// The standard deviation, likewise.
+    pub fn deviation(&self) -> &[f32] {
+        &self.deviation
+    }
+
     /// Normalises examples `[…, inputs]`.
     pub fn apply(&self, x: &mut [f32]) {
         let kinds = self.mean.len();

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "onnx")]
+use crate::onnx::{Graph, Value};
+
 /// Activations and their derivatives in WGSL.
 pub(crate) const ACTIVATION: &str = include_str!("../../shaders/lib/activation.wgsl");
 
@@ -31,6 +34,27 @@ impl Activation {
             Self::Relu => 2,
             Self::Sigmoid => 3,
             Self::Gelu => 4,
+        }
+    }
+
+    /// Adds it to `graph`, of the value `x`.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn onnx(self, graph: &mut Graph, x: Value) -> Value {
+        match self {
+            Self::Linear => x,
+            Self::Tanh => graph.add("Tanh", &x, &[]),
+            Self::Relu => graph.add("Relu", &x, &[]),
+            Self::Sigmoid => graph.add("Sigmoid", &x, &[]),
+            Self::Gelu => {
+                // x · (1 + erf(x / √2)) / 2
+                let [root, one, half] =
+                    [std::f32::consts::SQRT_2, 1.0, 0.5].map(|value| graph.number(value));
+                let scaled = graph.add("Div", &x, &[&root]);
+                let erf = graph.add("Erf", &scaled, &[]);
+                let share = graph.add("Add", &erf, &[&one]);
+                let share = graph.add("Mul", &share, &[&half]);
+                graph.combine("Mul", &x, &share)
+            }
         }
     }
 }

@@ -12,6 +12,11 @@ use crate::layers::window::Window;
 use crate::layers::{
     Backward, Batch, Before, Forward, LayerType, Left, Made, Place, check_norm, is_false,
 };
+#[cfg(feature = "onnx")]
+use crate::{
+    layers::Own,
+    onnx::{Attribute, Graph, Value},
+};
 
 fn epsilon() -> f32 {
     1e-3
@@ -104,6 +109,44 @@ impl LayerType for BatchNorm {
     #[cfg(feature = "reference")]
     fn twin_gradient(&self, place: &Place, x: &[f64], dz: &[f64]) -> Vec<f64> {
         twin::norm_gradient(place, self.epsilon, x, dz)
+    }
+
+    #[cfg(feature = "onnx")]
+    fn onnx(&self, place: &Place, graph: &mut Graph, own: &Own<'_>, x: Value) -> Value {
+        let [(scale, scales), (shift, shifts)] = &own.tensors[..] else { return x };
+        if let Some([mean, variance]) = own.statistics {
+            let mut constant =
+                |name: String, values: &[f32]| graph.floats(&name, &[values.len()], values);
+            let names = [
+                constant(scale.name.clone(), scales),
+                constant(shift.name.clone(), shifts),
+                constant(format!("{}.mean", place.name), mean),
+                constant(format!("{}.variance", place.name), variance),
+            ];
+            let epsilon = Attribute::Float(self.epsilon);
+            return graph.add_with(
+                "BatchNormalization",
+                &x,
+                &names.each_ref().map(String::as_str),
+                [("epsilon", epsilon)],
+            );
+        }
+        let axes = if x.image { vec![0, 2, 3] } else { vec![0] };
+        let mean = |graph: &mut Graph, x: &Value| {
+            graph.add_with("ReduceMean", x, &[], [("axes", Attribute::Ints(axes.clone()))])
+        };
+        let middle = mean(graph, &x);
+        let distance = graph.combine("Sub", &x, &middle);
+        let square = graph.combine("Mul", &distance, &distance);
+        let variance = mean(graph, &square);
+        let epsilon = graph.number(self.epsilon);
+        let above_zero = graph.add("Add", &variance, &[&epsilon]);
+        let deviation = graph.add("Sqrt", &above_zero, &[]);
+        let unit = graph.combine("Div", &distance, &deviation);
+        let scale = graph.affine(&scale.name, &scale.shape, scales, &x);
+        let shift = graph.affine(&shift.name, &shift.shape, shifts, &x);
+        let scaled = graph.add("Mul", &unit, &[&scale]);
+        graph.add("Add", &scaled, &[&shift])
     }
 
     fn samples() -> Vec<Self> {

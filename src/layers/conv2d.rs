@@ -11,6 +11,11 @@ use crate::layers::parameters::{Parameters, Reads, Weights};
 use crate::layers::shape::Shape;
 use crate::layers::window::{Extent, Padding, above_zero, same, window};
 use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place, is_false};
+#[cfg(feature = "onnx")]
+use crate::{
+    layers::{Own, window::onnx_window},
+    onnx::{Graph, Value},
+};
 
 fn one() -> Extent {
     Extent::Square(1)
@@ -117,6 +122,14 @@ impl LayerType for Conv2d {
     #[cfg(feature = "reference")]
     fn twin_gradient(&self, place: &Place, x: &[f64], dz: &[f64]) -> Vec<f64> {
         twin::conv_gradient(place, x, dz)
+    }
+
+    #[cfg(feature = "onnx")]
+    fn onnx(&self, place: &Place, graph: &mut Graph, own: &Own<'_>, x: Value) -> Value {
+        let names =
+            own.tensors.iter().map(|(it, values)| graph.floats(&it.name, &it.shape, values));
+        let names: Vec<String> = names.collect();
+        graph.add_with("Conv", &x, &[&names[0], &names[1]], onnx_window(place))
     }
 
     fn samples() -> Vec<Self> {

@@ -10,6 +10,11 @@ use crate::layers::parameters::{Parameters, Reads, Weights};
 use crate::layers::shape::Shape;
 use crate::layers::window::{Window, above_zero};
 use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place, is_false};
+#[cfg(feature = "onnx")]
+use crate::{
+    layers::Own,
+    onnx::{Attribute, Graph, Value},
+};
 
 /// y = activation(W x + b), W of shape `[units, inputs]`. An image is flattened in the order
 /// (C, H, W), as PyTorch does.
@@ -90,6 +95,15 @@ impl LayerType for Dense {
     #[cfg(feature = "reference")]
     fn twin_gradient(&self, place: &Place, x: &[f64], dz: &[f64]) -> Vec<f64> {
         twin::dense_gradient(place, x, dz)
+    }
+
+    #[cfg(feature = "onnx")]
+    fn onnx(&self, _: &Place, graph: &mut Graph, own: &Own<'_>, x: Value) -> Value {
+        let x = if x.image { graph.flattened(&x) } else { x };
+        let names =
+            own.tensors.iter().map(|(it, values)| graph.floats(&it.name, &it.shape, values));
+        let names: Vec<String> = names.collect();
+        graph.add_with("Gemm", &x, &[&names[0], &names[1]], [("transB", Attribute::Int(1))])
     }
 
     fn samples() -> Vec<Self> {

@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording};
 use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place};
+#[cfg(feature = "onnx")]
+use crate::{
+    layers::Own,
+    onnx::{Graph, Value},
+};
 
 /// An image as one row of numbers, for the dense layer that follows (which flattens by itself).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +40,11 @@ impl LayerType for Flatten {
     #[cfg(feature = "reference")]
     fn twin_backward(&self, _: &Place, _: &[f64], _: &[f64], dz: &[f64]) -> Vec<f64> {
         dz.to_vec()
+    }
+
+    #[cfg(feature = "onnx")]
+    fn onnx(&self, _: &Place, graph: &mut Graph, _: &Own<'_>, x: Value) -> Value {
+        graph.flattened(&x)
     }
 
     fn samples() -> Vec<Self> {

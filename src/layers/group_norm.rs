@@ -12,6 +12,11 @@ use crate::layers::window::{Window, above_zero};
 use crate::layers::{
     Backward, Batch, Before, Forward, LayerType, Left, Made, Place, check_norm, is_false,
 };
+#[cfg(feature = "onnx")]
+use crate::{
+    layers::Own,
+    onnx::{Attribute, Graph, Value},
+};
 #[cfg(feature = "reference")]
 pub(super) use twin::{
     backward as twin_backward, forward as twin_forward, gradient as twin_gradient,
@@ -116,6 +121,29 @@ impl LayerType for GroupNorm {
     #[cfg(feature = "reference")]
     fn twin_gradient(&self, place: &Place, x: &[f64], dz: &[f64]) -> Vec<f64> {
         twin_gradient(place, self.groups(), x, dz)
+    }
+
+    #[cfg(feature = "onnx")]
+    fn onnx(&self, place: &Place, graph: &mut Graph, own: &Own<'_>, x: Value) -> Value {
+        let [(scale, scales), (shift, shifts)] = &own.tensors[..] else { return x };
+        // A group as one channel, whose statistics are those of an example.
+        let groups = graph.ints(&[0, self.groups as i64, -1]);
+        let grouped = graph.add("Reshape", &x, &[&groups]);
+        let ones =
+            graph.floats(&format!("{}.ones", place.name), &[self.groups], &vec![1.0; self.groups]);
+        let zeros =
+            graph.floats(&format!("{}.zeros", place.name), &[self.groups], &vec![0.0; self.groups]);
+        let epsilon = [("epsilon", Attribute::Float(self.epsilon))];
+        let unit = graph.add_with("InstanceNormalization", &grouped, &[&ones, &zeros], epsilon);
+        let Shape { channels, height, width } = place.output;
+        let sides = [channels, height, width].map(|side| side as i64);
+        let sides = if x.image { [&[0], &sides[..]].concat() } else { vec![0, -1] };
+        let sides = graph.ints(&sides);
+        let unit = graph.add("Reshape", &unit, &[&sides]);
+        let scale = graph.affine(&scale.name, &scale.shape, scales, &x);
+        let shift = graph.affine(&shift.name, &shift.shape, shifts, &x);
+        let scaled = graph.add("Mul", &unit, &[&scale]);
+        graph.add("Add", &scaled, &[&shift])
     }
 
     fn samples() -> Vec<Self> {

@@ -8,6 +8,11 @@ use crate::layers::activation::Activation;
 use crate::layers::pass::{Backward, Forward, Left};
 use crate::layers::place::Place;
 use crate::layers::{Before, LayerSpec, Made};
+#[cfg(feature = "onnx")]
+use crate::{
+    layers::{Own, TensorInfo},
+    onnx::{Graph, Value},
+};
 
 /// A layer with its place in the network and in both parameter layouts.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,6 +93,27 @@ impl Layer {
         pass: &Backward<'_>,
     ) -> Result<Left> {
         self.spec.kind().backward(gpu, out, self, pass)
+    }
+}
+
+#[cfg(feature = "onnx")]
+impl Layer {
+    /// Adds it to `graph`: what it makes of the value `x` with its part of `parameters`, the whole canonical set.
+    /// `statistics` are mean and variance of each channel, where those of the batch at hand are not to be taken.
+    pub(crate) fn onnx(
+        &self,
+        graph: &mut Graph,
+        parameters: &[f32],
+        statistics: Option<&[Vec<f32>; 2]>,
+        x: Value,
+    ) -> Value {
+        let numbers = |info: TensorInfo| {
+            let own = &parameters[info.offset..][..info.elements()];
+            (info, own)
+        };
+        let tensors = self.tensors().into_iter().map(numbers).collect();
+        let z = self.spec.kind().onnx(self, graph, &Own { tensors, statistics }, x);
+        self.activation.onnx(graph, z)
     }
 }
 

@@ -8,9 +8,15 @@ use crate::gpu::{Gpu, Recording};
 use crate::layers::activation::Activation;
 use crate::layers::group_norm::{self, Groups, small_epsilon};
 use crate::layers::parameters::Parameters;
+use crate::layers::shape::Shape;
 use crate::layers::window::Window;
 use crate::layers::{
     Backward, Before, Forward, LayerType, Left, Made, Place, check_norm, is_false,
+};
+#[cfg(feature = "onnx")]
+use crate::{
+    layers::Own,
+    onnx::{Attribute, Graph, Value},
 };
 
 /// γ ⊙ (x − mean) / √(variance + ε) + β with the mean and the (biased) variance of all numbers of an example; γ and β
@@ -98,6 +104,18 @@ impl LayerType for LayerNorm {
     #[cfg(feature = "reference")]
     fn twin_gradient(&self, place: &Place, x: &[f64], dz: &[f64]) -> Vec<f64> {
         group_norm::twin_gradient(place, self.groups(), x, dz)
+    }
+
+    #[cfg(feature = "onnx")]
+    fn onnx(&self, place: &Place, graph: &mut Graph, own: &Own<'_>, x: Value) -> Value {
+        let Shape { channels, height, width } = place.output;
+        let names = own.tensors.iter().map(|(it, values)| {
+            let shape = if x.image { vec![channels, height, width] } else { it.shape.clone() };
+            graph.floats(&it.name, &shape, values)
+        });
+        let names: Vec<String> = names.collect();
+        let settings = [("axis", Attribute::Int(1)), ("epsilon", Attribute::Float(self.epsilon))];
+        graph.add_with("LayerNormalization", &x, &[&names[0], &names[1]], settings)
     }
 
     fn samples() -> Vec<Self> {

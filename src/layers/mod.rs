@@ -50,6 +50,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording};
+#[cfg(feature = "onnx")]
+use crate::onnx::{Graph, Value};
 
 /// What is known before a layer.
 #[derive(Debug)]
@@ -60,6 +62,16 @@ pub(crate) struct Before {
     pub image: bool,
     /// Whether no layer before it has parameters.
     pub first: bool,
+}
+
+/// What a layer has in a graph of ONNX operators.
+#[cfg(feature = "onnx")]
+#[derive(Debug)]
+pub(crate) struct Own<'a> {
+    /// Weight and bias, or scale and shift, if it has such: names, shapes and numbers.
+    pub tensors: Vec<(TensorInfo, &'a [f32])>,
+    /// Mean and variance of each channel, where they are fixed.
+    pub statistics: Option<&'a [Vec<f32>; 2]>,
 }
 
 /// What a layer makes.
@@ -139,6 +151,10 @@ trait LayerType {
     fn twin_gradient(&self, _: &Place, _x: &[f64], _dz: &[f64]) -> Vec<f64> {
         Vec::new()
     }
+
+    /// Adds it to `graph`: z, before the activation, of the value `x`.
+    #[cfg(feature = "onnx")]
+    fn onnx(&self, place: &Place, graph: &mut Graph, own: &Own<'_>, x: Value) -> Value;
 
     /// Layers of the type for tests; the first one has every key set.
     fn samples() -> Vec<Self>

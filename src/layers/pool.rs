@@ -10,6 +10,14 @@ use crate::layers::parameters::Parameters;
 use crate::layers::shape::vectors;
 use crate::layers::window::{Extent, Padding, pool_window};
 use crate::layers::{Backward, Batch, Before, Forward, LayerType, Left, Made, Place};
+#[cfg(feature = "onnx")]
+use crate::{
+    layers::{
+        Own,
+        window::{Window, onnx_window},
+    },
+    onnx::{Graph, Value},
+};
 
 /// What a pooling makes of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +84,16 @@ impl<T: Pooling> LayerType for T {
     #[cfg(feature = "reference")]
     fn twin_backward(&self, place: &Place, _: &[f64], x: &[f64], dz: &[f64]) -> Vec<f64> {
         twin::backward(place, T::KIND, x, dz)
+    }
+
+    #[cfg(feature = "onnx")]
+    fn onnx(&self, place: &Place, graph: &mut Graph, _: &Own<'_>, x: Value) -> Value {
+        match T::KIND {
+            // The mean of one pixel.
+            Kind::Average if place.window == Window::POINT => x,
+            Kind::Average => graph.add_with("AveragePool", &x, &[], onnx_window(place)),
+            Kind::Max => graph.add_with("MaxPool", &x, &[], onnx_window(place)),
+        }
     }
 
     fn samples() -> Vec<Self> {

@@ -12,6 +12,8 @@
 //! `[H, W, C]` on the device, with C padded likewise ([`Layout`]).
 
 mod infer;
+#[cfg(feature = "onnx")]
+mod onnx;
 mod spare;
 mod spec;
 
@@ -19,6 +21,8 @@ pub use crate::layers::{
     Activation, Extent, Layer, LayerSpec, Layout, Padding, PaddingName, Shape, TensorInfo, Weights,
     Window, padded,
 };
+#[cfg(feature = "onnx")]
+pub use onnx::OnnxSettings;
 pub use spec::{Init, Loss, ModelSpec};
 
 use std::ops::Range;

@@ -25,6 +25,35 @@ pub fn forward(model: &Model, parameters: &[f64], x: &[f64]) -> Vec<f64> {
     values
 }
 
+/// Mean and (biased) variance of each channel over the batch `x` `[B, in]`, for each batch-norm of the network, input first.
+pub fn statistics(model: &Model, parameters: &[f64], x: &[f64]) -> Vec<[Vec<f64>; 2]> {
+    let mut values = x.to_vec();
+    let mut all = Vec::new();
+    for layer in model.layers() {
+        if layer.couples_examples() {
+            all.push(moments(&values, layer.input.channels, layer.input.pixels()));
+        }
+        values = layer_forward(layer, parameters, &values).y;
+    }
+    all
+}
+
+/// Mean and variance of each channel of `values` `[B, channels, pixels]`.
+fn moments(values: &[f64], channels: usize, pixels: usize) -> [Vec<f64>; 2] {
+    let count = (values.len() / channels) as f64;
+    let sums = |of: &dyn Fn(usize, f64) -> f64| {
+        let mut sums = vec![0.0; channels];
+        for (place, plane) in values.chunks_exact(pixels).enumerate() {
+            let channel = place % channels;
+            sums[channel] += plane.iter().map(|value| of(channel, *value)).sum::<f64>() / count;
+        }
+        sums
+    };
+    let mean = sums(&|_, value| value);
+    let variance = sums(&|channel, value| (value - mean[channel]).powi(2));
+    [mean, variance]
+}
+
 /// The loss of `outputs` `[B, out]`.
 ///
 /// # Panics

@@ -22,6 +22,7 @@ mod compression;
 mod data;
 mod episodes;
 mod eval;
+mod export;
 mod functions;
 mod glyphs;
 mod images;
