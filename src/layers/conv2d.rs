@@ -13,7 +13,7 @@ use crate::layers::window::{Extent, Padding, above_zero, same, window};
 use crate::layers::{Backward, Before, Forward, LayerType, Left, Made, Place, is_false};
 #[cfg(feature = "onnx")]
 use crate::{
-    layers::{Own, window::onnx_window},
+    layers::Own,
     onnx::{Graph, Value},
 };
 
@@ -129,7 +129,7 @@ impl LayerType for Conv2d {
         let names =
             own.tensors.iter().map(|(it, values)| graph.floats(&it.name, &it.shape, values));
         let names: Vec<String> = names.collect();
-        graph.add_with("Conv", &x, &[&names[0], &names[1]], onnx_window(place))
+        graph.add_with("Conv", &x, &[&names[0], &names[1]], place.onnx_window())
     }
 
     fn samples() -> Vec<Self> {

@@ -8,14 +8,13 @@ use crate::gpu::{Gpu, Recording};
 use crate::layers::activation::Activation;
 use crate::layers::group_norm::{self, Groups, small_epsilon};
 use crate::layers::parameters::Parameters;
-use crate::layers::shape::Shape;
 use crate::layers::window::Window;
 use crate::layers::{
     Backward, Before, Forward, LayerType, Left, Made, Place, check_norm, is_false,
 };
 #[cfg(feature = "onnx")]
 use crate::{
-    layers::Own,
+    layers::{Own, Shape},
     onnx::{Attribute, Graph, Value},
 };
 

@@ -4,6 +4,8 @@ use crate::layers::activation::Activation;
 use crate::layers::parameters::{Parameters, Reads, TensorInfo, Weights};
 use crate::layers::shape::Shape;
 use crate::layers::window::Window;
+#[cfg(feature = "onnx")]
+use crate::onnx::Attribute;
 
 /// The place of a layer in its network.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,6 +115,24 @@ impl Place {
             Some(weights) => [weights.inputs(), weights.outputs * self.window.taps()],
             None => [self.inputs(), self.outputs()],
         }
+    }
+
+    /// Its window as ONNX says it.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn onnx_window(&self) -> [(&'static str, Attribute); 3] {
+        let Window { kernel, stride, before } = self.window;
+        let [input, output] = [self.input, self.output].map(|shape| [shape.height, shape.width]);
+        // As little behind the image as the last window needs.
+        let behind = [0, 1].map(|axis| {
+            let end = (output[axis] - 1) * stride[axis] + kernel[axis];
+            end.saturating_sub(input[axis] + before[axis])
+        });
+        let ints = |of: &[usize]| Attribute::Ints(of.iter().map(|size| *size as i64).collect());
+        [
+            ("kernel_shape", ints(&kernel)),
+            ("strides", ints(&stride)),
+            ("pads", ints(&[before, behind].concat())),
+        ]
     }
 
     /// Multiply-adds of its product for one example.

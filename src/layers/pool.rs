@@ -12,10 +12,7 @@ use crate::layers::window::{Extent, Padding, pool_window};
 use crate::layers::{Backward, Batch, Before, Forward, LayerType, Left, Made, Place};
 #[cfg(feature = "onnx")]
 use crate::{
-    layers::{
-        Own,
-        window::{Window, onnx_window},
-    },
+    layers::{Own, window::Window},
     onnx::{Graph, Value},
 };
 
@@ -91,8 +88,8 @@ impl<T: Pooling> LayerType for T {
         match T::KIND {
             // The mean of one pixel.
             Kind::Average if place.window == Window::POINT => x,
-            Kind::Average => graph.add_with("AveragePool", &x, &[], onnx_window(place)),
-            Kind::Max => graph.add_with("MaxPool", &x, &[], onnx_window(place)),
+            Kind::Average => graph.add_with("AveragePool", &x, &[], place.onnx_window()),
+            Kind::Max => graph.add_with("MaxPool", &x, &[], place.onnx_window()),
         }
     }
 

@@ -4,8 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::Before;
 use crate::layers::shape::Shape;
-#[cfg(feature = "onnx")]
-use crate::{layers::Place, onnx::Attribute};
 
 /// Height and width of a kernel or a stride: one number for both, or `[height, width]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,24 +169,6 @@ pub(super) fn pool_window(
         }
     }
     Ok((window, output))
-}
-
-/// The window of `place` as ONNX says it.
-#[cfg(feature = "onnx")]
-pub(super) fn onnx_window(place: &Place) -> [(&'static str, Attribute); 3] {
-    let Window { kernel, stride, before } = place.window;
-    let [input, output] = [place.input, place.output].map(|shape| [shape.height, shape.width]);
-    // As little behind the image as the last window needs.
-    let behind = [0, 1].map(|axis| {
-        let end = (output[axis] - 1) * stride[axis] + kernel[axis];
-        end.saturating_sub(input[axis] + before[axis])
-    });
-    let ints = |of: &[usize]| Attribute::Ints(of.iter().map(|size| *size as i64).collect());
-    [
-        ("kernel_shape", ints(&kernel)),
-        ("strides", ints(&stride)),
-        ("pads", ints(&[before, behind].concat())),
-    ]
 }
 
 /// Refuses sizes of nothing.
