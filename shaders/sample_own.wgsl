@@ -35,8 +35,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let run = runs[place / TASKS_PER_RUN];
     let number = run.first_task + place % TASKS_PER_RUN;
     let stream = task_stream(run.seed, run.phase, run.iteration, number);
-    var of_task = Random(random_words(stream, PART_TASK, 0u), 0u);
-    var of_example = Random(random_words(stream, PART_EXAMPLES, example), 0u);
+    var of_task = Random(random_words(stream, PART_TASK, 0u), 0u, 0u);
+    var of_example = Random(random_words(stream, PART_EXAMPLES, example), 0u, example);
     var x: array<f32, INPUTS>;
     var drawn = draw(draw_task(&of_task), &of_example, &x);
     let query = example - SUPPORT;

@@ -3,12 +3,18 @@
 struct Random {
     key: vec2<u32>,
     next: u32,          // how many were drawn
+    example: u32,       // whose it is; 0 of a task
 }
 
 fn next_words(random: ptr<function, Random>) -> vec2<u32> {
     let words = threefry2x32((*random).key, vec2<u32>((*random).next, 0u));
     (*random).next += 1u;
     return words;
+}
+
+// Which example of its task is drawn: support examples from 0 on, and then queries.
+fn example_number(random: ptr<function, Random>) -> u32 {
+    return (*random).example;
 }
 
 // Uniform in [0, 1), with 24 bits.

@@ -25,7 +25,7 @@ const MOST_NUMBERS: usize = 1024;
 const LEAST: &str = "struct Task { n: u32 }\n\
     fn draw_task(random: ptr<function, Random>) -> Task { return Task(below(random, 2u)); }\n\
     fn draw_example(task: Task, random: ptr<function, Random>, x: ptr<function, array<f32, INPUTS>>) -> u32 {\n\
-    (*x)[0] = uniform(random) + normal(random); return task.n; }\n";
+    (*x)[0] = uniform(random) + normal(random); return task.n + example_number(random); }\n";
 
 /// How `draw_task` is declared.
 const TASK: &str = "fn draw_task(random: ptr<function, Random>) -> Task";
@@ -167,7 +167,7 @@ pub fn check_functions(own: &TaskFunctions, model: &Model) -> Result<()> {
             let again = error.message().contains("redefinition");
             return wrong(match (behind, again) {
                 (true, true) => format!(
-                    "{}: that name is given (uniform, normal, below, Random, INPUTS, …); rename yours",
+                    "{}: that name is given (uniform, normal, below, example_number, Random, INPUTS, …); rename yours",
                     error.message()
                 ),
                 (true, false) => format!("ends before it is whole ({})", error.message()),

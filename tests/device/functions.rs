@@ -42,7 +42,7 @@ pub const PLANES: &str = "
             (*x)[i] = uniform(random);
             (*y)[0] += task.slope[i % 3u] * (*x)[i];
         }
-        (*y)[1] = normal(random);
+        (*y)[1] = normal(random) + 0.01 * f32(example_number(random));
     }";
 
 /// Images whose label is where they are brightest.
@@ -107,7 +107,8 @@ impl Case {
                 let mut random = OwnRandom::of_example(stream, number as u32);
                 let x: Vec<f32> = (0..inputs).map(|_| random.uniform()).collect();
                 let sum: f64 = x.iter().zip(&slope).map(|(x, slope)| f64::from(*x) * slope).sum();
-                all.values.extend([at + sum, random.normal()]);
+                let drift = f64::from(0.01 * number as f32);
+                all.values.extend([at + sum, random.normal() + drift]);
                 all.x.extend(x);
             }
             return all;
