@@ -1,5 +1,8 @@
 //! Arrays by their names, from NumPy's files (`.npz`, a folder of `.npy`) or safetensors.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::{self, File};
 use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -206,7 +209,9 @@ impl ArrayFile {
                 let Some(place) = place.or_else(|| zip.index_for_name(name)) else {
                     return Ok(None);
                 };
-                let entry = zip.by_index(place).map_err(|error| wrong(error.to_string()))?;
+                let entry = zip.by_index(place).map_err(|error| {
+                    wrong(format!("the array `{name}`: {error}; write it anew with numpy.savez"))
+                })?;
                 let (size, packed) = (entry.size(), entry.compressed_size());
                 if size > packed.saturating_mul(MOST_UNFOLDED).saturating_add(LONGEST_HEADER) {
                     let message = format!(
@@ -267,10 +272,17 @@ fn of_tensor(name: &str) -> impl Fn(&safetensors::tensor::TensorView<'_>) -> Res
             Dtype::I16 => {
                 Values::Integers(little_endian(data, i16::from_le_bytes).map(i64::from).collect())
             }
+            Dtype::U16 => {
+                Values::Integers(little_endian(data, u16::from_le_bytes).map(i64::from).collect())
+            }
+            Dtype::I8 => {
+                Values::Integers(little_endian(data, i8::from_le_bytes).map(i64::from).collect())
+            }
             Dtype::I64 => Values::Integers(little_endian(data, i64::from_le_bytes).collect()),
+            Dtype::U64 => signed(name, little_endian(data, u64::from_le_bytes).collect())?,
             other => {
                 return Err(format!(
-                    "the array `{name}` is {other}; give floats (f16, f32, f64), integers (i16, i32, i64, u32) or u8"
+                    "the array `{name}` is {other}; give floats (f16, f32, f64) or integers"
                 ));
             }
         };
@@ -296,14 +308,16 @@ fn of_npy(name: &str, mut reader: impl Read, bytes: u64) -> Result<Array, String
     }
     start.truncate(before);
     reader.by_ref().take(length).read_to_end(&mut start).map_err(damaged)?;
-    let elements = elements_of(&String::from_utf8_lossy(&start[before..]));
+    let header = String::from_utf8_lossy(&start[before..]).into_owned();
+    let elements = elements_of(&header);
     let rest = bytes.saturating_sub(start.len() as u64);
     if elements.is_none_or(|elements| elements > rest) {
         return Err(format!(
-            "the array `{name}` is truncated or damaged: {rest} bytes follow its header, which says more"
+            "the array `{name}` is truncated or damaged: {rest} bytes follow its header, which says: {}",
+            header.trim()
         ));
     }
-    let file = NpyFile::new(Cursor::new(start).chain(reader)).map_err(damaged)?;
+    let file = NpyFile::new(Cursor::new(start).chain(reader.by_ref())).map_err(damaged)?;
     if file.uses_pickled_array() {
         return Err(format!(
             "the array `{name}` holds Python objects; give numbers, in NumPy with `.astype(numpy.float32)` (lists of \
@@ -313,6 +327,8 @@ fn of_npy(name: &str, mut reader: impl Read, bytes: u64) -> Result<Array, String
     let shape: Vec<usize> = file.shape().iter().map(|size| *size as usize).collect();
     let fortran = file.order() == Order::Fortran;
     let values = values_of(name, file)?.map_err(damaged)?;
+    // Behind its end a zip says whether it is what was written.
+    std::io::copy(&mut reader, &mut std::io::sink()).map_err(damaged)?;
     Ok(Array { values: if fortran { values.row_major(&shape) } else { values }, shape })
 }
 
@@ -340,6 +356,15 @@ fn values_of<R: Read>(name: &str, file: NpyFile<R>) -> Result<std::io::Result<Va
     of!(file, f64, |all| Values::Rounded(all.into_iter().map(|value| value as f32).collect()));
     of!(file, f16, |all| Values::Floats(all.into_iter().map(f32::from).collect()));
     of!(file, i64, Values::Integers);
+    let file = match file.try_data::<u64>() {
+        Ok(data) => {
+            let all = data.collect::<std::io::Result<Vec<u64>>>();
+            return all
+                .map(|all| signed(name, all))
+                .map_or_else(|error| Ok(Err(error)), |all| all.map(Ok));
+        }
+        Err(file) => file,
+    };
     of!(file, i32, |all| Values::Integers(all.into_iter().map(i64::from).collect()));
     of!(file, u8, Values::Bytes);
     of!(file, u32, |all| Values::Integers(all.into_iter().map(i64::from).collect()));
@@ -349,8 +374,15 @@ fn values_of<R: Read>(name: &str, file: NpyFile<R>) -> Result<std::io::Result<Va
     of!(file, bool, |all| Values::Bytes(all.into_iter().map(u8::from).collect()));
     drop(file);
     Err(format!(
-        "the array `{name}` is of the type {dtype}; give floats (f16, f32, f64), integers or u8"
+        "the array `{name}` is of the type {dtype}; give floats (f16, f32, f64) or integers"
     ))
+}
+
+/// Unsigned integers of 64 bits, as far as they have a sign's room.
+fn signed(name: &str, all: Vec<u64>) -> Result<Values, String> {
+    let large = |value| format!("the array `{name}` holds {value}; give integers below 2^63");
+    let all = all.into_iter().map(|value| i64::try_from(value).map_err(|_| large(value)));
+    all.collect::<Result<_, _>>().map(Values::Integers)
 }
 
 impl Values {
@@ -380,114 +412,4 @@ fn row_major<T: Copy>(column_major: &[T], shape: &[usize]) -> Vec<T> {
         }
     }
     all
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A `.npy` of version 1 with this header and these bytes.
-    fn npy(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-        let header = format!(
-            "{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}          \n"
-        );
-        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-        bytes.extend((header.len() as u16).to_le_bytes());
-        bytes.extend(header.as_bytes());
-        bytes.extend(data);
-        bytes
-    }
-
-    fn read(bytes: &[u8]) -> Result<Array, String> {
-        of_npy("x", bytes, bytes.len() as u64)
-    }
-
-    fn little(values: &[f32]) -> Vec<u8> {
-        values.iter().flat_map(|value| value.to_le_bytes()).collect()
-    }
-
-    #[test]
-    fn every_type_becomes_numbers() {
-        let floats = |descr: &str, data: &[u8]| {
-            let array = read(&npy(descr, "False", "(2,)", data)).unwrap();
-            assert_eq!(array.shape, [2]);
-            array.floats("x", false).unwrap()
-        };
-        let halves: Vec<u8> =
-            [0.5, -2.0].iter().flat_map(|it| f16::from_f32(*it).to_le_bytes()).collect();
-        let big: Vec<u8> = [0.5_f32, -2.0].iter().flat_map(|it| it.to_be_bytes()).collect();
-        let doubles: Vec<u8> = [0.5_f64, -2.0].iter().flat_map(|it| it.to_le_bytes()).collect();
-        let wanted = vec![0.5, -2.0];
-        assert_eq!(floats("<f4", &little(&wanted)), (wanted.clone(), false));
-        assert_eq!(floats(">f4", &big), (wanted.clone(), false));
-        assert_eq!(floats("<f2", &halves), (wanted.clone(), false));
-        assert_eq!(floats("<f8", &doubles), (wanted, true));
-        assert_eq!(floats("|u1", &[3, 255]), (vec![3.0, 255.0], false));
-        let pixels = read(&npy("|u1", "False", "(2,)", &[0, 255])).unwrap();
-        assert_eq!(pixels.floats("x", true).unwrap().0, [0.0, 1.0]);
-        let long = [7_i64, -1].map(i64::to_le_bytes).concat();
-        let array = read(&npy("<i8", "False", "(2,)", &long)).unwrap();
-        assert_eq!(array.integers("x").unwrap(), [7, -1]);
-        let short = [300_u16, 4].map(u16::to_le_bytes).concat();
-        let array = read(&npy("<u2", "False", "(2,)", &short)).unwrap();
-        assert_eq!(array.integers("x").unwrap(), [300, 4]);
-        let floats = read(&npy("<f4", "False", "(1,)", &little(&[1.0]))).unwrap();
-        assert!(floats.integers("y").unwrap_err().contains("`y`"));
-    }
-
-    #[test]
-    fn columns_first_become_rows_first() {
-        // [[0, 1, 2], [3, 4, 5]] column by column.
-        let data = little(&[0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
-        let array = read(&npy("<f4", "True", "(2, 3)", &data)).unwrap();
-        assert_eq!(array.shape, [2, 3]);
-        assert_eq!(array.floats("x", false).unwrap().0, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
-    }
-
-    #[test]
-    fn damaged_headers_are_refused_before_memory_is_taken() {
-        let one = little(&[1.0]);
-        let huge = "(4294967295, 4294967295, 4294967295)";
-        for (bytes, part) in [
-            (npy("<f4", "False", "(5,)", &one), "truncated"),
-            (npy("<f4", "False", huge, &one), "truncated or damaged"),
-            (npy("<f4", "False", "nothing", &one), "truncated or damaged"),
-            (npy("|O", "False", "(1,)", &one), "Python objects"),
-            (npy("<c8", "False", "(1,)", &[0; 8]), "of the type"),
-            (b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec(), "header of 4294967295"),
-            (b"\x93NU".to_vec(), "damaged"),
-        ] {
-            let text = read(&bytes).unwrap_err();
-            assert!(text.contains(part) && text.contains("`x`"), "{part}: {text}");
-        }
-        let mut nan = npy("<f4", "False", "(1, 2)", &little(&[0.0, f32::NAN]));
-        let text = read(&nan).unwrap().floats("x", false).unwrap_err();
-        assert!(text.contains("NaN at [0, 1]"), "{text}");
-        nan.truncate(nan.len() - 4);
-        assert!(read(&nan).unwrap_err().contains("damaged"));
-    }
-
-    #[test]
-    fn files_that_hold_something_else_are_named() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, bytes: &[u8]| {
-            let path = folder.path().join(name);
-            fs::write(&path, bytes).unwrap();
-            path
-        };
-        let text = |path: &Path| ArrayFile::open(path).unwrap_err().to_string();
-        assert!(text(&file("a.npz", b"hello there")).contains("safetensors"));
-        assert!(text(&file("b.npz", b"PK\x03\x04 and no more")).contains("damaged"));
-        let alone = npy("<f4", "False", "(1,)", &little(&[1.0]));
-        assert!(text(&file("alone.npy", &alone)).contains("numpy.savez"));
-        assert!(text(folder.path()).contains("x.npy"));
-        let x = file("x.npy", &alone);
-        for path in [folder.path(), &x] {
-            let mut file = ArrayFile::open(path).unwrap();
-            assert_eq!(file.need("x").unwrap().floats("x", false).unwrap().0, [1.0]);
-            assert_eq!(file.read("count").unwrap(), None);
-            let text = file.need("y").unwrap_err().to_string();
-            assert!(text.contains("no array `y`; it holds alone, x"), "{text}");
-        }
-    }
 }

@@ -83,10 +83,12 @@ impl Normalization {
         let (mut mean, mut variance) = (vec![0.0; kinds], vec![0.0; kinds]);
         each(&mut mean, &|_, value| value / count);
         each(&mut variance, &|kind, value| (value - mean[kind]).powi(2) / count);
-        // What never changes is left as it is, but for its mean.
-        let deviation = |variance: &f64| if *variance > 0.0 { variance.sqrt() as f32 } else { 1.0 };
-        let deviation: Vec<f32> =
-            variance.iter().map(deviation).map(|it| if it > 0.0 { it } else { 1.0 }).collect();
+        // What never changes, but for the rounding of its numbers, is left as it is, but for its mean.
+        let deviation = |(variance, mean): (&f64, &f64)| {
+            let deviation = variance.sqrt() as f32;
+            if deviation > f32::EPSILON * mean.abs() as f32 { deviation } else { 1.0 }
+        };
+        let deviation: Vec<f32> = variance.iter().zip(&mean).map(deviation).collect();
         Self { mean: mean.iter().map(|mean| *mean as f32).collect(), deviation, shared_by }
     }
 

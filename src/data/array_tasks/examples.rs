@@ -14,6 +14,8 @@ use crate::tasks::{ArraySet, ArrayTargets};
 #[derive(Clone, Debug)]
 pub(super) struct Examples {
     set: ArraySet,
+    /// Of a pool: the labels of its classes, ascending.
+    labels: Vec<i64>,
     inputs: usize,
     outputs: usize,
 }
@@ -25,8 +27,9 @@ impl Examples {
     /// [`crate::Error::Data`] that names the array, its shape and the one that is expected, or the place of a value.
     pub fn read(file: &mut ArrayFile, model: &Model) -> Result<(Self, Vec<String>)> {
         let (x, y, count) = (file.need("x")?, file.need("y")?, file.read("count")?);
-        let (set, notes) = examples(x, y, count, model).map_err(|message| file.wrong(message))?;
-        Ok((Self { set, inputs: model.inputs(), outputs: model.outputs() }, notes))
+        let own = examples(x, y, count, model).map_err(|message| file.wrong(message))?;
+        let (inputs, outputs) = (model.inputs(), model.outputs());
+        Ok((Self { set: own.set, labels: own.labels, inputs, outputs }, own.notes))
     }
 
     /// Number of tasks, or classes.
@@ -39,18 +42,25 @@ impl Examples {
         self.set.has_classes()
     }
 
+    /// Of a pool: the labels of its classes, ascending.
+    pub fn labels(&self) -> &[i64] {
+        &self.labels
+    }
+
     /// The tasks, or classes, `of`.
     pub fn part(&self, of: &[usize]) -> ArraySet {
         picked(&self.set, of, self.inputs, self.outputs)
     }
 }
 
-fn examples(
-    x: Array,
-    y: Array,
-    count: Option<Array>,
-    model: &Model,
-) -> Result<(ArraySet, Vec<String>), String> {
+/// What the arrays of a file hold.
+struct Found {
+    set: ArraySet,
+    labels: Vec<i64>,
+    notes: Vec<String>,
+}
+
+fn examples(x: Array, y: Array, count: Option<Array>, model: &Model) -> Result<Found, String> {
     let input = &model.spec().input;
     let shape = x.shape.clone();
     let own = |before: usize| shape.len() == input.len() + before && shape[before..] == input[..];
@@ -105,12 +115,7 @@ fn counted_rows(
 }
 
 /// Tasks one behind the other.
-fn list(
-    x: Array,
-    y: Array,
-    count: Option<Array>,
-    model: &Model,
-) -> Result<(ArraySet, Vec<String>), String> {
+fn list(x: Array, y: Array, count: Option<Array>, model: &Model) -> Result<Found, String> {
     let (tasks, examples, outputs) = (x.shape[0], x.shape[1], model.outputs());
     let counts = match count {
         None => vec![examples; tasks],
@@ -149,7 +154,7 @@ fn list(
             ArrayTargets::Labels(labels)
         }
     };
-    Ok((ArraySet { x, y: targets, groups }, notes))
+    Ok(Found { set: ArraySet { x, y: targets, groups }, labels: Vec::new(), notes })
 }
 
 /// Examples of each task.
@@ -209,7 +214,7 @@ fn labels(
 }
 
 /// Examples sorted by their labels; classes are in the order of the labels, whatever numbers these are.
-fn pool(x: Array, y: &Array, model: &Model) -> Result<(ArraySet, Vec<String>), String> {
+fn pool(x: Array, y: &Array, model: &Model) -> Result<Found, String> {
     if model.loss() != Loss::CrossEntropy {
         return Err(
             "`x` is a pool of labelled examples, from which classes are drawn: that needs \
@@ -247,5 +252,6 @@ fn pool(x: Array, y: &Array, model: &Model) -> Result<(ArraySet, Vec<String>), S
         own.iter()
             .for_each(|row| sorted.extend_from_slice(&values[row * inputs..(row + 1) * inputs]));
     }
-    Ok((ArraySet { x: sorted, y: ArrayTargets::Classes, groups }, notes))
+    let set = ArraySet { x: sorted, y: ArrayTargets::Classes, groups };
+    Ok(Found { set, labels: of_label.into_keys().collect(), notes })
 }

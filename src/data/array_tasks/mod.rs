@@ -8,7 +8,7 @@ mod tests;
 use std::path::Path;
 
 use crate::data::array_file::ArrayFile;
-use crate::data::names::count;
+use crate::data::names::{count, listed};
 use crate::data::stored_arrays::{self, Normalization, StoredArrays};
 use crate::data::{Reading, StoredSplit};
 use crate::error::{Error, Result};
@@ -54,6 +54,12 @@ pub fn read(spec: &ArraysSpec, model: &Model, reading: Reading<'_>) -> Result<Ar
     let mut changed = Vec::new();
     if let Some(kept) = kept {
         changed = kept.changed(&digests);
+        if let (Some(_), Some(path), true) = (changed.first(), &spec.data, reading.changed_data) {
+            // Another number of tasks or classes is dealt otherwise.
+            let message = "has changed since it was dealt into parts, so that what the run was trained on cannot be told \
+                           from the rest; put it back, or name other tests in the configuration of another data set";
+            return Err(Error::data(path, message));
+        }
         if let (Some(part), false) = (changed.first(), reading.changed_data) {
             let path = spec.data.as_deref().or(spec.file(SplitPart::Train));
             let message = format!(
@@ -63,6 +69,9 @@ pub fn read(spec: &ArraysSpec, model: &Model, reading: Reading<'_>) -> Result<Ar
             return Err(Error::data(path.unwrap_or(Path::new("the arrays")), message));
         }
     }
+    if let (None, [Some(train), others @ ..]) = (reading.stored, &digests) {
+        refuse_same(spec, train, others)?;
+    }
     for (part, set) in SplitPart::ALL.into_iter().zip(&parts) {
         notes.extend(set.as_ref().map(|set| described(part, set)));
     }
@@ -70,11 +79,13 @@ pub fn read(spec: &ArraysSpec, model: &Model, reading: Reading<'_>) -> Result<Ar
         let message = "the files are lists of tasks, which have no classes in common; leave it out";
         return Err(Error::config("tasks.test_classes", message));
     }
-    if test_part(spec, &parts).is_none() && !reading.parts.contains(&SplitPart::Test) {
-        notes.push("there is no test part so far; `eval` will need one (tasks.test)".into());
-    }
     let sizes = sizes(spec, model, &parts);
     check(spec, sizes, &parts, reading.parts)?;
+    if !reading.parts.contains(&SplitPart::Test)
+        && let Err(error) = check(spec, sizes, &parts, &[SplitPart::Test])
+    {
+        notes.push(format!("there are no test tasks so far: {error}"));
+    }
     let normalization = match kept {
         Some(kept) => kept.normalization().cloned(),
         None => match spec.normalize {
@@ -109,6 +120,40 @@ fn spec_is_pool(parts: &[Option<ArraySet>; 3]) -> bool {
     parts.iter().flatten().any(ArraySet::has_classes)
 }
 
+/// Refuses validation and tests on the training examples themselves, unless that is said.
+fn refuse_same(spec: &ArraysSpec, train: &str, others: &[Option<String>]) -> Result<()> {
+    let parts = [SplitPart::Val, SplitPart::Test].into_iter().zip(others);
+    let same = |(_, digest): &(SplitPart, &Option<String>)| digest.as_deref() == Some(train);
+    let Some((part, _)) = parts.into_iter().find(same) else { return Ok(()) };
+    if spec.test_classes == TestClasses::Train {
+        return Ok(());
+    }
+    let message = "holds the training examples themselves, which the network has seen; give others, or one file for all \
+                   parts in tasks.data (classes that are to be the same: leave it out, and set \
+                   tasks.test_classes = \"train\")";
+    Err(match spec.file(part) {
+        Some(path) => Error::data(path, message),
+        None => Error::config(format!("tasks.{}", part.name()), message),
+    })
+}
+
+/// A line if a part has labels of the training part: they may name the same classes.
+fn common_labels(part: SplitPart, own: &[i64], train: &[i64]) -> Option<String> {
+    let both: Vec<String> = own
+        .iter()
+        .filter(|label| train.binary_search(label).is_ok())
+        .map(|label| label.to_string())
+        .collect();
+    let name = part.name();
+    (!both.is_empty()).then(|| {
+        format!(
+            "{} {} also in the training part; if they name the same classes, {name} tasks are not of new ones",
+            count(both.len(), "label of the part", "labels of the part") + &format!(" {name} ({})", listed(&both)),
+            if both.len() == 1 { "is" } else { "are" },
+        )
+    })
+}
+
 /// The file of every part that names one.
 fn files(
     spec: &ArraysSpec,
@@ -117,6 +162,7 @@ fn files(
 ) -> Result<[Option<ArraySet>; 3]> {
     let mut parts = [const { None }; 3];
     let mut first: Option<(bool, &Path)> = None;
+    let mut trained = Vec::new();
     for (place, part) in SplitPart::ALL.into_iter().enumerate() {
         let Some(path) = spec.file(part) else { continue };
         let examples = load(path, model, notes)?;
@@ -133,6 +179,13 @@ fn files(
                 return Err(Error::data(path, message));
             }
             _ => first = first.or(Some((classes, path))),
+        }
+        match part {
+            SplitPart::Train => trained = examples.labels().to_vec(),
+            _ if spec.test_classes == TestClasses::Own => {
+                notes.extend(common_labels(part, examples.labels(), &trained));
+            }
+            _ => {}
         }
         let mut groups: Vec<usize> = (0..examples.groups()).collect();
         if !classes && part != SplitPart::Train {
@@ -226,7 +279,7 @@ fn sizes(spec: &ArraysSpec, model: &Model, parts: &[Option<ArraySet>; 3]) -> [us
     [
         spec.way.unwrap_or(if classes { model.outputs() } else { 1 }),
         spec.train_shots.unwrap_or(train),
-        spec.queries.unwrap_or(left.unwrap_or(0)),
+        spec.queries.unwrap_or(left.unwrap_or(0).max(1)),
     ]
 }
 
@@ -270,7 +323,8 @@ fn check(
         };
         if classes && set.groups.len() < way {
             let message = format!(
-                "{way} classes a task, but there are only {} to draw {name} tasks from{lent}; lower it",
+                "{way} classes a task, but there are only {} to draw {name} tasks from{lent}; lower it, or give that part \
+                 more (tasks.parts)",
                 set.groups.len()
             );
             return Err(Error::config("tasks.way", message));

@@ -81,7 +81,7 @@ fn what_fills_up_short_tasks_does_not_count() {
     assert_eq!(set.x, counted(8));
     assert_eq!(set.y, ArrayTargets::Values(counted(4)));
     // The support of a training task: what every task has.
-    assert_eq!(read.sizes, [1, 1, 0]);
+    assert_eq!(read.sizes, [1, 1, 1]);
     assert!(read.notes.iter().any(|note| note == "train: 2 tasks, 4 examples, 1 or more each"));
     for (count, part) in [
         (vec![3, 0], "`count` is 0 at [1]"),
@@ -194,9 +194,9 @@ fn one_file_is_cut_into_parts_that_do_not_meet() {
 fn inputs_are_normalised_by_the_training_part_of_the_run() {
     let model = network(&[2], 1, Loss::Mse);
     // The second number never changes.
-    let x = [1.0, 5.0, 3.0, 5.0, 5.0, 5.0, 7.0, 5.0];
+    let x = [1.0, 0.7, 3.0, 0.7, 5.0, 0.7, 7.0, 0.7];
     let file = File::new().floats("x", &[2, 2, 2], &x).floats("y", &[2, 2], &counted(4));
-    let test = File::new().floats("x", &[1, 2, 2], &[4.0, 6.0, 9.0, 5.0]);
+    let test = File::new().floats("x", &[1, 2, 2], &[4.0, 1.9, 9.0, 0.7]);
     let test = test.floats("y", &[1, 2], &counted(2));
     let both = |spec: &mut ArraysSpec| {
         (spec.test, spec.normalize) = (Some(test.path()), Normalize::MeanStd);
@@ -205,7 +205,7 @@ fn inputs_are_normalised_by_the_training_part_of_the_run() {
     let deviation = 5.0_f32.sqrt();
     let wanted = [-3.0, 0.0, -1.0, 0.0, 1.0, 0.0, 3.0, 0.0].map(|it| it / deviation);
     assert_eq!(first.parts[0].as_ref().unwrap().x, wanted);
-    let tested = [0.0, 1.0, 5.0 / deviation, 0.0];
+    let tested = [0.0, 1.9 - 0.7, 5.0 / deviation, 0.0];
     assert_eq!(first.parts[2].as_ref().unwrap().x, tested);
     // Later it is the run's, from whatever it is stored in, for other arrays as well.
     let stored = StoredSplit::from_json(&first.stored.to_json()).unwrap();
@@ -244,7 +244,12 @@ fn a_part_that_is_needed_must_be_there() {
     let lacks = of(SplitPart::Test).unwrap_err().to_string();
     assert!(lacks.contains("there is no test part; name its file in tasks.test"), "{lacks}");
     let train = of(SplitPart::Train).unwrap();
-    assert!(train.notes.iter().any(|note| note.contains("no test part so far")));
+    assert!(
+        train
+            .notes
+            .iter()
+            .any(|note| note.contains("no test tasks so far") && note.contains("no test part"))
+    );
     let same = ArraysSpec { test_classes: TestClasses::Train, ..spec.clone() };
     let list = read(&same, &model, Reading::ALL).unwrap_err().to_string();
     assert!(list.contains("tasks.test_classes") && list.contains("lists of tasks"), "{list}");
@@ -254,4 +259,51 @@ fn a_part_that_is_needed_must_be_there() {
     let few = read(&spec, &model, Reading { parts: &[SplitPart::Val], ..Reading::default() });
     let few = few.unwrap_err().to_string();
     assert!(few.contains("tasks.shots") && few.contains("no validation part"), "{few}");
+}
+
+#[test]
+fn tests_on_what_was_trained_on_are_refused_or_told() {
+    let model = network(&[1], 2, Loss::CrossEntropy);
+    let pool = |first: i64, x: f32| {
+        let file = File::new().floats("x", &[4, 1], &[x, x + 1.0, x + 2.0, x + 3.0]);
+        file.integers("y", &[4], &[first, first, first + 1, first + 1])
+    };
+    let train = pool(0, 0.0);
+    let tested = |test: &File, classes| {
+        train.read(|spec| (spec.test, spec.test_classes) = (Some(test.path()), classes), &model)
+    };
+    let same = tested(&train, TestClasses::Own).unwrap_err().to_string();
+    assert!(same.contains("the training examples themselves"), "{same}");
+    tested(&train, TestClasses::Train).unwrap();
+    let told = |test: &File| {
+        let notes = tested(test, TestClasses::Own).unwrap().notes;
+        notes.into_iter().find(|note| note.contains("also in the training part"))
+    };
+    assert_eq!(told(&pool(2, 9.0)), None);
+    let own = told(&pool(1, 9.0)).unwrap();
+    assert!(own.starts_with("1 label of the part test (1) is also"), "{own}");
+    assert!(told(&pool(0, 9.0)).unwrap().starts_with("2 labels of the part test (0, 1) are also"));
+    // What was dealt by chance cannot be dealt again, once it has changed.
+    let file = fifty();
+    let cut = |file: &File| {
+        let mut spec = ArraysSpec::new(1);
+        spec.data = Some(file.path());
+        spec
+    };
+    let list = network(&[1], 1, Loss::Mse);
+    let first =
+        read(&cut(&file), &list, Reading { parts: &[SplitPart::Train], ..Reading::default() });
+    let first = first.unwrap();
+    let more =
+        File::new().floats("x", &[51, 2, 1], &counted(102)).floats("y", &[51, 2], &counted(102));
+    let later =
+        Reading { stored: Some(&first.stored), changed_data: true, parts: &[SplitPart::Test] };
+    let refused = read(&cut(&more), &list, later).unwrap_err().to_string();
+    assert!(
+        refused.contains("dealt into parts") && refused.contains("another data set"),
+        "{refused}"
+    );
+    // No example is left for the queries of test tasks.
+    let short = file.read(|spec| spec.shots = 2, &list).unwrap();
+    assert_eq!(short.sizes[2], 1);
 }
