@@ -72,7 +72,7 @@ pub enum Error {
     /// The loss or a parameter stopped being finite.
     #[error(
         "run {run} diverged at iteration {iteration}: the loss is {loss}; \
-         lower inner.rate or outer.rate; checkpoints of earlier iterations are kept"
+         lower inner.rate or outer.rate; what was saved before is kept"
     )]
     Diverged {
         /// Index of the first run that diverged, 0..R.

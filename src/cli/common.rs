@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -187,9 +188,24 @@ pub fn device_name(gpu: &Gpu) -> String {
     Device::of(gpu).describe()
 }
 
-/// Prints a line to stdout. A reader that has gone (`| head`) is no error.
+/// Why something could not be written to stdout.
+static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
+
+/// Prints a line to stdout. A reader that has gone (`| head`) is no error; what else goes wrong [`all_said`] tells.
 pub fn say(text: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let _ = UNWRITTEN.set(error);
+    }
+}
+
+/// Refuses where not all that was to be said could be written.
+pub fn all_said() -> Result<()> {
+    match UNWRITTEN.get() {
+        None => Ok(()),
+        Some(error) => bail!("stdout: {error}; what was to be printed is not all there"),
+    }
 }
 
 /// A bar on a terminal, nothing elsewhere.

@@ -124,7 +124,7 @@ impl Eval {
         let snapshot = stored.snapshot()?;
         let gpu = self.device.open()?;
         let job = load_job(&gpu, stored.config.clone(), stored.data())?;
-        if let (Some(own), Some(tested)) = (&own, job.stored_split())
+        if let (Some(own), Some(tested), true) = (&own, job.stored_split(), self.on.is_some())
             && let trained @ [_, ..] = &own.trained_on(tested)[..]
         {
             eprintln!("warning: the run was trained on test classes of --on: {}", listed(trained));

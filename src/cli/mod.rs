@@ -97,6 +97,7 @@ impl Cli {
             Command::Bench(command) => command.run(),
             Command::Plot(command) => command.run(),
         };
+        let result = result.and_then(|code| common::all_said().map(|()| code));
         result.map_err(|error| match error.downcast_ref() {
             Some(Error::DeviceLost(_)) if resumes => {
                 anyhow::anyhow!("{error:#}: start again with --resume")

@@ -11,7 +11,7 @@ use crate::cli::common::{DeviceArgs, Stored, counting, say};
 use crate::data::{Labelled, Unlabelled, labelled, unlabelled};
 use crate::disk::atomic;
 use crate::session::adapting::Base;
-use crate::session::predicting::{Predictions, predict};
+use crate::session::predicting::{Predictions, predict, tells_apart};
 use crate::store::adapted::Recipe;
 
 /// Tell images or examples apart by a few labelled ones.
@@ -57,12 +57,15 @@ impl Predict {
     pub(super) fn run(self) -> Result<ExitCode> {
         let json = match self.out.as_deref().map(|out| out.extension().unwrap_or_default()) {
             None => false,
-            Some(kind) if kind == "csv" => false,
-            Some(kind) if kind == "json" => true,
+            Some(kind) if kind.eq_ignore_ascii_case("csv") => false,
+            Some(kind) if kind.eq_ignore_ascii_case("json") => true,
             Some(_) => bail!("--out: give a name that ends in .csv or .json"),
         };
         for path in self.out.iter().chain(&self.save_model) {
             atomic::check_new(path)?;
+        }
+        if self.out.is_some() && self.out == self.save_model {
+            bail!("--out and --save-model name one file; give two");
         }
         if self.steps == Some(0) || self.batch == Some(0) {
             bail!("--steps and --batch must be at least 1");
@@ -75,6 +78,7 @@ impl Predict {
             false => Stored::open(&self.run, None)?,
         };
         let (config, model) = (&stored.config, stored.config.validate()?);
+        tells_apart(&model)?;
         let support = labelled(&self.support, &config.tasks, &model).context("--support")?;
         let read = |place| unlabelled(place, &config.tasks, &model).context("--query");
         let queries = self.query.as_deref().map(read).transpose()?;
@@ -143,8 +147,13 @@ fn best(probabilities: &[f64]) -> usize {
 /// A row a query: its file, its label, the label's probability, and those of all classes.
 fn as_csv(support: &Labelled, queries: &Unlabelled, found: &Predictions) -> Result<String> {
     let mut csv = csv::Writer::from_writer(Vec::new());
-    let head = ["file", "label", "probability"].into_iter();
-    csv.write_record(head.chain(support.classes.iter().map(String::as_str)))?;
+    let head = ["file", "label", "probability"];
+    if let Some(class) = support.classes.iter().find(|class| head.contains(&class.as_str())) {
+        bail!(
+            "a class is called `{class}`, as a column of the CSV is; rename it, or give --out FILE.json"
+        );
+    }
+    csv.write_record(head.into_iter().chain(support.classes.iter().map(String::as_str)))?;
     for (name, all) in queries.names.iter().zip(&found.probabilities) {
         let label = best(all);
         let row = [name.clone(), support.classes[label].clone(), all[label].to_string()];

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use indicatif::{HumanBytes, ProgressBar};
 
+use crate::Error;
 use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar, say};
 use crate::config::{Config, Data, Job, Purpose};
 use crate::data::StoredSplit;
@@ -19,6 +20,7 @@ use crate::store::checkpoint::{ARITHMETIC, Checkpoint};
 use crate::store::directory::check_unused;
 use crate::store::metrics::{Record, ValidationRecord};
 use crate::store::{RunDirectory, Weights};
+use crate::tasks::TaskSpec;
 
 const BAR: &str = "{bar:30} {pos}/{len} [{elapsed}<{eta}] {msg}";
 /// How often a line is printed where there is no terminal.
@@ -161,6 +163,16 @@ pub fn train(session: &mut Session, stop: &Stop, json: bool) -> Result<Outcome> 
         !stop.asked()
     });
     view.finish();
+    let spoiled = |error: &Error| matches!(error, Error::Diverged { .. });
+    let tasks = &session.config().tasks;
+    let outcome = match (outcome, tasks) {
+        (Err(error), TaskSpec::Wgsl(spec)) if spoiled(&error) => Err(anyhow::Error::from(error).context(format!(
+            "{} may have drawn a number that is not finite, or a label that is no class: 64 tasks were looked at before, and \
+             had none",
+            spec.file.display()
+        ))),
+        (outcome, _) => outcome.map_err(anyhow::Error::from),
+    };
     outcome.with_context(|| match session.directory().checkpoints() {
         Ok(list) if !list.is_empty() => {
             format!("the last checkpoint is {}", list[list.len() - 1].1.display())

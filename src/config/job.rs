@@ -127,8 +127,9 @@ impl Job {
             }
             TaskSpec::Wgsl(spec) => {
                 let read = task_functions::read(spec, reading)?;
-                try_functions(gpu, &model, &read.functions)?;
-                Held::Functions(Arc::new(read))
+                let functions = read.functions.with_classes(spec.way);
+                try_functions(gpu, &model, &functions)?;
+                Held::Functions(Arc::new(FunctionData { functions, ..read }))
             }
         };
         Ok(Self { config, model, held })
@@ -194,7 +195,8 @@ impl Job {
                 Origin::Arrays { arrays: arrays.clone(), part, queries: spec.queries.unwrap_or(1) }
             }
             (TaskSpec::Wgsl(spec), Held::Functions(read)) => {
-                Origin::Functions { functions: read.functions.clone(), queries: spec.queries() }
+                let functions = read.functions.clone().with_classes(spec.way);
+                Origin::Functions { functions, queries: spec.queries() }
             }
             (tasks, Held::Images(images, _)) => {
                 let queries = tasks.episodes().map_or(1, |episodes| episodes.queries);
@@ -258,7 +260,7 @@ impl Job {
             seed: config.seed.wrapping_add(run as u64),
             scored: true,
             transductive: vec![config.eval.transductive],
-            classes: Some(way).filter(|way| *way > 1 && *way < self.model.outputs()),
+            classes: config.tasks.classes().filter(|classes| *classes < self.model.outputs()),
         }
     }
 }
@@ -277,8 +279,8 @@ fn images(gpu: &Gpu, mut set: DataSet, episodes: &EpisodeSpec, purpose: Purpose)
 
 /// Refuses to train a network for fewer classes than it has outputs: the spare ones would never be right.
 fn trains_all_outputs(config: &Config, model: &Model) -> Result<()> {
-    let [way, ..] = config.tasks.groups();
-    if model.loss() == Loss::CrossEntropy && way > 1 && way != model.outputs() {
+    let classes = config.tasks.classes().filter(|classes| *classes != model.outputs());
+    if let (Loss::CrossEntropy, Some(way)) = (model.loss(), classes) {
         let units = model.outputs();
         let message = format!(
             "the last layer has {units} units for {way} classes (tasks.way); a trained network may have more outputs \

@@ -14,6 +14,9 @@ pub struct StoredArrays {
     digests: [Option<String>; 3],
     #[serde(default, skip_serializing_if = "Option::is_none")]
     normalization: Option<Normalization>,
+    /// Of one file for all parts: the tasks, or classes, that were dealt into them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dealt: Option<usize>,
 }
 
 /// Mean and standard deviation of inputs: of each number, or of each channel of an image.
@@ -44,8 +47,17 @@ pub(super) fn digest(set: &ArraySet) -> String {
 }
 
 impl StoredArrays {
-    pub(super) fn new(digests: [Option<String>; 3], normalization: Option<Normalization>) -> Self {
-        Self { digests, normalization }
+    pub(super) fn new(
+        digests: [Option<String>; 3],
+        normalization: Option<Normalization>,
+        dealt: Option<usize>,
+    ) -> Self {
+        Self { digests, normalization, dealt }
+    }
+
+    /// Of one file for all parts: the tasks, or classes, that were dealt into them.
+    pub(super) fn dealt(&self) -> Option<usize> {
+        self.dealt
     }
 
     /// The parts that are not what they were; one that came later is none of them.
@@ -63,7 +75,8 @@ impl StoredArrays {
     /// The same for other arrays, which have not been read yet.
     #[must_use]
     pub fn of_others(&self) -> Self {
-        Self { digests: [const { None }; 3], normalization: self.normalization.clone() }
+        let normalization = self.normalization.clone();
+        Self { digests: [const { None }; 3], normalization, dealt: None }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
+use naga::proc::Layouter;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 use crate::error::{Error, Result};
@@ -20,6 +21,9 @@ const LABEL: &str = include_str!("../../shaders/lib/own_label.wgsl");
 /// Numbers of an example, inputs and targets: what WGSL grants the variables of a function (8,192 bytes) has room for, and
 /// as many of the user's.
 const MOST_NUMBERS: usize = 1024;
+
+/// Bytes that WGSL grants the variables of a function, and those outside.
+const MOST_BYTES: u64 = 8192;
 
 /// What the texts here need of the user's.
 const LEAST: &str = "struct Task { n: u32 }\n\
@@ -91,7 +95,7 @@ fn source(own: &TaskFunctions, layout: OwnExamples) -> Source {
             Loss::CrossEntropy => LABEL,
         })
         .constant("INPUTS", layout.inputs)
-        .constant("OUTPUTS", layout.outputs)
+        .constant("OUTPUTS", own.classes().unwrap_or(layout.outputs))
         .constant("CHANNELS", layout.image[0])
         .constant("PIXELS", layout.image[1])
         .constant("IN4", layout.columns)
@@ -157,7 +161,7 @@ pub fn check_functions(own: &TaskFunctions, model: &Model) -> Result<()> {
     let header = format!(
         "const INPUTS = {}u;\nconst OUTPUTS = {}u;\n{RNG}\n{PRECISE_SIN}\n{RANDOM}",
         model.inputs(),
-        model.outputs()
+        own.classes().unwrap_or(model.outputs())
     );
     let text = format!("{}\n{header}", own.text());
     let module = match naga::front::wgsl::parse_str(&text) {
@@ -197,24 +201,57 @@ pub fn check_functions(own: &TaskFunctions, model: &Model) -> Result<()> {
     if let Err(error) = validator.validate(&module) {
         return wrong(error.emit_to_string_with_path(&text, own.name()));
     }
+    if let Some((what, bytes)) = too_large(&module) {
+        return wrong(format!(
+            "{what} takes {bytes} bytes; WGSL has room for {MOST_BYTES}, and drivers take long over a tenth of that: keep \
+             arrays short"
+        ));
+    }
     // With what calls it.
     let module = naga::front::wgsl::parse_str(&whole);
     let needed =
         format!("declare\n    struct Task {{ … }}\n    {TASK}\n    {}", example(model.loss()));
+    // Lines of that are not the user's.
+    let otherwise = |error: String| {
+        wrong(format!(
+            "`Task` or a function is declared otherwise than asked for ({error}); {needed}"
+        ))
+    };
     let module = match module {
         Ok(module) => module,
-        Err(error) => {
-            return wrong(format!("{error}: what draws from it is declared otherwise; {needed}"));
+        Err(error) if error.message().contains("redefinition") => {
+            return wrong(format!("{}: that name is taken; rename yours", error.message()));
         }
+        Err(error) => return otherwise(error.to_string()),
     };
     let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
     match validator.validate(&module) {
         Ok(_) => Ok(()),
-        Err(error) => {
-            let text = error.emit_to_string_with_path(&whole, own.name());
-            wrong(format!("{text}\nwhat draws from it is declared otherwise; {needed}"))
-        }
+        Err(error) => otherwise(causes(&error.into_inner())),
     }
+}
+
+/// An error and what it comes from, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let all = std::iter::successors(Some(error), |error| error.source());
+    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// What takes more than WGSL grants, and how many bytes: a task, or the variables of a function or outside of them.
+fn too_large(module: &naga::Module) -> Option<(String, u64)> {
+    let mut sizes = Layouter::default();
+    sizes.update(module.to_ctx()).ok()?;
+    let size = |of: naga::Handle<naga::Type>| u64::from(sizes[of].size);
+    let tasks = module.types.iter().filter(|(_, it)| it.name.as_deref() == Some("Task"));
+    let tasks = tasks.map(|(of, _)| ("`Task`".to_string(), size(of)));
+    let outside = module.global_variables.iter().map(|(_, it)| size(it.ty)).sum();
+    let functions = module.functions.iter().map(|(_, function)| {
+        let name = function.name.as_deref().unwrap_or("?");
+        let own = function.local_variables.iter().map(|(_, it)| size(it.ty)).sum();
+        (format!("the variables of `{name}`"), own)
+    });
+    let all = tasks.chain([("`var<private>`".to_string(), outside)]).chain(functions);
+    all.into_iter().find(|(_, bytes)| *bytes > MOST_BYTES)
 }
 
 /// Refuses a text without the function `name`.
@@ -249,6 +286,15 @@ fn taken() -> &'static BTreeSet<String> {
             let line = line.split("//").next().unwrap_or("");
             let called = line.match_indices(['(', '<']).map(|(end, _)| name_before(&line[..end]));
             all.extend(called);
+            // Sizes that the kernel is told.
+            let words = line.split(|letter| !is_name(letter));
+            let told = |word: &&str| {
+                word.starts_with(|letter: char| letter.is_ascii_uppercase())
+                    && word
+                        .chars()
+                        .all(|it| it.is_ascii_uppercase() || it.is_ascii_digit() || it == '_')
+            };
+            all.extend(words.filter(told).map(String::from));
             // Outside of functions.
             let declared = match line.split(' ').next() {
                 Some("struct") => line.split_once('{'),
@@ -320,7 +366,20 @@ mod tests {
                 format!("{SINE}fn select(a: u32) -> u32 {{ return a; }}"),
                 "the name `select` is taken",
             ),
+            (format!("{SINE}const QUERIES = 3u;"), "the name `QUERIES` is taken"),
             (format!("{SINE}var<private> runs: u32;"), "the name `runs` is taken"),
+            (format!("{SINE}const SUPPORT = 3;"), "redefinition of `SUPPORT`: that name is taken"),
+            (
+                format!("{SINE}var<private> large: array<f32, 2100>;"),
+                "`var<private>` takes 8400 bytes; WGSL has room for 8192",
+            ),
+            (
+                SINE.replace("phase: f32 }", "phase: f32, more: array<f32, 3000> }").replace(
+                    "6.2831853 * uniform(random))",
+                    "uniform(random), array<f32, 3000>())",
+                ),
+                "`Task` takes 12008 bytes",
+            ),
             (format!("{SINE}var<workgroup> shares: u32;"), "`shares` is a variable"),
             (format!("{SINE}@compute @workgroup_size(1) fn other() {{}}"), "entry point"),
             (String::new(), "declares no `draw_task`"),
@@ -333,6 +392,7 @@ mod tests {
         // A label where numbers are wanted, and the other way round.
         let text = refused(LEAST, &mse);
         assert!(text.contains("declared otherwise") && text.contains("OUTPUTS"), "{text}");
+        assert!(!text.contains("│"), "no lines that are not the user's: {text}");
         let text = refused(SINE, &network(1, Loss::CrossEntropy));
         assert!(text.contains("-> u32"), "{text}");
         let text = refused(SINE, &network(2000, Loss::Mse));

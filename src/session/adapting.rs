@@ -57,7 +57,8 @@ impl Recipe {
             Targets::Values(_) => 0,
         };
         let way = match tasks {
-            Tasks::Test(..) => config.tasks.groups()[0],
+            // Whatever has an output may come.
+            Tasks::Test(job, _) => config.tasks.classes().unwrap_or(job.model().outputs()),
             Tasks::Arrays(arrays) => {
                 let query = arrays.query.as_ref().and_then(|query| query.y.as_ref());
                 labels(&arrays.support_y).max(query.map_or(0, labels))

@@ -17,7 +17,7 @@ use crate::meta::{
 };
 use crate::model::{Loss, Model};
 use crate::rng::{Part, Phase, Stream};
-use crate::tasks::Batches;
+use crate::tasks::{Batches, Normalize, TaskSpec};
 
 /// The learners, in the order of all lists.
 pub const LEARNERS: [&str; 3] = ["reptile", "joint", "scratch"];
@@ -184,9 +184,11 @@ struct Stage<'a> {
 impl Stage<'_> {
     /// Samples of a task (a class) in all.
     fn available(&self) -> usize {
-        match self.arrivals {
-            Arrivals::Drawn(_) => self.config.tasks.groups()[1],
-            Arrivals::Files(files) => files.first().map_or(0, |file| file.support),
+        match (self.arrivals, &self.config.tasks) {
+            // Of these the examples behind are the queries.
+            (Arrivals::Drawn(_), TaskSpec::Arrays(spec)) => spec.shots,
+            (Arrivals::Drawn(_), tasks) => tasks.groups()[1],
+            (Arrivals::Files(files), _) => files.first().map_or(0, |file| file.support),
         }
     }
 
@@ -218,6 +220,13 @@ impl Stage<'_> {
         }
         if protocol.tasks == 0 || protocol.meta_steps == 0 {
             return Err(Error::config("tasks and meta_steps", "give 1 or more"));
+        }
+        if let (Arrivals::Files(_), TaskSpec::Arrays(spec)) = (self.arrivals, &self.config.tasks)
+            && spec.normalize != Normalize::None
+        {
+            let message = "is by the training part, of which a stream from files has none; normalise those yourself, and \
+                           set \"none\"";
+            return Err(Error::config("tasks.normalize", message));
         }
         if let Arrivals::Files(files) = self.arrivals {
             let same = files.iter().all(|file| file.support == available && file.tasks == 1);

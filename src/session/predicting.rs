@@ -38,10 +38,7 @@ pub fn predict(
 ) -> Result<Predictions> {
     let model = Model::new(base.config.model.clone())?;
     let classes = support.classes.len();
-    if model.loss() != Loss::CrossEntropy {
-        let message = "the run predicts numbers, not classes; `adapt` takes it to tasks of yours";
-        return Err(Error::config("model.loss", message));
-    }
+    tells_apart(&model)?;
     if !(2..=model.outputs()).contains(&classes) {
         let message = format!(
             "{classes} classes, but the run's network tells 2 to {} apart; give as many",
@@ -106,6 +103,18 @@ pub fn predict(
         None => adapt(gpu, base, snapshot, &recipe, Tasks::Arrays(&task), progress)?,
     };
     Ok(Predictions { probabilities, adapted })
+}
+
+/// Refuses a network that tells no classes apart.
+///
+/// # Errors
+/// [`Error::Config`] that says so.
+pub fn tells_apart(model: &Model) -> Result<()> {
+    if model.loss() == Loss::CrossEntropy {
+        return Ok(());
+    }
+    let message = "the run predicts numbers, not classes; `adapt` takes it to tasks of yours";
+    Err(Error::config("model.loss", message))
 }
 
 /// Probabilities of `logits`.

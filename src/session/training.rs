@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::config::Job;
+use crate::config::{Config, Job};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meta::{Start, Summary, Trainer, TrainingState, evaluate};
@@ -104,6 +104,11 @@ impl Session {
             trainer,
             directory,
         })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        self.job.config()
     }
 
     /// The folder of the run.

@@ -47,12 +47,26 @@ impl FunctionSpec {
 pub struct TaskFunctions {
     name: String,
     text: Arc<str>,
+    classes: Option<usize>,
 }
 
 impl TaskFunctions {
     /// The functions of `text`; messages call it `name`, such as its file.
     pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), text: text.into() }
+        Self { name: name.into(), text: text.into(), classes: None }
+    }
+
+    /// The same, whose tasks have so many classes: labels below them, and `OUTPUTS` is their number. As many as the network
+    /// has outputs if nothing is said.
+    #[must_use]
+    pub fn with_classes(mut self, classes: Option<usize>) -> Self {
+        self.classes = classes;
+        self
+    }
+
+    /// Classes of a task, where that was said.
+    pub fn classes(&self) -> Option<usize> {
+        self.classes
     }
 
     /// What messages call it.

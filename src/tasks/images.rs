@@ -176,6 +176,11 @@ impl Split {
             }
             _ => ("", ""),
         };
+        if part == SplitPart::Test && classes.is_empty() {
+            let message = "the data set has no part to draw test tasks from; add one, or test in the configuration of \
+                           another data set";
+            return Err(Error::config("tasks", message));
+        }
         if classes.len() < way {
             let message = format!(
                 "{way} classes a task, but there are only {} to draw {name} tasks from{whose}; lower it{remedy}",

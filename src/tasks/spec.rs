@@ -56,6 +56,14 @@ impl TaskSpec {
         }
     }
 
+    /// Classes of a task, where that is known: of lists and functions where it was said.
+    pub fn classes(&self) -> Option<usize> {
+        match self {
+            Self::Wgsl(spec) => spec.way,
+            _ => Some(self.groups()[0]).filter(|way| *way > 1),
+        }
+    }
+
     /// Whether they are over the data set that `other` is over, as far as the specifications tell.
     pub fn has_data_of(&self, other: &Self) -> bool {
         match (self, other) {

@@ -107,6 +107,19 @@ fn a_list_of_tasks_is_trained_on_tested_and_adapted_to() {
     let score = scores(&[]);
     let random = &eval_json(&out, &[])["random_initialisation"]["after"]["loss"];
     assert!(score.as_f64().unwrap() < 0.7 * random.as_f64().unwrap(), "{score} and {random}");
+    // A stream of its test tasks, with the sizes that the files have.
+    let mut online = reptile();
+    online.current_dir(&folder).arg("online").arg(&config).args(["--samples", "1", "5"]);
+    online.args(["--tasks", "3", "--meta-steps", "2", "--out", "stream"]).assert().success();
+    let arrivals = ["--arrivals", "stream", "--samples", "1"];
+    crate::program::write_task(&folder.path().join("stream/a.safetensors"), 1.0, 12);
+    let mut online = reptile();
+    online.current_dir(&folder).arg("online").arg(&config).args(arrivals).args(["--out", "other"]);
+    let text = refusal(&mut online);
+    assert!(
+        text.contains("tasks.normalize") && text.contains("normalise those yourself"),
+        "{text}"
+    );
     let error = error_of_adapted(folder.path(), &out);
     assert!(error < 0.3, "{error} of the variance: inputs are normalised as in training");
     // Elsewhere it is found by --data, and refused once it is another one.

@@ -64,7 +64,7 @@ fn what_is_wrong_with_functions_is_named_with_their_lines() {
     let text = std::fs::read_to_string(examples().join("sine.wgsl")).unwrap();
     let out = folder.path().join("run");
     for (from, to, part) in [
-        ("task.phase)", "task.fase)", "sine.wgsl:16:"),
+        ("task.phase)", "task.fase)", "sine.wgsl:21:"),
         ("fn draw_example", "fn example", "declares no `draw_example`"),
         ("= task.amplitude *", "= 1e30 * 1e30 * task.amplitude *", "sine.wgsl"),
         ("sin(", "log(-1.0 - (*x)[0] * (*x)[0]) + sin(", "target 0 of example"),
@@ -80,4 +80,52 @@ fn what_is_wrong_with_functions_is_named_with_their_lines() {
     let mut train = reptile();
     train.current_dir(&folder).args(["train", "sine.toml", "--set", "tasks.file=none.wgsl"]);
     assert!(refusal(&mut train).contains("none.wgsl"));
+    // What only some examples have shows in the training.
+    let late = "(*y)[0] = select(1.0, log(-1.0 - (*x)[0] * (*x)[0]), example_number(random) > 40);";
+    let text = text.replace("(*y)[0] =", &format!("{late} (*y)[0] +="));
+    std::fs::write(folder.path().join("sine.wgsl"), text).unwrap();
+    let mut train = reptile();
+    train.current_dir(&folder).args(["train", "sine.toml", "--out"]).arg(&out);
+    let message = refusal(&mut train);
+    assert!(
+        message.contains("sine.wgsl may have drawn") && message.contains("diverged"),
+        "{message}"
+    );
+}
+
+#[test]
+fn fewer_classes_than_outputs_are_tested() {
+    let folder = tempfile::tempdir().unwrap();
+    let half_planes = examples().join("half_planes.toml");
+    let out = folder.path().join("run");
+    let train = |more: &[&str]| {
+        let mut train = reptile();
+        train.args(["train", "--no-autotune", "--iterations", "20"]).arg(&half_planes).args(more);
+        train.arg("--out").arg(&out);
+        train
+    };
+    let text = refusal(&mut train(&["--set", "tasks.way=3"]));
+    assert!(text.contains("4 units for 3 classes (tasks.way)"), "{text}");
+    train(&[]).assert().success();
+    // Two lines cut four classes.
+    let text = std::fs::read_to_string(&half_planes).unwrap();
+    let other = folder.path().join("three.toml");
+    let file = examples().join("half_planes.wgsl").display().to_string();
+    let text = text.replace("half_planes.wgsl", &file).replace("[tasks]", "[tasks]\nway = 3");
+    std::fs::write(&other, &text).unwrap();
+    let mut eval = reptile();
+    eval.arg("eval").arg(&out).arg("--on").arg(&other).args(["--tasks", "10"]);
+    assert!(refusal(&mut eval).contains("a label beyond 2, the last class"));
+    let own = std::fs::read_to_string(&file).unwrap() + "\n// Three of them.\n";
+    let own = own.replace("fn draw_example(", "fn draw_four(");
+    let three = "fn draw_example(task: Task, random: ptr<function, Random>, x: ptr<function, array<f32, INPUTS>>) -> u32 {\n\
+                 return draw_four(task, random, x) % OUTPUTS;\n}\n";
+    std::fs::write(folder.path().join("three.wgsl"), own + three).unwrap();
+    std::fs::write(&other, text.replace(&file, "three.wgsl")).unwrap();
+    let scores = eval_json(&out, &["--on", other.to_str().unwrap(), "--tasks", "10"]);
+    let accuracy = scores["runs"][0]["after"]["accuracy"].as_f64().unwrap();
+    assert!(
+        accuracy > 0.2 && scores["runs"][0]["after"]["loss"].as_f64().unwrap() < 10.0,
+        "{scores}"
+    );
 }

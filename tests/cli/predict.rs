@@ -73,6 +73,15 @@ fn photos_are_sorted_by_a_few_in_folders() {
             count += 1;
         }
         assert_eq!(count, 8 * classes.len());
+        // A class may not be called as a column is.
+        let [class, label] =
+            ["kind, 15", "label"].map(|it| mine.join(place).join("support").join(it));
+        std::fs::rename(&class, &label).unwrap();
+        let text_of_label = refusal(&mut predict(&["--out", "named.CSV"]));
+        assert!(text_of_label.contains("called `label`"), "{text_of_label}");
+        std::fs::rename(&label, &class).unwrap();
+        let twice = ["--out", "one.json", "--save-model", "one.json"];
+        assert!(refusal(&mut predict(&twice)).contains("name one file; give two"));
         // To stdout without a file, and the same as JSON, with the network.
         assert_eq!(stdout(&mut predict(&[])), text);
         let more = ["--out", "told.json", "--save-model", "model.safetensors"];
@@ -150,5 +159,5 @@ fn runs_that_tell_nothing_apart_are_refused() {
     predict.arg("predict").arg(run.path()).arg("--support").arg(folder.path());
     predict.arg("--query").arg(folder.path());
     let text = refusal(&mut predict);
-    assert!(text.contains("reads [1], not square images"), "{text}");
+    assert!(text.contains("predicts numbers, not classes"), "{text}");
 }

@@ -45,8 +45,13 @@ pub struct ArrayData {
 /// trained on; [`Error::Config`] for more examples a task than there are.
 pub fn read(spec: &ArraysSpec, model: &Model, reading: Reading<'_>) -> Result<ArrayData> {
     let mut notes = Vec::new();
+    let mut dealt = None;
     let mut parts = match &spec.data {
-        Some(path) => split(&load(path, model, &mut notes)?, spec, path)?,
+        Some(path) => {
+            let examples = load(path, model, &mut notes)?;
+            dealt = Some(examples.groups());
+            split(&examples, spec, path)?
+        }
         None => files(spec, model, &mut notes)?,
     };
     let kept = reading.stored.and_then(StoredSplit::arrays);
@@ -54,9 +59,11 @@ pub fn read(spec: &ArraysSpec, model: &Model, reading: Reading<'_>) -> Result<Ar
     let mut changed = Vec::new();
     if let Some(kept) = kept {
         changed = kept.changed(&digests);
-        if let (Some(_), Some(path), true) = (changed.first(), &spec.data, reading.changed_data) {
+        if let (Some(_), Some(path), true) = (changed.first(), &spec.data, reading.changed_data)
+            && dealt != kept.dealt()
+        {
             // Another number of tasks or classes is dealt otherwise.
-            let message = "has changed since it was dealt into parts, so that what the run was trained on cannot be told \
+            let message = "has more or fewer tasks than were dealt into parts, so that what the run was trained on cannot be told \
                            from the rest; put it back, or name other tests in the configuration of another data set";
             return Err(Error::data(path, message));
         }
@@ -111,7 +118,7 @@ pub fn read(spec: &ArraysSpec, model: &Model, reading: Reading<'_>) -> Result<Ar
     }
     let stored = match reading.stored {
         Some(stored) => stored.clone(),
-        None => StoredSplit::of_arrays(StoredArrays::new(digests, normalization)),
+        None => StoredSplit::of_arrays(StoredArrays::new(digests, normalization, dealt)),
     };
     Ok(ArrayData { parts, sizes, stored, notes, changed })
 }

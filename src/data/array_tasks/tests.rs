@@ -303,6 +303,9 @@ fn tests_on_what_was_trained_on_are_refused_or_told() {
         refused.contains("dealt into parts") && refused.contains("another data set"),
         "{refused}"
     );
+    let other = File::new().floats("x", &[50, 2, 1], &counted(100));
+    let other = other.floats("y", &[50, 2], &counted(100));
+    assert_eq!(read(&cut(&other), &list, later).unwrap().changed, ["train", "val", "test"]);
     // No example is left for the queries of test tasks.
     let short = file.read(|spec| spec.shots = 2, &list).unwrap();
     assert_eq!(short.sizes[2], 1);

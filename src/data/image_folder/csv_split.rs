@@ -2,13 +2,13 @@
 //! beside a folder `images` that holds them, as Mini-ImageNet is handed out.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::path::{Component, Path, PathBuf};
 
 use super::files;
 use super::source::{Class, Layout, Listing, Source, WITHOUT};
 use crate::data::left_out::LeftOut;
 use crate::data::names::{composed, listed};
+use crate::disk::text_file;
 use crate::error::{Error, Result};
 use crate::tasks::SplitPart;
 
@@ -66,15 +66,12 @@ fn read(
     seen: &mut HashMap<PathBuf, String>,
 ) -> Result<Vec<Class>> {
     let wrong = |message: String| Error::data(list, message);
-    let file = File::open(list).map_err(Error::io(list))?;
-    let mut csv = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
-    let damaged = |error: csv::Error| wrong(format!("cannot be read ({error})"));
+    let text = text_file::read(list)?;
+    let mut csv = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let damaged = |error: csv::Error| wrong(format!("cannot be read ({error}); mend that line"));
     let headers: Vec<String> = csv.headers().map_err(damaged)?.iter().map(String::from).collect();
     let column = |names: &[&str]| {
-        // Windows puts a mark before the first name.
-        let place = headers.iter().position(|it| {
-            names.contains(&it.trim_start_matches('\u{feff}').to_lowercase().as_str())
-        });
+        let place = headers.iter().position(|it| names.contains(&it.to_lowercase().as_str()));
         place.ok_or_else(|| {
             let columns = listed(&headers);
             wrong(format!("has no column `{}`; its first line names {columns}", names[0]))
@@ -90,6 +87,8 @@ fn read(
             return Err(wrong(format!("line {line} has no file or no label; fill it in")));
         }
         let plain = |part| matches!(part, Component::Normal(_));
+        let below = Path::new(name).strip_prefix(folder).ok().and_then(Path::to_str);
+        let name = below.unwrap_or(name);
         if !Path::new(name).components().all(plain) {
             let message =
                 format!("line {line}: `{name}` leads out of the data set; name a file in it");
@@ -189,6 +188,15 @@ mod tests {
             let text = set.find().unwrap_err().to_string();
             assert!(text.contains(part) && text.contains("train.csv"), "{part}: {text}");
         }
+        // Other encodings and whole paths are read.
+        let set = Set::new(&["a.jpg", "t.jpg"]);
+        let whole = set.0.path().join(IMAGES).join("a.jpg");
+        let text = format!("filename,label\n{},n1\n", whole.display());
+        let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        std::fs::write(set.0.path().join("train.csv"), [&[0xFF, 0xFE][..], &utf16].concat())
+            .unwrap();
+        set.write("test.csv", "filename,label\nt.jpg,n9\n");
+        assert_eq!(set.find().unwrap().unwrap().classes[0].sources[0].path, whole);
         let set = Set::new(&["a.jpg"]);
         set.write("train.csv", "filename,label\na.jpg,n1\n");
         let text = set.find().unwrap_err().to_string();

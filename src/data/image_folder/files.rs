@@ -29,3 +29,9 @@ pub(super) fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     extensions.contains(&extension.as_str())
 }
+
+/// `name`, of the file or folder at `path`, as text.
+pub(super) fn utf8(name: Option<&std::ffi::OsStr>, path: &Path) -> Result<String> {
+    let name = name.and_then(|name| name.to_str());
+    name.map(composed).ok_or_else(|| Error::data(path, "has no UTF-8 name; rename it"))
+}

@@ -5,11 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::data::left_out::{LeftOut, Reason};
-use crate::data::names::{Entry, composed};
+use crate::data::names::Entry;
 use crate::error::{Error, Result};
 use crate::tasks::{SplitPart, TestClasses};
 
-use super::files::{FORMATS, has_extension, visible};
+use super::files::{FORMATS, has_extension, utf8, visible};
 use super::source::{Class, Layout, Listing, Source, WITHOUT};
 use super::{csv_split, picture};
 
@@ -200,11 +200,6 @@ fn images(folder: &Path, left: &mut LeftOut) -> Result<Vec<Source>> {
 /// Whether an image lies in `folder`.
 fn holds_images(folder: &Path) -> bool {
     visible(folder).is_ok_and(|paths| paths.iter().any(|path| has_extension(path, &FORMATS)))
-}
-
-fn utf8(name: Option<&std::ffi::OsStr>, path: &Path) -> Result<String> {
-    let name = name.and_then(|name| name.to_str());
-    name.map(composed).ok_or_else(|| Error::data(path, "has no UTF-8 name; rename it"))
 }
 
 /// Where test tasks may be of training classes, those of the other parts are named by their place: `test/CLASS`.

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::files::{self, FORMATS};
+use super::files::{self, FORMATS, utf8};
 use super::picture;
-use crate::data::names::{composed, listed};
+use crate::data::decode::error_of_all;
+use crate::data::names::listed;
 use crate::error::{Error, Result};
 use crate::tasks::ImagesSpec;
 
@@ -41,8 +42,17 @@ pub fn class_folders(folder: &Path, spec: &ImagesSpec) -> Result<(Classes, Vec<S
             let message = "holds no images; give a class one or more, or remove its folder";
             return Err(Error::data(own, message));
         }
-        let name = composed(&own.file_name().unwrap_or_default().to_string_lossy());
-        classes.push((name, read(files, spec)?));
+        let name = utf8(own.file_name(), &own)?;
+        if let Some((_, other)) =
+            classes.iter().find(|(other, _): &&(String, Photos)| *other == name)
+        {
+            let message = format!(
+                "has the name of {} but for its Unicode form; rename one",
+                other.files[0].parent().unwrap_or(folder).display()
+            );
+            return Err(Error::data(own, message));
+        }
+        classes.push((name, read(&own, files, spec)?));
     }
     Ok((classes, left_out(left)))
 }
@@ -53,7 +63,7 @@ pub fn class_folders(folder: &Path, spec: &ImagesSpec) -> Result<(Classes, Vec<S
 /// As [`class_folders`].
 pub fn photos(place: &Path, spec: &ImagesSpec) -> Result<(Photos, Vec<String>)> {
     if fs::metadata(place).map_err(Error::io(place))?.is_file() {
-        return Ok((read(vec![place.to_path_buf()], spec)?, Vec::new()));
+        return Ok((read(place, vec![place.to_path_buf()], spec)?, Vec::new()));
     }
     let (folders, mut files, mut left) = visible(place)?;
     for own in folders {
@@ -64,7 +74,9 @@ pub fn photos(place: &Path, spec: &ImagesSpec) -> Result<(Photos, Vec<String>)> 
     if files.is_empty() {
         return Err(Error::data(place, "holds no images; give a folder that does, or a file"));
     }
-    Ok((read(files, spec)?, left_out(left)))
+    // What is told of an image is told by its file.
+    files.iter().try_for_each(|file| utf8(Some(file.as_os_str()), file).map(|_| ()))?;
+    Ok((read(place, files, spec)?, left_out(left)))
 }
 
 /// Folders, images, and what is neither, of a folder, each in the order of their names.
@@ -76,12 +88,18 @@ fn visible(folder: &Path) -> Result<(Vec<PathBuf>, Vec<PathBuf>, Vec<PathBuf>)> 
     Ok((folders, images, others))
 }
 
-fn read(files: Vec<PathBuf>, spec: &ImagesSpec) -> Result<Photos> {
-    let mut x = Vec::new();
+fn read(folder: &Path, files: Vec<PathBuf>, spec: &ImagesSpec) -> Result<Photos> {
+    let (mut x, mut failed) = (Vec::new(), Vec::new());
     for file in &files {
-        x.extend(picture::numbers(file, spec)?);
+        match picture::numbers(file, spec) {
+            Ok(own) => x.extend(own),
+            Err(error) => failed.push(error),
+        }
     }
-    Ok(Photos { files, x })
+    match failed.is_empty() {
+        true => Ok(Photos { files, x }),
+        false => Err(error_of_all(failed, folder)),
+    }
 }
 
 fn left_out(paths: Vec<PathBuf>) -> Vec<String> {

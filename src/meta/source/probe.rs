@@ -43,13 +43,13 @@ async fn try_by(wait: Wait, gpu: &Gpu, model: &Model, functions: &TaskFunctions)
         other => other,
     })?;
     let wrong = |message: String| Err(Error::config(functions.name(), message));
-    let (inputs, outputs) = (model.inputs(), model.outputs());
+    let (inputs, outputs) = (model.inputs(), functions.classes().unwrap_or(model.outputs()));
     let place = |row: usize| format!("example {} of task {}", row % EXAMPLES, row / EXAMPLES);
     if let (Loss::CrossEntropy, Some(row)) =
         (model.loss(), drawn.x.chunks_exact(inputs).position(|x| x[0].is_nan()))
     {
         return wrong(format!(
-            "{} has a label beyond {}, the network's last output, or an input that is no number; return 0 to {}",
+            "{} has a label beyond {}, the last class, or an input that is no number; return 0 to {}",
             place(row),
             outputs - 1,
             outputs - 1

@@ -52,7 +52,7 @@ impl IterationMetrics {
         if self.rates_of(run, runs).iter().any(overflowed) {
             let message = format!(
                 "a learned rate of run {run} overflowed at iteration {iteration}; lower strategy.rate (for \
-                 aruba take a strategy.zeta nearer to 1); checkpoints of earlier iterations stay"
+                 aruba take a strategy.zeta nearer to 1); what was saved before is kept"
             );
             return Err(Error::config("strategy", message));
         }
