@@ -1,7 +1,7 @@
 //! The program as its user meets it: good input.
 
 use crate::program::{
-    Run, bytes_of_parameters, eval_json, lines_of, reptile, sine_config, stderr, stdout,
+    Run, SMALL, bytes_of_parameters, eval_json, lines_of, reptile, sine_config, stderr, stdout,
 };
 use serde_json::Value;
 
@@ -189,6 +189,7 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
     let child = command
         .args(sine_config())
         .args(["--iterations", "100000000", "--no-autotune", "--set", "log.every=1"])
+        .args(SMALL)
         .arg("--out")
         .arg(&out)
         .stderr(std::process::Stdio::piped())
