@@ -1,7 +1,7 @@
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-all bench fmt lint clean
+.PHONY: help setup build demo test test-all web web-test bench fmt lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,12 @@ test: ## check format and lints, and test: nine minutes on two cores (docs/testi
 test-all: ## the same on every driver, in every mode, with all random cases: before a release, or for a new kernel
 	@scripts/setup.sh --test
 	@REPTILE_TESTS=all scripts/test.sh
+
+web: ## build the library for pages: web/dist
+	@scripts/web.sh
+
+web-test: ## try it in headless Chromium
+	@scripts/web.sh test
 
 bench: setup ## measure the speed (criterion)
 	cargo bench

@@ -63,8 +63,13 @@ impl AdapterEntry {
 }
 
 /// The backends in the order in which adapters are listed.
-const BACKENDS: [wgpu::Backend; 4] =
-    [wgpu::Backend::Vulkan, wgpu::Backend::Metal, wgpu::Backend::Dx12, wgpu::Backend::Gl];
+const BACKENDS: [wgpu::Backend; 5] = [
+    wgpu::Backend::Vulkan,
+    wgpu::Backend::Metal,
+    wgpu::Backend::Dx12,
+    wgpu::Backend::Gl,
+    wgpu::Backend::BrowserWebGpu,
+];
 
 /// The backends that are wanted: the chosen one, those of `WGPU_BACKEND`, or all.
 fn wanted(choice: &AdapterChoice) -> wgpu::Backends {

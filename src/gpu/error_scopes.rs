@@ -40,7 +40,9 @@ impl ErrorScopes {
         scope: wgpu::ErrorScopeGuard,
         error: impl FnOnce(wgpu::Error) -> Error + 'static,
     ) -> Result<()> {
-        self.owner.keep(Box::pin(async move { scope.pop().await.map(error) }));
+        // Popped now: what is made behind it is not in it.
+        let popped = scope.pop();
+        self.owner.keep(Box::pin(async move { popped.await.map(error) }));
         Ok(())
     }
 

@@ -98,9 +98,22 @@ impl Trainer {
         encoder: &mut wgpu::CommandEncoder,
         budget: Duration,
     ) -> Result<usize> {
+        self.record_within_at_most(encoder, budget, Self::most_recorded())
+    }
+
+    /// As [`Trainer::record_within`], of at most `most` meta-iterations.
+    ///
+    /// # Errors
+    /// As [`Trainer::record`].
+    pub fn record_within_at_most(
+        &mut self,
+        encoder: &mut wgpu::CommandEncoder,
+        budget: Duration,
+        most: usize,
+    ) -> Result<usize> {
         let pace = self.pace.get_mut().unwrap_or_else(PoisonError::into_inner);
         pace.update(&self.gpu);
-        let count = pace.count(budget, Self::most_recorded());
+        let count = pace.count(budget, most.min(Self::most_recorded()));
         if count == 0 {
             return Ok(0);
         }

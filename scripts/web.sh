@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# scripts/web.sh: builds the library for pages into web/dist; `scripts/web.sh test` then tries it in Chromium.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
+# Bytes that the page's module may take, gzipped.
+most=640000
+
+say() { echo "web: $*"; }
+fail() { echo "web: error: $*" >&2; exit 1; }
+
+rustc=wasm32-unknown-unknown
+if [ ! -d "$(rustc --print target-libdir --target $rustc)" ]; then
+    say "installing the target $rustc (rustup)"
+    rustup target add $rustc || fail "no $rustc; install it with: rustup target add $rustc"
+fi
+command -v npm >/dev/null || fail "npm is missing; install Node.js 20 or newer"
+(cd web && npm install --no-fund --no-audit --silent)
+
+if cargo clippy --version >/dev/null 2>&1; then
+    cargo clippy --quiet --no-deps -p reptile-web --target $rustc --profile web -- -D warnings
+fi
+cargo build --quiet -p reptile-web --target $rustc --profile web
+# The bindings' tool has to be of the library's own version.
+version=$(cargo metadata --format-version 1 --filter-platform $rustc |
+    grep -o '"name":"wasm-bindgen","version":"[^"]*"' | head -1 | cut -d'"' -f8)
+bindgen=$(command -v wasm-bindgen || true)
+if [ -z "$bindgen" ] || [ "$("$bindgen" --version)" != "wasm-bindgen $version" ]; then
+    bindgen=$target/tools/bin/wasm-bindgen
+    if [ ! -x "$bindgen" ] || [ "$("$bindgen" --version)" != "wasm-bindgen $version" ]; then
+        say "building wasm-bindgen-cli $version"
+        cargo install --quiet wasm-bindgen-cli --version "$version" --root "$target/tools"
+    fi
+fi
+rm -rf web/dist
+"$bindgen" --target web --out-dir web/dist "$target/$rustc/web/reptile_web.wasm"
+web/node_modules/.bin/wasm-opt -Oz -o web/dist/small.wasm web/dist/reptile_web_bg.wasm
+mv web/dist/small.wasm web/dist/reptile_web_bg.wasm
+size=$(gzip -9 -c web/dist/reptile_web_bg.wasm | wc -c)
+say "web/dist/reptile_web_bg.wasm has $size bytes, gzipped"
+[ "$size" -le $most ] || fail "more than $most"
+
+if [ "${1:-}" = test ]; then
+    cargo build --quiet --release
+    node web/test/test.mjs "$target/release/reptile"
+fi
