@@ -175,7 +175,11 @@ impl Config {
     pub fn class_lists(&self) -> [Option<PathBuf>; 2] {
         let TaskSpec::Omniglot(spec) = &self.tasks else { return [None, None] };
         let absolute = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        [&spec.train_classes, &spec.test_classes].map(|path| path.as_ref().map(absolute))
+        let test_classes = match spec.tests_training_classes() {
+            true => spec.test_classes.clone(),
+            false => spec.test_classes.as_ref().map(absolute),
+        };
+        [spec.train_classes.as_ref().map(absolute), test_classes]
     }
 
     /// Support examples of a training task.

@@ -89,7 +89,9 @@ impl TaskSpec {
         match self {
             Self::Sine(_) | Self::Glyphs(_) => Vec::new(),
             Self::Omniglot(spec) => {
-                let places = [&mut spec.data, &mut spec.train_classes, &mut spec.test_classes];
+                let own = spec.tests_training_classes();
+                let test_classes = spec.test_classes.as_mut().filter(|_| !own);
+                let places = [spec.data.as_mut(), spec.train_classes.as_mut(), test_classes];
                 places.into_iter().flatten().collect()
             }
             Self::Images(spec) => spec.data.iter_mut().collect(),
@@ -219,7 +221,7 @@ pub struct OmniglotSpec {
     /// are stored with the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_classes: Option<PathBuf>,
-    /// File with the test classes.
+    /// File with the test classes; or the word `train`: those of training, without turns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_classes: Option<PathBuf>,
 }
@@ -237,6 +239,11 @@ impl OmniglotSpec {
             train_classes: None,
             test_classes: None,
         }
+    }
+
+    /// Whether test tasks are of the training classes: `test_classes` is the word `train` (a file of that name is `./train`).
+    pub fn tests_training_classes(&self) -> bool {
+        self.test_classes.as_deref() == Some(Path::new("train"))
     }
 }
 

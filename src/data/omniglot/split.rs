@@ -18,7 +18,12 @@ pub(super) fn split(
     let named = |list: &Option<std::path::PathBuf>| {
         list.as_ref().map(|path| read_list(path, classes, folder)).transpose()
     };
-    let (train, test) = (named(&spec.train_classes)?, named(&spec.test_classes)?);
+    let train = named(&spec.train_classes)?;
+    if spec.tests_training_classes() {
+        let train = train.unwrap_or_else(|| (0..classes.len()).collect());
+        return Ok((train.clone(), train));
+    }
+    let test = named(&spec.test_classes)?;
     let others = |taken: &[usize]| -> Vec<usize> {
         let taken: BTreeSet<usize> = taken.iter().copied().collect();
         (0..classes.len()).filter(|class| !taken.contains(class)).collect()

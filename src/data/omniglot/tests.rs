@@ -110,6 +110,11 @@ fn training_classes_are_turned_and_test_classes_are_not() {
     assert_eq!(plain.train, set.train[..7]);
     let other = read(&OmniglotSpec { split_seed: 1, ..spec(folder.path()) }).unwrap();
     assert_ne!(other.test, set.test);
+    // Tests on the training classes, which are all where none are named.
+    let test_classes = Some("train".into());
+    let same = read(&OmniglotSpec { test_classes, ..spec(folder.path()) }).unwrap();
+    assert_eq!((same.train.len(), same.test.len()), (40, 10));
+    assert_eq!(same.train[..10], same.test);
 }
 
 #[test]
