@@ -16,7 +16,7 @@ demo: build ## train on sine waves and on glyphs, evaluate, draw (2 cores: two m
 	@scripts/demo.sh $(TARGET_DIR)/release/reptile
 
 # Data sets, where there are any: REPTILE_DATA.
-test: ## check format and lints, and test: nine minutes on two cores (docs/testing.md)
+test: ## check format and lints, and test: ten minutes on two cores (docs/testing.md)
 	@scripts/setup.sh --test
 	@scripts/test.sh
 
