@@ -53,6 +53,12 @@ impl Export {
             bail!("--onnx {}: give a name that ends in .onnx", self.onnx.display());
         }
         atomic::check_new(&self.onnx)?;
+        if !self.from.exists() {
+            bail!(
+                "{}: no such file or folder; give a run, a checkpoint or adapted models",
+                self.from.display()
+            );
+        }
         let adapted = Models::are_in(&self.from);
         let (stored, chosen) = if adapted { self.adapted()? } else { self.of_run()? };
         let model = stored.config.validate()?;

@@ -233,6 +233,8 @@ fn adapted_models_have_their_logits_in_onnx_runtime() {
         let text = refusal(&mut export("none", from, more));
         assert!(text.contains(part), "{part}: {text}");
     }
+    let nowhere = refusal(&mut export("none", &folder.path().join("nowhere"), &base[..2]));
+    assert!(nowhere.contains("nowhere: no such file"), "{nowhere}");
     let mut other = reptile();
     other.arg("export").arg(&run).args(["--onnx", "net.pb"]);
     assert!(refusal(&mut other).contains("ends in .onnx"));
