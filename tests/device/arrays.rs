@@ -17,6 +17,7 @@ use reptile::tasks::{ArraySet, ArrayTargets, Batches, SplitPart};
 
 use crate::common::{assert_close, integers, network, numbers, widen, with, with_binding};
 use crate::harness::{Device, On, Tests, named};
+use crate::trainer::meta;
 
 pub fn tests(tests: &mut Tests) {
     tests.on(On::EVERY, named!(drawn_examples_are_those_of_the_reference));
@@ -242,17 +243,7 @@ fn in_float64(case: &Case, setup: &TrainerSetup) -> Vec<f64> {
                 tail: case.batches.way * case.batches.tail,
             })
             .collect();
-        let meta = reference::Meta {
-            algorithm: reference::Algorithm::Reptile,
-            inner: reference::Inner {
-                optimizer: setup.inner.rule(),
-                rate: f64::from(setup.inner.rate),
-                weight_decay: 1.0,
-            },
-            policy: reference::StatePolicy::Reset,
-            outer: setup.outer.rule(),
-            outer_rate: f64::from(setup.outer.rate),
-        };
+        let meta = meta(setup, u64::from(iteration));
         reference::meta_iteration(model, &mut learner, &meta, &tasks);
     }
     learner.theta

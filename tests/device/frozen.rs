@@ -13,6 +13,7 @@ use reptile::tasks::{Batches, TaskFunctions};
 
 use crate::common::{assert_close, widen, with};
 use crate::harness::{Device, On, Tests, named};
+use crate::trainer::meta;
 
 pub fn tests(tests: &mut Tests) {
     tests.on(On::EVERY, named!(frozen_layers_stay_and_the_others_agree_with_float64));
@@ -92,17 +93,7 @@ fn in_float64(setup: &TrainerSetup) -> Vec<f64> {
                 tail: 0,
             })
             .collect();
-        let meta = reference::Meta {
-            algorithm: reference::Algorithm::Reptile,
-            inner: reference::Inner {
-                optimizer: setup.inner.rule(),
-                rate: f64::from(setup.inner.rate),
-                weight_decay: f64::from(setup.inner.weight_decay),
-            },
-            policy: reference::StatePolicy::Reset,
-            outer: setup.outer.rule(),
-            outer_rate: f64::from(setup.outer.rate),
-        };
+        let meta = meta(setup, u64::from(iteration));
         reference::meta_iteration(model, &mut learner, &meta, &tasks);
     }
     learner.theta

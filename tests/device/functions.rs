@@ -16,6 +16,7 @@ use reptile::tasks::{Batches, TaskFunctions};
 
 use crate::common::{assert_close, network, widen, with};
 use crate::harness::{Device, On, Tests, named};
+use crate::trainer::meta;
 
 pub fn tests(tests: &mut Tests) {
     tests.on(On::EVERY, named!(functions_draw_what_their_twins_draw));
@@ -196,17 +197,7 @@ pub fn in_float64(case: &Case, setup: &TrainerSetup) -> Vec<f64> {
                 tail: 0,
             })
             .collect();
-        let meta = reference::Meta {
-            algorithm: reference::Algorithm::Reptile,
-            inner: reference::Inner {
-                optimizer: setup.inner.rule(),
-                rate: f64::from(setup.inner.rate),
-                weight_decay: 1.0,
-            },
-            policy: reference::StatePolicy::Reset,
-            outer: setup.outer.rule(),
-            outer_rate: f64::from(setup.outer.rate),
-        };
+        let meta = meta(setup, u64::from(iteration));
         reference::meta_iteration(model, &mut learner, &meta, &tasks);
     }
     learner.theta

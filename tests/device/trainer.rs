@@ -92,7 +92,7 @@ fn in_float64(setup: &TrainerSetup, run: usize, iterations: u64) -> (Vec<f64>, V
 }
 
 /// The settings of an iteration for the reference.
-fn meta(setup: &TrainerSetup, iteration: u64) -> reference::Meta {
+pub fn meta(setup: &TrainerSetup, iteration: u64) -> reference::Meta {
     let (inner, outer) = (&setup.inner, &setup.outer);
     reference::Meta {
         algorithm: match outer.algorithm {

@@ -65,12 +65,10 @@ pub fn read(settings: JsValue) -> Result<TrainerSetup, JsValue> {
         _ => return Err(thrown("tasks.kind: a page has \"sine\" and \"glyphs\"")),
     };
     let inner = own.inner;
-    let epoch = (way * shots).div_ceil(inner.batch.max(1));
-    let steps = match (inner.steps, inner.epochs) {
-        (Some(steps), None) => steps,
-        (None, Some(epochs)) => epochs.saturating_mul(epoch),
-        _ => return Err(thrown("inner: give steps, or epochs")),
-    };
+    if inner.steps.is_some() == inner.epochs.is_some() {
+        return Err(thrown("inner: give steps, or epochs"));
+    }
+    let steps = inner.steps(way * shots);
     let mut batches = Batches::new([way, shots], inner.batch, steps);
     (batches.replacement, batches.tail) = (inner.replacement, own.outer.tail_shots);
     let mut setup = TrainerSetup::new(&model, origin, inner, own.outer, batches);
