@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::cli::common::Stored;
 use crate::cli::models::Models;
-use crate::data::{StoredArrays, StoredSplit, unlabelled};
+use crate::data::{StoredSplit, unlabelled};
 use crate::disk::atomic;
 use crate::model::{Model, OnnxSettings};
 use crate::reference::network::statistics;
@@ -66,11 +66,7 @@ impl Export {
             bail!("{}: its parameters are not finite: the adaptation diverged", chosen.whose);
         }
         let mut settings = OnnxSettings { outputs: chosen.classes, ..OnnxSettings::default() };
-        let normalization = stored
-            .split
-            .as_ref()
-            .and_then(StoredSplit::arrays)
-            .and_then(StoredArrays::normalization);
+        let normalization = stored.split.as_ref().and_then(StoredSplit::normalization);
         settings.normalization =
             normalization.map(|own| [own.mean().to_vec(), own.deviation().to_vec()]);
         if let Some(place) = &self.support {

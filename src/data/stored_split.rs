@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::data::names::{count, listed};
-use crate::data::stored_arrays::StoredArrays;
+use crate::data::stored_arrays::{Normalization, StoredArrays};
 use crate::error::{Error, Result};
 use crate::tasks::{ImageClass, ImageSet, Split, SplitClass};
 
@@ -142,6 +142,11 @@ impl StoredSplit {
     /// What is kept of arrays, where tasks are over such.
     pub fn arrays(&self) -> Option<&StoredArrays> {
         self.arrays.as_ref()
+    }
+
+    /// How inputs are normalised, if they are.
+    pub fn normalization(&self) -> Option<&Normalization> {
+        self.arrays.as_ref().and_then(StoredArrays::normalization)
     }
 
     /// What is kept of functions in WGSL: their text.

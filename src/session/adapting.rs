@@ -1,8 +1,8 @@
 //! Adapting a stored state to many tasks: the user's own arrays, or the run's test tasks.
 
 use crate::config::{Config, Job};
+use crate::data::StoredSplit;
 use crate::data::arrays::{Targets, TaskArrays};
-use crate::data::{StoredArrays, StoredSplit};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::InnerRule;
@@ -140,8 +140,7 @@ pub fn adapt(
     tasks: Tasks<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Adapted> {
-    let normalization =
-        base.split.and_then(StoredSplit::arrays).and_then(StoredArrays::normalization);
+    let normalization = base.split.and_then(StoredSplit::normalization);
     let normalized = match (tasks, normalization) {
         (Tasks::Arrays(arrays), Some(own)) => Some(arrays.normalized(own)),
         _ => None,
