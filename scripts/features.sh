@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 # README says this number.
 most=7
 
-for features in "" reference tune onnx plot data files files,plot files,tune experiments cli; do
+for features in "" reference tune onnx plot checkpoints data files files,plot files,tune experiments cli; do
     echo "features: ${features:-none}"
     cargo clippy --quiet --lib --no-default-features --features "$features" -- -D warnings
 done

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
 # Bytes that the page's module may take, gzipped.
-most=640000
+most=400000
 
 say() { echo "web: $*"; }
 fail() { echo "web: error: $*" >&2; exit 1; }

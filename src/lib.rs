@@ -32,11 +32,11 @@ mod checks;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
-#[cfg(feature = "files")]
+#[cfg(feature = "checkpoints")]
 pub mod config;
 #[cfg(feature = "data")]
 pub mod data;
-#[cfg(feature = "data")]
+#[cfg(any(feature = "checkpoints", feature = "data"))]
 #[cfg_attr(not(feature = "files"), allow(dead_code))] // readers do not write
 mod disk;
 /// What dispatches are made of: no public API, but for what [`meta`] passes on.
@@ -66,7 +66,7 @@ pub mod rng;
 mod rooms;
 #[cfg(feature = "files")]
 pub mod session;
-#[cfg(feature = "files")]
+#[cfg(feature = "checkpoints")]
 pub mod store;
 pub mod tasks;
 #[cfg(feature = "tune")]

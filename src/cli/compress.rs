@@ -14,8 +14,9 @@ use crate::disk::atomic;
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::session::replay::replay;
-use crate::store::adapted::{Adapted, RESIDUAL, Settings, sha256_file};
+use crate::store::adapted::{Adapted, RESIDUAL, Settings};
 use crate::store::compressed::{Codec, Compressed, Payload};
+use crate::store::sha256_file;
 
 /// Compress adapted models: what they differ in from the checkpoint that they were adapted from.
 #[derive(Debug, Args)]

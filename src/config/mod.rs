@@ -1,6 +1,7 @@
 //! The configuration of a run: one TOML file, every key with its default (docs/config.md), and what runs by it.
 
 mod families;
+#[cfg(feature = "files")]
 mod job;
 pub mod overrides;
 pub mod presets;
@@ -10,5 +11,6 @@ mod settings;
 mod tests;
 mod validate;
 
+#[cfg(feature = "files")]
 pub use job::{Data, Job, Purpose};
 pub use settings::{Config, LogSpec};

@@ -1,6 +1,6 @@
 //! From a kernel's source and its buffers to a dispatch in a recording.
 
-use crate::dispatch::host::{InnerStep, InnerSteps, RunStep, RunSteps};
+use crate::dispatch::host::{InnerStep, InnerSteps, RunSteps};
 use crate::error::{Error, Result};
 use crate::gpu::{
     Access, Global, Gpu, Kernel, Loads, Offset, Part, Recording, Source, Touched, Work,
@@ -65,15 +65,6 @@ impl<'a> Argument<'a> {
             Self::Inner(inner, index) => Some(Offset::Step(inner.offset_of(index))),
         }
     }
-
-    /// Bytes of what the host writes there, where the text has a struct of the same fields.
-    fn stride(self) -> Option<usize> {
-        match self {
-            Self::Buffer(..) | Self::Sets(..) => None,
-            Self::Runs(_) => Some(size_of::<RunStep>()),
-            Self::Inner(..) => Some(size_of::<InnerStep>()),
-        }
-    }
 }
 
 /// The argument of each buffer that the kernel uses.
@@ -81,15 +72,7 @@ fn in_order<'a>(kernel: &Kernel, arguments: &[Argument<'a>]) -> Result<Vec<Argum
     let wrong = |message| Error::Shader { kernel: kernel.name().to_string(), message };
     let of = |global: &Global| {
         let found = arguments.iter().find(|argument| argument.name() == global.name);
-        let argument =
-            *found.ok_or_else(|| wrong(format!("nothing is bound to `{}`", global.name)))?;
-        match argument.stride() {
-            Some(bytes) if bytes != global.stride as usize => Err(wrong(format!(
-                "`{}` has {} bytes in the text, and the host writes {bytes}",
-                global.name, global.stride
-            ))),
-            _ => Ok(argument),
-        }
+        found.copied().ok_or_else(|| wrong(format!("nothing is bound to `{}`", global.name)))
     };
     kernel.globals().iter().map(of).collect()
 }

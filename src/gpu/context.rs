@@ -194,7 +194,7 @@ impl Gpu {
             }
             return Ok(kernel.clone());
         }
-        let kernel = Arc::new(Kernel::parse(&self.compiler(), source, dynamic)?);
+        let kernel = Arc::new(Kernel::read(&self.compiler(), source, dynamic)?);
         if !self.defers {
             self.compile(&kernel)?;
         }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::gpu::error_scopes::ErrorScopes;
 use crate::gpu::mirror::Mirror;
 use crate::gpu::options::GpuOptions;
-use crate::gpu::reflection::{Access, Global, Reflection, reflect};
+use crate::gpu::reflection::{Access, Global, globals};
 use crate::gpu::source::Source;
 
 /// What kernels are compiled with.
@@ -33,16 +33,15 @@ pub struct Kernel {
 /// What the pipeline is compiled from, until it is.
 #[derive(Debug)]
 enum State {
-    Parsed(Box<Parsed>),
+    Read(Read),
     Compiled,
     /// What the device said; another try is refused likewise.
     Refused(String),
 }
 
-/// A text and what naga made of it.
+/// A kernel's text.
 #[derive(Debug)]
-struct Parsed {
-    module: naga::Module,
+struct Read {
     text: String,
     /// Whether all of the text is this crate's.
     trusted: bool,
@@ -50,10 +49,10 @@ struct Parsed {
 
 impl Kernel {
     /// Reads the text of `of`; `dynamic` names the buffers whose offset is given at each dispatch.
-    pub(super) fn parse(with: &Compiler<'_>, of: &Source, dynamic: &[&str]) -> Result<Self> {
+    pub(super) fn read(with: &Compiler<'_>, of: &Source, dynamic: &[&str]) -> Result<Self> {
         let (name, device) = (of.name(), with.device);
         let text = of.text(!with.options.rolled);
-        let Reflection { module, globals } = reflect(name, &text)?;
+        let globals = globals(name, &text)?;
         let is_storage =
             |global: &&Global| matches!(global.access, Access::Read | Access::ReadWrite);
         let storage = globals.iter().filter(is_storage).count();
@@ -77,11 +76,7 @@ impl Kernel {
         });
         Ok(Self {
             pipeline: OnceLock::new(),
-            state: Mutex::new(State::Parsed(Box::new(Parsed {
-                module,
-                text,
-                trusted: of.is_trusted(),
-            }))),
+            state: Mutex::new(State::Read(Read { text, trusted: of.is_trusted() })),
             layout,
             globals,
             name,
@@ -98,8 +93,8 @@ impl Kernel {
                 *state = State::Refused(message.clone());
                 Err(Error::Shader { kernel: self.name.to_string(), message })
             }
-            State::Parsed(parsed) => {
-                let made = self.compile_parsed(with, *parsed);
+            State::Read(read) => {
+                let made = self.compile_text(with, read);
                 if let Err(Error::Shader { message, .. }) = &made {
                     *state = State::Refused(message.clone());
                 }
@@ -108,12 +103,11 @@ impl Kernel {
         }
     }
 
-    fn compile_parsed(&self, with: &Compiler<'_>, parsed: Parsed) -> Result<()> {
-        let Parsed { module, text, trusted } = parsed;
+    fn compile_text(&self, with: &Compiler<'_>, Read { text, trusted }: Read) -> Result<()> {
         let (name, device, options) = (self.name, with.device, with.options);
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let descriptor =
-            wgpu::ShaderModuleDescriptor { label: Some(name), source: shader_source(module, text) };
+        let source = wgpu::ShaderSource::Wgsl(text.into());
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(name), source };
         let checked = options.checked || !trusted;
         let module = if checked {
             device.create_shader_module(descriptor)
@@ -202,17 +196,6 @@ impl Kernel {
             entries: &entries,
         })
     }
-}
-
-/// Browsers read the text themselves.
-#[cfg(target_arch = "wasm32")]
-fn shader_source(_: naga::Module, text: String) -> wgpu::ShaderSource<'static> {
-    wgpu::ShaderSource::Wgsl(text.into())
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn shader_source(module: naga::Module, _: String) -> wgpu::ShaderSource<'static> {
-    wgpu::ShaderSource::Naga(std::borrow::Cow::Owned(module))
 }
 
 /// `dynamic` names those whose offset is given at each dispatch.

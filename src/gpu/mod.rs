@@ -36,7 +36,7 @@ pub use pending::Pending;
 pub use preparing::Preparing;
 pub use profile::Profile;
 pub use recording::{HeldDispatch, Offset, Part, Recording, Touched};
-pub use reflection::{Access, Global};
+pub use reflection::{Access, Global, globals};
 pub use source::{Constant, Element, Source};
 pub use unroll::unroll;
 pub use variant::VariantChoice;

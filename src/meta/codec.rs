@@ -131,7 +131,7 @@ impl CodeLayout {
         self.decode_by(Wait::Awaiting, gpu, base, coded).await
     }
 
-    async fn decode_by(
+    pub(crate) async fn decode_by(
         &self,
         wait: Wait,
         gpu: &Gpu,

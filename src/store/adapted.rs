@@ -6,18 +6,14 @@
 //! from the first one on; `arrays`: a file of the user's), `recipe` (JSON: how to adapt again).
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::atomic;
 use crate::disk::tensor_file::{self, Floats, TensorFile};
 use crate::error::{Error, Result};
 use crate::meta::{InnerOptimizer, PlanKind};
 use crate::model::{Model, TensorInfo};
-use crate::store::checkpoint::sha256;
 
 /// How a state is adapted: with the base, the tasks and the device, all that decides about the bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -147,20 +143,11 @@ pub struct Adapted {
 }
 
 impl Adapted {
-    /// Writes a new file at `path`, whole or not at all. Values may be non-finite: a task can
-    /// diverge while the others do not.
-    ///
-    /// # Errors
-    /// [`Error::Data`] if `path` exists, [`Error::Io`].
+    /// The bytes of the file. Values may be non-finite: a task can diverge while the others do not.
     ///
     /// # Panics
     /// If a parameter set is not the model's length or a tensor not T times its row.
-    pub fn write_new(&self, model: &Model, path: impl AsRef<Path>) -> Result<()> {
-        atomic::write_new(path.as_ref(), &self.to_bytes(model))
-    }
-
-    /// The bytes of the file; as [`Adapted::write_new`].
-    pub(crate) fn to_bytes(&self, model: &Model) -> Vec<u8> {
+    pub fn to_bytes(&self, model: &Model) -> Vec<u8> {
         let tasks = self.parameters.len();
         let mut tensors: BTreeMap<String, Floats> =
             model.tensors().iter().map(|info| (info.name.clone(), self.stacked(info))).collect();
@@ -195,18 +182,11 @@ impl Adapted {
         fields
     }
 
-    /// Reads the adapted models of `model` in the file at `path`.
+    /// The adapted models of `model` in a file's `bytes`.
     ///
     /// # Errors
-    /// [`Error::Data`] that names the tensor or field that is missing, of a wrong shape or not finite;
-    /// [`Error::Io`].
-    pub fn load(model: &Model, path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let bytes = fs::read(path).map_err(Error::io(path))?;
-        Self::from_bytes(model, &bytes).map_err(|message| Error::data(path, message))
-    }
-
-    fn from_bytes(model: &Model, bytes: &[u8]) -> Result<Self, String> {
+    /// A sentence that names the tensor or field that is missing, of a wrong shape or not finite.
+    pub fn from_bytes(model: &Model, bytes: &[u8]) -> Result<Self, String> {
         let file = TensorFile::parse(bytes)?;
         if file.metadata.get("format").map(String::as_str) != Some(FORMAT) {
             return Err(format!(
@@ -235,19 +215,13 @@ impl Adapted {
     }
 }
 
-/// The SHA-256 of a file in lower-case hexadecimal digits.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn sha256_file(path: impl AsRef<Path>) -> Result<String> {
-    let path = path.as_ref();
-    fs::read(path).map(|bytes| sha256(&bytes)).map_err(Error::io(path))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::model::{Activation, ModelSpec};
+    use crate::store::sha256_file;
 
     fn model() -> Model {
         let spec = ModelSpec::builder(&[2]).dense(2, Activation::Tanh).dense(3, Activation::Linear);

@@ -21,26 +21,24 @@
 //! tensor's bytes by its name) and `digest` (the SHA-256 of `digests`). So any changed byte is
 //! found and named. The same content gives the same bytes.
 
+#[cfg(feature = "files")]
+mod file;
 mod format;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::config::Config;
-use crate::data::StoredSplit;
-use crate::disk::atomic;
-use crate::disk::shell::quoted;
 use crate::disk::tensor_file::TensorFile;
 use crate::error::{Error, Result};
 use crate::meta::TrainingState;
 use crate::model::Model;
 
+#[cfg(feature = "files")]
+pub use file::{file_name, numbered};
 pub use format::FORMAT;
 pub(crate) use format::sha256;
-
-const EXTENSION: &str = "safetensors";
 
 /// The order in which this version's kernels add numbers, where that changed the bytes of a training: 1 in
 /// checkpoints that say nothing, 2 until batch-norms on real GPUs had more invocations a column and the subgroup's fused kernel
@@ -66,13 +64,13 @@ pub struct RunInfo {
 }
 
 impl RunInfo {
-    /// That of a run under `config` on the data set with this split.
-    pub fn new(config: &Config, split: Option<&StoredSplit>) -> Self {
+    /// That of a run under `config` on the data set with this split, as `StoredSplit::to_json` writes it.
+    pub fn new(config: &Config, split: Option<String>) -> Self {
         Self {
             seed: config.seed,
             config_hash: config.hash(),
             config: config.to_toml(),
-            split: split.map(StoredSplit::to_json),
+            split,
             arithmetic: ARITHMETIC,
         }
     }
@@ -119,56 +117,41 @@ pub struct Checkpoint {
     pub state: TrainingState,
 }
 
-impl Checkpoint {
-    /// Writes the checkpoint to `path`, whole or not at all, in place of what was there.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] if a value is not finite or a set does not fit `model` (a file that
-    /// could not be loaded is never written), [`Error::Io`].
-    pub fn save(&self, model: &Model, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        let bytes = self.to_bytes(model).map_err(|message| Error::checkpoint(path, message))?;
-        atomic::write(path, &bytes)
-    }
-
-    /// Reads and checks the checkpoint of a run of `model`.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] that names the tensor or field that is missing, unknown, of a wrong
-    /// shape or type, not finite or changed, and offers the newest good checkpoint before it in
-    /// the same folder; [`Error::Io`].
-    pub fn load(model: &Model, path: impl AsRef<Path>) -> Result<Self> {
-        CheckpointFile::open(path)?.checkpoint(model)
-    }
-
-    /// Reads what a checkpoint says of itself.
-    ///
-    /// # Errors
-    /// As [`Checkpoint::load`], but the tensors are not looked at.
-    pub fn load_header(path: impl AsRef<Path>) -> Result<Header> {
-        CheckpointFile::open(path)?.header()
-    }
-}
-
 /// The bytes of a checkpoint: what is read from them stays one state, also while the run goes on and removes the
 /// file.
 #[derive(Clone, Debug)]
 pub struct CheckpointFile {
     path: PathBuf,
     bytes: Vec<u8>,
+    /// Whether others may lie beside it.
+    on_disk: bool,
 }
 
 impl CheckpointFile {
-    /// Reads the file at `path`.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        Ok(Self { path: path.into(), bytes: fs::read(path).map_err(Error::io(path))? })
+    /// What somebody calls `name` and has in memory.
+    pub fn from_bytes(name: impl Into<PathBuf>, bytes: Vec<u8>) -> Self {
+        Self { path: name.into(), bytes, on_disk: false }
     }
 
-    /// Where it was read from.
+    /// The file of `checkpoint`, a run of `model`.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] that names `name` and what could not be loaded: a value that is not finite, a set that does not
+    /// fit the network.
+    pub fn of(name: impl Into<PathBuf>, checkpoint: &Checkpoint, model: &Model) -> Result<Self> {
+        let path = name.into();
+        match checkpoint.to_bytes(model) {
+            Ok(bytes) => Ok(Self::from_bytes(path, bytes)),
+            Err(message) => Err(Error::checkpoint(&path, message)),
+        }
+    }
+
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Where it was read from, or what it is called.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -178,22 +161,37 @@ impl CheckpointFile {
         sha256(&self.bytes)
     }
 
-    /// As [`Checkpoint::load`].
+    /// Reads and checks the checkpoint of a run of `model`.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`].
+    /// [`Error::Checkpoint`] that names the tensor or field that is missing, unknown, of a wrong
+    /// shape or type, not finite or changed, and, of a file on disk, offers the newest good checkpoint before it in
+    /// the same folder.
     pub fn checkpoint(&self, model: &Model) -> Result<Checkpoint> {
-        let good = |older: &Path| read(older, |file| Checkpoint::from_file(model, file)).is_ok();
-        self.take(|file| Checkpoint::from_file(model, file)).map_err(|it| offer_older(it, good))
+        let read = |file: &TensorFile<'_>| Checkpoint::from_file(model, file);
+        self.take(read).map_err(|error| self.with_older(error, |file| read(file).map(|_| ())))
     }
 
-    /// As [`Checkpoint::load_header`].
+    /// Reads what the checkpoint says of itself.
     ///
     /// # Errors
-    /// As [`Checkpoint::load_header`].
+    /// As [`CheckpointFile::checkpoint`], but the tensors are not looked at.
     pub fn header(&self) -> Result<Header> {
-        let good = |older: &Path| read(older, format::check_digests).is_ok();
-        self.take(Header::from_file).map_err(|error| offer_older(error, good))
+        self.take(Header::from_file).map_err(|error| self.with_older(error, format::check_digests))
+    }
+
+    /// Adds to the error of a damaged checkpoint on disk the newest one before it that is `good`.
+    fn with_older(
+        &self,
+        error: Error,
+        good: impl Fn(&TensorFile<'_>) -> Result<(), String>,
+    ) -> Error {
+        #[cfg(feature = "files")]
+        if self.on_disk {
+            return file::offer_older(error, good);
+        }
+        let _ = (self.on_disk, good);
+        error
     }
 
     /// Parses the bytes and hands them to `take`, whose complaint becomes an error.
@@ -202,52 +200,4 @@ impl CheckpointFile {
             .and_then(|file| take(&file))
             .map_err(|message| Error::checkpoint(&self.path, message))
     }
-}
-
-/// The name of the checkpoint after `iteration` meta-iterations.
-pub fn file_name(iteration: u64) -> String {
-    format!("{iteration:010}.{EXTENSION}")
-}
-
-/// The checkpoints of a folder that are named by their iteration, oldest first.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn numbered(folder: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).map_err(Error::io(folder))? {
-        let path = entry.map_err(Error::io(folder))?.path();
-        found.extend(iteration_of(&path).map(|iteration| (iteration, path)));
-    }
-    found.sort();
-    Ok(found)
-}
-
-/// The iteration in a name given by [`file_name`].
-fn iteration_of(path: &Path) -> Option<u64> {
-    let name = path.file_name()?.to_str()?;
-    let iteration = name.strip_suffix(EXTENSION)?.strip_suffix('.')?.parse().ok()?;
-    (file_name(iteration) == name).then_some(iteration)
-}
-
-/// Parses the file at `path` and hands it to `take`, whose complaint becomes an error.
-fn read<T>(path: &Path, take: impl Fn(&TensorFile<'_>) -> Result<T, String>) -> Result<T> {
-    CheckpointFile::open(path)?.take(take)
-}
-
-/// Adds to the error of a damaged checkpoint the newest one before it that is `good`.
-fn offer_older(error: Error, good: impl Fn(&Path) -> bool) -> Error {
-    let Error::Checkpoint { path, message } = error else { return error };
-    let before = iteration_of(&path).unwrap_or(u64::MAX);
-    let siblings = numbered(atomic::folder_of(&path)).unwrap_or_default();
-    let older = siblings.into_iter().filter(|(iteration, _)| *iteration < before);
-    let message = match older.rev().find(|(_, older)| good(older)) {
-        Some((iteration, older)) => format!(
-            "{message}; the one of iteration {iteration} is good: go on from {0}, or evaluate or \
-             adapt it",
-            quoted(&older)
-        ),
-        None => format!("{message}; no good older one lies beside it"),
-    };
-    Error::Checkpoint { path, message }
 }

@@ -14,15 +14,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
-use std::fs;
-use std::path::Path;
 use std::str::FromStr;
 
 use safetensors::tensor::Dtype;
 
 use crate::disk::tensor_file::{self, Data, TensorFile};
-use crate::error::{Error, Result};
-use crate::gpu::Gpu;
+use crate::error::Result;
+use crate::gpu::{Gpu, Wait, now};
 use crate::meta::{CodeLayout, Coded, largest_differences};
 use crate::model::Model;
 use crate::store::adapted::{Adapted, Settings};
@@ -174,9 +172,35 @@ impl Compressed {
     /// # Panics
     /// If it is a replay.
     pub fn parameters(&self, gpu: &Gpu, model: &Model, base: &[f32]) -> Result<Vec<Vec<f32>>> {
+        now(self.parameters_by(Wait::Blocking, gpu, model, base))
+    }
+
+    /// The async twin of [`Compressed::parameters`].
+    ///
+    /// # Errors
+    /// As [`CodeLayout::encode`].
+    ///
+    /// # Panics
+    /// If it is a replay.
+    pub async fn parameters_async(
+        &self,
+        gpu: &Gpu,
+        model: &Model,
+        base: &[f32],
+    ) -> Result<Vec<Vec<f32>>> {
+        self.parameters_by(Wait::Awaiting, gpu, model, base).await
+    }
+
+    async fn parameters_by(
+        &self,
+        wait: Wait,
+        gpu: &Gpu,
+        model: &Model,
+        base: &[f32],
+    ) -> Result<Vec<Vec<f32>>> {
         match (&self.payload, self.codec.bits()) {
             (Payload::Coded(coded), Some(bits)) => {
-                CodeLayout::new(model, bits)?.decode(gpu, base, coded)
+                CodeLayout::new(model, bits)?.decode_by(wait, gpu, base, coded).await
             }
             (Payload::Sparse { counts, places, values }, _) => {
                 let mut pairs = places.iter().zip(values);
@@ -193,17 +217,8 @@ impl Compressed {
         }
     }
 
-    /// Writes a new file at `path` and returns its length in bytes.
-    ///
-    /// # Errors
-    /// [`Error::Data`] if `path` exists, [`Error::Io`].
-    pub fn write_new(&self, path: &Path) -> Result<u64> {
-        let bytes = self.to_bytes();
-        crate::disk::atomic::write_new(path, &bytes)?;
-        Ok(bytes.len() as u64)
-    }
-
-    fn to_bytes(&self) -> Vec<u8> {
+    /// The bytes of the file.
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut fields = self.settings.fields();
         fields.insert("format".into(), FORMAT.into());
         fields.insert("codec".into(), self.codec.to_string());
@@ -242,17 +257,11 @@ impl Compressed {
         tensor_file::serialize_data(&fields, &tensors)
     }
 
-    /// Reads the compressed models of `model` in the file at `path`.
+    /// The compressed models of `model` in a file's `bytes`.
     ///
     /// # Errors
-    /// [`Error::Data`] if it is truncated, changed, of another model or another kind of file; [`Error::Io`].
-    pub fn load(model: &Model, path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref();
-        let bytes = fs::read(path).map_err(Error::io(path))?;
-        Self::from_bytes(model, &bytes).map_err(|message| Error::data(path, message))
-    }
-
-    fn from_bytes(model: &Model, bytes: &[u8]) -> Result<Self, String> {
+    /// A sentence that says whether it is truncated, changed, of another model or another kind of file.
+    pub fn from_bytes(model: &Model, bytes: &[u8]) -> Result<Self, String> {
         let file = TensorFile::parse(bytes)?;
         let field = |name: &str| {
             let field = file.metadata.get(name);

@@ -3,14 +3,14 @@
 
 use crate::common::with;
 use crate::harness::{Tests, all, named};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::offset_of;
 use std::sync::{Mutex, OnceLock};
 
 use crate::every_kernel::{FILES, Texts, run, texts};
 use naga::back::{glsl, hlsl, msl, spv};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
-use reptile::gpu::{AdapterChoice, Gpu, GpuOptions};
+use reptile::gpu::{Access, AdapterChoice, Global, Gpu, GpuOptions, globals};
 use reptile::kernels::{InnerStep, RunStep};
 
 pub fn tests(tests: &mut Tests) {
@@ -35,8 +35,12 @@ fn every_variant_is_valid_and_crosses_to_every_backend() {
     }
     let on_disk = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/shaders")).unwrap();
     assert_eq!(on_disk.count(), FILES.len() + 1, "the list names every file beside lib/");
+    let mut mirrors = 0;
     for (text, name) in texts {
         let (module, info) = parse(text, name);
+        let found = globals(name, text).unwrap();
+        assert_eq!(found, globals_by_naga(&module), "{name}");
+        mirrors += found.iter().filter(|it| matches!(it.access, Access::Mirror { .. })).count();
         let options = spv::Options { lang_version: (1, 3), ..Default::default() };
         spv::write_vec(&module, &info, &options, None)
             .unwrap_or_else(|error| panic!("{name} to SPIR-V: {error}"));
@@ -50,6 +54,7 @@ fn every_variant_is_valid_and_crosses_to_every_backend() {
             .unwrap_or_else(|error| panic!("{name} to HLSL: {error}"));
         to_glsl(&module, &info, name, text.contains("subgroup"));
     }
+    assert!(mirrors > 0, "kernels that read mirrors are among them");
 }
 
 /// GLSL of desktops has subgroups from 4.3 on, that of browsers and phones has none.
@@ -70,6 +75,43 @@ fn to_glsl(module: &naga::Module, info: &ModuleInfo, name: &str, subgroups: bool
     glsl::Writer::new(&mut out, module, info, &options, &pipeline, policies)
         .and_then(|mut writer| writer.write())
         .unwrap_or_else(|error| panic!("{name} to GLSL: {error}"));
+}
+
+/// What a text declares and uses, by naga.
+fn globals_by_naga(module: &naga::Module) -> Vec<Global> {
+    let functions = module.functions.iter().map(|(_, function)| function);
+    let entries = module.entry_points.iter().map(|entry| &entry.function);
+    let expressions = functions.chain(entries).flat_map(|it| it.expressions.iter());
+    let used: BTreeSet<_> = expressions
+        .filter_map(|(_, expression)| match expression {
+            naga::Expression::GlobalVariable(global) => Some(*global),
+            _ => None,
+        })
+        .collect();
+    let all = module.global_variables.iter().filter(|(handle, _)| used.contains(handle));
+    let mut globals: Vec<Global> = all
+        .filter_map(|(_, global)| {
+            let access = match (global.space, &module.types[global.ty].inner) {
+                (naga::AddressSpace::Uniform, _) => Access::Uniform,
+                (naga::AddressSpace::Storage { access }, _) => {
+                    match access.contains(naga::StorageAccess::STORE) {
+                        true => Access::ReadWrite,
+                        false => Access::Read,
+                    }
+                }
+                (_, naga::TypeInner::Image { class, .. }) => {
+                    let format = naga::StorageFormat::Rgba32Uint;
+                    let words = matches!(class, naga::ImageClass::Storage { format: it, .. } if *it == format);
+                    Access::Mirror { words }
+                }
+                _ => return None,
+            };
+            let binding = global.binding?.binding;
+            Some(Global { name: global.name.clone()?, binding, access })
+        })
+        .collect();
+    globals.sort_by_key(|global| global.binding);
+    globals
 }
 
 /// Size of the WGSL struct `name`, and offset of each member.

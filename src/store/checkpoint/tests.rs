@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
+use std::fs;
 
 use super::*;
+use crate::disk::shell::quoted;
 use crate::disk::tensor_file::{self, Floats};
 use crate::meta::Sets;
 use crate::model::{Activation, ModelSpec};
