@@ -20,6 +20,11 @@ command -v npm >/dev/null || fail "npm is missing; install Node.js 20 or newer"
 if cargo clippy --version >/dev/null 2>&1; then
     cargo clippy --quiet --no-deps -p reptile-web --target $rustc --profile web -- -D warnings
 fi
+# Messages of panics name files without the folders of this machine.
+for folder in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+    RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$folder/="
+done
+export RUSTFLAGS
 cargo build --quiet -p reptile-web --target $rustc --profile web
 # The bindings' tool has to be of the library's own version.
 version=$(cargo metadata --format-version 1 --filter-platform $rustc |
@@ -36,6 +41,9 @@ rm -rf web/dist
 "$bindgen" --target web --out-dir web/dist "$target/$rustc/web/reptile_web.wasm"
 web/node_modules/.bin/wasm-opt -Oz -o web/dist/small.wasm web/dist/reptile_web_bg.wasm
 mv web/dist/small.wasm web/dist/reptile_web_bg.wasm
+# What reads and writes configurations.
+mkdir web/dist/smol-toml
+cp web/node_modules/smol-toml/dist/*.js web/node_modules/smol-toml/LICENSE web/dist/smol-toml/
 size=$(gzip -9 -c web/dist/reptile_web_bg.wasm | wc -c)
 say "web/dist/reptile_web_bg.wasm has $size bytes, gzipped"
 [ "$size" -le $most ] || fail "more than $most"

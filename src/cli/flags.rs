@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_library_says_what_is_replaced() {
         let library = include_str!("../store/directory.rs").to_owned()
-            + include_str!("../store/checkpoint.rs")
+            + include_str!("../store/checkpoint/file.rs")
             + include_str!("../data/data_folder.rs")
             + include_str!("../data/stored_split.rs")
             + include_str!("../config/job.rs")

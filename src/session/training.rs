@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::config::{Config, Job};
-use crate::data::StoredSplit;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meta::{Start, Summary, Trainer, TrainingState, evaluate};
@@ -225,8 +224,7 @@ impl Session {
             let best = self.directory.best_path();
             let split = self.job.stored_split();
             let state = self.trainer.snapshot()?;
-            let checkpoint =
-                Checkpoint { run: RunInfo::new(&config, split.map(StoredSplit::to_json)), state };
+            let checkpoint = Checkpoint { run: RunInfo::of(&config, split), state };
             checkpoint.save(self.job.model(), best)?;
         }
         let stop = &config.stop;
@@ -247,7 +245,7 @@ impl Session {
         {
             return Err(Error::Diverged { run, iteration, loss: f32::NAN });
         }
-        let run = RunInfo::new(config, self.job.stored_split().map(StoredSplit::to_json));
+        let run = RunInfo::of(config, self.job.stored_split());
         let checkpoint = Checkpoint { run, state: snapshot };
         self.directory.save(&checkpoint, self.job.model(), config.log.keep)?;
         Ok(())

@@ -29,7 +29,6 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use crate::config::Config;
 use crate::disk::tensor_file::TensorFile;
 use crate::error::{Error, Result};
 use crate::meta::TrainingState;
@@ -52,7 +51,8 @@ pub const ARITHMETIC: u32 = 4;
 pub struct RunInfo {
     /// Run r has the seed `seed + r`.
     pub seed: u64,
-    /// Hash of the part of the configuration that must not change on resume; earlier versions compare it.
+    /// Hash of the part of the configuration that must not change on resume, where whoever made the checkpoint knows it; earlier
+    /// versions compare it.
     pub config_hash: String,
     /// The whole configuration as TOML.
     pub config: String,
@@ -64,15 +64,9 @@ pub struct RunInfo {
 }
 
 impl RunInfo {
-    /// That of a run under `config` on the data set with this split, as `StoredSplit::to_json` writes it.
-    pub fn new(config: &Config, split: Option<String>) -> Self {
-        Self {
-            seed: config.seed,
-            config_hash: config.hash(),
-            config: config.to_toml(),
-            split,
-            arithmetic: ARITHMETIC,
-        }
+    /// That of a run with `seed` under `config`, a text in TOML, on the data set with this split, if there is one.
+    pub fn new(seed: u64, config: String, split: Option<String>) -> Self {
+        Self { seed, config_hash: String::new(), config, split, arithmetic: ARITHMETIC }
     }
 
     /// Refuses what training would go on from, but not to the bytes of a run that was never interrupted. Who wants to
@@ -115,6 +109,13 @@ pub struct Checkpoint {
     pub run: RunInfo,
     /// What training goes on from.
     pub state: TrainingState,
+}
+
+impl Checkpoint {
+    /// That of `run` in the state `state`.
+    pub fn new(run: RunInfo, state: TrainingState) -> Self {
+        Self { run, state }
+    }
 }
 
 /// The bytes of a checkpoint: what is read from them stays one state, also while the run goes on and removes the

@@ -1,4 +1,5 @@
-//! What is kept on disk: checkpoints, weights to start from, adapted and compressed models, the folder of a run, its metrics, caches.
+//! What is kept: checkpoints, adapted and compressed models; on disk also weights to start from, the folder of a run, its metrics,
+//! caches.
 
 pub mod adapted;
 pub mod checkpoint;
@@ -22,6 +23,8 @@ mod variants;
 #[cfg(feature = "files")]
 mod weights;
 
+use crate::disk::tensor_file::TensorFile;
+
 #[cfg(feature = "files")]
 pub use directory::RunDirectory;
 #[cfg(feature = "files")]
@@ -30,3 +33,12 @@ pub use model_files::sha256_file;
 pub use pipelines::keep_pipelines;
 #[cfg(feature = "files")]
 pub use weights::Weights;
+
+/// Which format a file of tensors says that it has: [`checkpoint::FORMAT`], [`adapted::FORMAT`], [`compressed::FORMAT`] or
+/// another; none if it does not say.
+///
+/// # Errors
+/// A sentence that says whether `bytes` are truncated, damaged or no safetensors file at all.
+pub fn format_of(bytes: &[u8]) -> Result<Option<String>, String> {
+    Ok(TensorFile::parse(bytes)?.metadata.remove("format"))
+}

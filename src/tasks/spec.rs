@@ -30,6 +30,18 @@ pub enum TaskSpec {
 }
 
 impl TaskSpec {
+    /// The kind, as a configuration names it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Sine(_) => "sine",
+            Self::Omniglot(_) => "omniglot",
+            Self::Images(_) => "images",
+            Self::Glyphs(_) => "glyphs",
+            Self::Arrays(_) => "arrays",
+            Self::Wgsl(_) => "wgsl",
+        }
+    }
+
     /// The sizes of N-way tasks over images, or none for others.
     pub fn episodes(&self) -> Option<&EpisodeSpec> {
         match self {

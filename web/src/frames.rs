@@ -1,6 +1,6 @@
 //! Waiting without blocking the page.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Ref, RefCell, RefMut};
 
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::prelude::*;
@@ -28,6 +28,16 @@ pub async fn next() -> Result<(), JsValue> {
 pub async fn borrowed<T>(cell: &RefCell<T>) -> Ref<'_, T> {
     loop {
         if let Ok(own) = cell.try_borrow() {
+            return own;
+        }
+        let _ = next().await;
+    }
+}
+
+/// `cell` to change, once nobody uses it.
+pub async fn alone<T>(cell: &RefCell<T>) -> RefMut<'_, T> {
+    loop {
+        if let Ok(own) = cell.try_borrow_mut() {
             return own;
         }
         let _ = next().await;

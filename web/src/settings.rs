@@ -1,86 +1,95 @@
 //! Objects of JavaScript as settings.
 
-use reptile::meta::{InnerSpec, Origin, OuterSpec, TrainerSetup};
-use reptile::model::{Model, ModelSpec};
-use reptile::tasks::{Batches, TaskSpec};
+use js_sys::{Reflect, Uint8Array};
+use reptile::config::Config;
+use reptile::tasks::TaskSpec;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use wasm_bindgen::prelude::*;
 
-use crate::thrown;
+use crate::{thrown, toml};
 
-/// The keys of a configuration file that a page may give.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Settings {
-    model: ModelSpec,
-    tasks: TaskSpec,
-    inner: InnerSpec,
-    outer: OuterSpec,
-    #[serde(default = "iterations")]
-    iterations: u64,
-    #[serde(default)]
-    seed: u64,
-}
-
-fn iterations() -> u64 {
-    1000
+/// What a network is made from.
+pub enum Made {
+    /// Settings, and their text.
+    From(Box<Config>, String),
+    /// The bytes of a checkpoint.
+    Checkpoint(Vec<u8>),
 }
 
 /// How to adapt.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Adapting {
-    #[serde(default)]
-    steps: usize,
-    rate: Option<f32>,
+pub struct Adapting {
+    /// Inner steps; those of `eval` by default.
+    pub steps: Option<usize>,
+    /// Inner rate; that of the training by default.
+    pub rate: Option<f32>,
+    /// Classes, where they are fewer than the network's outputs.
+    pub classes: Option<usize>,
 }
 
-/// A plain object of JavaScript.
-fn parsed<T: serde::de::DeserializeOwned>(object: &JsValue) -> Result<T, JsValue> {
+/// Which network is to predict.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Predicting {
+    /// One of those that were loaded, from 0 on; else the one that the last `adapt` made.
+    pub model: Option<usize>,
+}
+
+/// A plain object of JavaScript; nothing at all is its default.
+pub fn options<T: Default + DeserializeOwned>(object: &JsValue) -> Result<T, JsValue> {
+    if object.is_undefined() || object.is_null() {
+        return Ok(T::default());
+    }
+    parsed(object)
+}
+
+fn parsed<T: DeserializeOwned>(object: &JsValue) -> Result<T, JsValue> {
     let text = js_sys::JSON::stringify(object)?.as_string();
     let text = text.ok_or_else(|| thrown("give an object of settings"))?;
     serde_json::from_str(&text).map_err(thrown)
 }
 
+/// A checkpoint, where there is one, or the keys of a configuration file.
+pub fn read(settings: &JsValue) -> Result<Made, JsValue> {
+    if let Ok(bytes) = Reflect::get(settings, &"checkpoint".into())
+        && !bytes.is_undefined()
+    {
+        let bytes: Uint8Array = bytes
+            .dyn_into()
+            .map_err(|_| thrown("checkpoint: give the bytes of a file as a Uint8Array"))?;
+        return Ok(Made::Checkpoint(bytes.to_vec()));
+    }
+    let mut given: Map<String, Value> = parsed(settings)?;
+    given.entry("iterations").or_insert(1000.into());
+    if let (None, Some(inner)) = (given.get("eval"), given.get("inner")) {
+        let batch = inner.get("batch").cloned().unwrap_or(1.into());
+        let steps = inner.get("steps").cloned().unwrap_or(32.into());
+        given.insert("eval".into(), serde_json::json!({ "steps": steps, "batch": batch }));
+    }
+    let given = Value::Object(given);
+    let config = configuration(&given)?;
+    Ok(Made::From(Box::new(config), toml::from_json(&given)?))
+}
+
+/// A configuration; keys that there are not are refused.
+pub fn configuration(given: &Value) -> Result<Config, JsValue> {
+    let config = Config::deserialize(given).map_err(thrown)?;
+    known_keys(&given["tasks"], &config.tasks)?;
+    Ok(config)
+}
+
 /// Refuses keys of `given` that tasks of its kind do not have.
-fn known_keys(given: &serde_json::Value, tasks: &TaskSpec) -> Result<(), JsValue> {
+fn known_keys(given: &Value, tasks: &TaskSpec) -> Result<(), JsValue> {
     let all = serde_json::to_value(tasks).map_err(thrown)?;
-    let unknown = given.as_object().and_then(|own| own.keys().find(|key| all.get(key).is_none()));
+    let optional = ["data", "set", "background", "train_classes", "test_classes"];
+    let unknown = given.as_object().and_then(|own| {
+        own.keys().find(|key| all.get(key).is_none() && !optional.contains(&key.as_str()))
+    });
     match unknown {
         Some(key) => Err(thrown(format_args!("tasks.{key}: these tasks have no such key"))),
         None => Ok(()),
     }
-}
-
-/// The setup of a training.
-pub fn read(settings: JsValue) -> Result<TrainerSetup, JsValue> {
-    let given: serde_json::Value = parsed(&settings)?;
-    let own: Settings = serde_json::from_value(given.clone()).map_err(thrown)?;
-    known_keys(&given["tasks"], &own.tasks)?;
-    let model = Model::new(own.model).map_err(thrown)?;
-    let [way, shots, _] = own.tasks.groups();
-    let origin = match own.tasks {
-        TaskSpec::Sine(spec) => Origin::Sine(spec),
-        TaskSpec::Glyphs(spec) => Origin::Glyphs(spec),
-        _ => return Err(thrown("tasks.kind: a page has \"sine\" and \"glyphs\"")),
-    };
-    let inner = own.inner;
-    if inner.steps.is_some() == inner.epochs.is_some() {
-        return Err(thrown("inner: give steps, or epochs"));
-    }
-    let steps = inner.steps(way * shots);
-    let mut batches = Batches::new([way, shots], inner.batch, steps);
-    (batches.replacement, batches.tail) = (inner.replacement, own.outer.tail_shots);
-    let mut setup = TrainerSetup::new(&model, origin, inner, own.outer, batches);
-    (setup.iterations, setup.seed) = (own.iterations, own.seed);
-    Ok(setup)
-}
-
-/// Steps (0: those of the training) and rate.
-pub fn adapting(options: JsValue) -> Result<(usize, Option<f32>), JsValue> {
-    if options.is_undefined() || options.is_null() {
-        return Ok((0, None));
-    }
-    let own: Adapting = parsed(&options)?;
-    Ok((own.steps, own.rate))
 }

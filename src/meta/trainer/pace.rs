@@ -1,6 +1,6 @@
 //! How many meta-iterations fit into a part of a frame.
 
-use std::sync::{PoisonError, mpsc};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::time::Duration;
 
 use web_time::Instant;
@@ -31,7 +31,7 @@ enum Timing {
     /// What the device says.
     Device(Pending<Vec<u64>>),
     /// From recording to the end of the submission, where the device has no timestamps: with all else in it.
-    Host(Instant, mpsc::Receiver<Instant>),
+    Host(Instant, Arc<OnceLock<Instant>>),
 }
 
 impl Pace {
@@ -51,13 +51,14 @@ impl Pace {
                     return;
                 }
             },
-            Timing::Host(begin, ended) => match ended.try_recv() {
-                Ok(end) => end.duration_since(*begin).as_secs_f64(),
-                Err(mpsc::TryRecvError::Empty) => return,
-                Err(mpsc::TryRecvError::Disconnected) => {
+            Timing::Host(begin, ended) => match ended.get() {
+                Some(end) => end.duration_since(*begin).as_secs_f64(),
+                // Nobody is left to tell it: the encoder was not submitted.
+                None if Arc::strong_count(ended) == 1 => {
                     self.timed = None;
                     return;
                 }
+                None => return,
             },
         };
         let one = seconds.max(1e-9) / *count as f64;
@@ -130,10 +131,11 @@ impl Trainer {
             Timing::Device(stamps.ask(&gpu, encoder)?)
         } else {
             self.record(encoder, count)?;
-            let (sender, ended) = mpsc::channel();
+            let ended = Arc::new(OnceLock::new());
+            let told = ended.clone();
             encoder.on_submitted_work_done(move || {
-                // The receiver is gone only with the trainer.
-                let _ = sender.send(Instant::now());
+                // Nobody else tells it.
+                let _ = told.set(Instant::now());
             });
             Timing::Host(Instant::now(), ended)
         };
@@ -169,8 +171,7 @@ mod tests {
     fn the_first_frame_gets_one_and_those_behind_it_none_until_it_is_timed() {
         let mut pace = Pace::default();
         assert_eq!(pace.count(MILLISECOND, 1024), 1);
-        let (_sender, ended) = mpsc::channel();
-        pace.timed = Some((1, Timing::Host(Instant::now(), ended)));
+        pace.timed = Some((1, Timing::Host(Instant::now(), Arc::default())));
         assert_eq!(pace.count(MILLISECOND, 1024), 0);
     }
 }

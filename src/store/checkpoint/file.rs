@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Checkpoint, CheckpointFile, Header};
+use super::{Checkpoint, CheckpointFile, Header, RunInfo};
+use crate::config::Config;
+use crate::data::StoredSplit;
 use crate::disk::atomic;
 use crate::disk::shell::quoted;
 use crate::disk::tensor_file::TensorFile;
@@ -11,6 +13,14 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 
 const EXTENSION: &str = "safetensors";
+
+impl RunInfo {
+    /// That of a run under `config` on the data set with this split.
+    pub fn of(config: &Config, split: Option<&StoredSplit>) -> Self {
+        let own = Self::new(config.seed, config.to_toml(), split.map(StoredSplit::to_json));
+        Self { config_hash: config.hash(), ..own }
+    }
+}
 
 impl Checkpoint {
     /// Writes the checkpoint to `path`, whole or not at all, in place of what was there.

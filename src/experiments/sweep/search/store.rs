@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::Search;
 use crate::config::Config;
-use crate::data::StoredSplit;
 use crate::disk::atomic;
 use crate::error::{Error, Result};
 use crate::experiments::sweep::state::Member;
@@ -67,7 +66,7 @@ impl Search {
         let config = &self.trials[members[0][0]].config;
         let config = Config { runs: alive.len(), ..config.clone() };
         let split = self.job.stored_split();
-        let run = RunInfo::new(&config, split.map(StoredSplit::to_json));
+        let run = RunInfo::of(&config, split);
         Checkpoint { run, state: snapshot.clone() }.save(trainer.model(), path)?;
         self.state.save(&self.folder)?;
         if fewer && old.exists() {
@@ -119,7 +118,7 @@ impl Search {
         atomic::write(&self.folder.join("best.toml"), text.as_bytes())?;
         let snapshot = self.handed_on(&[[best.trial, 0]])?;
         let path = self.folder.join("best.safetensors");
-        let run = RunInfo::new(config, self.job.stored_split().map(StoredSplit::to_json));
+        let run = RunInfo::of(config, self.job.stored_split());
         Checkpoint { run, state: snapshot }.save(self.job.model(), path)
     }
 }
