@@ -27,6 +27,9 @@
 
 #![warn(missing_docs)]
 
+#[macro_use]
+mod shaders;
+
 mod checks;
 /// The program's commands: no public API.
 #[cfg(feature = "cli")]

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms (folders and files of `src/`), each of which uses those before it alone.
-const ORDER: [&str; 23] = [
+const ORDER: [&str; 24] = [
+    "shaders",
     "error",
     "checks",
     "rng",

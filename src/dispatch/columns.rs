@@ -37,7 +37,7 @@ pub(crate) fn with_columns(
     };
     profile.check_rounds(source.name(), rounds(slices), "inner.batch or tasks.shots")?;
     let source = source
-        .library(include_str!("../../shaders/lib/column_sums.wgsl"))
+        .library(shader!("lib/column_sums.wgsl"))
         .constant("COLUMN_LANES", lanes)
         .constant("SLICES", slices)
         .constant("HELD", held(profile, rows.div_ceil(slices), lanes * slices, kept));

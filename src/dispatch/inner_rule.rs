@@ -111,8 +111,8 @@ impl InnerRule {
     /// gradients are `seen`.
     pub(crate) fn library(&self, source: Source, seen: bool) -> Source {
         let source = source.library(match seen {
-            false => include_str!("../../shaders/lib/see_nothing.wgsl"),
-            true => include_str!("../../shaders/lib/see_gradients.wgsl"),
+            false => shader!("lib/see_nothing.wgsl"),
+            true => shader!("lib/see_gradients.wgsl"),
         });
         match *self {
             Self::Optimizer(inner) => inner.library(source),
@@ -122,16 +122,14 @@ impl InnerRule {
                     Some(Statistic::Products) => 1,
                     Some(Statistic::Squares) => 2,
                 };
-                source
-                    .constant("STATISTIC", number)
-                    .library(include_str!("../../shaders/lib/update_rates.wgsl"))
+                source.constant("STATISTIC", number).library(shader!("lib/update_rates.wgsl"))
             }
             Self::Refined { factor, bounds: [low, high] } => source
                 .constant("REFINE", factor)
                 .constant("MIN_RATE", low)
                 .constant("MAX_RATE", high)
-                .library(include_str!("../../shaders/lib/update_refined.wgsl")),
-            Self::Query => source.library(include_str!("../../shaders/lib/update_query.wgsl")),
+                .library(shader!("lib/update_refined.wgsl")),
+            Self::Query => source.library(shader!("lib/update_query.wgsl")),
         }
     }
 }
@@ -168,10 +166,8 @@ impl<'a> Update<'a> {
     pub(crate) fn library(&self, source: Source, arguments: &mut Vec<Argument<'a>>) -> Source {
         let source = source.library(RUN_STEP).constant("TASKS_PER_RUN", self.axis.per_run);
         let seen = self.seen.filter(|_| self.rule != InnerRule::Query);
-        let source = self
-            .rule
-            .library(source, seen.is_some())
-            .library(include_str!("../../shaders/lib/update_in_place.wgsl"));
+        let source =
+            self.rule.library(source, seen.is_some()).library(shader!("lib/update_in_place.wgsl"));
         arguments.extend(seen.map(|seen| Argument::Buffer("seen", seen)));
         source
     }

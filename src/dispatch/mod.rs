@@ -18,6 +18,6 @@ pub use tile::{Group, MOST_BATCHES, Tile, Tiles};
 pub(crate) const BLOCK: usize = 64;
 
 /// What a kernel needs to know about a meta-iteration.
-pub(crate) const RUN_STEP: &str = include_str!("../../shaders/lib/run_step.wgsl");
+pub(crate) const RUN_STEP: &str = shader!("lib/run_step.wgsl");
 /// What a kernel needs to know about an inner step.
-pub(crate) const INNER_STEP: &str = include_str!("../../shaders/lib/inner_step.wgsl");
+pub(crate) const INNER_STEP: &str = shader!("lib/inner_step.wgsl");

@@ -27,7 +27,7 @@ impl BatchRows {
     pub(super) fn library(&self, source: Source) -> Source {
         source
             .library(INNER_STEP)
-            .library(include_str!("../../shaders/lib/batch_row.wgsl"))
+            .library(shader!("lib/batch_row.wgsl"))
             .constant("GROUPS", self.per_task)
             .constant("BATCH", self.rows)
             .constant("SUPPORT_ROWS", self.support_rows)

@@ -21,7 +21,7 @@ pub fn broadcast(
     source: &wgpu::Buffer,
     target: &wgpu::Buffer,
 ) -> Result<()> {
-    let kernel = Source::new("broadcast", include_str!("../../shaders/broadcast.wgsl"))
+    let kernel = Source::new("broadcast", shader!("broadcast.wgsl"))
         .library(RUN_STEP)
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", vectors)

@@ -22,7 +22,7 @@ pub fn ceiling_multiply_add(
     [workgroups, rounds]: [usize; 2],
     result: &wgpu::Buffer,
 ) -> Result<()> {
-    let text = include_str!("../../shaders/ceiling_multiply_add.wgsl");
+    let text = shader!("ceiling_multiply_add.wgsl");
     let source = Source::new("ceiling_multiply_add", text).constant("ROUNDS", rounds);
     let work = Work::words(workgroups * 64 * 4)
         .multiply_adds(MULTIPLY_ADDS * (workgroups * rounds) as u64);
@@ -39,7 +39,7 @@ pub fn ceiling_copy(
     vectors: usize,
     [from, to]: [&wgpu::Buffer; 2],
 ) -> Result<()> {
-    let source = Source::new("ceiling_copy", include_str!("../../shaders/ceiling_copy.wgsl"))
+    let source = Source::new("ceiling_copy", shader!("ceiling_copy.wgsl"))
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", vectors);
     let arguments = [Argument::Buffer("from_here", from), Argument::Buffer("to_there", to)];
@@ -52,5 +52,5 @@ pub fn ceiling_copy(
 /// # Errors
 /// [`crate::Error::Shader`] if the device refuses it.
 pub fn empty(gpu: &Gpu) -> Result<Arc<Kernel>> {
-    gpu.kernel(&Source::new("empty", include_str!("../../shaders/empty.wgsl")), &[])
+    gpu.kernel(&Source::new("empty", shader!("empty.wgsl")), &[])
 }

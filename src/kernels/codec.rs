@@ -70,7 +70,7 @@ impl Coding<'_> {
 /// See [`call`].
 pub fn compress(gpu: &Gpu, recording: &mut Recording, c: &Coding<'_>) -> Result<()> {
     c.check_rounds(gpu, "compress")?;
-    let source = c.source("compress", include_str!("../../shaders/compress.wgsl"));
+    let source = c.source("compress", shader!("compress.wgsl"));
     let arguments = [
         Argument::Buffer("base", c.base),
         Argument::Buffer("sets", c.values),
@@ -87,7 +87,7 @@ pub fn compress(gpu: &Gpu, recording: &mut Recording, c: &Coding<'_>) -> Result<
 /// See [`call`].
 pub fn decompress(gpu: &Gpu, recording: &mut Recording, c: &Coding<'_>) -> Result<()> {
     c.check_rounds(gpu, "decompress")?;
-    let source = c.source("decompress", include_str!("../../shaders/decompress.wgsl"));
+    let source = c.source("decompress", shader!("decompress.wgsl"));
     let arguments = [
         Argument::Buffer("base", c.base),
         Argument::Buffer("groups", c.table),
@@ -113,7 +113,7 @@ pub fn largest(
 ) -> Result<()> {
     let rounds = 4 * (parameters.div_ceil(DIGITS) + DIGITS + 1);
     gpu.profile().check_rounds("largest", rounds, "the layers' sizes, or take another codec")?;
-    let source = Source::new("largest", include_str!("../../shaders/largest.wgsl"))
+    let source = Source::new("largest", shader!("largest.wgsl"))
         .constant("BLOCK", DIGITS)
         .constant("PARAMETERS", parameters)
         .constant("KEPT", kept);

@@ -331,7 +331,7 @@ fn subgroup(
     let resident = full && (1..=LARGEST_RESIDENT).contains(&w_total) && pays;
     let halves: Vec<usize> = (0..lanes.ilog2()).map(|stage| lanes >> (stage + 1)).collect();
     let most_slots = hidden.iter().map(|layer| slots(layer, lanes)).max().unwrap_or(1);
-    let text = include_str!("../../shaders/fused_subgroup.wgsl");
+    let text = shader!("fused_subgroup.wgsl");
     let weights = if resident { "registers" } else { "memory" };
     let source = c
         .rule
@@ -386,15 +386,15 @@ fn workgroup(
     let batch = c.segment.batch;
     let layers = c.model.layers();
     let (h_start, h_total) = starts(layers, |layer| vectors(layer.outputs()) * batch);
-    let text = include_str!("../../shaders/fused_workgroup.wgsl");
+    let text = shader!("fused_workgroup.wgsl");
     let masks = |layer: &Layer| {
         let columns = vectors(layer.outputs());
         (1 << columns.trailing_zeros()).min(BANKS) - 1
     };
     let tile = candidates(gpu.profile(), c.model, [c.axis.tasks(), batch]).choose(gpu);
     let (invocations, weights) = match tile {
-        Tile::Resident(count) => (count, include_str!("../../shaders/lib/weights_workgroup.wgsl")),
-        Tile::Invocations(count) => (count, include_str!("../../shaders/lib/weights_storage.wgsl")),
+        Tile::Resident(count) => (count, shader!("lib/weights_workgroup.wgsl")),
+        Tile::Invocations(count) => (count, shader!("lib/weights_storage.wgsl")),
         tile => unreachable!("{tile} is no candidate of a fused loop"),
     };
     let source = c

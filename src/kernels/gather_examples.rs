@@ -56,11 +56,11 @@ pub fn gather_examples(
     [x, y]: [&wgpu::Buffer; 2],
 ) -> Result<()> {
     let ExampleRows { columns, targets, library, target_words } = layout;
-    let source = Source::new("gather_examples", include_str!("../../shaders/gather_examples.wgsl"))
+    let source = Source::new("gather_examples", shader!("gather_examples.wgsl"))
         .library(library)
         .library(match piece.y {
-            Some(_) => include_str!("../../shaders/lib/example_target.wgsl"),
-            None => include_str!("../../shaders/lib/example_class.wgsl"),
+            Some(_) => shader!("lib/example_target.wgsl"),
+            None => shader!("lib/example_class.wgsl"),
         })
         .constant("BLOCK", BLOCK)
         .constant("IN4", columns)

@@ -46,7 +46,7 @@ pub fn gather_images(
     [batch_x, labels]: [&wgpu::Buffer; 2],
 ) -> Result<()> {
     let columns = model.inputs_padded() / 4;
-    let source = Source::new("gather_images", include_str!("../../shaders/gather_images.wgsl"))
+    let source = Source::new("gather_images", shader!("gather_images.wgsl"))
         .constant("BLOCK", BLOCK)
         .constant("IMAGE_ROWS", model.input_layout() == Layout::Image)
         .constant("IN4", columns)
@@ -56,8 +56,8 @@ pub fn gather_images(
         .constant("BITS", shape.bits)
         .constant("WORDS", shape.words_per_image)
         .library(match model.layers()[0].bytes {
-            true => include_str!("../../shaders/lib/images_bytes.wgsl"),
-            false => include_str!("../../shaders/lib/images_floats.wgsl"),
+            true => shader!("lib/images_bytes.wgsl"),
+            false => shader!("lib/images_floats.wgsl"),
         });
     let arguments = [
         Argument::Inner(inner, step),

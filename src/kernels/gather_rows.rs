@@ -26,7 +26,7 @@ pub fn gather_rows(
 ) -> Result<()> {
     let (library, targets) = targets(model);
     let columns = model.inputs_padded() / 4;
-    let source = Source::new("gather_rows", include_str!("../../shaders/gather_rows.wgsl"))
+    let source = Source::new("gather_rows", shader!("gather_rows.wgsl"))
         .library(library)
         .constant("BLOCK", BLOCK)
         .constant("IN4", columns)

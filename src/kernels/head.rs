@@ -93,7 +93,7 @@ pub fn head(gpu: &Gpu, recording: &mut Recording, head: &Head<'_>) -> Result<()>
     let Head { batch, update, below, onward, .. } = *head;
     let numbers = loss_numbers(model.loss(), examples, model.outputs());
     let some = head.some.then_some(Rows::Minibatch);
-    let source = Source::new("head", include_str!("../../shaders/head.wgsl"));
+    let source = Source::new("head", shader!("head.wgsl"));
     let source = Rows::library(some, source, examples, numbers)
         .library(INNER_STEP)
         .library(ACTIVATION)

@@ -44,10 +44,8 @@ pub struct LossCall<'a> {
 /// See [`call`].
 pub fn loss(gpu: &Gpu, recording: &mut Recording, c: &LossCall<'_>) -> Result<()> {
     let source = match c.loss {
-        Loss::Mse => Source::new("loss_mse", include_str!("../../shaders/loss_mse.wgsl")),
-        Loss::CrossEntropy => {
-            Source::new("loss_cross_entropy", include_str!("../../shaders/loss_cross_entropy.wgsl"))
-        }
+        Loss::Mse => Source::new("loss_mse", shader!("loss_mse.wgsl")),
+        Loss::CrossEntropy => Source::new("loss_cross_entropy", shader!("loss_cross_entropy.wgsl")),
     };
     let some = c.some.map(|(_, rows)| rows);
     let numbers = loss_numbers(c.loss, c.batch, c.outputs);

@@ -30,7 +30,7 @@ pub struct MeanState<'a> {
 /// # Errors
 /// See [`call`].
 pub fn mean_state(gpu: &Gpu, recording: &mut Recording, c: &MeanState<'_>) -> Result<()> {
-    let source = Source::new("mean_state", include_str!("../../shaders/mean_state.wgsl"))
+    let source = Source::new("mean_state", shader!("mean_state.wgsl"))
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", c.vectors)
         .constant("TASKS", c.axis.per_run)

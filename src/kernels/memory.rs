@@ -47,7 +47,7 @@ pub fn memory_insert(
     runs: &RunSteps,
     c: &MemoryInsert<'_>,
 ) -> Result<()> {
-    let source = Source::new("memory_insert", include_str!("../../shaders/memory_insert.wgsl"))
+    let source = Source::new("memory_insert", shader!("memory_insert.wgsl"))
         .library(RUN_STEP)
         .library(GUARD)
         .constant("BLOCK", BLOCK)
@@ -86,7 +86,7 @@ pub fn memory_sums(
     sums: &wgpu::Buffer,
 ) -> Result<()> {
     gpu.profile().check_rounds("memory_sums", capacity, "memory.capacity")?;
-    let source = Source::new("memory_sums", include_str!("../../shaders/memory_sums.wgsl"))
+    let source = Source::new("memory_sums", shader!("memory_sums.wgsl"))
         .library(RUN_STEP)
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", vectors)

@@ -60,18 +60,18 @@ use crate::dispatch::{BLOCK, INNER_STEP, RUN_STEP};
 use crate::layers::ACTIVATION;
 use crate::model::Loss;
 
-const RNG: &str = include_str!("../../shaders/lib/rng.wgsl");
-const GUARD: &str = include_str!("../../shaders/lib/guard.wgsl");
-const TASK_SUMS: &str = include_str!("../../shaders/lib/task_sums.wgsl");
-const PRECISE_SIN: &str = include_str!("../../shaders/lib/precise_sin.wgsl");
-const TARGETS_VALUES: &str = include_str!("../../shaders/lib/targets_values.wgsl");
-const TARGETS_LABELS: &str = include_str!("../../shaders/lib/targets_labels.wgsl");
+const RNG: &str = shader!("lib/rng.wgsl");
+const GUARD: &str = shader!("lib/guard.wgsl");
+const TASK_SUMS: &str = shader!("lib/task_sums.wgsl");
+const PRECISE_SIN: &str = shader!("lib/precise_sin.wgsl");
+const TARGETS_VALUES: &str = shader!("lib/targets_values.wgsl");
+const TARGETS_LABELS: &str = shader!("lib/targets_labels.wgsl");
 
 /// The loss of one row of outputs in registers, which become their gradient.
 fn fused_loss(loss: Loss) -> &'static str {
     match loss {
-        Loss::Mse => include_str!("../../shaders/lib/fused_loss_mse.wgsl"),
-        Loss::CrossEntropy => include_str!("../../shaders/lib/fused_loss_cross_entropy.wgsl"),
+        Loss::Mse => shader!("lib/fused_loss_mse.wgsl"),
+        Loss::CrossEntropy => shader!("lib/fused_loss_cross_entropy.wgsl"),
     }
 }
 

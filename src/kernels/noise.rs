@@ -17,7 +17,7 @@ pub fn noise(
 ) -> Result<()> {
     let blocks = words.div_ceil(BLOCK);
     let across = blocks.min(gpu.profile().largest_grid as usize);
-    let source = Source::new("noise", include_str!("../../shaders/noise.wgsl"))
+    let source = Source::new("noise", shader!("noise.wgsl"))
         .library(RNG)
         .constant("BLOCK", BLOCK)
         .constant("GROUPS", across)

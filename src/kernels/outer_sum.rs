@@ -47,7 +47,7 @@ pub fn outer_sum(
 ) -> Result<()> {
     let rounds = c.axis.per_run * (1 + c.steps.div_ceil(BLOCK));
     gpu.profile().check_rounds("outer_sum", rounds, "outer.meta_batch")?;
-    let source = Source::new("outer_sum", include_str!("../../shaders/outer_sum.wgsl"))
+    let source = Source::new("outer_sum", shader!("outer_sum.wgsl"))
         .library(RUN_STEP)
         .library(GUARD)
         .library(TASK_SUMS)

@@ -34,7 +34,7 @@ impl OuterRule {
             Self::Optimizer(outer) => outer.library(source),
             Self::Mean { decay } => {
                 decay_constants(source, ["MOMENTUM", "MOMENTUM_REST", "LOG_MOMENTUM"], decay)
-                    .library(include_str!("../../shaders/lib/outer_mean.wgsl"))
+                    .library(shader!("lib/outer_mean.wgsl"))
             }
         }
     }
@@ -92,7 +92,7 @@ pub fn outer_update(
     let rounds = tasks * (1 + c.steps.div_ceil(BLOCK)) + c.capacity;
     let key = if c.capacity > tasks { "memory.capacity" } else { "outer.meta_batch" };
     gpu.profile().check_rounds("outer_update", rounds, key)?;
-    let source = Source::new("outer_update", include_str!("../../shaders/outer_update.wgsl"))
+    let source = Source::new("outer_update", shader!("outer_update.wgsl"))
         .library(RUN_STEP)
         .library(GUARD)
         .library(TASK_SUMS)

@@ -24,12 +24,10 @@ impl Rows {
         numbers: usize,
     ) -> Source {
         let Some(rows) = some else {
-            return source
-                .library(include_str!("../../shaders/lib/rows_all.wgsl"))
-                .constant("LOSS_NUMBERS", numbers);
+            return source.library(shader!("lib/rows_all.wgsl")).constant("LOSS_NUMBERS", numbers);
         };
         source
-            .library(include_str!("../../shaders/lib/rows_some.wgsl"))
+            .library(shader!("lib/rows_some.wgsl"))
             .constant("ROW_STRIDE", stride)
             .constant("COUNTED", rows as usize)
     }
@@ -43,9 +41,7 @@ impl Rows {
     ) -> Source {
         let source = Self::library(some, source, stride, numbers);
         match some {
-            Some(_) => {
-                source.library(RUN_STEP).library(include_str!("../../shaders/lib/runs_behind.wgsl"))
-            }
+            Some(_) => source.library(RUN_STEP).library(shader!("lib/runs_behind.wgsl")),
             None => source,
         }
     }

@@ -7,13 +7,13 @@ use crate::kernels::{Argument, Axis, PRECISE_SIN, RNG, RUN_STEP, RunSteps, call}
 use crate::rng::Phase;
 use crate::tasks::{Batches, SineSpec};
 
-const RANK_WORKGROUP: &str = include_str!("../../shaders/lib/rank_workgroup.wgsl");
-const RANK_SUBGROUP: &str = include_str!("../../shaders/lib/rank_subgroup.wgsl");
+const RANK_WORKGROUP: &str = shader!("lib/rank_workgroup.wgsl");
+const RANK_SUBGROUP: &str = shader!("lib/rank_subgroup.wgsl");
 
 /// What the order of a batch that need not be full is made with; `blocks` workgroups cover the elements.
 fn order_of_some(source: Source, batches: &Batches, blocks: usize) -> Source {
     source
-        .library(include_str!("../../shaders/lib/order_some.wgsl"))
+        .library(shader!("lib/order_some.wgsl"))
         .constant("BATCH", batches.batch)
         .constant("STEPS", batches.steps)
         .constant("REPLACEMENT", batches.replacement)
@@ -53,7 +53,7 @@ pub(super) fn with_order(
         order_of_some(source, batches, blocks)
     } else {
         source
-            .library(include_str!("../../shaders/lib/order_all.wgsl"))
+            .library(shader!("lib/order_all.wgsl"))
             .constant("POOL", batches.pool())
             .constant("TAKE", batches.take())
     };
@@ -61,7 +61,7 @@ pub(super) fn with_order(
         .library(RUN_STEP)
         .library(RNG)
         .library(library)
-        .library(include_str!("../../shaders/lib/order.wgsl"))
+        .library(shader!("lib/order.wgsl"))
         .constant("BLOCK", block)
         .constant("PASS_LANES", pass_lanes)
         .constant("TASKS_PER_RUN", axis.per_run)
@@ -96,7 +96,7 @@ pub fn sample_sine(
     [support_x, support_y]: [&wgpu::Buffer; 2],
     [query_x, query_y]: [&wgpu::Buffer; 2],
 ) -> Result<()> {
-    let source = Source::new("sample_sine", include_str!("../../shaders/sample_sine.wgsl"))
+    let source = Source::new("sample_sine", shader!("sample_sine.wgsl"))
         .library(PRECISE_SIN)
         .constant("POINTS", spec.points)
         .constant("SUPPORT", batches.support())
@@ -140,7 +140,7 @@ pub fn sample_episode(
     support: &wgpu::Buffer,
     query: &wgpu::Buffer,
 ) -> Result<()> {
-    let source = Source::new("sample_episode", include_str!("../../shaders/sample_episode.wgsl"))
+    let source = Source::new("sample_episode", shader!("sample_episode.wgsl"))
         .constant("CLASSES", class_count)
         .constant("QUERIES", queries)
         .constant("DRAWS", batches.way.max(batches.group + queries));
@@ -177,7 +177,7 @@ pub fn sample_listed(
 ) -> Result<()> {
     let examples = batches.group + queries;
     gpu.profile().check_rounds("sample_listed", examples, "examples of a task")?;
-    let source = Source::new("sample_listed", include_str!("../../shaders/sample_listed.wgsl"))
+    let source = Source::new("sample_listed", shader!("sample_listed.wgsl"))
         .constant("LISTED", count)
         .constant("QUERIES", queries)
         .constant("PHASE_TRAIN", Phase::Train as usize);
@@ -209,7 +209,7 @@ pub fn sample_order(
     order: &wgpu::Buffer,
     some: bool,
 ) -> Result<()> {
-    let source = Source::new("sample_order", include_str!("../../shaders/sample_order.wgsl"));
+    let source = Source::new("sample_order", shader!("sample_order.wgsl"));
     let (source, [blocks, layers]) =
         with_order(gpu, source, axis, batches, ordered_elements(batches), None, some)?;
     let arguments = [Argument::Runs(runs), Argument::Buffer("order", order)];

@@ -50,7 +50,7 @@ pub fn sample_glyphs(
     [query_x, query_y]: [&wgpu::Buffer; 2],
 ) -> Result<()> {
     let variation = &spec.variation;
-    let source = Source::new("sample_glyphs", include_str!("../../shaders/sample_glyphs.wgsl"))
+    let source = Source::new("sample_glyphs", shader!("sample_glyphs.wgsl"))
         .library(PRECISE_SIN)
         .constant("SIZE", spec.size)
         .constant("IN4", rows.columns)

@@ -10,10 +10,10 @@ use crate::kernels::{Argument, Axis, PRECISE_SIN, RNG, RUN_STEP, RunSteps, call}
 use crate::model::{Layout, Loss, Model};
 use crate::tasks::TaskFunctions;
 
-const RANDOM: &str = include_str!("../../shaders/lib/random.wgsl");
-const KERNEL: &str = include_str!("../../shaders/sample_own.wgsl");
-const VALUES: &str = include_str!("../../shaders/lib/own_values.wgsl");
-const LABEL: &str = include_str!("../../shaders/lib/own_label.wgsl");
+const RANDOM: &str = shader!("lib/random.wgsl");
+const KERNEL: &str = shader!("sample_own.wgsl");
+const VALUES: &str = shader!("lib/own_values.wgsl");
+const LABEL: &str = shader!("lib/own_label.wgsl");
 
 /// Numbers of an example, inputs and targets: what WGSL grants the variables of a function (8,192 bytes) has room for, and
 /// as many of the user's.

@@ -93,7 +93,7 @@ pub struct StrategySums<'a> {
 /// See [`call`].
 pub fn strategy_sums(gpu: &Gpu, recording: &mut Recording, c: &StrategySums<'_>) -> Result<()> {
     gpu.profile().check_rounds("strategy_sums", c.axis.per_run, "outer.meta_batch")?;
-    let source = Source::new("strategy_sums", include_str!("../../shaders/strategy_sums.wgsl"))
+    let source = Source::new("strategy_sums", shader!("strategy_sums.wgsl"))
         .library(GUARD)
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", c.vectors)
@@ -169,7 +169,7 @@ pub fn strategy_update(
         Sharing::Layer => 1,
         Sharing::None => 2,
     };
-    let source = Source::new("strategy_update", include_str!("../../shaders/strategy_update.wgsl"))
+    let source = Source::new("strategy_update", shader!("strategy_update.wgsl"))
         .library(RUN_STEP)
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", c.model.packed_len() / 4)

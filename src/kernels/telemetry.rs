@@ -47,7 +47,7 @@ pub fn telemetry(
     let per_layer = |number: fn(&Layer) -> usize| -> Vec<usize> {
         layers.iter().map(|layer| number(layer)).collect()
     };
-    let source = Source::new("telemetry", include_str!("../../shaders/telemetry.wgsl"))
+    let source = Source::new("telemetry", shader!("telemetry.wgsl"))
         .library(RUN_STEP)
         .constant("BLOCK", BLOCK)
         .constant("VECTORS", c.model.packed_len() / 4)

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::onnx::{Graph, Value};
 
 /// Activations and their derivatives in WGSL.
-pub(crate) const ACTIVATION: &str = include_str!("../../shaders/lib/activation.wgsl");
+pub(crate) const ACTIVATION: &str = shader!("lib/activation.wgsl");
 
 /// The function after a layer's affine part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -193,7 +193,7 @@ fn norm_forward(
     pass: &Forward<'_>,
 ) -> Result<()> {
     let Forward { batch, theta, x, out, statistics } = *pass;
-    let source = Source::new("norm_forward", include_str!("../../shaders/norm_forward.wgsl"))
+    let source = Source::new("norm_forward", shader!("norm_forward.wgsl"))
         .constant("EPSILON", epsilon)
         .constant("SHARERS", batch.sharers)
         .constant("CHANNELS", place.output.channels)
@@ -230,7 +230,7 @@ fn norm_backward(
     pass: &Backward<'_>,
 ) -> Result<()> {
     let Backward { batch, update, below, d, statistics, onward, .. } = *pass;
-    let source = Source::new("norm_backward", include_str!("../../shaders/norm_backward.wgsl"))
+    let source = Source::new("norm_backward", shader!("norm_backward.wgsl"))
         .constant("ACTIVATION", below.activation.kind())
         .constant("NEEDS_INPUT_GRADIENT", onward)
         .reads("x", Element::Vector);

@@ -207,7 +207,7 @@ impl Groups {
         let source = self
             .constants(source, place, batch)
             .library(ACTIVATION)
-            .library(include_str!("../../shaders/lib/channel_groups.wgsl"));
+            .library(shader!("lib/channel_groups.wgsl"));
         let rows = place.output.pixels() * self.vectors(place.output);
         with_columns(gpu, source, [batch.count, rows, batch.examples * self.count], 0)
     }
@@ -226,7 +226,7 @@ pub(super) fn group_norm_forward(
     pass: &Forward<'_>,
 ) -> Result<()> {
     let Forward { batch, theta, x, out, statistics } = *pass;
-    let text = include_str!("../../shaders/group_norm_forward.wgsl");
+    let text = shader!("group_norm_forward.wgsl");
     let source = Source::new("group_norm_forward", text)
         .constant("EPSILON", groups.epsilon)
         .constant("SHARERS", batch.sharers)
@@ -259,7 +259,7 @@ fn input_gradient(
     pass: &Backward<'_>,
 ) -> Result<()> {
     let Backward { batch, update, below, d, dx, statistics, .. } = *pass;
-    let text = include_str!("../../shaders/group_norm_backward.wgsl");
+    let text = shader!("group_norm_backward.wgsl");
     let source =
         Source::new("group_norm_backward", text).constant("ACTIVATION", below.activation.kind());
     let (source, blocks) = groups.walk(gpu, source, place, batch)?;
@@ -291,7 +291,7 @@ fn group_norm_update(
     pass: &Backward<'_>,
 ) -> Result<()> {
     let Backward { batch, update, below, d, statistics, .. } = *pass;
-    let text = include_str!("../../shaders/group_norm_update.wgsl");
+    let text = shader!("group_norm_update.wgsl");
     let source = groups.constants(Source::new("group_norm_update", text), place, batch);
     let [theta, second, first] = update.arguments(place.packed_offset);
     let mut arguments = vec![

@@ -114,12 +114,12 @@ pub(super) fn infer(
 /// Adds what both directions share.
 fn with_window(source: Source, place: &Place, kind: Kind, batch: Batch<'_>) -> Source {
     let library = match kind {
-        Kind::Max => include_str!("../../shaders/lib/pool_max.wgsl"),
-        Kind::Average => include_str!("../../shaders/lib/pool_average.wgsl"),
+        Kind::Max => shader!("lib/pool_max.wgsl"),
+        Kind::Average => shader!("lib/pool_average.wgsl"),
     };
     window_constants(source, place)
         .library(ACTIVATION)
-        .library(include_str!("../../shaders/lib/pool_window.wgsl"))
+        .library(shader!("lib/pool_window.wgsl"))
         .library(library)
         .constant("BLOCK", BLOCK)
         .constant("BATCH", batch.examples)
@@ -138,7 +138,7 @@ fn pool_forward(
     pass: &Forward<'_>,
 ) -> Result<()> {
     let Forward { batch, x, out, .. } = *pass;
-    let source = Source::new("pool_forward", include_str!("../../shaders/pool_forward.wgsl"))
+    let source = Source::new("pool_forward", shader!("pool_forward.wgsl"))
         .constant("CHANNELS", place.output.channels)
         .constant("ACTIVATION", place.activation.kind())
         .constant("KEEP_Z", out.keep_z);
@@ -163,7 +163,7 @@ fn pool_backward(
     pass: &Backward<'_>,
 ) -> Result<Left> {
     let Backward { batch, below, d, dx, .. } = *pass;
-    let source = Source::new("pool_backward", include_str!("../../shaders/pool_backward.wgsl"))
+    let source = Source::new("pool_backward", shader!("pool_backward.wgsl"))
         .constant("ACTIVATION", below.activation.kind());
     let arguments = [
         Argument::Buffer("d", d),

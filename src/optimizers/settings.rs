@@ -80,7 +80,5 @@ pub(crate) fn decay_constants(source: Source, names: [&'static str; 3], beta: f3
 pub(super) fn adam_constants(source: Source, settings: &Settings) -> Source {
     let source = decay_constants(source, ["BETA1", "BETA1_REST", "LOG_BETA1"], settings.beta1);
     let source = decay_constants(source, ["BETA2", "BETA2_REST", "LOG_BETA2"], settings.beta2);
-    source
-        .constant("EPSILON", settings.epsilon)
-        .library(include_str!("../../shaders/lib/one_minus_exp.wgsl"))
+    source.constant("EPSILON", settings.epsilon).library(shader!("lib/one_minus_exp.wgsl"))
 }

@@ -24,14 +24,13 @@ pub fn layer_backward(
     below: Below<'_>,
     dx: &wgpu::Buffer,
 ) -> Result<()> {
-    let source =
-        Source::new("layer_backward", include_str!("../../../shaders/layer_backward.wgsl"))
-            .library(INNER_STEP)
-            .library(ACTIVATION)
-            .constant("ACTIVATION", below.activation.kind())
-            .reads("theta", Element::Vector)
-            .reads("h", Element::Vector)
-            .reads("rows", Element::Vector);
+    let source = Source::new("layer_backward", shader!("layer_backward.wgsl"))
+        .library(INNER_STEP)
+        .library(ACTIVATION)
+        .constant("ACTIVATION", below.activation.kind())
+        .reads("theta", Element::Vector)
+        .reads("h", Element::Vector)
+        .reads("rows", Element::Vector);
     let product = Product::backward(place, batch.examples);
     let source = product::constants(source, place, batch);
     let (source, [rows, columns]) = product.tiles(gpu, source, batch.count)?;

@@ -21,7 +21,7 @@ pub fn layer_forward(
     x: &wgpu::Buffer,
     out: Outputs<'_>,
 ) -> Result<()> {
-    let source = Source::new("layer_forward", include_str!("../../../shaders/layer_forward.wgsl"))
+    let source = Source::new("layer_forward", shader!("layer_forward.wgsl"))
         .library(INNER_STEP)
         .library(ACTIVATION)
         .constant("SHARERS", batch.sharers)

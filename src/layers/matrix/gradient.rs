@@ -8,12 +8,12 @@ use crate::layers::Place;
 use crate::layers::matrix::product::{inputs, shape, weights};
 use crate::layers::parameters::Reads;
 
-const GRADIENT_SUBGROUP: &str = include_str!("../../../shaders/lib/gradient_subgroup.wgsl");
-const GRADIENT_DIRECT: &str = include_str!("../../../shaders/lib/gradient_direct.wgsl");
-const GRADIENT_WORKGROUP: &str = include_str!("../../../shaders/lib/gradient_workgroup.wgsl");
-const CELLS_DENSE: &str = include_str!("../../../shaders/lib/cells_dense.wgsl");
-const CELLS_WINDOW: &str = include_str!("../../../shaders/lib/cells_window.wgsl");
-const CELLS_NARROW: &str = include_str!("../../../shaders/lib/cells_narrow.wgsl");
+const GRADIENT_SUBGROUP: &str = shader!("lib/gradient_subgroup.wgsl");
+const GRADIENT_DIRECT: &str = shader!("lib/gradient_direct.wgsl");
+const GRADIENT_WORKGROUP: &str = shader!("lib/gradient_workgroup.wgsl");
+const CELLS_DENSE: &str = shader!("lib/cells_dense.wgsl");
+const CELLS_WINDOW: &str = shader!("lib/cells_window.wgsl");
+const CELLS_NARROW: &str = shader!("lib/cells_narrow.wgsl");
 
 /// Rows of a layer's outputs whose pixels are summed by themselves in the weights' gradient: about
 /// [`Blocks::pixels`] of them, a multiple of eight, and no block nearly empty.

@@ -8,18 +8,18 @@ use crate::layers::parameters::{Reads, Weights};
 use crate::layers::shape::{Shape, vectors};
 use crate::layers::{Batch, Place};
 
-const PRODUCT_SUBGROUP: &str = include_str!("../../../shaders/lib/product_subgroup.wgsl");
-const PRODUCT_WORKGROUP: &str = include_str!("../../../shaders/lib/product_workgroup.wgsl");
+const PRODUCT_SUBGROUP: &str = shader!("lib/product_subgroup.wgsl");
+const PRODUCT_WORKGROUP: &str = shader!("lib/product_workgroup.wgsl");
 
-const INPUTS_FLOATS: &str = include_str!("../../../shaders/lib/inputs_floats.wgsl");
-const INPUTS_BYTES: &str = include_str!("../../../shaders/lib/inputs_bytes.wgsl");
-const ROWS_DENSE: &str = include_str!("../../../shaders/lib/rows_dense.wgsl");
-const ROWS_WINDOW: &str = include_str!("../../../shaders/lib/rows_window.wgsl");
-const ROWS_NARROW: &str = include_str!("../../../shaders/lib/rows_narrow.wgsl");
-const ROWS_TRANSPOSED: &str = include_str!("../../../shaders/lib/rows_transposed.wgsl");
+const INPUTS_FLOATS: &str = shader!("lib/inputs_floats.wgsl");
+const INPUTS_BYTES: &str = shader!("lib/inputs_bytes.wgsl");
+const ROWS_DENSE: &str = shader!("lib/rows_dense.wgsl");
+const ROWS_WINDOW: &str = shader!("lib/rows_window.wgsl");
+const ROWS_NARROW: &str = shader!("lib/rows_narrow.wgsl");
+const ROWS_TRANSPOSED: &str = shader!("lib/rows_transposed.wgsl");
 
 /// What the rows of a convolution's forward product start with.
-const WINDOW_ORIGIN: &str = include_str!("../../../shaders/lib/window_origin.wgsl");
+const WINDOW_ORIGIN: &str = shader!("lib/window_origin.wgsl");
 
 /// The groups of invocations that may own a tile.
 const GROUPS: [Group; 5] = [

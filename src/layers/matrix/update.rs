@@ -21,7 +21,7 @@ pub fn layer_update(
     x: &wgpu::Buffer,
     dz: &wgpu::Buffer,
 ) -> Result<()> {
-    let source = Source::new("layer_update", include_str!("../../../shaders/layer_update.wgsl"))
+    let source = Source::new("layer_update", shader!("layer_update.wgsl"))
         .library(INNER_STEP)
         .reads("rows", product::elements(place))
         .reads("dz", Element::Vector);

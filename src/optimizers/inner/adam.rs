@@ -17,8 +17,7 @@ impl Rule for Adam {
     }
 
     fn library(&self, source: Source, settings: &Settings) -> Source {
-        adam_constants(source, settings)
-            .library(include_str!("../../../shaders/lib/update_adam.wgsl"))
+        adam_constants(source, settings).library(shader!("lib/update_adam.wgsl"))
     }
 
     #[cfg(feature = "reference")]

@@ -19,7 +19,7 @@ impl Rule for AdamW {
     fn library(&self, source: Source, settings: &Settings) -> Source {
         adam_constants(source, settings)
             .constant("DECAY", settings.decoupled_weight_decay)
-            .library(include_str!("../../../shaders/lib/update_adamw.wgsl"))
+            .library(shader!("lib/update_adamw.wgsl"))
     }
 
     #[cfg(feature = "reference")]

@@ -19,7 +19,7 @@ impl Rule for Momentum {
         source
             .constant("MOMENTUM", settings.momentum)
             .constant("NESTEROV", settings.nesterov)
-            .library(include_str!("../../../shaders/lib/update_momentum.wgsl"))
+            .library(shader!("lib/update_momentum.wgsl"))
     }
 
     #[cfg(feature = "reference")]

@@ -18,7 +18,7 @@ impl Rule for RmsProp {
     fn library(&self, source: Source, settings: &Settings) -> Source {
         decay_constants(source, ["RHO", "RHO_REST", "LOG_RHO"], settings.rho)
             .constant("EPSILON", settings.epsilon)
-            .library(include_str!("../../../shaders/lib/update_rmsprop.wgsl"))
+            .library(shader!("lib/update_rmsprop.wgsl"))
     }
 
     #[cfg(feature = "reference")]

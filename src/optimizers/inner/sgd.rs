@@ -15,7 +15,7 @@ impl Rule for Sgd {
     }
 
     fn library(&self, source: Source, _: &Settings) -> Source {
-        source.library(include_str!("../../../shaders/lib/update_sgd.wgsl"))
+        source.library(shader!("lib/update_sgd.wgsl"))
     }
 
     #[cfg(feature = "reference")]

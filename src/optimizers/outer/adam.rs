@@ -16,8 +16,7 @@ impl Rule for Adam {
     }
 
     fn library(&self, source: Source, settings: &Settings) -> Source {
-        adam_constants(source, settings)
-            .library(include_str!("../../../shaders/lib/outer_adam.wgsl"))
+        adam_constants(source, settings).library(shader!("lib/outer_adam.wgsl"))
     }
 
     #[cfg(feature = "reference")]

@@ -15,7 +15,7 @@ impl Rule for Interpolation {
     }
 
     fn library(&self, source: Source, _: &Settings) -> Source {
-        source.library(include_str!("../../../shaders/lib/outer_interpolation.wgsl"))
+        source.library(shader!("lib/outer_interpolation.wgsl"))
     }
 
     #[cfg(feature = "reference")]

@@ -15,9 +15,7 @@ impl Rule for Momentum {
     }
 
     fn library(&self, source: Source, settings: &Settings) -> Source {
-        source
-            .constant("MOMENTUM", settings.momentum)
-            .library(include_str!("../../../shaders/lib/outer_momentum.wgsl"))
+        source.constant("MOMENTUM", settings.momentum).library(shader!("lib/outer_momentum.wgsl"))
     }
 
     #[cfg(feature = "reference")]

@@ -16,9 +16,7 @@ impl Rule for Nesterov {
     }
 
     fn library(&self, source: Source, settings: &Settings) -> Source {
-        source
-            .constant("MOMENTUM", settings.momentum)
-            .library(include_str!("../../../shaders/lib/outer_nesterov.wgsl"))
+        source.constant("MOMENTUM", settings.momentum).library(shader!("lib/outer_nesterov.wgsl"))
     }
 
     #[cfg(feature = "reference")]
