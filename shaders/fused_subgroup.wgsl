@@ -67,21 +67,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var step = 0u; step < STEPS; step++) {
         let rates = rates_of(run, task, FIRST_STEP + step, step + 1u == STEPS);
         let first = task * ORDER_STRIDE + ORDER_START + step * BATCH;
-        var rows: array<u32, BATCH>;
+        var rows = array<u32, BATCH>();
         for (var b = 0u; b < BATCH; b++) { // unroll
             rows[b] = task * SUPPORT + order[first + b];
         }
 
         // Forward. h: [layer, slot, b]; z likewise where GELU needs it.
-        var h: array<vec4<f32>, H_TOTAL>;
-        var z: array<vec4<f32>, Z_TOTAL>;
+        var h = array<vec4<f32>, H_TOTAL>();
+        var z = array<vec4<f32>, Z_TOTAL>();
         for (var s = 0u; s < SLOTS[0]; s++) { // unroll
             for (var b = 0u; b < BATCH; b++) { // unroll
                 h[s * BATCH + b] = bias[s];
             }
         }
         for (var i = 0u; i < INPUTS; i++) {
-            var x: array<f32, BATCH>;
+            var x = array<f32, BATCH>();
             for (var b = 0u; b < BATCH; b++) { // unroll
                 x[b] = support_x[rows[b] * IN4 + i / 4u][i % 4u];
             }
@@ -104,7 +104,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                     // so that each lane ends with the sum of its own column.
                     for (var g = 0u; g < SLOTS[l]; g++) { // unroll
                         for (var b = 0u; b < BATCH; b++) { // unroll
-                            var share: array<vec4<f32>, LANES>;
+                            var share = array<vec4<f32>, LANES>();
                             for (var q = 0u; q < LANES; q++) { // unroll
                                 share[q] = vec4<f32>(0.0);
                                 for (var s = 0u; s < SLOTS[max(l, 1u) - 1u]; s++) { // unroll
@@ -133,7 +133,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                         for (var g = 0u; g < SLOTS[max(l, 1u) - 1u]; g++) { // unroll
                             if ((g + 1u) * LANES <= COLUMNS[max(l, 1u) - 1u] || g * LANES + q < COLUMNS[max(l, 1u) - 1u]) {
                                 let row = base + OFFSETS[l] + 4u * (g * LANES + q) * COLUMNS[l];
-                                var rows_of: array<vec4<f32>, 4u * SLOTS_MAX>;
+                                var rows_of = array<vec4<f32>, 4u * SLOTS_MAX>();
                                 for (var s = 0u; s < SLOTS[l]; s++) { // unroll
                                     let place = row + min(s * LANES + lane, COLUMNS[l] - 1u);
                                     rows_of[4u * s] = theta[place];
@@ -172,9 +172,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
 
         // Head, loss, and the gradient d by the last hidden layer before its activation.
-        var d: array<vec4<f32>, D_SIZE>;
-        var head_gradient: array<vec4<f32>, OUTPUTS * SLOTS[LAST]>;
-        var head_bias_gradient: array<f32, OUTPUTS>;
+        var d = array<vec4<f32>, D_SIZE>();
+        var head_gradient = array<vec4<f32>, OUTPUTS * SLOTS[LAST]>();
+        var head_bias_gradient = array<f32, OUTPUTS>();
         for (var o = 0u; o < OUTPUTS; o++) { // unroll
             head_bias_gradient[o] = 0.0;
             for (var s = 0u; s < SLOTS[LAST]; s++) { // unroll
@@ -183,7 +183,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         var loss = 0.0;
         for (var b = 0u; b < BATCH; b++) { // unroll
-            var outputs: array<f32, OUTPUTS>;
+            var outputs = array<f32, OUTPUTS>();
             for (var o = 0u; o < OUTPUTS; o++) { // unroll
                 var part = 0.0;
                 for (var s = 0u; s < SLOTS[LAST]; s++) { // unroll
@@ -212,8 +212,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         // Turned back, since an optimiser's state lies as the parameters do: a vector is a unit's weights to four outputs.
         for (var q = 0u; q < OUT4; q++) { // unroll
-            var values: vec4<f32>;
-            var gradient: vec4<f32>;
+            var values = vec4<f32>();
+            var gradient = vec4<f32>();
             for (var o = 4u * q; o < min(4u * q + 4u, OUTPUTS); o++) { // unroll
                 values[o % 4u] = head_bias[o];
                 gradient[o % 4u] = head_bias_gradient[o];
@@ -228,8 +228,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             for (var s = 0u; s < SLOTS[LAST]; s++) { // unroll
                 if ((s + 1u) * LANES <= COLUMNS[LAST] || s * LANES + lane < COLUMNS[LAST]) {
                     for (var i = 0u; i < 4u; i++) { // unroll
-                        var row: vec4<f32>;
-                        var by_row: vec4<f32>;
+                        var row = vec4<f32>();
+                        var by_row = vec4<f32>();
                         for (var o = 4u * q; o < min(4u * q + 4u, OUTPUTS); o++) { // unroll
                             row[o % 4u] = head[o * SLOTS[LAST] + s][i];
                             by_row[o % 4u] = head_gradient[o * SLOTS[LAST] + s][i];
@@ -259,13 +259,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                     bias[B_START[l] + s] = updated(place, bias[B_START[l] + s], gradient, rates);
                 }
             }
-            var back: array<vec4<f32>, D_SIZE>;
+            var back = array<vec4<f32>, D_SIZE>();
             for (var i = 0u; i < SLOTS[l - 1u] * BATCH; i++) { // unroll
                 back[i] = vec4<f32>(0.0);
             }
             if (RESIDENT == 1u) { // static
                 for (var c = 0u; c < COLUMNS[l]; c++) { // unroll
-                    var e: array<vec4<f32>, BATCH>;
+                    var e = array<vec4<f32>, BATCH>();
                     for (var b = 0u; b < BATCH; b++) { // unroll
                         e[b] = subgroupShuffle(d[c / LANES * BATCH + b], c % LANES);
                     }
@@ -278,7 +278,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                             back[s * BATCH + b] +=
                                 vec4<f32>(dot(wx, e[b]), dot(wy, e[b]), dot(wz, e[b]), dot(ww, e[b]));
                         }
-                        var g: mat4x4<f32>;
+                        var g = mat4x4<f32>();
                         for (var b = 0u; b < BATCH; b++) { // unroll
                             let v = h[H_START[l - 1u] + s * BATCH + b];
                             g[0] = fma(vec4<f32>(v.x), e[b], g[0]);
@@ -298,7 +298,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 for (var q = 0u; q < LANES; q++) {
                     for (var g = 0u; g < SLOTS[l]; g++) { // unroll
                         if ((g + 1u) * LANES <= COLUMNS[l] || g * LANES + q < COLUMNS[l]) {
-                            var e: array<vec4<f32>, BATCH>;
+                            var e = array<vec4<f32>, BATCH>();
                             for (var b = 0u; b < BATCH; b++) { // unroll
                                 e[b] = subgroupShuffle(d[g * BATCH + b], q);
                             }
@@ -313,7 +313,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                                         back[s * BATCH + b] +=
                                             vec4<f32>(dot(wx, e[b]), dot(wy, e[b]), dot(wz, e[b]), dot(ww, e[b]));
                                     }
-                                    var g: mat4x4<f32>;
+                                    var g = mat4x4<f32>();
                                     for (var b = 0u; b < BATCH; b++) { // unroll
                                         let v = h[H_START[l - 1u] + s * BATCH + b];
                                         g[0] = fma(vec4<f32>(v.x), e[b], g[0]);
@@ -351,7 +351,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
         }
         for (var i = 0u; i < INPUTS; i++) {
-            var x: array<f32, BATCH>;
+            var x = array<f32, BATCH>();
             for (var b = 0u; b < BATCH; b++) { // unroll
                 x[b] = support_x[rows[b] * IN4 + i / 4u][i % 4u];
             }

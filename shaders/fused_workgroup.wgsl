@@ -35,7 +35,7 @@ fn forward(base: u32, l: u32, lane: u32) {
         let column = item % OUTS[l];
         let first = item / OUTS[l] * ROWS;
         let bias = weight(weight_place(base, l, 4u * INS[l], column));
-        var sums: array<vec4<f32>, ROWS>;
+        var sums = array<vec4<f32>, ROWS>();
         for (var r = 0u; r < ROWS; r++) { // unroll
             sums[r] = bias;
         }
@@ -67,7 +67,7 @@ fn forward(base: u32, l: u32, lane: u32) {
 // Loss of every row; the gradient by the outputs goes to `d` at `to`.
 fn head_loss(to: u32, lane: u32) {
     for (var b = lane; b < BATCH; b += BLOCK) {
-        var outputs: array<f32, OUTPUTS>;
+        var outputs = array<f32, OUTPUTS>();
         for (var o = 0u; o < OUTPUTS; o++) {
             outputs[o] = h[H_START[LAYERS - 1u] + b * OUT4 + o / 4u][o % 4u];
         }
@@ -86,7 +86,7 @@ fn backward(base: u32, l: u32, from_place: u32, to: u32, lane: u32) {
     for (var item = lane; item < INS[l] * ROW_GROUPS; item += BLOCK) {
         let column = item % INS[l];
         let first = item / INS[l] * ROWS;
-        var sums: array<vec4<f32>, ROWS>;
+        var sums = array<vec4<f32>, ROWS>();
         for (var r = 0u; r < ROWS; r++) { // unroll
             sums[r] = vec4<f32>(0.0);
         }

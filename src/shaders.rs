@@ -70,6 +70,26 @@ const fn begins(text: &[u8], at: usize, what: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    /// WGSL says that a variable without a value begins anew with each round of the loop that it is in; Chromium's compiler lets
+    /// it keep what it had.
+    #[test]
+    fn variables_in_loops_begin_with_a_value() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+        let files = [folder.clone(), folder.join("lib")].map(|it| std::fs::read_dir(it).unwrap());
+        let mut count = 0;
+        for path in files.into_iter().flatten().map(|file| file.unwrap().path()) {
+            if path.is_dir() {
+                continue;
+            }
+            for line in std::fs::read_to_string(&path).unwrap().lines() {
+                let inside = line.starts_with("        ") && line.trim().starts_with("var ");
+                assert!(!inside || line.contains('='), "{}: {line}", path.display());
+                count += usize::from(inside);
+            }
+        }
+        assert!(count > 50, "variables are found: {count}");
+    }
+
     #[test]
     fn comments_and_indentation_go_and_marks_stay() {
         const TEXT: &[u8] = b"// Of a file.\n\nfn main() {  // here\n    for (;;) { // unroll\n        x();\n    }\n}\n";

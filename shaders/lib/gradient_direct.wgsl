@@ -24,8 +24,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var totals: array<vec4<f32>, (SUMS + SLICES - 1u) / SLICES>;
     for (var first_block = 0u; first_block < LINES; first_block += SLICES * LINE_BLOCK) {
         let block = first_block + slice * LINE_BLOCK;
-        var sums: mat4x4<f32>;
-        var bias: vec4<f32>;
+        var sums = mat4x4<f32>();
+        var bias = vec4<f32>();
         for (var l = block; l < min(block + LINE_BLOCK, LINES); l++) {
             let line = line_of(cell, batch * BATCH + l / OUT_HEIGHT, l % OUT_HEIGHT);
             let first = (batch * LINES + l) * OUT_WIDTH * COLUMNS + safe_column;

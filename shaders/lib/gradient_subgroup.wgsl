@@ -27,17 +27,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     for (var first_line = 0u; first_line < LINES; first_line += LINE_BLOCK) {
         for (var line = first_line; line < min(first_line + LINE_BLOCK, LINES); line++) {
-            var lines: array<Line, ROW_GROUPS>;
+            var lines = array<Line, ROW_GROUPS>();
             for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
                 lines[g] = line_of(cells[g], batch * BATCH + line / OUT_HEIGHT, line % OUT_HEIGHT);
             }
             for (var x = 0u; x < OUT_WIDTH; x += X_BLOCK) {
                 for (var i = 0u; i < X_BLOCK; i++) { // unroll
-                    var a: array<vec4<f32>, ROW_GROUPS>;
+                    var a = array<vec4<f32>, ROW_GROUPS>();
                     for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
                         a[g] = load_a(lines[g], cells[g], x + i);
                     }
-                    var b: array<vec4<f32>, WIDTH>;
+                    var b = array<vec4<f32>, WIDTH>();
                     for (var c = 0u; c < WIDTH; c++) { // unroll
                         b[c] = dz_at(places[c]);
                         places[c] += COLUMNS;

@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var first_block = 0u; first_block < DEPTH; first_block += SLICES * PIXEL_BLOCK) {
         let block = first_block + slice * PIXEL_BLOCK;
         let end = min(block + PIXEL_BLOCK, DEPTH);
-        var sums: array<vec4<f32>, SUMS>;
+        var sums = array<vec4<f32>, SUMS>();
         // As many rounds as the first group has: it has the most.
         let pixels = min(PIXEL_BLOCK, DEPTH - first_block);
         for (var done = 0u; done < pixels; done += AT_ONCE) {
@@ -65,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             workgroupBarrier();
             if (first < end) {
                 for (var k = 0u; k < AT_ONCE; k++) { // unroll
-                    var a: array<vec4<f32>, ROWS>;
+                    var a = array<vec4<f32>, ROWS>();
                     for (var r = 0u; r < ROWS; r++) { // unroll
                         a[r] = tiles[own_a + TILE_ROWS * k + 8u * r + y];
                     }

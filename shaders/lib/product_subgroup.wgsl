@@ -31,16 +31,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var first = 0u; first < DEPTH; first += DEPTH_BLOCK) {
             for (var tap = first_tap; tap < min(first_tap + TAP_BLOCK, taps); tap++) {
                 let weight_row = tap_row(phase, tap);
-                var places: array<Place, ROW_GROUPS>;
+                var places = array<Place, ROW_GROUPS>();
                 for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
                     places[g] = place_of(origins[g], phase, tap);
                 }
                 for (var k = first; k < min(first + DEPTH_BLOCK, DEPTH); k++) {
-                    var a: array<vec4<f32>, ROW_GROUPS>;
+                    var a = array<vec4<f32>, ROW_GROUPS>();
                     for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
                         a[g] = load_a(places[g], k);
                     }
-                    var b: array<mat4x4<f32>, WIDTH>;
+                    var b = array<mat4x4<f32>, WIDTH>();
                     for (var c = 0u; c < WIDTH; c++) { // unroll
                         b[c] = load_b(weights, weight_row, k, min(column + c * LANES, COLUMNS - 1u));
                     }

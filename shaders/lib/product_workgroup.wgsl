@@ -84,7 +84,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var loaded: Loaded;
     for (var first_block = 0u; first_block < max(blocks, 1u); first_block += SLICES) {
         let block = first_block + slice;
-        var sums: array<vec4<f32>, ROWS * WIDTH>;
+        var sums = array<vec4<f32>, ROWS * WIDTH>();
         // The first block begins with the start.
         if (block == 0u) {
             for (var c = 0u; c < WIDTH; c++) { // unroll
@@ -137,7 +137,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                     // A number, where all rounds are whole ones, so that compilers unroll the loop.
                     let vectors = select(min(TILE_DEPTH, depth - first), TILE_DEPTH, WHOLE_ROUNDS);
                     for (var k = 0u; k < vectors; k++) {
-                        var a: array<vec4<f32>, ROWS>;
+                        var a = array<vec4<f32>, ROWS>();
                         for (var r = 0u; r < ROWS; r++) { // unroll
                             a[r] = tiles[own_a + k * A_STRIDE + 8u * r + y];
                         }

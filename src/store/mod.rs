@@ -23,6 +23,8 @@ mod variants;
 #[cfg(feature = "files")]
 mod weights;
 
+use std::collections::BTreeMap;
+
 use crate::disk::tensor_file::TensorFile;
 
 #[cfg(feature = "files")]
@@ -34,11 +36,11 @@ pub use pipelines::keep_pipelines;
 #[cfg(feature = "files")]
 pub use weights::Weights;
 
-/// Which format a file of tensors says that it has: [`checkpoint::FORMAT`], [`adapted::FORMAT`], [`compressed::FORMAT`] or
-/// another; none if it does not say.
+/// The metadata of a file of tensors: its `format` ([`checkpoint::FORMAT`], [`adapted::FORMAT`], [`compressed::FORMAT`] or another)
+/// and what those say they have.
 ///
 /// # Errors
 /// A sentence that says whether `bytes` are truncated, damaged or no safetensors file at all.
-pub fn format_of(bytes: &[u8]) -> Result<Option<String>, String> {
-    Ok(TensorFile::parse(bytes)?.metadata.remove("format"))
+pub fn metadata(bytes: &[u8]) -> Result<BTreeMap<String, String>, String> {
+    Ok(TensorFile::parse(bytes)?.metadata)
 }

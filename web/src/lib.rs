@@ -9,6 +9,7 @@
 )]
 
 mod adapting;
+mod device;
 mod frames;
 mod loading;
 mod network;
@@ -20,11 +21,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use js_sys::{Float32Array, Function, Object, Promise, Reflect, Uint8Array};
-use reptile::gpu::{AdapterChoice, Gpu, GpuOptions};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
 
 use crate::adapting::{Held, Support};
+use crate::device::Device;
 use crate::loading::Loaded;
 use crate::network::Network;
 use crate::settings::{Adapting, Made, Predicting};
@@ -53,14 +54,36 @@ export interface Adapting { steps?: number; rate?: number; classes?: number }
 /// A network that is meta-trained, and adapted to examples of the visitor's.
 #[wasm_bindgen]
 pub struct Reptile {
-    gpu: Gpu,
+    device: Device,
     network: Rc<RefCell<Network>>,
     support: RefCell<Option<Rc<Support>>>,
     held: Rc<RefCell<Option<Held>>>,
     /// Models that the program adapted, `[T][P]`.
     models: Rc<RefCell<Vec<Vec<f32>>>>,
-    /// Is fulfilled when the device is lost.
-    lost: Promise,
+}
+
+impl Reptile {
+    /// A network on `device`.
+    async fn on(device: Device, settings: JsValue) -> Result<Self, JsValue> {
+        let network = match settings::read(&settings)? {
+            Made::From(config, text) => {
+                let network = Box::pin(Network::new(&device.gpu, *config, text));
+                let network = network.await.map_err(thrown)?;
+                network.trains().map_err(thrown)?;
+                network
+            }
+            Made::Checkpoint(bytes) => {
+                Box::pin(Network::open(&device.gpu, bytes)).await.map_err(thrown)?
+            }
+        };
+        Ok(Self {
+            device,
+            network: Rc::new(RefCell::new(network)),
+            support: RefCell::default(),
+            held: Rc::default(),
+            models: Rc::default(),
+        })
+    }
 }
 
 /// An error as JavaScript has them.
@@ -83,51 +106,36 @@ impl Reptile {
         settings: JsValue,
     ) -> Result<Reptile, JsValue> {
         console_error_panic_hook::set_once();
-        let made = settings::read(&settings)?;
-        let gpu = Gpu::request_async(&AdapterChoice::default(), GpuOptions::default())
-            .await
-            .map_err(|error| thrown(format_args!("{error}: a browser with WebGPU is needed")))?;
-        let network = match made {
-            Made::From(config, text) => {
-                let network = Box::pin(Network::new(&gpu, *config, text)).await.map_err(thrown)?;
-                network.trains().map_err(thrown)?;
-                network
-            }
-            Made::Checkpoint(bytes) => {
-                Box::pin(Network::open(&gpu, bytes)).await.map_err(thrown)?
-            }
-        };
-        let lost = Promise::new(&mut |resolve, _| {
-            gpu.device().set_device_lost_callback(move |_, message| {
-                let _ = resolve.call1(&JsValue::NULL, &message.into());
-            });
-        });
-        Ok(Self {
-            gpu,
-            network: Rc::new(RefCell::new(network)),
-            support: RefCell::default(),
-            held: Rc::default(),
-            models: Rc::default(),
-            lost,
-        })
+        Self::on(Device::request().await?, settings).await
+    }
+
+    /// As [`Reptile::create`], another network on the same GPU.
+    #[wasm_bindgen(unchecked_return_type = "Promise<Reptile>")]
+    pub fn another(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "Settings | { checkpoint: Uint8Array }")]
+        settings: JsValue,
+    ) -> Promise {
+        let device = self.device.clone();
+        future_to_promise(async move { Ok(Self::on(device, settings).await?.into()) })
     }
 
     /// Which GPU it is, as far as the browser tells.
     #[wasm_bindgen(getter)]
     pub fn device(&self) -> String {
-        self.gpu.info().name.clone()
+        self.device.name.clone()
     }
 
     /// Is fulfilled, with the browser's words, when the device is lost; `create` with a checkpoint that was saved before
     /// goes on with another.
     #[wasm_bindgen(getter, unchecked_return_type = "Promise<string>")]
     pub fn lost(&self) -> Promise {
-        self.lost.clone()
+        self.device.lost.clone()
     }
 
     /// Gives the device back. What goes on fails, and `lost` is fulfilled.
     pub fn destroy(&self) {
-        self.gpu.device().destroy();
+        self.device.gpu.device().destroy();
     }
 
     /// Meta-iterations done.
@@ -164,7 +172,7 @@ impl Reptile {
             Function,
         >,
     ) -> Promise {
-        let (gpu, network) = (self.gpu.clone(), self.network.clone());
+        let (gpu, network) = (self.device.gpu.clone(), self.network.clone());
         future_to_promise(async move {
             training::train(&gpu, &network, iterations, progress.as_ref()).await?;
             Ok(JsValue::UNDEFINED)
@@ -193,7 +201,8 @@ impl Reptile {
         if let Ok(support) = &support {
             *self.support.borrow_mut() = Some(support.clone());
         }
-        let (gpu, network, held) = (self.gpu.clone(), self.network.clone(), self.held.clone());
+        let (gpu, network, held) =
+            (self.device.gpu.clone(), self.network.clone(), self.held.clone());
         future_to_promise(async move {
             let support = support?;
             let adapted = adapting::adapt(&gpu, &network, &held, &support, &[]);
@@ -210,7 +219,8 @@ impl Reptile {
         x: &[f32],
         #[wasm_bindgen(unchecked_optional_param_type = "{ model?: number }")] options: JsValue,
     ) -> Promise {
-        let (gpu, network, held) = (self.gpu.clone(), self.network.clone(), self.held.clone());
+        let (gpu, network, held) =
+            (self.device.gpu.clone(), self.network.clone(), self.held.clone());
         let (support, x) = (self.support.borrow().clone(), x.to_vec());
         let models = self.models.clone();
         future_to_promise(async move {
@@ -233,7 +243,7 @@ impl Reptile {
     /// The meta-learned parameters `[P]`, in PyTorch's order.
     #[wasm_bindgen(unchecked_return_type = "Promise<Float32Array>")]
     pub fn parameters(&self) -> Promise {
-        let (gpu, network) = (self.gpu.clone(), self.network.clone());
+        let (gpu, network) = (self.device.gpu.clone(), self.network.clone());
         future_to_promise(async move {
             let all = adapting::parameters(&gpu, &network).await.map_err(thrown)?;
             Ok(array(&all))
@@ -256,7 +266,7 @@ impl Reptile {
     /// [`Reptile::predict`].
     #[wasm_bindgen(unchecked_return_type = "Promise<number>")]
     pub fn load(&self, bytes: Vec<u8>) -> Promise {
-        let (gpu, network) = (self.gpu.clone(), self.network.clone());
+        let (gpu, network) = (self.device.gpu.clone(), self.network.clone());
         let (held, models) = (self.held.clone(), self.models.clone());
         future_to_promise(async move {
             match loading::load(&gpu, &network, bytes).await.map_err(thrown)? {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use reptile::gpu::Gpu;
 use reptile::store::adapted::{self, Adapted};
 use reptile::store::compressed::{self, Compressed, Payload};
-use reptile::store::format_of;
+use reptile::store::metadata;
 use reptile::{Error, Result};
 
 use crate::frames::borrowed;
@@ -28,29 +28,25 @@ pub enum Loaded {
 /// [`Error::Checkpoint`], [`Error::Data`] that say what is wrong with the file, or which network it is of.
 pub async fn load(gpu: &Gpu, network: &RefCell<Network>, bytes: Vec<u8>) -> Result<Loaded> {
     let wrong = |message: String| Error::data(NAME, message);
-    let format = format_of(&bytes).map_err(wrong)?;
-    match format.as_deref() {
-        Some(adapted::FORMAT | compressed::FORMAT) => {}
+    let fields = metadata(&bytes).map_err(wrong)?;
+    let format = fields.get("format").map(String::as_str);
+    if !matches!(format, Some(adapted::FORMAT | compressed::FORMAT)) {
         // It says what is missing, too.
-        _ => {
-            let own = Box::pin(Network::open(gpu, bytes)).await?;
-            if own.config.model != borrowed(network).await.config.model {
-                let message = "is of another network; `Reptile.create({ checkpoint })` opens it";
-                return Err(Error::checkpoint(NAME, message));
-            }
-            return Ok(Loaded::Network(Box::new(own)));
+        let own = Box::pin(Network::open(gpu, bytes)).await?;
+        if own.config.model != borrowed(network).await.config.model {
+            let message = "is of another network; `Reptile.create({ checkpoint })` opens it";
+            return Err(Error::checkpoint("file", message));
         }
+        return Ok(Loaded::Network(Box::new(own)));
     }
     let network = borrowed(network).await;
     let model = network.trainer.model();
-    let base = |base: &str| match &network.opened {
-        Some(Opened { sha256, parameters }) if sha256 == base => Ok(parameters),
-        _ => Err(wrong("was adapted from another checkpoint; load that first".into())),
+    let base = match (&network.opened, fields.get("base")) {
+        (Some(Opened { sha256, parameters }), Some(base)) if sha256 == base => parameters,
+        _ => return Err(wrong("was adapted from another checkpoint; load that first".into())),
     };
-    if format.as_deref() == Some(adapted::FORMAT) {
-        let own = Adapted::from_bytes(model, &bytes).map_err(wrong)?;
-        base(&own.settings.base)?;
-        return Ok(Loaded::Models(own.parameters));
+    if format == Some(adapted::FORMAT) {
+        return Ok(Loaded::Models(Adapted::from_bytes(model, &bytes).map_err(wrong)?.parameters));
     }
     let own = Compressed::from_bytes(model, &bytes).map_err(wrong)?;
     if let Payload::Replay { .. } = own.payload {
@@ -58,7 +54,7 @@ pub async fn load(gpu: &Gpu, network: &RefCell<Network>, bytes: Vec<u8>) -> Resu
             "holds how models are made again, and no numbers; decompress it first".into(),
         ));
     }
-    own.parameters_async(gpu, model, base(&own.settings.base)?).await.map(Loaded::Models)
+    own.parameters_async(gpu, model, base).await.map(Loaded::Models)
 }
 
 /// The model with this number.

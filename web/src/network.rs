@@ -12,7 +12,7 @@ use wasm_bindgen::prelude::*;
 use crate::{settings, toml};
 
 /// What errors call a checkpoint.
-const NAME: &str = "the checkpoint";
+const NAME: &str = "file";
 
 /// A network, and what trains it.
 pub struct Network {
