@@ -44,6 +44,7 @@ mv web/dist/small.wasm web/dist/reptile_web_bg.wasm
 # What reads and writes configurations.
 mkdir web/dist/smol-toml
 cp web/node_modules/smol-toml/dist/*.js web/node_modules/smol-toml/LICENSE web/dist/smol-toml/
+cp web/page/*.html web/page/*.css web/page/*.js web/page/*.safetensors web/page/*.webp web/dist/
 size=$(gzip -9 -c web/dist/reptile_web_bg.wasm | wc -c)
 say "web/dist/reptile_web_bg.wasm has $size bytes, gzipped"
 [ "$size" -le $most ] || fail "more than $most"

@@ -144,10 +144,11 @@ impl Reptile {
         self.network.try_borrow().map_or(f64::NAN, |network| network.trainer.iteration() as f64)
     }
 
-    /// Inputs of an example, `[C, H, W]` or `[N]`, and the network's outputs.
+    /// Inputs of an example, `[C, H, W]` or `[N]`, the network's outputs, the kind of its tasks, and how many a meta-iteration
+    /// has.
     #[wasm_bindgen(
         getter,
-        unchecked_return_type = "{ input: number[]; outputs: number; tasks: string }"
+        unchecked_return_type = "{ input: number[]; outputs: number; tasks: string; metaBatch: number }"
     )]
     pub fn shape(&self) -> Result<JsValue, JsValue> {
         let Ok(network) = self.network.try_borrow() else { return Ok(JsValue::UNDEFINED) };
@@ -158,6 +159,8 @@ impl Reptile {
         Reflect::set(&shape, &"input".into(), &input)?;
         Reflect::set(&shape, &"outputs".into(), &(model.outputs() as f64).into())?;
         Reflect::set(&shape, &"tasks".into(), &network.config.tasks.kind().into())?;
+        let tasks = network.config.outer.meta_batch as f64;
+        Reflect::set(&shape, &"metaBatch".into(), &tasks.into())?;
         Ok(shape.into())
     }
 

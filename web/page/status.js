@@ -1,0 +1,35 @@
+// What the page has to say, in one line.
+const line = document.getElementById('status');
+
+/** Says `text`; nothing takes away what was said. */
+export function say(text = '') {
+  line.textContent = text;
+  line.className = '';
+}
+
+/** Says what went wrong. */
+export function complain(error) {
+  line.textContent = error?.message ?? String(error);
+  line.className = 'wrong';
+}
+
+/** A function that does `work` again as often as it is called, one at a time, the last call at the end; what goes wrong is said. */
+export function latest(work) {
+  let [going, again] = [false, false];
+  return async () => {
+    if (going) {
+      again = true;
+      return;
+    }
+    going = true;
+    do {
+      again = false;
+      try {
+        await work();
+      } catch (error) {
+        complain(error);
+      }
+    } while (again);
+    going = false;
+  };
+}
