@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# scripts/web.sh: builds the library for pages into web/dist; `scripts/web.sh test` then tries it in Chromium.
+# scripts/web.sh: builds the library for pages, and a page, into web/dist; `scripts/web.sh test` then tries both in Chromium;
+# `scripts/web.sh tools` installs what they need and nothing else.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-target}" && pwd)
@@ -17,15 +18,6 @@ fi
 command -v npm >/dev/null || fail "npm is missing; install Node.js 20 or newer"
 (cd web && npm install --no-fund --no-audit --silent)
 
-if cargo clippy --version >/dev/null 2>&1; then
-    cargo clippy --quiet --no-deps -p reptile-web --target $rustc --profile web -- -D warnings
-fi
-# Messages of panics name files without the folders of this machine.
-for folder in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
-    RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$folder/="
-done
-export RUSTFLAGS
-cargo build --quiet -p reptile-web --target $rustc --profile web
 # The bindings' tool has to be of the library's own version.
 version=$(cargo metadata --format-version 1 --filter-platform $rustc |
     grep -o '"name":"wasm-bindgen","version":"[^"]*"' | head -1 | cut -d'"' -f8)
@@ -34,9 +26,20 @@ if [ -z "$bindgen" ] || [ "$("$bindgen" --version)" != "wasm-bindgen $version" ]
     bindgen=$target/tools/bin/wasm-bindgen
     if [ ! -x "$bindgen" ] || [ "$("$bindgen" --version)" != "wasm-bindgen $version" ]; then
         say "building wasm-bindgen-cli $version"
-        cargo install --quiet wasm-bindgen-cli --version "$version" --root "$target/tools"
+        cargo install --quiet --debug wasm-bindgen-cli --version "$version" --root "$target/tools"
     fi
 fi
+[ "${1:-}" != tools ] || exit 0
+
+if cargo clippy --version >/dev/null 2>&1; then
+    cargo clippy --quiet --no-deps -p reptile-web --target $rustc --profile web -- -D warnings
+fi
+# Messages of panics name files without the folders of this machine.
+flags=${RUSTFLAGS:-}
+for folder in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
+    flags="$flags --remap-path-prefix=$folder/="
+done
+RUSTFLAGS=$flags cargo build --quiet -p reptile-web --target $rustc --profile web
 rm -rf web/dist
 "$bindgen" --target web --out-dir web/dist "$target/$rustc/web/reptile_web.wasm"
 web/node_modules/.bin/wasm-opt -Oz -o web/dist/small.wasm web/dist/reptile_web_bg.wasm
@@ -50,6 +53,6 @@ say "web/dist/reptile_web_bg.wasm has $size bytes, gzipped"
 [ "$size" -le $most ] || fail "more than $most"
 
 if [ "${1:-}" = test ]; then
-    cargo build --quiet --release
-    node web/test/test.mjs "$target/release/reptile"
+    cargo build --quiet
+    node web/test/test.mjs "$target/debug/reptile" "${2:-}"
 fi

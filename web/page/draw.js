@@ -1,13 +1,13 @@
 // Characters of the visitor's own, told apart.
 import { networks } from './networks.js';
-import { latest, say } from './status.js';
+import { latest } from './status.js';
 import { Strokes } from './strokes.js';
 
 const LETTERS = 'ABCDE';
 /** Examples of a character, at most. */
 const MOST = 4;
 
-const [ways, classes, bars, verdict] = ['ways', 'classes', 'bars', 'verdict'].map((id) => document.getElementById(id));
+const [ways, hint, classes, bars, verdict] = ['ways', 'hint', 'classes', 'bars', 'verdict'].map((id) => document.getElementById(id));
 const query = new Strokes(document.getElementById('query'), () => update());
 /** Strokes of each class. */
 let examples = [];
@@ -66,7 +66,7 @@ const update = latest(async () => {
   if (missing.length || query.empty) {
     show(drawn.map(() => 0));
     verdict.textContent = '';
-    say(missing.length ? `Draw an example of ${missing.join(', ')}.` : 'Now draw one of them again, on the right.');
+    hint.textContent = missing.length ? `Draw an example of ${missing.join(', ')}.` : 'Now draw one of them again, on the right.';
     return;
   }
   const net = networks.get('glyphs');
@@ -83,7 +83,7 @@ const update = latest(async () => {
   const shares = powers.map((it) => it / sum);
   show(shares);
   verdict.textContent = `It is ${LETTERS[shares.indexOf(Math.max(...shares))]}.`;
-  say();
+  hint.textContent = '';
 });
 
 ways.addEventListener('change', lay);

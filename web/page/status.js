@@ -13,6 +13,14 @@ export function complain(error) {
   line.className = 'wrong';
 }
 
+let works = 0;
+
+/** Says to those who ask whether anything is going on. */
+function busy(more) {
+  works += more;
+  document.querySelector('main').setAttribute('aria-busy', works > 0);
+}
+
 /** A function that does `work` again as often as it is called, one at a time, the last call at the end; what goes wrong is said. */
 export function latest(work) {
   let [going, again] = [false, false];
@@ -22,6 +30,7 @@ export function latest(work) {
       return;
     }
     going = true;
+    busy(1);
     do {
       again = false;
       try {
@@ -31,5 +40,6 @@ export function latest(work) {
       }
     } while (again);
     going = false;
+    busy(-1);
   };
 }

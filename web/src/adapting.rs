@@ -1,8 +1,9 @@
 //! Adapting to a visitor's examples, and predicting. Buffers and dispatches are kept for the next time.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
-use reptile::gpu::Gpu;
+use reptile::gpu::{Gpu, Pending};
 use reptile::meta::Adaptation;
 use reptile::model::{Loss, Model};
 use reptile::{Error, Result};
@@ -28,6 +29,8 @@ pub struct Support {
 pub struct Held {
     adaptation: Adaptation,
     key: Key,
+    /// What it was adapted to, at which meta-iteration, and the parameters `[P]` that came of it.
+    adapted: Option<(Rc<Support>, u64, Vec<f32>)>,
 }
 
 /// What a batch is made for.
@@ -42,7 +45,7 @@ struct Key {
 }
 
 /// The losses `[K]` of the inner steps on `support`, and what the adapted network says of `queries`, `[Q, outputs]`. `held` has
-/// the batch of the last time.
+/// the batch of the last time; what it was adapted to then is not adapted to again.
 ///
 /// # Errors
 /// [`Error::Config`] for examples and settings that do not fit, else as [`Adaptation::run`].
@@ -50,7 +53,7 @@ pub async fn adapt(
     gpu: &Gpu,
     network: &RefCell<Network>,
     held: &RefCell<Option<Held>>,
-    support: &Support,
+    support: &Rc<Support>,
     queries: &[f32],
 ) -> Result<[Vec<f32>; 2]> {
     let model = borrowed(network).await.trainer.model().clone();
@@ -64,31 +67,54 @@ pub async fn adapt(
     }
     let room = [count, asked].map(|count| count.next_power_of_two().max(16));
     let batch = borrowed(network).await.config.eval.batch.min(room[0]);
-    let Support { steps, rate, classes, .. } = *support;
+    let Support { steps, rate, classes, .. } = **support;
     let key = Key { room, steps, rate, batch, classes };
     let own = held.borrow_mut().take().filter(|held| held.key == key);
     let mut own = match own {
         Some(own) => own,
-        None => Held { adaptation: prepared(network, key).await?, key },
+        None => Held { adaptation: prepared(network, key).await?, key, adapted: None },
     };
     // One at least, so that the batch serves for predictions as well.
     let nothing = vec![0.0; model.inputs()];
     let asked_x = if asked == 0 { &nothing } else { queries };
     own.adaptation.set_sizes(count, asked.max(1))?;
     upload(gpu, &model, &own.adaptation, support, asked_x)?;
-    {
-        let network = borrowed(network).await;
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        own.adaptation.record_start(&mut encoder, &network.trainer, 0)?;
-        gpu.queue().submit([encoder.finish()]);
-    }
-    let losses = own.adaptation.run_async(0, |done, encoder| done.ask_support_losses(encoder));
-    let losses = losses.await?;
-    let [_, outputs] = own.adaptation.query_outputs_async().await?;
+    let iteration = borrowed(network).await.trainer.iteration();
+    let known =
+        own.adapted.take().filter(|(to, at, _)| Rc::ptr_eq(to, support) && *at == iteration);
+    let (losses, adapted, mut outputs) = match known {
+        Some((_, _, parameters)) => {
+            let adapted = vec![parameters];
+            let outputs = own.adaptation.run_models_async(0, &adapted, outputs).await?;
+            (Vec::new(), adapted, outputs)
+        }
+        None => {
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            own.adaptation.record_start(&mut encoder, &borrowed(network).await.trainer, 0)?;
+            gpu.queue().submit([encoder.finish()]);
+            let ask = |done: &Adaptation, encoder: &mut _| done.ask_support_losses(encoder);
+            let losses = own.adaptation.run_async(0, ask).await?;
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            let adapted = own.adaptation.ask_adapted(&mut encoder)?;
+            gpu.queue().submit([encoder.finish()]);
+            let adapted = adapted.await?;
+            let [_, outputs] = own.adaptation.query_outputs_async().await?;
+            (losses, adapted, outputs.unwrap_or_default())
+        }
+    };
+    own.adapted = adapted.into_iter().next().map(|own| (support.clone(), iteration, own));
     *held.borrow_mut() = Some(own);
-    let mut outputs = outputs.unwrap_or_default();
     outputs.truncate(asked * model.outputs());
     Ok([losses, outputs])
+}
+
+/// Asks for what the network says of the queries.
+fn outputs(
+    adaptation: &Adaptation,
+    encoder: &mut wgpu::CommandEncoder,
+) -> Result<Pending<Vec<f32>>> {
+    let asked = adaptation.ask_query_outputs(encoder)?;
+    asked.ok_or_else(|| Error::config("x", "there are no queries"))
 }
 
 /// What the network with these `parameters` `[P]` says of `queries`; the statistics of batch-norms are those of all queries.
@@ -116,11 +142,7 @@ pub async fn predict(
     adaptation.set_sizes(1, asked)?;
     adaptation.tasks().upload_query_x(gpu, &model, queries)?;
     let models = [parameters];
-    let outputs = adaptation.run_models_async(0, &models, |done, encoder| {
-        let asked = done.ask_query_outputs(encoder)?;
-        asked.ok_or_else(|| Error::config("x", "there are no queries"))
-    });
-    outputs.await
+    adaptation.run_models_async(0, &models, outputs).await
 }
 
 /// The meta-learned parameters `[P]`.
