@@ -1,10 +1,10 @@
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-all web web-test bench fmt lint clean
+.PHONY: help setup build demo test test-all web web-test egui-test bench fmt lint clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## find a Vulkan driver, or install one (Debian, Ubuntu)
 	@scripts/setup.sh
@@ -24,20 +24,24 @@ test-all: ## the same on every driver, in every mode, with all random cases: bef
 	@scripts/setup.sh --test
 	@REPTILE_TESTS=all scripts/test.sh
 
-web: ## build the library for pages: web/dist
+web: ## build the library for pages, and a page: web/dist
 	@scripts/web.sh
 
-web-test: ## try it in headless Chromium
+web-test: ## try both in headless Chromium
 	@scripts/web.sh test
+
+egui-test: ## try the window of examples/egui on a screen in memory
+	@scripts/setup.sh --window
+	@scripts/egui.sh
 
 bench: setup ## measure the speed (criterion)
 	cargo bench
 
 fmt: ## format the code
-	cargo fmt
+	cargo fmt --all
 
 lint: ## check format and lints
-	cargo fmt --check
+	cargo fmt --all --check
 	cargo clippy --all-targets -- -D warnings
 
 clean: ## remove what was built

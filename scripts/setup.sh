@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh          what building and running need
 #   scripts/setup.sh --test   also what the tests use; a warning where an optional part is missing
+#   scripts/setup.sh --window also what scripts/egui.sh uses: a screen in memory, and a hand on its mouse
 set -euo pipefail
 
 SWIFTSHADER=/usr/lib/chromium/vk_swiftshader_icd.json
@@ -101,6 +102,9 @@ want() {
     fi
 }
 
+have_xvfb() { command -v Xvfb >/dev/null; }
+have_xdotool() { command -v xdotool >/dev/null; }
+
 need_cargo() {
     command -v cargo >/dev/null || fail "cargo is not on the PATH; install Rust with
   curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh
@@ -133,8 +137,8 @@ want_onnx_runtime() {
 }
 
 case "${1:-}" in
-'' | --test) ;;
-*) echo "usage: scripts/setup.sh [--test]" >&2; exit 2 ;;
+'' | --test | --window) ;;
+*) echo "usage: scripts/setup.sh [--test|--window]" >&2; exit 2 ;;
 esac
 
 log=$(mktemp)
@@ -164,5 +168,10 @@ if [ "${1:-}" = --test ]; then
         want "SPIR-V validator (spirv-val)" have_spirv_val spirv-tools
     fi
     want_onnx_runtime
+fi
+if [ "${1:-}" = --window ]; then
+    if [ -n "$sudo" ]; then sudo="sudo -n"; fi
+    want "screen in memory (Xvfb)" have_xvfb xvfb
+    want "hand on its mouse (xdotool)" have_xdotool xdotool
 fi
 say "ready"

@@ -29,7 +29,7 @@ else
 fi
 programs=(--lib --test device --test cli --test growth)
 
-part "format" cargo fmt --check
+part "format" cargo fmt --all --check
 part "build and lints" cargo test --no-run "${programs[@]}"
 part "unit tests" cargo test --lib
 part "on devices" scripts/all-drivers.sh cargo test --test device

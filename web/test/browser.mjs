@@ -43,6 +43,8 @@ export async function opened(at, from = browser) {
   const page = await from.newPage();
   page.on('console', (message) => ['error', 'warn'].includes(message.type()) && complaints.push(message.text()));
   page.on('pageerror', (error) => complaints.push(error.message));
+  // Frames are drawn of the page in front alone.
+  await page.bringToFront();
   await page.goto(at.includes(':') ? at : `${address}${at}`);
   return page;
 }
