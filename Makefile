@@ -46,3 +46,4 @@ lint: ## check format and lints
 
 clean: ## remove what was built
 	cargo clean
+	rm -rf web/dist web/node_modules

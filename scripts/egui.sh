@@ -26,11 +26,13 @@ export DISPLAY
 unset WAYLAND_DISPLAY
 XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-$folder} "$target/debug/reptile-egui" --seconds "${SECONDS_LONG:-25}" --report "$folder/report" >"$folder/said" &
 window=$!
-name=$(timeout 60 xdotool search --sync --onlyvisible --name '^Reptile$' | head -1)
+gone() { echo "egui: error: $1" >&2; exit 1; }
+name=$(timeout 60 xdotool search --sync --onlyvisible --name '^Reptile$' | head -1) || true
+[ -n "$name" ] || gone "no window came within a minute"
 eval "$(xdotool getwindowgeometry --shell "$name")"
 # Pipelines are compiled first, one a frame.
 for _ in $(seq 600); do grep -q ready "$folder/said" && break; sleep 0.1; done
-read -r _ left top width height <"$folder/said"
+read -r _ left top width height <"$folder/said" || gone "it was not ready within a minute"
 # Ten points of 2.5 sin(x + 0.7).
 for i in 0 1 2 3 4 5 6 7 8 9; do
     read -r x y < <(awk -v i=$i -v left="$left" -v top="$top" -v w="$width" -v h="$height" 'BEGIN {

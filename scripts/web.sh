@@ -7,6 +7,10 @@ target=$(mkdir -p "${CARGO_TARGET_DIR:-target}" && cd "${CARGO_TARGET_DIR:-targe
 # Bytes that the page's module may take, gzipped.
 most=400000
 
+case "${1:-}" in
+'' | tools | test) ;;
+*) echo "usage: scripts/web.sh [tools | test [WORD]]" >&2; exit 2 ;;
+esac
 say() { echo "web: $*"; }
 fail() { echo "web: error: $*" >&2; exit 1; }
 
@@ -16,6 +20,10 @@ if [ ! -d "$(rustc --print target-libdir --target $rustc)" ]; then
     rustup target add $rustc || fail "no $rustc; install it with: rustup target add $rustc"
 fi
 command -v npm >/dev/null || fail "npm is missing; install Node.js 20 or newer"
+if [ -n "${1:-}" ]; then
+    chromium=${CHROMIUM:-/usr/bin/chromium}
+    [ -x "$chromium" ] || fail "$chromium is missing; install chromium, or say in CHROMIUM where it is"
+fi
 (cd web && npm install --no-fund --no-audit --silent)
 
 # The bindings' tool has to be of the library's own version.

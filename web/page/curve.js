@@ -80,20 +80,25 @@ const near = (event) => {
   const least = Math.min(...distances);
   return least < 16 ? distances.indexOf(least) : -1;
 };
-let dragged = false;
+/** The finger that drags a point. */
+let dragged = null;
 canvas.addEventListener('pointerdown', (event) => {
-  if (event.button !== 0) return;
+  if (event.button !== 0 || dragged !== null) return;
   canvas.setPointerCapture(event.pointerId);
   chosen = near(event);
   if (chosen < 0) add(place(event));
-  dragged = chosen >= 0;
+  dragged = chosen >= 0 ? event.pointerId : null;
 });
 canvas.addEventListener('pointermove', (event) => {
-  if (!dragged || !points[chosen]) return;
+  if (event.pointerId !== dragged || !points[chosen]) return;
   points[chosen] = place(event);
   update();
 });
-for (const end of ['pointerup', 'pointercancel']) canvas.addEventListener(end, () => { dragged = false; });
+for (const end of ['pointerup', 'pointercancel']) {
+  canvas.addEventListener(end, ({ pointerId }) => {
+    if (pointerId === dragged) dragged = null;
+  });
+}
 canvas.addEventListener('dblclick', (event) => near(event) >= 0 && remove(near(event)));
 canvas.addEventListener('keydown', (event) => {
   const by = { ArrowLeft: [-0.2, 0], ArrowRight: [0.2, 0], ArrowUp: [0, 0.2], ArrowDown: [0, -0.2] }[event.key];

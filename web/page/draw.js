@@ -88,5 +88,6 @@ const update = latest(async () => {
 
 ways.addEventListener('change', lay);
 document.getElementById('clear').addEventListener('click', lay);
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => [query, ...examples.flat()].forEach((it) => it.show()));
 networks.addEventListener('changed', ({ detail }) => detail === 'glyphs' && changed());
 lay();

@@ -26,7 +26,8 @@ networks.addEventListener('lost', ({ detail }) => {
   lost.firstElementChild.textContent = `The GPU was lost${detail ? ` (${detail})` : ''}; the networks are kept as they were a few seconds ago at most.`;
   lost.hidden = false;
 });
-lost.querySelector('button').addEventListener('click', async () => {
+lost.querySelector('button').addEventListener('click', async ({ target }) => {
+  target.disabled = true;
   try {
     await networks.restart();
     lost.hidden = true;
@@ -34,6 +35,7 @@ lost.querySelector('button').addEventListener('click', async () => {
   } catch (error) {
     complain(error);
   }
+  target.disabled = false;
 });
 
 /** Why there is no GPU, or nothing. */
@@ -44,7 +46,7 @@ async function missing() {
   return null;
 }
 
-const why = await missing();
+const why = await missing().catch((error) => error.message);
 if (why) {
   say();
   document.getElementById('why').textContent = why;
@@ -55,6 +57,7 @@ if (why) {
     for (const id of ['device', 'adapter']) document.getElementById(id).textContent = networks.device;
     main.hidden = false;
     await Promise.all(['./draw.js', './curve.js', './train.js'].map((it) => import(it)));
+    say();
   } catch (error) {
     complain(error);
   }

@@ -4,7 +4,7 @@ import init, { Reptile } from './reptile_web.js';
 const dense = (units, activation) => ({ type: 'dense', units, activation });
 const block = [{ type: 'conv2d', filters: 32, kernel: 3, stride: 2 }, { type: 'group-norm', groups: 4, activation: 'relu' }];
 
-/** New networks, as `reptile train` has them in the preset `sine` and in glyphs.toml. */
+/** New networks: those of the preset `sine` and of glyphs.toml, at outer rates that stay. */
 const settings = {
   sine: {
     model: { input: [1], loss: 'mse', init: 'torch', layers: [dense(64, 'tanh'), dense(64, 'tanh'), dense(1, 'linear')] },
@@ -46,10 +46,11 @@ class Networks extends EventTarget {
   /** Opens a GPU, with the networks as they were saved at last. */
   async restart() {
     const [first, ...others] = Object.keys(settings);
-    this.#own = { [first]: await Reptile.create({ checkpoint: this.#saved[first] }) };
-    for (const kind of others) this.#own[kind] = await this.#own[first].another({ checkpoint: this.#saved[kind] });
-    this.untrained = await this.#own.sine.another({ ...settings.sine, seed: 1 });
-    this.#own[first].lost.then((why) => this.dispatchEvent(new CustomEvent('lost', { detail: why })));
+    const own = { [first]: await Reptile.create({ checkpoint: this.#saved[first] }) };
+    own[first].lost.then((why) => this.dispatchEvent(new CustomEvent('lost', { detail: why })));
+    for (const kind of others) own[kind] = await own[first].another({ checkpoint: this.#saved[kind] });
+    const untrained = await own.sine.another({ ...settings.sine, seed: 1 });
+    [this.#own, this.untrained] = [own, untrained];
     for (const kind of Object.keys(settings)) this.#changed(kind);
   }
 
@@ -72,6 +73,12 @@ class Networks extends EventTarget {
   async keep(kind) {
     this.#saved[kind] = await this.#own[kind].save();
     return this.#saved[kind];
+  }
+
+  /** The network of this kind as it was kept at last. */
+  async goBack(kind) {
+    this.#own[kind] = await this.#own[kind].another({ checkpoint: this.#saved[kind] });
+    this.#changed(kind);
   }
 
   /** Takes the network of a checkpoint's bytes; says of which kind it is. */

@@ -1,7 +1,7 @@
 // What the page has to say, in one line.
 const line = document.getElementById('status');
 
-/** Says `text`; nothing takes away what was said. */
+/** Says `text`; without one the line is emptied. */
 export function say(text = '') {
   line.textContent = text;
   line.className = '';

@@ -4,35 +4,38 @@
 const SIZE = 28;
 const WIDTH = 0.045;
 
-/** Lines on `canvas`, in sides of it; `changed` is told of every move, and `done` of the end of a stroke. */
+/** Lines on `canvas`, in sides of it; `changed` is told of every move, and of the end of a line. */
 export class Strokes {
   #lines = [];
   #canvas;
 
   constructor(canvas, changed) {
     this.#canvas = canvas;
-    let line = null;
+    // One finger draws at a time.
+    let [line, finger] = [null, null];
     const point = ({ clientX, clientY }) => {
       const box = canvas.getBoundingClientRect();
       return [(clientX - box.left) / box.width, (clientY - box.top) / box.height];
     };
     canvas.addEventListener('pointerdown', (event) => {
-      if (event.button !== 0) return;
+      if (event.button !== 0 || line) return;
+      finger = event.pointerId;
       canvas.setPointerCapture(event.pointerId);
       line = [point(event)];
       this.#lines.push(line);
-      this.#show();
+      this.show();
     });
     canvas.addEventListener('pointermove', (event) => {
-      if (!line) return;
+      if (!line || event.pointerId !== finger) return;
       for (const one of event.getCoalescedEvents?.() ?? [event]) line.push(point(one));
-      this.#show();
+      this.show();
       changed();
     });
     for (const end of ['pointerup', 'pointercancel']) {
-      canvas.addEventListener(end, () => {
-        if (line) changed();
+      canvas.addEventListener(end, ({ pointerId }) => {
+        if (!line || pointerId !== finger) return;
         line = null;
+        changed();
       });
     }
     canvas.addEventListener('keydown', (event) => {
@@ -41,8 +44,7 @@ export class Strokes {
       this.clear();
       changed();
     });
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#show());
-    this.#show();
+    this.show();
   }
 
   get empty() {
@@ -51,10 +53,11 @@ export class Strokes {
 
   clear() {
     this.#lines = [];
-    this.#show();
+    this.show();
   }
 
-  #show() {
+  /** Draws the lines, in the page's colours. */
+  show() {
     const context = this.#canvas.getContext('2d');
     context.clearRect(0, 0, this.#canvas.width, this.#canvas.height);
     context.strokeStyle = getComputedStyle(this.#canvas).color;

@@ -80,18 +80,24 @@ go.addEventListener('click', async () => {
     say('Paused; what was learned is in use.');
   } catch (error) {
     complain(error);
+    // Numbers that are none are of no use to anybody.
+    if (error.message?.includes('diverged')) {
+      const before = () => complain(new Error(`${error.message}; the network is as it was before`));
+      await networks.goBack(kind.value).then(before, complain);
+    }
   }
   training = false;
   [go.textContent, kind.disabled, from.disabled, load.disabled] = ['Train', false, false, false];
 });
 save.addEventListener('click', async () => {
   try {
-    const bytes = await networks.keep(kind.value);
+    const own = kind.value;
+    const bytes = await networks.keep(own);
     const link = document.createElement('a');
     link.href = URL.createObjectURL(new Blob([bytes]));
-    link.download = `${kind.value}-${networks.get(kind.value).iteration}.safetensors`;
+    link.download = `${own}-${networks.get(own).iteration}.safetensors`;
     link.click();
-    URL.revokeObjectURL(link.href);
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     say(`Saved as ${link.download}.`);
   } catch (error) {
     complain(error);
@@ -108,9 +114,9 @@ load.addEventListener('change', async () => {
   }
   load.value = '';
 });
-networks.addEventListener('changed', ({ detail }) => {
-  if (detail === kind.value) iterations.textContent = numbers.format(networks.get(detail).iteration);
-});
-kind.addEventListener('change', () => {
+const count = () => {
   iterations.textContent = numbers.format(networks.get(kind.value).iteration);
-});
+};
+networks.addEventListener('changed', ({ detail }) => detail === kind.value && count());
+kind.addEventListener('change', count);
+count();

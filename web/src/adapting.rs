@@ -36,6 +36,8 @@ pub struct Held {
 /// What a batch is made for.
 #[derive(Clone, Copy, PartialEq)]
 struct Key {
+    /// The network's.
+    number: u64,
     /// Room for support examples and queries.
     room: [usize; 2],
     steps: usize,
@@ -66,9 +68,12 @@ pub async fn adapt(
         return Ok([Vec::new(), Box::pin(predict(gpu, network, parameters, queries)).await?]);
     }
     let room = [count, asked].map(|count| count.next_power_of_two().max(16));
-    let batch = borrowed(network).await.config.eval.batch.min(room[0]);
+    let (number, batch) = {
+        let network = borrowed(network).await;
+        (network.number, network.config.eval.batch.min(room[0]))
+    };
     let Support { steps, rate, classes, .. } = **support;
-    let key = Key { room, steps, rate, batch, classes };
+    let key = Key { number, room, steps, rate, batch, classes };
     let own = held.borrow_mut().take().filter(|held| held.key == key);
     let mut own = match own {
         Some(own) => own,

@@ -6,6 +6,9 @@ use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
+/// Milliseconds after which a frame that was to be drawn is not waited for any more.
+const LATEST: f64 = 250.0;
+
 /// Until the next frame is to be drawn; where the page is hidden and none is, for a moment.
 pub async fn next() -> Result<(), JsValue> {
     let global = js_sys::global();
@@ -13,13 +16,13 @@ pub async fn next() -> Result<(), JsValue> {
         let hidden = Reflect::get(&global, &"document".into())
             .and_then(|document| Reflect::get(&document, &"hidden".into()))
             .is_ok_and(|hidden| hidden.is_truthy());
-        let name = if hidden { "setTimeout" } else { "requestAnimationFrame" };
-        let later = Reflect::get(&global, &name.into()).and_then(|it| it.dyn_into::<Function>());
-        // A worker has neither document nor frames.
-        let later = later.or_else(|_| Reflect::get(&global, &"setTimeout".into())?.dyn_into());
-        if let Ok(later) = later {
-            let _ = later.call1(&global, &resolve);
-        }
+        let call = |name: &str, milliseconds: f64| {
+            let later: Function = Reflect::get(&global, &name.into())?.dyn_into()?;
+            later.call2(&global, &resolve, &milliseconds.into())
+        };
+        // A worker has neither document nor frames, and a page may be hidden before the frame comes.
+        let framed = !hidden && call("requestAnimationFrame", 0.0).is_ok();
+        let _ = call("setTimeout", if framed { LATEST } else { 0.0 });
     });
     JsFuture::from(promise).await.map(|_| ())
 }

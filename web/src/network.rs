@@ -1,5 +1,7 @@
 //! A network that is trained: from a configuration or a checkpoint, and back to one.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use reptile::config::Config;
 use reptile::gpu::Gpu;
 use reptile::meta::{Origin, Trainer, TrainingState};
@@ -10,6 +12,8 @@ use reptile::{Error, Result};
 use wasm_bindgen::prelude::*;
 
 use crate::{settings, toml};
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// What errors call a checkpoint.
 const NAME: &str = "file";
@@ -22,6 +26,8 @@ pub struct Network {
     text: String,
     /// What trains it.
     pub trainer: Trainer,
+    /// Another one for each network: what was made for one does not fit the next.
+    pub number: u64,
     /// The split of a checkpoint's data set.
     split: Option<String>,
     /// The checkpoint that it was opened from.
@@ -51,22 +57,22 @@ impl Network {
         };
         let trainer = Trainer::prepare(gpu, config.trainer_setup(model, origin))?;
         let trainer = trainer.ready(|_, _| ()).await?;
-        Ok(Self { config, text, trainer, split: None, opened: None })
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { config, text, trainer, number, split: None, opened: None })
     }
 
     /// That of a checkpoint's `bytes`, which goes on where the checkpoint was made.
     pub async fn open(gpu: &Gpu, bytes: Vec<u8>) -> Result<Self> {
         let file = CheckpointFile::from_bytes(NAME, bytes);
         let header = file.header()?;
-        let mut config = read(&header.run.config).map_err(|error| {
+        let (config, text) = read(&header.run.config).map_err(|error| {
             let message = js_sys::Error::from(error).message();
             Error::checkpoint(NAME, format!("its configuration: {}", String::from(message)))
         })?;
         let checkpoint = file.checkpoint(&Model::new(config.model.clone())?)?;
         let state = first_run(&checkpoint.state)?;
-        config.runs = 1;
         let opened = Opened { sha256: file.sha256(), parameters: state.parameters[0].clone() };
-        let mut own = Box::pin(Self::new(gpu, config, header.run.config)).await?;
+        let mut own = Box::pin(Self::new(gpu, config, text)).await?;
         own.trainer.restore(&state)?;
         (own.split, own.opened) = (checkpoint.run.split, Some(opened));
         Ok(own)
@@ -95,9 +101,15 @@ impl Network {
     }
 }
 
-/// The configuration that `text` is.
-fn read(text: &str) -> std::result::Result<Config, JsValue> {
-    settings::configuration(&toml::to_json(text)?)
+/// The configuration that `text` is, of its first run, and the text of that.
+fn read(text: &str) -> std::result::Result<(Config, String), JsValue> {
+    let mut given = toml::to_json(text)?;
+    let config = settings::configuration(&given)?;
+    if config.runs == 1 {
+        return Ok((config, text.to_owned()));
+    }
+    given["runs"] = 1.into();
+    Ok((settings::configuration(&given)?, toml::from_json(&given)?))
 }
 
 /// The first of a checkpoint's runs.

@@ -130,7 +130,7 @@ const y = x.map((x) => 2.5 * Math.sin(x + 0.7));
 const queries = Array.from({ length: 50 }, (_, i) => i / 5 - 5);
 
 await tried('checkpoints of the program and of the page are each other\'s', async () => {
-  run('train', '--preset', 'sine', '--iterations', '300', '--no-autotune', '--out', 'there');
+  run('train', '--preset', 'sine', '--iterations', '300', '--set', 'outer.schedule={ kind = "constant" }', '--no-autotune', '--out', 'there');
   write('tasks.safetensors', safetensors({ support_x: [[1, 10, 1], x], support_y: [[1, 10, 1], y], query_x: [[1, 50, 1], queries] }));
   const base = 'there/checkpoints/0000000300.safetensors';
   run('adapt', base, '--tasks', 'tasks.safetensors', '--no-autotune', '--out', 'adapted.safetensors');
@@ -151,9 +151,11 @@ await tried('checkpoints of the program and of the page are each other\'s', asyn
       models[kind] = { count, outputs: [...await net.predict(numbers(queries), { model: 0 })] };
     }
     const saved = base64(await net.save());
+    const first = [...await net.parameters()];
     await net.train(100);
     const later = base64(await net.save());
     const last = [...await net.parameters()];
+    const moved = Math.max(...last.map((it, i) => Math.abs(it - first[i])));
     // Back to where it was.
     await net.load(bytes(saved));
     const back = net.iteration;
@@ -173,10 +175,11 @@ await tried('checkpoints of the program and of the page are each other\'s', asyn
       none: await said(() => net.load(new TextEncoder().encode('this is no checkpoint at all'))),
       empty: await said(() => net.load(new Uint8Array(0))),
     };
-    return { begun, outputs, models, saved, later, back, same: last.every((it, i) => it === again[i]), words, device: net.device, shape: net.shape };
+    return { begun, outputs, models, saved, later, back, moved, same: last.every((it, i) => it === again[i]), words, device: net.device, shape: net.shape };
   }, files, x, y, queries);
   assert.deepEqual([page.begun, page.back, page.same], [300, 300, true]);
-  assert.deepEqual(page.shape, { input: [1], outputs: 1, tasks: 'sine' });
+  assert.ok(page.moved > 1e-3, `trained: ${page.moved}`);
+  assert.deepEqual(page.shape, { input: [1], outputs: 1, tasks: 'sine', metaBatch: 1 });
   assert.ok(page.device.length > 3, `device: ${page.device}`);
   const far = { adapted: furthest(page.outputs, wanted) };
   for (const [kind, { count, outputs }] of Object.entries(page.models)) {
@@ -195,6 +198,17 @@ await tried('checkpoints of the program and of the page are each other\'s', asyn
     other: 'another network', adapted: 'load that first', base: 'load that first', replay: 'decompress it first', cut: 'truncated', flipped: 'changed',
     none: 'safetensors', empty: 'safetensors',
   });
+});
+
+await tried('of several runs the first goes on, alone', async () => {
+  run('train', '--preset', 'sine', '--iterations', '20', '--set', 'runs=2', '--no-autotune', '--out', 'two');
+  const saved = await evaluated(async (file) => {
+    const net = await reptile.Reptile.create({ checkpoint: bytes(file) });
+    await net.train(5);
+    return base64(await net.save());
+  }, read('two', 'checkpoints', '0000000020.safetensors').toString('base64'));
+  write('one.safetensors', Buffer.from(saved, 'base64'));
+  assert.match(run('eval', 'one.safetensors', '--tasks', '5', '--no-autotune'), /loss/);
 });
 
 await tried('a checkpoint of images is adapted, and trained where the images are', async () => {

@@ -15,6 +15,7 @@ async function ready(tab) {
   await page.setViewport({ width: 860, height: 900 });
   await page.waitForSelector('main:not([hidden])', { timeout: 60000 });
   await page.waitForFunction(() => document.querySelector('#bars li') && document.querySelector('#plot').onclick !== undefined);
+  await page.waitForFunction(() => document.getElementById('status').textContent === '', { timeout: 60000 });
   await page.click(`#tab-${tab}`);
   return page;
 }
@@ -26,6 +27,8 @@ const saying = (page, part, where = '#status') =>
 const idle = (page) => page.waitForSelector('main[aria-busy=false]', { timeout: 60000 });
 
 async function shot(page, name) {
+  // Bars take their time.
+  await new Promise((done) => setTimeout(done, 300));
   if (shots) await page.screenshot({ path: path.join(shots, `${name}.webp`), type: 'webp', quality: 70 });
 }
 
@@ -229,7 +232,11 @@ await tried('page: a lost GPU is told and replaced', async () => {
   const before = await page.$eval('#iterations', (it) => it.textContent);
   await page.evaluate(async () => (await import('/dist/networks.js')).networks.get('sine').destroy());
   await page.waitForSelector('#lost:not([hidden])');
-  await page.click('#lost button');
+  // Twice, and a stroke meanwhile.
+  await page.click('#lost button', { count: 2 });
+  await page.click('#tab-draw');
+  await draw(page, '#query', characters(0)[1]);
+  await page.click('#tab-train');
   await saying(page, 'Restarted');
   assert.equal(await page.$eval('#iterations', (it) => it.textContent), before);
   await page.click('#go');

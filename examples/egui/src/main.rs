@@ -69,6 +69,8 @@ struct Demo {
     since: Option<Instant>,
     seconds: Option<Duration>,
     report: Option<PathBuf>,
+    /// What ended it.
+    error: Option<String>,
 }
 
 impl Demo {
@@ -90,7 +92,17 @@ impl Demo {
             since: None,
             seconds,
             report,
+            error: None,
         })
+    }
+
+    /// Keeps what ended it, for every frame from now on; whoever waits for a report waits in vain.
+    fn stop(&mut self, error: String) {
+        if self.report.is_some() {
+            eprintln!("error: {error}");
+            std::process::exit(1);
+        }
+        self.error = Some(error);
     }
 
     /// The points and what may be done to them.
@@ -173,16 +185,13 @@ impl Demo {
 impl eframe::App for Demo {
     fn ui(&mut self, ui: &mut egui::Ui, _: &mut eframe::Frame) {
         ui.ctx().request_repaint();
-        let ready = match self.learner.frame(self.trains, Duration::from_millis(self.milliseconds))
-        {
-            Ok(ready) => ready,
-            Err(error) => {
-                ui.label(format!("The engine stopped: {error}"));
-                return;
-            }
-        };
-        if ready {
-            self.frames += 1;
+        if let Some(error) = &self.error {
+            ui.label(format!("The engine stopped: {error}"));
+            return;
+        }
+        match self.learner.frame(self.trains, Duration::from_millis(self.milliseconds)) {
+            Ok(ready) => self.frames += u32::from(ready),
+            Err(error) => self.stop(error.to_string()),
         }
         ui.horizontal_wrapped(|ui| {
             ui.heading("Reptile");
@@ -200,7 +209,7 @@ impl eframe::App for Demo {
             "Click sets a point (ten at most), drag moves it, the other button takes it away.",
         );
         if let Err(error) = self.plot(ui) {
-            ui.label(error.to_string());
+            self.stop(error.to_string());
         }
         let over = |limit: Duration| self.since.is_some_and(|since| since.elapsed() > limit);
         if self.seconds.is_some_and(over) {
