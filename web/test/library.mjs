@@ -169,7 +169,10 @@ await tried('checkpoints of the program and of the page are each other\'s', asyn
       other: await said(() => other.load(bytes(files.there))),
       adapted: await said(() => other.load(bytes(files.f16))),
       base: await said(async () => (await net.another(sine)).load(bytes(files.f16))),
-      replay: await said(() => net.load(bytes(files.replay))),
+      replay: await said(async () => {
+        await net.load(bytes(files.there));
+        await net.load(bytes(files.replay));
+      }),
       cut: await said(() => net.load(bytes(files.there).slice(0, 5000))),
       flipped: await said(() => net.load(flipped)),
       none: await said(() => net.load(new TextEncoder().encode('this is no checkpoint at all'))),
