@@ -23,6 +23,7 @@ pub struct Learner {
 }
 
 /// How far it is. Pipelines are compiled one a frame, until all are there.
+#[expect(clippy::large_enum_variant, reason = "a program has one")]
 enum State {
     Trainer(Preparing<Trainer>),
     Adaptation(Trainer, Preparing<Adaptation>),
