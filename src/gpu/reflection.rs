@@ -39,9 +39,7 @@ pub fn globals(kernel: &str, text: &str) -> Result<Vec<Global>> {
     let wrong = |message: String| Error::Shader { kernel: kernel.to_string(), message };
     let code = without_comments(text);
     let mut globals = Vec::new();
-    for (_, declaration) in
-        code.match_indices("@binding(").map(|(at, it)| (at, &code[at + it.len()..]))
-    {
+    for declaration in code.split("@binding(").skip(1) {
         let line = declaration.split(';').next().unwrap_or_default();
         let global =
             declared(line).ok_or_else(|| wrong(format!("`@binding({line};` is no buffer")))?;

@@ -84,10 +84,7 @@ pub fn configuration(given: &Value) -> Result<Config, JsValue> {
 /// Refuses keys of `given` that tasks of its kind do not have.
 fn known_keys(given: &Value, tasks: &TaskSpec) -> Result<(), JsValue> {
     let all = serde_json::to_value(tasks).map_err(thrown)?;
-    let optional = ["data", "set", "background", "train_classes", "test_classes"];
-    let unknown = given.as_object().and_then(|own| {
-        own.keys().find(|key| all.get(key).is_none() && !optional.contains(&key.as_str()))
-    });
+    let unknown = given.as_object().and_then(|own| own.keys().find(|key| all.get(key).is_none()));
     match unknown {
         Some(key) => Err(thrown(format_args!("tasks.{key}: these tasks have no such key"))),
         None => Ok(()),

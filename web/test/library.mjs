@@ -253,7 +253,7 @@ await tried('every type of layer trains as it does natively', async () => {
   const nets = {
     batch: `[${conv(2)}, ${norm('batch-norm')}, ${conv(1)}, ${pool}, ${end}]`,
     group: `[${conv(1)}, ${norm('group-norm', ', groups = 2')}, ${conv(2)}, { type = "global-pool" }, ${end}]`,
-    layer: `[{ type = "flatten" }, { type = "dense", units = 24, activation = "gelu" }, ${norm('layer-norm')}, ${end}]`,
+    layer: `[{ type = "flatten" }, { type = "dense", units = 24 }, { type = "activation", function = "gelu" }, ${norm('layer-norm')}, ${end}]`,
   };
   for (const [name, layers] of Object.entries(nets)) {
     const [sgd, more] = [['--set', 'inner.optimizer=sgd', '--set', 'inner.rate=0.01'], ['--set', 'log.checkpoint_every=1', '--set', 'eval.every=0']];

@@ -32,6 +32,8 @@ fn colour() -> @location(0) vec4<f32> {
 pub struct Curve {
     device: wgpu::Device,
     pipeline: wgpu::RenderPipeline,
+    /// The buffer that was drawn last, bound.
+    bound: Option<(wgpu::Buffer, wgpu::BindGroup)>,
 }
 
 impl Curve {
@@ -67,19 +69,25 @@ impl Curve {
             multiview_mask: None,
             cache: None,
         });
-        Self { device: device.clone(), pipeline }
+        Self { device: device.clone(), pipeline, bound: None }
     }
 
     /// What egui paints in `rect`: the curve of `outputs`.
-    pub fn callback(&self, rect: Rect, outputs: &wgpu::Buffer) -> egui::PaintCallback {
+    pub fn callback(&mut self, rect: Rect, outputs: &wgpu::Buffer) -> egui::PaintCallback {
+        let known = self.bound.take().filter(|(buffer, _)| buffer == outputs);
+        let (buffer, group) = known.unwrap_or_else(|| (outputs.clone(), self.group(outputs)));
+        self.bound = Some((buffer, group.clone()));
+        let painting = Painting { pipeline: self.pipeline.clone(), group };
+        egui_wgpu::Callback::new_paint_callback(rect, painting)
+    }
+
+    fn group(&self, outputs: &wgpu::Buffer) -> wgpu::BindGroup {
         let entry = wgpu::BindGroupEntry { binding: 0, resource: outputs.as_entire_binding() };
-        let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+        self.device.create_bind_group(&wgpu::BindGroupDescriptor {
             label: Some("curve"),
             layout: &self.pipeline.get_bind_group_layout(0),
             entries: &[entry],
-        });
-        let painting = Painting { pipeline: self.pipeline.clone(), group };
-        egui_wgpu::Callback::new_paint_callback(rect, painting)
+        })
     }
 }
 
