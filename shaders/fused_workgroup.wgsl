@@ -2,7 +2,7 @@
 // memory, parameters in the task's part of `theta`, where a broadcast put them, or in workgroup memory too.
 // Needs no optional feature and works with every inner optimiser. Grid: (tasks).
 // Needs lib/run_step.wgsl, lib/activation.wgsl, lib/targets_*.wgsl, lib/rows_*.wgsl, lib/fused_loss_*.wgsl, lib/update_*.wgsl,
-// lib/weights_*.wgsl.
+// lib/weights_*.wgsl, lib/row_of.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<storage, read> order: array<u32>;              // [T, ORDER_STRIDE]
@@ -132,10 +132,18 @@ fn update_layer(base: u32, l: u32, from_place: u32, rates: Rates, lane: u32) {
         let place = weight_place(base, l, 4u * row_vector, column);
         let index = base + OFFSETS[l] + 4u * row_vector * OUTS[l] + column;
         let rows_here = select(4u, 1u, row_vector == INS[l]);
-        for (var i = 0u; i < 4u; i++) { // unroll
-            if (i < rows_here) {
+        if (ROWS_IN_TURN == 1u) { // static
+            for (var i = 0u; i < rows_here; i++) {
                 let at = i * OUTS[l];
-                set_weight(place + at, updated(index + at, weight(place + at), g[i], rates));
+                set_weight(place + at, updated(index + at, weight(place + at), row_of(g, i), rates));
+            }
+        }
+        if (ROWS_IN_TURN == 0u) { // static
+            for (var i = 0u; i < 4u; i++) { // unroll
+                if (i < rows_here) {
+                    let at = i * OUTS[l];
+                    set_weight(place + at, updated(index + at, weight(place + at), g[i], rates));
+                }
             }
         }
     }

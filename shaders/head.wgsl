@@ -1,7 +1,7 @@
 // The last, dense layer of a training step in one dispatch: logits, loss, the gradient by the inputs
 // before their activation, and the inner optimiser's step on the weights. A workgroup a task. It reads
 // x [G, BATCH, IN4] in vectors.
-// Needs lib/run_step.wgsl, lib/inner_step.wgsl, lib/update_*.wgsl, lib/activation.wgsl,
+// Needs lib/run_step.wgsl, lib/inner_step.wgsl, lib/update_*.wgsl, lib/row_of.wgsl, lib/activation.wgsl,
 // lib/targets_*.wgsl, lib/rows_*.wgsl, lib/fused_loss_*.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
@@ -93,11 +93,7 @@ fn sum_of_rows(first_x: u32, item: u32, part: u32) -> mat4x4<f32> {
 // The step by a whole sum over rows.
 fn finish(task: u32, weights: u32, item: u32, sum: mat4x4<f32>, rates: Rates) {
     if (item < BLOCKS) {
-        let w = weights + 4u * (item / OUT4) * OUT4 + item % OUT4;
-        update(w, sum[0], rates);
-        update(w + OUT4, sum[1], rates);
-        update(w + 2u * OUT4, sum[2], rates);
-        update(w + 3u * OUT4, sum[3], rates);
+        update_rows(weights + 4u * (item / OUT4) * OUT4 + item % OUT4, sum, rates);
     } else if (item < BLOCKS + OUT4) {
         update(weights + 4u * BLOCKS + item - BLOCKS, sum[0], rates);
     } else {

@@ -1,6 +1,6 @@
 // Gradient of the layer's weights and bias, xᵀ · dz and the sum of dz, and the inner optimiser's step
 // on them at once: dense layers and convolutions. It reads dz [G, B, H, W, OUT4] in vectors. Needs lib/run_step.wgsl, lib/inner_step.wgsl,
-// lib/update_*.wgsl, lib/cells_*.wgsl and lib/gradient_*.wgsl.
+// lib/update_*.wgsl, lib/row_of.wgsl, lib/cells_*.wgsl and lib/gradient_*.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<uniform> inner: InnerStep;
@@ -16,11 +16,7 @@ fn begin_store(batch: u32) {
 }
 
 fn store(row_vector: u32, column: u32, gradient: mat4x4<f32>) {
-    let first = weights + 4u * row_vector * OUT4 + column;
-    update(first, gradient[0], rates);
-    update(first + OUT4, gradient[1], rates);
-    update(first + 2u * OUT4, gradient[2], rates);
-    update(first + 3u * OUT4, gradient[3], rates);
+    update_rows(weights + 4u * row_vector * OUT4 + column, gradient, rates);
 }
 
 fn store_bias(column: u32, gradient: vec4<f32>) {

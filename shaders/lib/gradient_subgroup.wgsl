@@ -67,9 +67,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     begin_store(batch);
     for (var c = 0u; c < WIDTH; c++) { // unroll
-        for (var r = 0u; r < ROW_BLOCK; r++) { // unroll
-            if (first + r < ROW_VECTORS && column + c * LANES < COLUMNS) {
-                store(first + r, column + c * LANES, totals[r * WIDTH + c]);
+        if (column + c * LANES < COLUMNS) {
+            // One text of the store for all rows: drivers take ten times as long to compile eight.
+            for (var r = 0u; r < min(ROW_BLOCK, ROW_VECTORS - first); r++) {
+                var total = totals[c];
+                for (var s = 1u; s < ROW_BLOCK; s++) { // unroll
+                    if (r == s) {
+                        total = totals[s * WIDTH + c];
+                    }
+                }
+                store(first + r, column + c * LANES, total);
             }
         }
         if (first == 0u && column + c * LANES < COLUMNS) {

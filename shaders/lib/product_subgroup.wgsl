@@ -61,9 +61,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
     for (var c = 0u; c < WIDTH; c++) { // unroll
-        for (var r = 0u; r < ROWS; r++) { // unroll
-            if (first_row + r < ROW_LIMIT && column + c * LANES < COLUMNS) {
-                store(batch, phase, first_row + r, column + c * LANES, totals[r * WIDTH + c]);
+        if (column + c * LANES < COLUMNS) {
+            // One text of the store for all rows: drivers take long to compile many.
+            for (var r = 0u; r < min(ROWS, ROW_LIMIT - first_row); r++) {
+                var total = totals[c];
+                for (var s = 1u; s < ROWS; s++) { // unroll
+                    if (r == s) {
+                        total = totals[s * WIDTH + c];
+                    }
+                }
+                store(batch, phase, first_row + r, column + c * LANES, total);
             }
         }
     }

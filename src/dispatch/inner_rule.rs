@@ -1,7 +1,7 @@
 //! The inner optimiser as kernels know it, and what each kernel with a step of it needs.
 
-use crate::dispatch::{Argument, Axis, RUN_STEP, RunSteps};
-use crate::gpu::Source;
+use crate::dispatch::{Argument, Axis, ROW_OF, RUN_STEP, RunSteps};
+use crate::gpu::{Profile, Source};
 use crate::optimizers::{Inner, InnerOptimizer, Kept};
 
 /// What a task tells a strategy, one number a parameter.
@@ -170,6 +170,14 @@ impl<'a> Update<'a> {
             self.rule.library(source, seen.is_some()).library(shader!("lib/update_in_place.wgsl"));
         arguments.extend(seen.map(|seen| Argument::Buffer("seen", seen)));
         source
+    }
+
+    /// Adds the step on four rows of weights to `source`, which has what one step needs ([`Self::library`]).
+    pub(crate) fn rows(source: Source, profile: &Profile) -> Source {
+        source
+            .library(ROW_OF)
+            .library(shader!("lib/update_rows.wgsl"))
+            .constant("ROWS_IN_TURN", profile.software)
     }
 
     /// The parameters, of which the step is on those of a layer that begin at `offset` of a set, and the optimiser's state.

@@ -19,5 +19,6 @@ pub(crate) const BLOCK: usize = 64;
 
 /// What a kernel needs to know about a meta-iteration.
 pub(crate) const RUN_STEP: &str = shader!("lib/run_step.wgsl");
+pub(crate) const ROW_OF: &str = shader!("lib/row_of.wgsl");
 /// What a kernel needs to know about an inner step.
 pub(crate) const INNER_STEP: &str = shader!("lib/inner_step.wgsl");

@@ -5,8 +5,8 @@ use crate::error::Result;
 use crate::gpu::{Gpu, Profile, Recording, Source, Work};
 use crate::kernels::gather_rows::targets;
 use crate::kernels::{
-    ACTIVATION, Argument, Axis, InnerRule, InnerState, RUN_STEP, Rows, RunSteps, Tile, Tiles,
-    broadcast, call, fused_loss, loss_numbers, vectors,
+    ACTIVATION, Argument, Axis, InnerRule, InnerState, ROW_OF, RUN_STEP, Rows, RunSteps, Tile,
+    Tiles, broadcast, call, fused_loss, loss_numbers, vectors,
 };
 use crate::model::{Activation, Layer, Model};
 use crate::tasks::{Batches, Segment};
@@ -223,7 +223,7 @@ fn rounds(model: &Model, batch: usize, variant: Variant) -> (usize, usize) {
                 let [ins, outs] = [layer.inputs_padded() / 4, vectors(layer.outputs())];
                 per_lane(outs * groups) * (ins + 1)
                     + per_lane(ins * groups) * (outs + 1)
-                    + per_lane((ins + 1) * outs) * (batch + 1)
+                    + per_lane((ins + 1) * outs) * (batch + 5)
             };
             let head = per_lane(batch) * (3 * model.outputs() + 2) + batch + 1;
             let moved = 2 * per_lane(model.packed_len() / 4) + 2 * layers.len();
@@ -401,6 +401,8 @@ fn workgroup(
         .rule
         .library(source("fused_workgroup", text, c), false)
         .library(weights)
+        .library(ROW_OF)
+        .constant("ROWS_IN_TURN", gpu.profile().software)
         .variant(tile.to_string())
         .constant("BLOCK", invocations)
         .constant("LAYERS", layers.len())

@@ -124,7 +124,7 @@ pub fn head(gpu: &Gpu, recording: &mut Recording, head: &Head<'_>) -> Result<()>
         Argument::Buffer("dx", head.dx),
         Argument::Buffer("losses", head.losses),
     ];
-    let source = update.library(source, &mut arguments);
+    let source = Update::rows(update.library(source, &mut arguments), gpu.profile());
     // Forward, the weights' gradient, and on to the layer below.
     let passes = 2 + u64::from(onward);
     let values = layer.inputs_padded() * (1 + usize::from(onward)) + model.target_words();

@@ -56,7 +56,7 @@ pub use crate::layers::{
     layer_update, update_tiles, vectors,
 };
 
-use crate::dispatch::{BLOCK, INNER_STEP, RUN_STEP};
+use crate::dispatch::{BLOCK, INNER_STEP, ROW_OF, RUN_STEP};
 use crate::layers::ACTIVATION;
 use crate::model::Loss;
 

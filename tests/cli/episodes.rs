@@ -1,7 +1,7 @@
 //! `reptile eval --episodes`: lists of tasks in files.
 
 use crate::common::episode_list::{SEED, sampled, written};
-use crate::program::{Run, eval_json, has_data, refusal, reptile};
+use crate::program::{ONE_HIDDEN, Run, eval_json, has_data, refusal, reptile};
 use image::{Rgb, RgbImage};
 use reptile::config::Config;
 use reptile::data::{Reading, omniglot};
@@ -42,7 +42,7 @@ fn the_program_reads_lists_of_folders() {
     for key in ["kind=images", "way=5", "shots=1", "train_shots=5", "size=6"] {
         train.args(["--set", &format!("tasks.{key}")]);
     }
-    train.args(["--set", "model.input=[3, 6, 6]"]).assert().success();
+    train.args(["--set", ONE_HIDDEN, "--set", "model.input=[3, 6, 6]"]).assert().success();
 
     // Other numbers of files than the run's own.
     let tasks =
@@ -93,8 +93,8 @@ fn the_real_data_set_trains_and_is_listed() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let mut train = reptile();
-    train.args(["train", "--preset", "omniglot-mlp-5w1s", "--iterations", "20", "--out"]);
-    train.arg(&out).assert().success();
+    train.args(["train", "--preset", "omniglot-mlp-5w1s", "--iterations", "20"]);
+    train.args(["--set", ONE_HIDDEN, "--out"]).arg(&out).assert().success();
     let text = std::fs::read_to_string(out.join("config.toml")).unwrap();
     let TaskSpec::Omniglot(spec) = Config::from_toml(&text, "config.toml").unwrap().tasks else {
         unreachable!("an Omniglot preset");

@@ -1,6 +1,6 @@
 //! Glyphs through the program: no data, and the same tasks each time.
 
-use crate::program::{bytes_of_parameters, eval_json, numbers, refusal, reptile};
+use crate::program::{ONE_HIDDEN, bytes_of_parameters, eval_json, numbers, refusal, reptile};
 
 /// `train` of a small dense network on 5-way tasks of examples that differ little.
 fn train(keys: &[&str]) -> assert_cmd::Command {
@@ -18,8 +18,7 @@ fn train(keys: &[&str]) -> assert_cmd::Command {
         "tasks.shear=0.05",
         "tasks.shift=0.01",
         "model.input=[1, 14, 14]",
-        "model.layers.0.units=32",
-        "model.layers.1.units=32",
+        ONE_HIDDEN,
         "inner.rate=0.05",
         "inner.steps=10",
         "eval.steps=60",

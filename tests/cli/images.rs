@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::program::{eval_json, has_data, refusal, reptile};
+use crate::program::{ONE_HIDDEN, eval_json, has_data, refusal, reptile};
 use image::{Rgb, RgbImage};
 
 const SIDE: u32 = 9;
@@ -43,7 +43,7 @@ pub fn train(folder: &Path, size: u32, keys: &[&str]) -> assert_cmd::Command {
     let all = ["tasks.kind=images", "tasks.way=5", "tasks.shots=1", "tasks.train_shots=5"];
     for key in all
         .into_iter()
-        .chain([size.as_str(), &input, "inner.rate=0.05"])
+        .chain([ONE_HIDDEN, size.as_str(), &input, "inner.rate=0.05"])
         .chain(keys.iter().copied())
     {
         command.args(["--set", key]);

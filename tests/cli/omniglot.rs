@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::program::{eval_json, refusal, reptile};
+use crate::program::{ONE_HIDDEN, eval_json, refusal, reptile};
 use image::{GrayImage, Luma};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
@@ -42,7 +42,7 @@ fn small(folder: &Path) -> assert_cmd::Command {
         .args(["train", "--preset", "omniglot-mlp-5w1s", "--data"])
         .arg(folder)
         .args(["--set", "tasks.size=7", "--set", "model.input=[1, 7, 7]"])
-        .args(["--set", "tasks.train_count=14", "--set", "inner.rate=0.05"]);
+        .args(["--set", "tasks.train_count=14", "--set", "inner.rate=0.05", "--set", ONE_HIDDEN]);
     command
 }
 
@@ -80,7 +80,7 @@ fn a_cell_is_reproduced_in_percent() {
         .args(["reproduce", "omniglot-mlp-5w1s", "--scale", "0.006", "--tasks", "20", "--data"])
         .arg(folder.path())
         .args(["--set", "tasks.size=7", "--set", "model.input=[1, 7, 7]"])
-        .args(["--set", "tasks.train_count=14", "--set", "plan=layered"])
+        .args(["--set", "tasks.train_count=14", "--set", "plan=layered", "--set", ONE_HIDDEN])
         .args(["--set", "eval.steps=10", "--set", "eval.validation_tasks=5", "--out"])
         .arg(&out);
     command.assert().success();

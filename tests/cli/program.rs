@@ -44,6 +44,10 @@ pub fn sine_config() -> [&'static str; 3] {
 pub const SMALL: [&str; 6] =
     ["--set", "model.layers.0.units=8", "--set", "model.layers.1.units=8", "--set", "plan=layered"];
 
+/// For a preset of images: one hidden layer, which compiles in half the time of two.
+pub const ONE_HIDDEN: &str = "model.layers=[{ type = 'dense', units = 32, activation = 'relu' }, \
+    { type = 'dense', units = 5 }]";
+
 pub fn stdout(command: &mut Command) -> String {
     let output = command.assert().success();
     String::from_utf8(output.get_output().stdout.clone()).unwrap()

@@ -108,7 +108,8 @@ fn it_changes_no_byte_and_comes_in_waves(entry: &AdapterEntry) {
     let wide = network(1, &[(60, Activation::Tanh), (60, Activation::Tanh)], 1, Loss::Mse);
     let telemetry = |binding| {
         let gpu = with_binding(entry, binding);
-        let setup = with(job(true), |it| it.model = wide.clone());
+        let plan = if all() { PlanKind::Auto } else { PlanKind::Layered };
+        let setup = with(job(true), |it| (it.model, it.plan) = (wide.clone(), plan));
         let mut trainer = Trainer::new(&gpu, setup).unwrap();
         let mut seen = Vec::new();
         trainer

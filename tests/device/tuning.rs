@@ -129,7 +129,7 @@ fn an_inner_loop_that_a_subgroup_owns_has_no_sizes_to_time(entry: &AdapterEntry)
 
 fn what_is_known_or_too_late_is_not_timed(entry: &AdapterEntry) {
     let gpu = with_binding(entry, None);
-    let setup = images(&gpu);
+    let setup = convolutions(&gpu);
     assert!(timed(&gpu, &setup, false, Duration::ZERO).is_empty(), "no time");
     let trials = timed(&gpu, &setup, false, Duration::MAX);
     assert!(!trials.is_empty());
@@ -149,5 +149,5 @@ fn what_is_known_or_too_late_is_not_timed(entry: &AdapterEntry) {
     // Nonsense in a cache is not taken either.
     let wrong = trials.iter().map(|trial| (trial.key.clone(), "subgroup999x1".to_string()));
     fresh.set_variants(wrong);
-    assert_eq!(parameters(&fresh, &images(&fresh)), parameters(&gpu, &setup));
+    assert_eq!(parameters(&fresh, &convolutions(&fresh)), parameters(&gpu, &setup));
 }

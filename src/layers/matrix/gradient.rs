@@ -149,7 +149,9 @@ pub(super) fn gradient_tiles(
     let lines = examples * place.output.height;
     match tile {
         Tile::Subgroup { lanes, rows: block, width } => {
-            let rounds = |at_once: usize| lines * (place.output.width / at_once + 2);
+            // Each row vector is stored as four rows, in turn.
+            let stored = 5 * block * width;
+            let rounds = |at_once: usize| lines * (place.output.width / at_once + 2) + stored;
             let pixels = pixels_at_once(profile, place.output.width, rounds);
             profile.check_rounds(source.name(), rounds(pixels), "inner.batch")?;
             let source = source

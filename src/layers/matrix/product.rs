@@ -188,14 +188,16 @@ impl Product {
     pub fn tiles(&self, gpu: &Gpu, source: Source, count: usize) -> Result<(Source, [usize; 2])> {
         let [tap_block, depth_block] = self.block(gpu.profile());
         let tile = self.candidates(gpu.profile(), source.name(), count).choose(gpu);
-        // Taps and the rounds of each, and what groups hand over behind each block.
-        let sums = match tile {
-            Tile::Workgroup { group, .. } => group.rows * group.width,
-            _ => 0,
+        // Taps and the rounds of each, what groups hand over behind each block, and what a subgroup stores.
+        let (sums, stored) = match tile {
+            Tile::Workgroup { group, .. } => (group.rows * group.width, 0),
+            Tile::Subgroup { rows, width, .. } => (0, rows * width),
+            _ => (0, 0),
         };
         let depths = self.depth.div_ceil(depth_block);
         let rounds = self.taps * depths * (1 + 5 * depth_block.div_ceil(4))
-            + (4 + sums) * self.blocks(gpu.profile());
+            + (4 + sums) * self.blocks(gpu.profile())
+            + stored;
         gpu.profile().check_rounds(source.name(), rounds, "model.layers")?;
         let columns_at_once = match tile {
             Tile::Subgroup { lanes, width, .. } => lanes * width,

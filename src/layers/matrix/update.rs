@@ -36,6 +36,7 @@ pub fn layer_update(
         first,
     ];
     let source = update.library(product::constants(source, place, batch), &mut arguments);
+    let source = Update::rows(source, gpu.profile());
     let (source, [rows, columns]) =
         gradient_tiles(gpu, source, place, [batch.count, batch.examples])?;
     let values = batch.values(place.input_words() + place.outputs_padded());
