@@ -9,7 +9,7 @@ use reptile::experiments::bench::Workload;
 use reptile::gpu::{AdapterChoice, AdapterEntry, Gpu, GpuOptions};
 use reptile::meta::{InnerOptimizer, Origin, PlanKind, Trainer, TrainerSetup};
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
-use reptile::tasks::SineSpec;
+use reptile::tasks::{EpisodeSpec, GlyphsSpec, SineSpec};
 use reptile::tune::{Trial, Tuning, tune};
 
 pub fn tests(tests: &mut Tests) {
@@ -37,14 +37,16 @@ fn images(gpu: &Gpu) -> TrainerSetup {
     setup
 }
 
-/// Two convolutions and a head: little to compile for many variants.
+/// Two convolutions of small images and a head: little to compile and to compute for many variants.
 fn convolutions(gpu: &Gpu) -> TrainerSetup {
     let mut setup = images(gpu);
-    let spec = ModelSpec::builder(&[1, 28, 28])
+    let spec = ModelSpec::builder(&[1, 14, 14])
         .conv2d(9, 3, 2, Padding::SAME)
         .conv2d(36, 3, 2, Padding::SAME)
         .dense(5, Activation::Linear);
     setup.model = Model::new(spec.loss(Loss::CrossEntropy)).unwrap();
+    let glyphs = GlyphsSpec::new(EpisodeSpec::new([5, 10], 1));
+    setup.origin = Origin::Glyphs(with(glyphs, |it| it.size = 14));
     setup
 }
 
