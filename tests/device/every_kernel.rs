@@ -25,20 +25,40 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::MODES, named!(every_kernel_comes_to_the_same_in_every_mode));
 }
 
-/// Every kernel on every device, compared with the first adapter as it is, which the other tests compare
-/// with float64.
-fn every_kernel_comes_to_the_same_in_every_mode(device: &Device) {
+/// What the others wait for: it has a place of its own, long before them.
+pub fn first(tests: &mut Tests) {
+    tests.alone(named!(the_first_adapter_uses_every_kernel));
+}
+
+fn the_first_adapter_uses_every_kernel() {
+    wanted();
+}
+
+/// What the jobs come to on the first adapter as it is, which the other tests compare with float64.
+fn wanted() -> &'static Results {
     static WANTED: OnceLock<Results> = OnceLock::new();
-    let wanted = WANTED.get_or_init(|| {
-        run(&Gpu::request(&first_adapter(), GpuOptions::default()).unwrap(), all())
-    });
-    let got = run(&device.gpu, all());
-    let used: BTreeSet<_> = device.gpu.kernel_texts().into_iter().map(|(name, _)| name).collect();
+    WANTED.get_or_init(|| {
+        let gpu = Gpu::request(&first_adapter(), GpuOptions::default()).unwrap();
+        let results = run(&gpu, all());
+        assert_all_used(&gpu);
+        results
+    })
+}
+
+fn assert_all_used(gpu: &Gpu) {
+    let used: BTreeSet<_> = gpu.kernel_texts().into_iter().map(|(name, _)| name).collect();
     for name in FILES {
-        let fused = name == "fused_subgroup" && device.gpu.profile().broadcast_lanes().is_none();
+        let fused = name == "fused_subgroup" && gpu.profile().broadcast_lanes().is_none();
         let measured_alone = ["empty", "noise"].contains(&name) && !all();
         assert!(used.contains(name) || fused || measured_alone, "{name} was not used");
     }
+}
+
+/// Every kernel on every device, compared with the first adapter as it is.
+fn every_kernel_comes_to_the_same_in_every_mode(device: &Device) {
+    let got = run(&device.gpu, all());
+    assert_all_used(&device.gpu);
+    let wanted = wanted();
     assert_eq!(got.len(), wanted.len());
     for ((what, got), (_, wanted)) in got.iter().zip(wanted) {
         assert!(wanted.iter().any(|value| *value != 0.0), "{what}: nothing was done");

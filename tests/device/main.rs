@@ -51,11 +51,12 @@ use harness::Tests;
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut tests = Tests::default();
-    // Those that take long come first.
-    tests.module("every_kernel", every_kernel::tests);
-    tests.module("shaders", shaders::tests);
+    // Those that take long come first; what several wait for comes before them, and others in between.
+    tests.module("every_kernel", every_kernel::first);
     tests.module("browser", browser::tests);
     tests.module("tuning", tuning::tests);
+    tests.module("every_kernel", every_kernel::tests);
+    tests.module("shaders", shaders::tests);
     tests.module("kernels_layers", kernels_layers::tests);
     tests.module("inner_loops", inner_loops::tests);
     tests.module("golden_device", golden_device::tests);
