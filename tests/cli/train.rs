@@ -86,7 +86,7 @@ fn several_runs_equal_single_ones() {
 
 #[test]
 fn evaluation_reports_before_after_and_from_scratch() {
-    let run = Run::train(&["--iterations", "300"]);
+    let run = Run::train(&["--iterations", "60"]);
     let value = eval_json(run.path(), &["--tasks", "50"]);
     for place in
         ["/runs/0/before/loss", "/runs/0/after/loss", "/random_initialisation/after/loss_interval"]
@@ -95,13 +95,14 @@ fn evaluation_reports_before_after_and_from_scratch() {
     }
     assert_eq!(value, eval_json(run.path(), &["--tasks", "50"]), "the same tasks each time");
     assert_ne!(value, eval_json(run.path(), &["--tasks", "50", "--seed", "9"]));
-    let text = stdout(reptile().arg("eval").arg(run.checkpoint("0000000300")));
+    let checkpoint = run.checkpoint("0000000060");
+    let text = stdout(reptile().arg("eval").arg(checkpoint).args(["--tasks", "50"]));
     assert!(text.contains("random initialisation") && text.contains('±'), "{text}");
 }
 
 #[test]
 fn a_run_is_drawn() {
-    let run = Run::train(&["--iterations", "200"]);
+    let run = Run::train(&["--iterations", "60"]);
     let printed =
         stdout(reptile().arg("plot").arg(run.path()).arg("--out").arg(run.path().join("new")));
     for name in ["learning.svg", "adaptation.svg"] {
