@@ -26,6 +26,8 @@
 //! ```
 
 #![warn(missing_docs)]
+// A print panics where its words cannot be written; the program has `src/cli/words.rs` for them, the library has none.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 #[macro_use]
 mod shaders;

@@ -1,16 +1,9 @@
-//! The `reptile` program: parses, dispatches, sets the exit code.
+//! The `reptile` program: `src/cli/` is all of it.
+
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use reptile::cli::Cli;
-
 fn main() -> ExitCode {
-    match Cli::parse().run() {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    reptile::cli::main()
 }

@@ -110,7 +110,7 @@ impl Adapt {
         let adapted = match &self.tasks {
             Some(path) => {
                 let arrays = TaskArrays::load(path, &base.validate()?)?;
-                arrays.note(path).iter().for_each(|note| eprintln!("{note}"));
+                arrays.note(path).iter().for_each(|note| note!("{note}"));
                 let recipe = self.recipe(base, Some((path, &arrays)))?;
                 let gpu = self.device.open()?;
                 let tasks = Tasks::Arrays(&arrays);
@@ -131,7 +131,7 @@ impl Adapt {
         };
         warn_if_not_finite(&adapted);
         adapted.write_new(&base.validate()?, &self.out)?;
-        eprintln!("{} tasks adapted, written to {}", adapted.parameters.len(), self.out.display());
+        note!("{} tasks adapted, written to {}", adapted.parameters.len(), self.out.display());
         Ok(ExitCode::SUCCESS)
     }
 
@@ -158,7 +158,7 @@ impl Adapt {
         let parameters: Vec<_> = entries.into_iter().map(|entry| entry.parameters).collect();
         let adapted = Adapted { parameters, support_loss: None, query_output: None, settings };
         adapted.write_new(&base.validate()?, &self.out)?;
-        eprintln!("{} entries, written to {}", adapted.parameters.len(), self.out.display());
+        note!("{} entries, written to {}", adapted.parameters.len(), self.out.display());
         Ok(ExitCode::SUCCESS)
     }
 
@@ -228,7 +228,7 @@ fn warn_if_not_finite(adapted: &Adapted) {
             }
             _ => "lower --rate",
         };
-        eprintln!(
+        note!(
             "warning: {} of {count} tasks diverged (the first is task {first}); {remedy}",
             tasks.len(),
         );

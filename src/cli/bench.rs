@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
-use crate::cli::common::{DeviceArgs, say, working};
+use crate::cli::common::{DeviceArgs, working};
+use crate::cli::words::say;
 use crate::disk::atomic;
 use crate::disk::cache::CACHE_VARIABLE;
 use crate::error::Error;
@@ -179,11 +180,11 @@ impl Bench {
         files.extend(self.out.iter().map(|path| (path.clone(), format!("{json}\n"))));
         for (path, text) in files {
             atomic::write_new(&path, text.as_bytes())?;
-            eprintln!("written to {}", path.display());
+            note!("written to {}", path.display());
         }
         if let Some(path) = &self.plot {
             report.draw(path, &report.device.name, &[])?;
-            eprintln!("written to {}", path.display());
+            note!("written to {}", path.display());
         }
         Ok(ExitCode::SUCCESS)
     }

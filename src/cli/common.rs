@@ -1,15 +1,13 @@
 //! What several subcommands share: choosing a device, opening a checkpoint, progress of loading.
 
-use std::fmt::Display;
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::words::watched;
 use crate::config::{Config, Data, Job, Purpose, presets};
 use crate::data::{StoredSplit, listed};
 use crate::disk::cache::cache_folder;
@@ -163,14 +161,14 @@ impl DeviceArgs {
         if let Some(cache) = self.cache() {
             gpu.load_variants(&cache);
         }
-        eprintln!("device: {}", device_name(&gpu));
+        note!("device: {}", device_name(&gpu));
         if gpu.profile().software {
             let asked = choice.device.is_some()
                 || choice.name.is_some()
                 || choice.backend.is_some()
                 || std::env::var_os("WGPU_BACKEND").is_some();
             let why = if asked { "" } else { "; no GPU was found" };
-            eprintln!("device: this is a CPU that plays GPU{why}");
+            note!("device: this is a CPU that plays GPU{why}");
         }
         Ok(gpu)
     }
@@ -188,29 +186,9 @@ pub fn device_name(gpu: &Gpu) -> String {
     Device::of(gpu).describe()
 }
 
-/// Why something could not be written to stdout.
-static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
-
-/// Prints a line to stdout. A reader that has gone (`| head`) is no error; what else goes wrong [`all_said`] tells.
-pub fn say(text: impl Display) {
-    if let Err(error) = writeln!(std::io::stdout(), "{text}")
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-    {
-        let _ = UNWRITTEN.set(error);
-    }
-}
-
-/// Refuses where not all that was to be said could be written.
-pub fn all_said() -> Result<()> {
-    match UNWRITTEN.get() {
-        None => Ok(()),
-        Some(error) => bail!("stdout: {error}; what was to be printed is not all there"),
-    }
-}
-
 /// A bar on a terminal, nothing elsewhere.
 pub fn progress_bar(length: u64, template: &str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
+    if !watched() {
         return ProgressBar::hidden();
     }
     let style =
@@ -243,9 +221,9 @@ pub fn config_text(path: Option<&Path>, preset: Option<&str>) -> Result<Option<(
 /// Checks a configuration and loads its data behind a progress bar; says what was read and what was left out.
 pub fn load_job(gpu: &Gpu, config: Config, data: Data<'_>) -> Result<Job> {
     let job = counting("reading images", |progress| Job::read(gpu, config, data, progress))?;
-    job.notes().iter().for_each(|note| eprintln!("data: {note}"));
+    job.notes().iter().for_each(|note| note!("data: {note}"));
     if let changed @ [_, ..] = job.changed_data() {
-        eprintln!("data: not what the run was trained on (--changed-data): {}", listed(changed));
+        note!("data: not what the run was trained on (--changed-data): {}", listed(changed));
     }
     Ok(job)
 }
@@ -253,7 +231,7 @@ pub fn load_job(gpu: &Gpu, config: Config, data: Data<'_>) -> Result<Job> {
 /// Says that a run over `tasks` has no stored split, if so.
 pub fn note_missing_split(tasks: &TaskSpec, split: Option<&StoredSplit>) {
     if tasks.is_over_files() && split.is_none() {
-        eprintln!(
+        note!(
             "note: the run is from before splits were stored; its split is drawn anew, and images are read by \
              today's rules (docs/data.md)"
         );

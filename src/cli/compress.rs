@@ -137,7 +137,7 @@ impl Compress {
 
     fn report(&self, floats: usize, bytes: u64, error: &str) {
         let before = 4 * floats as u64;
-        eprintln!(
+        note!(
             "{} of parameters in {} ({:.2} to 1), {error}; written to {}",
             HumanBytes(before),
             HumanBytes(bytes),
@@ -235,7 +235,7 @@ impl Decompress {
         let gpu = self.device.open()?;
         let models = Models::Compressed(compressed);
         models.restore(&gpu, &base)?.write_new(&model, &self.out)?;
-        eprintln!("{} models, written to {}", models.count(), self.out.display());
+        note!("{} models, written to {}", models.count(), self.out.display());
         Ok(ExitCode::SUCCESS)
     }
 }

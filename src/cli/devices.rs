@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, say};
+use crate::cli::common::DeviceArgs;
+use crate::cli::words::say;
 use crate::gpu::{AdapterReport, list_adapters, no_adapter};
 
 /// List the adapters of this machine.

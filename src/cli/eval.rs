@@ -7,10 +7,9 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::common::{
-    DeviceArgs, Stored, WarmStart, load_job, note_missing_split, say, working,
-};
+use crate::cli::common::{DeviceArgs, Stored, WarmStart, load_job, note_missing_split, working};
 use crate::cli::models::Models;
+use crate::cli::words::say;
 use crate::data::{EpisodeList, listed};
 use crate::model::Loss;
 use crate::session::evaluation::{self, Evaluation, Origin, PerTask, Test};
@@ -127,7 +126,7 @@ impl Eval {
         if let (Some(own), Some(tested), true) = (&own, job.stored_split(), self.on.is_some())
             && let trained @ [_, ..] = &own.trained_on(tested)[..]
         {
-            eprintln!("warning: the run was trained on test classes of --on: {}", listed(trained));
+            note!("warning: the run was trained on test classes of --on: {}", listed(trained));
         }
         let episodes = list.map(|list| job.episodes(&list)).transpose()?;
         let loss = job.model().loss();
@@ -160,7 +159,7 @@ impl Eval {
         evaluations.sort_by_key(|one| one.transductive);
         if let (Some(format), Some(path)) = (per_task, &self.per_task) {
             format.write(path, &evaluations, loss)?;
-            eprintln!("the scores of every task are in {}", path.display());
+            note!("the scores of every task are in {}", path.display());
         }
         if self.json {
             let value = self.to_json(&stored, &modes, &evaluations, loss, job.changed_data());

@@ -71,14 +71,14 @@ impl Export {
             normalization.map(|own| [own.mean().to_vec(), own.deviation().to_vec()]);
         if let Some(place) = &self.support {
             let mut seen = unlabelled(place, &stored.config.tasks, &model).context("--support")?;
-            seen.notes.iter().for_each(|note| eprintln!("data: {note}"));
+            seen.notes.iter().for_each(|note| note!("data: {note}"));
             if let Some(own) = normalization {
                 own.apply(&mut seen.x);
             }
             settings.statistics = Some(self.frozen(&model, &chosen.parameters, &seen.x)?);
-            eprintln!("batch-norms have the statistics of {} examples", seen.names.len());
+            note!("batch-norms have the statistics of {} examples", seen.names.len());
         } else if model.has_batch_statistics() {
-            eprintln!(
+            note!(
                 "batch-norms take the statistics of each batch: predictions depend on what is predicted together; \
                  --support freezes them"
             );
@@ -93,7 +93,7 @@ impl Export {
         }
         let bytes = model.to_onnx(&chosen.parameters, &settings)?;
         atomic::write_new(&self.onnx, &bytes)?;
-        eprintln!("{} is in {}", chosen.whose, self.onnx.display());
+        note!("{} is in {}", chosen.whose, self.onnx.display());
         Ok(ExitCode::SUCCESS)
     }
 

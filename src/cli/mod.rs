@@ -1,5 +1,8 @@
 //! The command line: one file a subcommand.
 
+#[macro_use]
+mod words;
+
 mod adapt;
 mod bench;
 mod common;
@@ -19,9 +22,11 @@ mod sweep;
 mod train;
 mod training;
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use words::all_said;
 
 use crate::error::Error;
 
@@ -65,12 +70,33 @@ enum Command {
     Plot(plot::Plot),
 }
 
+/// The program: reads its arguments, runs the subcommand and says what it could not do; the code is for the shell.
+pub fn main() -> ExitCode {
+    let result = match Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(error) => {
+            // Help and the version are results and go to stdout.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            match error.print() {
+                Err(unwritten) if code == 0 && unwritten.kind() != ErrorKind::BrokenPipe => {
+                    Err(anyhow::anyhow!("stdout: {unwritten}"))
+                }
+                _ => Ok(ExitCode::from(code)),
+            }
+        }
+    };
+    result.unwrap_or_else(|error| {
+        note!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
 impl Cli {
     /// Runs the subcommand; the code is for the shell.
     ///
     /// # Errors
     /// Whatever the subcommand could not do, with the remedy.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    fn run(self) -> anyhow::Result<ExitCode> {
         tracing_subscriber::fmt()
             .with_env_filter(
                 tracing_subscriber::EnvFilter::try_from_default_env()
@@ -78,6 +104,8 @@ impl Cli {
             )
             .with_writer(std::io::stderr)
             .without_time()
+            // It would be told on stderr, and end the program where there is none.
+            .log_internal_errors(false)
             .init();
         // Of the commands that go on where they were.
         let resumes = matches!(self.command, Command::Train(_) | Command::Sweep(_));
@@ -97,7 +125,7 @@ impl Cli {
             Command::Bench(command) => command.run(),
             Command::Plot(command) => command.run(),
         };
-        let result = result.and_then(|code| common::all_said().map(|()| code));
+        let result = result.and_then(|code| all_said().map(|()| code));
         result.map_err(|error| match error.downcast_ref() {
             Some(Error::DeviceLost(_)) if resumes => {
                 anyhow::anyhow!("{error:#}: start again with --resume")

@@ -101,7 +101,7 @@ fn again(gpu: &Gpu, base: &Stored, compressed: &Compressed) -> Result<Adapted> {
             true => "the data set or this program changed".to_string(),
             false => format!("they were made on {device}, and this is {here}"),
         };
-        eprintln!("warning: the models have other bytes than before: {cause}");
+        note!("warning: the models have other bytes than before: {cause}");
     }
     Ok(adapted)
 }

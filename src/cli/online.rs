@@ -6,9 +6,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, config_text, load_job, progress_bar, say};
+use crate::cli::common::{DeviceArgs, config_text, load_job, progress_bar};
 use crate::cli::out_folder::OutFolder;
 use crate::cli::training::Stop;
+use crate::cli::words::say;
 use crate::config::{Config, Data, Purpose, overrides};
 use crate::data::TaskFiles;
 use crate::disk::atomic;
@@ -70,7 +71,7 @@ impl Online {
         let model = config.validate()?;
         let read = |folder| TaskFiles::load(folder, &model).context("--arrivals");
         let files = self.arrivals.as_deref().map(read).transpose()?;
-        files.iter().flat_map(|files| &files.notes).for_each(|note| eprintln!("data: {note}"));
+        files.iter().flat_map(|files| &files.notes).for_each(|note| note!("data: {note}"));
         let files = files.map(|files| files.tasks);
         let tasks = self.tasks.unwrap_or(files.as_ref().map_or(100, Vec::len));
         let protocol = Protocol::new(tasks, self.samples.clone(), self.meta_steps, self.threshold);
@@ -107,7 +108,7 @@ impl Online {
         } else {
             print(&report)
         }
-        eprintln!("the report is in {}", out.display());
+        note!("the report is in {}", out.display());
         Ok(ExitCode::SUCCESS)
     }
 

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, Stored, load_job, say};
+use crate::cli::common::{DeviceArgs, Stored, load_job};
+use crate::cli::words::say;
 use crate::disk::atomic;
 use crate::meta::Adaptation;
 use crate::plot::{SineCurve, learning_curves, sine_adaptation};

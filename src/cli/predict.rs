@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use crate::cli::common::{DeviceArgs, Stored, counting, say};
+use crate::cli::common::{DeviceArgs, Stored, counting};
+use crate::cli::words::say;
 use crate::data::{Labelled, Unlabelled, labelled, unlabelled};
 use crate::disk::atomic;
 use crate::session::adapting::Base;
@@ -83,8 +84,8 @@ impl Predict {
         let read = |place| unlabelled(place, &config.tasks, &model).context("--query");
         let queries = self.query.as_deref().map(read).transpose()?;
         let notes = support.notes.iter().chain(queries.iter().flat_map(|queries| &queries.notes));
-        notes.for_each(|note| eprintln!("data: {note}"));
-        eprintln!(
+        notes.for_each(|note| note!("data: {note}"));
+        note!(
             "{} examples of {} classes: {}",
             support.labels.len(),
             support.classes.len(),
@@ -117,7 +118,7 @@ impl Predict {
         }
         if let Some(path) = &self.save_model {
             found.adapted.write_new(&model, path)?;
-            eprintln!("the adapted network is in {}", path.display());
+            note!("the adapted network is in {}", path.display());
         }
         if let Some(queries) = &queries {
             let text = if json {
@@ -128,7 +129,7 @@ impl Predict {
             match &self.out {
                 Some(out) => {
                     atomic::write_new(out, text.as_bytes())?;
-                    eprintln!("{} predictions are in {}", queries.names.len(), out.display());
+                    note!("{} predictions are in {}", queries.names.len(), out.display());
                 }
                 None => say(text.trim_end()),
             }
@@ -187,7 +188,7 @@ fn report(support: &Labelled, queries: &Unlabelled, found: &Predictions) {
     let right: Vec<bool> = known.collect();
     if !right.is_empty() {
         let count = right.iter().filter(|right| **right).count();
-        eprintln!(
+        note!(
             "right: {count} of {} that lie in a class's folder ({:.1} %)",
             right.len(),
             100.0 * count as f64 / right.len() as f64

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
 
-use crate::cli::common::say;
+use crate::cli::words::say;
 use crate::config::presets::{self, Figure, Preset};
 
 /// List the presets, or print one.

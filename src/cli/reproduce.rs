@@ -7,9 +7,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::cli::common::{DeviceArgs, device_name, load_job, say, working};
+use crate::cli::common::{DeviceArgs, device_name, load_job, working};
 use crate::cli::out_folder::OutFolder;
 use crate::cli::training::{self, Resuming, Stop};
+use crate::cli::words::say;
 use crate::config::{Data, Purpose, overrides, presets};
 use crate::data::listed;
 use crate::disk::shell::quoted;
@@ -82,7 +83,7 @@ impl Reproduce {
         let (mut finished, mut failed) = (true, false);
         for (index, training) in trainings.iter().enumerate() {
             let config = &training.config;
-            eprintln!(
+            note!(
                 "[{}/{}] {}: {} meta-iterations, {} seeds",
                 index + 1,
                 trainings.len(),
@@ -102,9 +103,9 @@ impl Reproduce {
             }
         }
         say(table.trim_end());
-        eprintln!("the table and the learning curves are in {}", out.display());
+        note!("the table and the learning curves are in {}", out.display());
         if !finished {
-            eprintln!("go on with: reptile reproduce --out {} --resume", quoted(&out));
+            note!("go on with: reptile reproduce --out {} --resume", quoted(&out));
         }
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
@@ -231,7 +232,7 @@ impl Work<'_> {
                     let Some(Error::Diverged { .. }) = error.downcast_ref() else {
                         return Err(error);
                     };
-                    eprintln!("{error:#}");
+                    note!("{error:#}");
                     results.failure = error.downcast_ref().map(Error::to_string);
                     results.save(&path)?;
                     return Ok(Done::Failed);

@@ -8,9 +8,10 @@ use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::HumanBytes;
 
-use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar, say};
+use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar};
 use crate::cli::out_folder::OutFolder;
 use crate::cli::training::Stop;
+use crate::cli::words::say;
 use crate::config::{Data, Purpose};
 use crate::disk::shell::quoted;
 use crate::experiments::sweep::{Prepared, Search};
@@ -63,9 +64,9 @@ impl Sweep {
             false => Search::start(&gpu, prepared, job, &out)?,
         };
         let largest = search.largest_setup()?;
-        eprintln!("memory: {} on the device", HumanBytes(memory(&gpu, &largest)?));
+        note!("memory: {} on the device", HumanBytes(memory(&gpu, &largest)?));
         self.device.autotune(&gpu, &largest)?;
-        eprintln!("sweep: {trials} configurations, {seeds} seeds each, in {}", out.display());
+        note!("sweep: {trials} configurations, {seeds} seeds each, in {}", out.display());
         let stop = Stop::on_interrupt()?;
         let (bar, start) = (progress_bar(1, BAR), Instant::now());
         let finished = search.run(|progress| {
@@ -84,13 +85,13 @@ impl Sweep {
             say(text.trim_end());
         }
         if !finished {
-            eprintln!("go on with: reptile sweep --out {} --resume", quoted(&out));
+            note!("go on with: reptile sweep --out {} --resume", quoted(&out));
             return Ok(ExitCode::SUCCESS);
         }
-        eprintln!("{:.1} s; the results are in {}", start.elapsed().as_secs_f64(), out.display());
+        note!("{:.1} s; the results are in {}", start.elapsed().as_secs_f64(), out.display());
         match report.best() {
-            Some(_) => eprintln!("next: reptile train {}", quoted(&out.join("best.toml"))),
-            None => eprintln!("every configuration diverged: lower inner.rate or outer.rate"),
+            Some(_) => note!("next: reptile train {}", quoted(&out.join("best.toml"))),
+            None => note!("every configuration diverged: lower inner.rate or outer.rate"),
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -91,7 +91,7 @@ impl Train {
         let config = self.configuration()?;
         config.validate()?;
         let mut session = if self.resume { self.go_on(config)? } else { self.start(config)? };
-        eprintln!("plan: {}", session.trainer().plan());
+        note!("plan: {}", session.trainer().plan());
         let out = session.directory().path().to_path_buf();
         let stop = Stop::on_interrupt()?;
         let outcome = training::train(&mut session, &stop, self.json)?;
@@ -103,11 +103,11 @@ impl Train {
             Outcome::Patience => "no improvement",
             Outcome::Interrupted => "interrupted",
         };
-        eprintln!("{why}: {iteration} meta-iterations, saved in {}", out.display());
+        note!("{why}: {iteration} meta-iterations, saved in {}", out.display());
         if matches!(outcome, Outcome::Interrupted | Outcome::Time) {
-            eprintln!("go on with: reptile train --out {} --resume", quoted(&out));
+            note!("go on with: reptile train --out {} --resume", quoted(&out));
         } else {
-            eprintln!("next: reptile eval {}", quoted(&out));
+            note!("next: reptile eval {}", quoted(&out));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -180,11 +180,11 @@ impl Train {
             );
         }
         let (taken, all) = (weights.taken(), model.tensors().len());
-        eprintln!("init: {taken} of {all} tensors from {}", path.display());
-        weights.left().iter().for_each(|why| eprintln!("init: {why}; it stays as it is drawn"));
+        note!("init: {taken} of {all} tensors from {}", path.display());
+        weights.left().iter().for_each(|why| note!("init: {why}; it stays as it is drawn"));
         // A checkpoint's moments have their names behind a slash.
         let unknown = weights.unused().iter().filter(|name| !name.contains('/'));
-        unknown.for_each(|name| eprintln!("init: the network has no `{name}`; it is not used"));
+        unknown.for_each(|name| note!("init: the network has no `{name}`; it is not used"));
         Ok(Some(weights))
     }
 

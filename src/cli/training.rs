@@ -1,6 +1,5 @@
 //! What the subcommands that train share: starting and reopening runs, Ctrl-C, progress.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use indicatif::{HumanBytes, ProgressBar};
 
 use crate::Error;
-use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar, say};
+use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar};
+use crate::cli::words::{say, watched};
 use crate::config::{Config, Data, Job, Purpose};
 use crate::data::StoredSplit;
 use crate::gpu::Gpu;
@@ -39,7 +39,7 @@ impl Stop {
             if handler.swap(true, Ordering::SeqCst) {
                 std::process::exit(130);
             }
-            eprintln!("\nfinishing what is under way; once more to quit at once");
+            note!("\nfinishing what is under way; once more to quit at once");
         })
         .context("Ctrl-C cannot be caught")?;
         Ok(stop)
@@ -98,7 +98,10 @@ pub fn resume(
     let split = stored_split(&directory, checkpoint.as_ref())?;
     note_missing_split(&config.tasks, split.as_ref());
     let data = Data { split: split.as_ref(), changed: how.changed_data, purpose: how.purpose };
-    Ok(Session::resume(gpu, tuned_job(device, gpu, config, data)?, directory, checkpoint)?)
+    let session =
+        Session::resume(gpu, tuned_job(device, gpu, config, data)?, directory, checkpoint)?;
+    session.set_aside().iter().for_each(|path| note!("set aside: {}", path.display()));
+    Ok(session)
 }
 
 /// The split of a run: the one that its state was made with, or, before there is one, that of its folder.
@@ -121,10 +124,10 @@ fn tuned_job(device: &DeviceArgs, gpu: &Gpu, config: Config, data: Data<'_>) -> 
     let job = load_job(gpu, config, data)?;
     let setup = job.trainer_setup();
     device.autotune(gpu, &setup)?;
-    eprintln!("memory: {} on the device", HumanBytes(memory(gpu, &setup)?));
+    note!("memory: {} on the device", HumanBytes(memory(gpu, &setup)?));
     if setup.memory.capacity > 0 {
         let entries = setup.runs * setup.memory.capacity;
-        eprintln!("of it {} for {entries} adapted models", HumanBytes(memory_bytes(&setup)));
+        note!("of it {} for {entries} adapted models", HumanBytes(memory_bytes(&setup)));
     }
     Ok(job)
 }
@@ -150,8 +153,8 @@ pub fn reopen(
 /// Says where training goes on.
 fn announce(checkpoint: Option<&Checkpoint>) {
     match checkpoint {
-        Some(checkpoint) => eprintln!("resuming at iteration {}", checkpoint.state.iteration),
-        None => eprintln!("no checkpoint yet: starting again from iteration 0"),
+        Some(checkpoint) => note!("resuming at iteration {}", checkpoint.state.iteration),
+        None => note!("no checkpoint yet: starting again from iteration 0"),
     }
 }
 
@@ -198,9 +201,10 @@ fn check_same(config: &Config, checkpoint: &Checkpoint, out: &Path) -> Result<()
     let schedules = [&config.inner.schedule, &config.outer.schedule];
     let depends = schedules.iter().any(|schedule| schedule.spans_the_run());
     if config.iterations != stored.iterations && depends {
-        eprintln!(
+        note!(
             "note: iterations changed from {} to {}; the schedules now span the new number",
-            stored.iterations, config.iterations
+            stored.iterations,
+            config.iterations
         );
     }
     Ok(())
@@ -229,7 +233,7 @@ struct View {
 
 impl View {
     fn new(json: bool, start: u64) -> Self {
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = watched();
         Self { json, bar: progress_bar(0, BAR), terminal, printed: Instant::now(), start }
     }
 
@@ -240,7 +244,7 @@ impl View {
             }
             Event::Record(Record::Validation(line)) => {
                 let text = validation(line);
-                self.bar.suspend(|| eprintln!("{text}"));
+                self.bar.suspend(|| note!("{text}"));
             }
             Event::Record(_) => {}
             Event::Iteration(progress) => self.iteration(progress),
@@ -263,7 +267,7 @@ impl View {
         } else if !self.json
             && (self.printed.elapsed() >= PLAIN || progress.iteration == progress.iterations)
         {
-            eprintln!("iteration {}/{}: {text}", progress.iteration, progress.iterations);
+            note!("iteration {}/{}: {text}", progress.iteration, progress.iterations);
             self.printed = Instant::now();
         }
     }

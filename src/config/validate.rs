@@ -179,10 +179,14 @@ fn evaluation(config: &Config) -> Result<()> {
     stop_rules(config)
 }
 
+/// Seconds that a training may be given: thirty years.
+const LONGEST: f64 = 1e9;
+
 fn stop_rules(config: &Config) -> Result<()> {
     let (eval, stop) = (&config.eval, &config.stop);
-    if stop.seconds.is_some_and(|seconds| !(seconds.is_finite() && seconds > 0.0)) {
-        return Err(Error::config("stop.seconds", "give a number of seconds above 0"));
+    if stop.seconds.is_some_and(|seconds| !(seconds > 0.0 && seconds <= LONGEST)) {
+        let message = format!("give a number of seconds above 0, {LONGEST:e} at most");
+        return Err(Error::config("stop.seconds", message));
     }
     if let Some(target) = stop.target {
         let accuracy = config.model.loss == Loss::CrossEntropy;
@@ -225,7 +229,7 @@ mod tests {
 
     #[test]
     fn each_impossible_value_names_its_key() {
-        let cases: [Case; 36] = [
+        let cases: [Case; 40] = [
             ("sine", &[("runs", "0")], "runs"),
             ("sine", &[("iterations", "0")], "iterations"),
             ("sine", &[("inner.rate", "0")], "inner.rate"),
@@ -256,6 +260,10 @@ mod tests {
             ("sine", &[("tasks.range", "[1, 1]")], "tasks.range"),
             ("sine", &[("runs", "4294967296")], "runs"),
             ("sine", &[("iterations", "4294967296")], "iterations"),
+            ("sine", &[("stop.seconds", "1e20")], "stop.seconds"),
+            ("sine", &[("stop.seconds", "inf")], "stop.seconds"),
+            ("sine", &[("stop.seconds", "nan")], "stop.seconds"),
+            ("sine", &[("stop.seconds", "0.0")], "stop.seconds"),
             ("sine", &[("inner.epochs", "4294967296")], "inner.epochs"),
             ("sine", &[("inner.steps", "4294967295")], "inner.steps"),
             ("sine", &[("inner.epochs", "4294967295")], "inner.steps"),

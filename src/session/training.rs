@@ -1,6 +1,6 @@
 //! Training a run: iterations, metrics, validation, checkpoints and stopping.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::config::{Config, Job};
@@ -26,6 +26,7 @@ pub struct Session {
     directory: RunDirectory,
     recorder: Recorder,
     best: Best,
+    set_aside: Vec<PathBuf>,
 }
 
 impl Session {
@@ -63,8 +64,8 @@ impl Session {
         Ok(session)
     }
 
-    /// Goes on from `checkpoint` (from the beginning without one), exactly; checkpoints and metrics
-    /// after it are removed.
+    /// Goes on from `checkpoint` (from the beginning without one), exactly; checkpoints
+    /// after it are set aside ([`Session::set_aside`]), metrics after it removed.
     ///
     /// # Errors
     /// [`Error::Config`] if the configuration differs where it must not, [`Error::Checkpoint`] if the state is of
@@ -82,10 +83,10 @@ impl Session {
             checkpoint.run.check_arithmetic(directory.path())?;
             trainer.restore(&checkpoint.state)?;
         }
-        directory.remove_after(iteration)?;
+        let set_aside = directory.set_aside_after(iteration)?;
         metrics::truncate_after(directory.metrics_path(), iteration)?;
         directory.describe(&job.config().to_toml(), job.stored_split())?;
-        Self::new(gpu, job, trainer, directory)
+        Ok(Self { set_aside, ..Self::new(gpu, job, trainer, directory)? })
     }
 
     /// Takes what the folder knows of earlier sessions.
@@ -103,6 +104,7 @@ impl Session {
             job,
             trainer,
             directory,
+            set_aside: Vec::new(),
         })
     }
 
@@ -114,6 +116,11 @@ impl Session {
     /// The folder of the run.
     pub fn directory(&self) -> &RunDirectory {
         &self.directory
+    }
+
+    /// What lay in the folder from after the state that the run goes on from, by its new names.
+    pub fn set_aside(&self) -> &[PathBuf] {
+        &self.set_aside
     }
 
     /// Classes that are missing and images that changed since the run was begun.

@@ -198,10 +198,13 @@ impl Adapted {
         let first = &model.tensors()[0].name;
         let shape = file.tensors.get(first).map(|tensor| tensor.shape());
         let Some(&[tasks, ..]) = shape else { return Err(format!("tensor `{first}` is missing")) };
+        // So many tasks are only believed once all tensors have the numbers of so many.
+        let values = |info: &TensorInfo| {
+            file.floats(&info.name, &[&[tasks], info.shape.as_slice()].concat())
+        };
+        let tensors = model.tensors().iter().map(values).collect::<Result<Vec<_>, _>>()?;
         let mut parameters = vec![vec![0.0; model.parameter_count()]; tasks];
-        for info in model.tensors() {
-            let shape = [&[tasks], info.shape.as_slice()].concat();
-            let values = file.floats(&info.name, &shape)?;
+        for (info, values) in model.tensors().iter().zip(tensors) {
             for (set, values) in parameters.iter_mut().zip(values.chunks_exact(info.elements())) {
                 set[info.offset..][..info.elements()].copy_from_slice(values);
             }
@@ -268,6 +271,27 @@ mod tests {
         assert_eq!((field("steps"), field("batch"), field("rate")), ("4", "10", "0.02"));
         assert_eq!((field("optimizer"), field("seed")), ("sgd", "7"));
         assert_eq!(Adapted::load(&model, &path).unwrap(), adapted(&model));
+    }
+
+    #[test]
+    fn a_count_of_tasks_needs_their_numbers() {
+        let model = model();
+        for count in [1 << 60, 1_000_000_000, 3] {
+            let bytes = adapted(&model).to_bytes(&model);
+            let file = TensorFile::parse(&bytes).unwrap();
+            let mut tensors: BTreeMap<String, Floats> = file
+                .tensors
+                .iter()
+                .map(|(name, it)| {
+                    (name.clone(), (it.shape().to_vec(), file.floats(name, it.shape()).unwrap()))
+                })
+                .collect();
+            let first = &model.tensors()[0].name;
+            tensors.insert(first.clone(), (vec![count, 0], Vec::new()));
+            let bytes = tensor_file::serialize(&file.metadata, &tensors);
+            let message = Adapted::from_bytes(&model, &bytes).unwrap_err();
+            assert!(message.contains(first.as_str()) && message.contains("shape"), "{message}");
+        }
     }
 
     #[test]

@@ -195,10 +195,18 @@ impl CheckpointFile {
         error
     }
 
-    /// Parses the bytes and hands them to `take`, whose complaint becomes an error.
+    /// Parses the bytes and hands them to `take`, whose complaint becomes an error; so does a name on disk that is another
+    /// checkpoint's.
     fn take<T>(&self, take: impl Fn(&TensorFile<'_>) -> Result<T, String>) -> Result<T> {
         TensorFile::parse(&self.bytes)
-            .and_then(|file| take(&file))
+            .and_then(|file| {
+                let taken = take(&file)?;
+                #[cfg(feature = "files")]
+                if self.on_disk {
+                    file::check_name(&self.path, Header::from_file(&file)?.iteration)?;
+                }
+                Ok(taken)
+            })
             .map_err(|message| Error::checkpoint(&self.path, message))
     }
 }

@@ -171,23 +171,46 @@ impl RunDirectory {
         Ok(path)
     }
 
-    /// Removes the checkpoints after `iteration`, also the best one if it is, for a run that goes on
-    /// from an older one.
+    /// Renames the checkpoints after `iteration`, also the best one if it is, for a run that goes on from an older one, and
+    /// copies the metrics, of which it has others then. Says what they are called now: `NAME.replaced`, with a number where
+    /// there is one from before.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn remove_after(&self, iteration: u64) -> Result<()> {
+    pub fn set_aside_after(&self, iteration: u64) -> Result<Vec<PathBuf>> {
         let mut later = self.checkpoints()?;
         later.extend(self.best_iteration().map(|at| (at, self.best_path())));
+        let mut aside = Vec::new();
         for (_, path) in later.into_iter().filter(|(at, _)| *at > iteration) {
-            fs::remove_file(&path).map_err(Error::io(&path))?;
+            let other = replaced(&path);
+            fs::rename(&path, &other).map_err(Error::io(&path))?;
+            aside.push(other);
         }
-        Ok(())
+        let metrics = self.metrics_path();
+        if !aside.is_empty() && metrics.is_file() {
+            let other = replaced(&metrics);
+            fs::copy(&metrics, &other).map_err(Error::io(&metrics))?;
+            aside.push(other);
+        }
+        Ok(aside)
     }
 
     fn checkpoint_folder(&self) -> PathBuf {
         self.path.join(CHECKPOINTS)
     }
+}
+
+/// A name for `path` that nothing has yet.
+fn replaced(path: &Path) -> PathBuf {
+    let numbered = |number: usize| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".replaced");
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        PathBuf::from(name)
+    };
+    (1..).map(numbered).find(|other| !other.exists()).expect("numbers do not end")
 }
 
 /// The checkpoint that a user means by `path`: that file, or the newest one in the folder of a

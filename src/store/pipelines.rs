@@ -48,16 +48,22 @@ impl PipelineStore {
         let name: String = Sha256::digest(name)[..8].iter().map(|b| format!("{b:02x}")).collect();
         let path = cache.join(format!("pipelines-{name}.bin"));
         let bytes = cache::read(&path).ok().filter(|bytes| is_whole(bytes));
-        let descriptor = wgpu::PipelineCacheDescriptor {
-            label: Some("reptile"),
-            data: bytes.as_ref().map(|bytes| &bytes[HASH..]),
-            fallback: true,
+        let made = |data: Option<&[u8]>| {
+            let label = Some("reptile");
+            let descriptor = wgpu::PipelineCacheDescriptor { label, data, fallback: true };
+            // wgpu refuses the header of another device's data as an error of the program.
+            let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
+            // SAFETY: the data is what `get_data` returned for the same adapter and driver, whole, by the
+            // hash in front of it and the name of the file.
+            let cache = unsafe { device.create_pipeline_cache(&descriptor) };
+            pollster::block_on(scope.pop()).is_none().then_some(cache)
         };
-        // SAFETY: the data is what `get_data` returned for the same adapter and driver, whole, by the
-        // hash in front of it and the name of the file.
-        let cache = unsafe { device.create_pipeline_cache(&descriptor) };
-        let stored = bytes.map(|bytes| bytes[..HASH].to_vec());
-        Some(Self { cache, path, stored: Mutex::new(stored) })
+        if let Some(bytes) = &bytes
+            && let Some(cache) = made(Some(&bytes[HASH..]))
+        {
+            return Some(Self { cache, path, stored: Mutex::new(Some(bytes[..HASH].to_vec())) });
+        }
+        made(None).map(|cache| Self { cache, path, stored: Mutex::new(None) })
     }
 
     /// Writes the cache back if it has changed.

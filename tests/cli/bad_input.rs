@@ -1,6 +1,8 @@
 //! Bad input: the message names the thing and the remedy, and nothing is written.
 
-use crate::program::{Run, refusal, reptile};
+use sha2::{Digest, Sha256};
+
+use crate::program::{Run, SMALL, refusal, reptile, sine_config};
 
 fn train(arguments: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
@@ -140,4 +142,32 @@ fn missing_runs_and_data_are_named() {
             .arg(folder.path().join("x")),
     );
     assert!(text.contains("/nowhere.safetensors"), "{text}");
+}
+
+#[test]
+fn compiled_pipelines_of_another_device_are_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path().join("cache");
+    let train = |name: &str| {
+        let mut command = reptile();
+        command.env("REPTILE_CACHE", &cache).args(sine_config()).args(SMALL);
+        command.args(["--iterations", "2", "--out"]).arg(folder.path().join(name));
+        command.assert().success();
+    };
+    train("first");
+    let files = || std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
+    let kept = files().find(|path| path.to_string_lossy().contains("pipelines-"));
+    // Not every driver keeps any.
+    let Some(kept) = kept else { return };
+    let written = std::fs::read(&kept).unwrap();
+    // The number of the device in the header of wgpu, under a right hash.
+    let mut other = written[32..].to_vec();
+    other[20] ^= 0xff;
+    std::fs::write(&kept, [&Sha256::digest(&other)[..], &other].concat()).unwrap();
+    train("second");
+    assert_eq!(std::fs::read(&kept).unwrap()[32..56], written[32..56], "compiled anew and kept");
+    // A cache that cannot be one costs time alone.
+    std::fs::remove_dir_all(&cache).unwrap();
+    std::fs::write(&cache, "a file").unwrap();
+    train("third");
 }

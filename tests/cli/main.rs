@@ -39,3 +39,4 @@ mod resume;
 mod sweep;
 mod telemetry;
 mod train;
+mod words;

@@ -214,14 +214,3 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
 }
 
 use crate::program::HasContent;
-
-/// A disk that is full takes nothing.
-#[test]
-#[cfg(target_os = "linux")]
-fn what_cannot_be_printed_is_an_error() {
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = crate::program::program().args(["presets", "sine"]).stdout(full).output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("stdout: ") && said.contains("not all there"), "{said}");
-}

@@ -90,6 +90,18 @@ fn iteration_of(path: &Path) -> Option<u64> {
     (file_name(iteration) == name).then_some(iteration)
 }
 
+/// Refuses a file that is named after another iteration than its own: what is newest would be a matter of names.
+pub(super) fn check_name(path: &Path, iteration: u64) -> Result<(), String> {
+    match iteration_of(path) {
+        Some(other) if other != iteration => Err(format!(
+            "is named after iteration {other} and holds iteration {iteration}: it was copied or renamed; call it {}, or \
+             remove it",
+            file_name(iteration)
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// Adds to the error of a damaged checkpoint the newest one before it that is `good`.
 pub(super) fn offer_older(
     error: Error,

@@ -301,7 +301,9 @@ fn a_damaged_checkpoint_offers_the_newest_good_one_before_it() {
     let (folder, model) = (tempfile::tempdir().unwrap(), model());
     let path = |iteration| folder.path().join(file_name(iteration));
     for iteration in [100, 200, 300, 400] {
-        full(1).save(&model, path(iteration)).unwrap();
+        let mut stored = full(1);
+        stored.state.iteration = iteration;
+        stored.save(&model, path(iteration)).unwrap();
     }
     let whole = fs::read(path(200)).unwrap();
     let mut flipped = whole.clone();

@@ -98,11 +98,48 @@ fn the_newest_are_kept_and_the_best_and_the_one_just_stored() {
     assert_eq!(iterations(&run), [50]);
     assert!(run.best_path().is_file());
     run.save(&checkpoint(60), &model(), 9).unwrap();
-    run.remove_after(50).unwrap();
+    run.set_aside_after(50).unwrap();
     assert_eq!((iterations(&run), run.best_iteration()), (vec![50], Some(10)));
     checkpoint(60).save(&model(), run.best_path()).unwrap();
-    run.remove_after(50).unwrap();
+    run.set_aside_after(50).unwrap();
     assert_eq!((iterations(&run), run.best_iteration()), (vec![50], None));
+}
+
+#[test]
+fn later_checkpoints_are_set_aside_and_none_is_lost() {
+    let root = tempfile::tempdir().unwrap();
+    let run = run_of_30(root.path());
+    assert_eq!(run.set_aside_after(30).unwrap(), Vec::<PathBuf>::new());
+    fs::write(run.metrics_path(), "lines").unwrap();
+    let wanted =
+        |names: &[&str]| names.iter().map(|name| root.path().join(name)).collect::<Vec<_>>();
+    let aside = ["checkpoints/0000000030.safetensors.replaced", "metrics.jsonl.replaced"];
+    assert_eq!(run.set_aside_after(20).unwrap(), wanted(&aside));
+    assert_eq!(iterations(&run), [10, 20]);
+    assert_eq!(Checkpoint::load(&model(), root.path().join(aside[0])).unwrap(), checkpoint(30));
+    run.save(&checkpoint(30), &model(), 9).unwrap();
+    let again = ["checkpoints/0000000030.safetensors.replaced-2", "metrics.jsonl.replaced-2"];
+    assert_eq!(run.set_aside_after(20).unwrap(), wanted(&again));
+    assert_eq!(fs::read_to_string(run.metrics_path()).unwrap(), "lines");
+}
+
+#[test]
+fn a_name_of_another_iteration_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let run = run_of_30(root.path());
+    let wrong = run.checkpoint_path(99);
+    fs::copy(run.checkpoint_path(10), &wrong).unwrap();
+    let message = run.latest(&model()).unwrap_err().to_string();
+    assert!(message.contains("named after iteration 99 and holds iteration 10"), "{message}");
+    assert!(message.contains("call it 0000000010.safetensors"), "{message}");
+    let offer = format!("go on from {}", quoted(&run.checkpoint_path(30)));
+    assert!(message.contains(&offer), "{message}");
+    let message = Checkpoint::load_header(&wrong).unwrap_err().to_string();
+    assert!(message.contains("named after iteration 99"), "{message}");
+    // Names that are not numbers are anybody's.
+    let mine = root.path().join("mine.safetensors");
+    fs::copy(&wrong, &mine).unwrap();
+    assert_eq!(Checkpoint::load(&model(), mine).unwrap(), checkpoint(10));
 }
 
 #[test]
@@ -116,7 +153,7 @@ fn the_latest_is_loaded_or_an_older_one_offered() {
     let message = run.latest(&model()).unwrap_err().to_string();
     let offer = format!("go on from {}", quoted(&run.checkpoint_path(20)));
     assert!(message.contains("truncated") && message.contains(&offer), "{message}");
-    run.remove_after(0).unwrap();
+    run.set_aside_after(0).unwrap();
     assert_eq!(run.latest(&model()).unwrap(), None);
 }
 
@@ -142,7 +179,7 @@ fn a_run_a_folder_of_checkpoints_or_a_file_are_resolved() {
         assert_eq!(resolve(&path).unwrap(), newest);
     }
     assert_eq!(resolve(run.checkpoint_path(10)).unwrap(), run.checkpoint_path(10));
-    run.remove_after(0).unwrap();
+    run.set_aside_after(0).unwrap();
     let message = resolve(root.path()).unwrap_err().to_string();
     assert!(message.contains("holds no checkpoint"), "{message}");
     let message = resolve(root.path().join("no")).unwrap_err().to_string();
