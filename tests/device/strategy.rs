@@ -219,8 +219,6 @@ fn tasks_in_waves_give_the_same_rates(entry: &AdapterEntry) {
         let mut setup = job(strategy(kind, Granularity::Scalar));
         setup.model = network(1, &[(60, Activation::Tanh), (60, Activation::Tanh)], 1, Loss::Mse);
         setup.outer.meta_batch = 5;
-        // The fused plan takes long to compile.
-        setup.plan = if all() { PlanKind::Auto } else { PlanKind::Layered };
         let planes = if kind == StrategyKind::Hypergradient { 2 } else { 1 };
         // Of five tasks of each of two runs, two fit.
         let binding = (2 * 2 * 4 * planes * setup.model.packed_len()) as u64 + 4000;
