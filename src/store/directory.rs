@@ -180,18 +180,22 @@ impl RunDirectory {
     pub fn set_aside_after(&self, iteration: u64) -> Result<Vec<PathBuf>> {
         let mut later = self.checkpoints()?;
         later.extend(self.best_iteration().map(|at| (at, self.best_path())));
+        later.retain(|(at, _)| *at > iteration);
+        let metrics = self.metrics_path();
+        let mut copied = None;
+        // First: while later checkpoints are there, a process that is killed here begins again.
+        if !later.is_empty() && metrics.is_file() {
+            let other = replaced(&metrics);
+            fs::copy(&metrics, &other).map_err(Error::io(&metrics))?;
+            copied = Some(other);
+        }
         let mut aside = Vec::new();
-        for (_, path) in later.into_iter().filter(|(at, _)| *at > iteration) {
+        for (_, path) in later {
             let other = replaced(&path);
             fs::rename(&path, &other).map_err(Error::io(&path))?;
             aside.push(other);
         }
-        let metrics = self.metrics_path();
-        if !aside.is_empty() && metrics.is_file() {
-            let other = replaced(&metrics);
-            fs::copy(&metrics, &other).map_err(Error::io(&metrics))?;
-            aside.push(other);
-        }
+        aside.extend(copied);
         Ok(aside)
     }
 
