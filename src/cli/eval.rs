@@ -9,8 +9,11 @@ use serde_json::{Value, json};
 
 use crate::cli::common::{DeviceArgs, Stored, WarmStart, load_job, note_missing_split, working};
 use crate::cli::models::Models;
+use crate::cli::stop::Stop;
 use crate::cli::words::say;
+use crate::config::Job;
 use crate::data::{EpisodeList, listed};
+use crate::disk::partial;
 use crate::model::Loss;
 use crate::session::evaluation::{self, Evaluation, Origin, PerTask, Test};
 
@@ -135,7 +138,13 @@ impl Eval {
             None => evaluation::modes(&job),
         };
         let mut evaluations = Vec::new();
-        let test = Test { seed: self.seed, episodes: episodes.as_ref(), ..Test::new(&modes) };
+        let stop = Stop::on_signals()?;
+        let test = Test {
+            seed: self.seed,
+            episodes: episodes.as_ref(),
+            stop: Some(stop.flag()),
+            ..Test::new(&modes)
+        };
         if let Some(models) = &models {
             let recipe = models.settings().recipe()?;
             let sets = models.restore(&gpu, &stored)?.parameters;
@@ -156,13 +165,18 @@ impl Eval {
             evaluations.extend(Evaluation::random(&gpu, &job, test)?);
             spinner.finish_and_clear();
         }
+        // Tasks are missing only where somebody asked to stop.
+        let wanted = stored.config.eval.tasks;
+        let whole = evaluations.iter().all(|one| one.scores.len() == wanted);
+        evaluations.retain(|one| !one.scores.is_empty());
         evaluations.sort_by_key(|one| one.transductive);
         if let (Some(format), Some(path)) = (per_task, &self.per_task) {
-            format.write(path, &evaluations, loss)?;
+            let path = partial::place(path, whole);
+            format.write(&path, &evaluations, loss)?;
             note!("the scores of every task are in {}", path.display());
         }
         if self.json {
-            let value = self.to_json(&stored, &modes, &evaluations, loss, job.changed_data());
+            let value = self.to_json(&stored, &modes, &evaluations, loss, &job, whole);
             say(serde_json::to_string_pretty(&value)?);
         } else {
             let eval = &stored.config.eval;
@@ -180,7 +194,7 @@ impl Eval {
                 eval.batch,
             ));
             let name_modes = job.model().has_batch_statistics();
-            evaluations.iter().for_each(|one| print(one, loss, name_modes, self.remedy()));
+            evaluations.iter().for_each(|one| print(one, wanted, loss, name_modes, self.remedy()));
             if let changed @ [_, ..] = job.changed_data() {
                 say(format_args!("  not on the data it was trained on: {}", listed(changed)));
             }
@@ -195,6 +209,10 @@ impl Eval {
                 one.run,
                 self.remedy()
             );
+        }
+        if !whole {
+            note!("interrupted: the results are partial; start the command again for all tasks");
+            return Ok(stop.code());
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -211,19 +229,28 @@ impl Eval {
         modes: &[bool],
         evaluations: &[Evaluation],
         loss: Loss,
-        changed: &[String],
+        job: &Job,
+        whole: bool,
     ) -> Value {
         let of = |mode: bool, origin: Origin| -> Vec<Value> {
             let chosen =
                 evaluations.iter().filter(|one| (one.transductive, one.origin) == (mode, origin));
-            chosen.map(|one| json!(one.scored(loss))).collect()
+            let scored = |one: &Evaluation| {
+                let mut value = json!(one.scored(loss));
+                if !whole {
+                    value["tasks"] = one.scores.len().into();
+                }
+                value
+            };
+            chosen.map(scored).collect()
         };
         let eval = &stored.config.eval;
         let mut value = json!({
             "checkpoint": stored.file.path(),
             "models": self.base.as_ref().map(|_| &self.run),
             "iteration": stored.header.iteration,
-            "changed_data": changed,
+            "changed_data": job.changed_data(),
+            "partial": !whole,
             "tasks": eval.tasks,
             "episodes": self.episodes.as_ref().map(|path| path.display().to_string()),
             "steps": eval.steps,
@@ -244,7 +271,8 @@ impl Eval {
     }
 }
 
-fn print(evaluation: &Evaluation, loss: Loss, name_mode: bool, remedy: &str) {
+/// Prints the scores on `wanted` tasks, or on those of them that there are.
+fn print(evaluation: &Evaluation, wanted: usize, loss: Loss, name_mode: bool, remedy: &str) {
     let [before, after] = evaluation.summaries();
     let name = match evaluation.origin {
         Origin::Trained => format!("run {}", evaluation.run),
@@ -255,7 +283,11 @@ fn print(evaluation: &Evaluation, loss: Loss, name_mode: bool, remedy: &str) {
         (true, false) => ", each query with the support set",
         (true, true) => ", transductive",
     };
-    say(format_args!("{name} (seed {}){mode}", evaluation.seed));
+    let partial = match evaluation.scores.len() {
+        all if all == wanted => String::new(),
+        some => format!(", partial: {some} of {wanted} tasks"),
+    };
+    say(format_args!("{name} (seed {}){mode}{partial}", evaluation.seed));
     let [before_loss, after_loss] = [&before, &after].map(|it| it.loss.text(4, ""));
     say(format_args!("  loss      before {before_loss:<20} after {after_loss}"));
     if loss == Loss::CrossEntropy {

@@ -18,6 +18,7 @@ mod plot;
 mod predict;
 mod presets;
 mod reproduce;
+mod stop;
 mod sweep;
 mod train;
 mod training;

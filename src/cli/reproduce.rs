@@ -9,7 +9,8 @@ use clap::Args;
 
 use crate::cli::common::{DeviceArgs, device_name, load_job, working};
 use crate::cli::out_folder::OutFolder;
-use crate::cli::training::{self, Resuming, Stop};
+use crate::cli::stop::Stop;
+use crate::cli::training::{self, Resuming};
 use crate::cli::words::say;
 use crate::config::{Data, Purpose, overrides, presets};
 use crate::data::listed;
@@ -68,7 +69,7 @@ impl Reproduce {
         let gpu = self.device.open()?;
         std::fs::create_dir_all(&*out).map_err(Error::io(&*out))?;
         plan.save(&out)?;
-        let (device, stop) = (device_name(&gpu), Stop::on_interrupt()?);
+        let (device, stop) = (device_name(&gpu), Stop::on_signals()?);
         let (changed_data, other_arithmetic) = (self.changed_data, self.other_arithmetic);
         let work = Work {
             gpu,
@@ -107,7 +108,11 @@ impl Reproduce {
         if !finished {
             note!("go on with: reptile reproduce --out {} --resume", quoted(&out));
         }
-        Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        Ok(match failed {
+            _ if !finished => work.stop.code(),
+            true => ExitCode::FAILURE,
+            false => ExitCode::SUCCESS,
+        })
     }
 
     fn settings(&self) -> Result<Vec<(String, String)>> {
@@ -290,9 +295,12 @@ impl Work<'_> {
             let seed = config.seed.wrapping_add(run as u64);
             let spinner = working(format!("evaluating seed {seed} on {tasks} tasks"));
             let began = Instant::now();
-            let test = Test::new(&modes);
+            let test = Test { stop: Some(self.stop.flag()), ..Test::new(&modes) };
             let evaluations = Evaluation::trained(&self.gpu, &job, &snapshot, run, test)?;
             spinner.finish_and_clear();
+            if evaluations.iter().any(|one| one.scores.len() < tasks) {
+                return Ok(Done::Stopped);
+            }
             // One adaptation serves all modes.
             let seconds = began.elapsed().as_secs_f64() / modes.len().max(1) as f64;
             results.evaluations.retain(|old| old.run != run || !modes.contains(&old.transductive));

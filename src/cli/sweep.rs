@@ -10,7 +10,7 @@ use indicatif::HumanBytes;
 
 use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar};
 use crate::cli::out_folder::OutFolder;
-use crate::cli::training::Stop;
+use crate::cli::stop::Stop;
 use crate::cli::words::say;
 use crate::config::{Data, Purpose};
 use crate::disk::shell::quoted;
@@ -67,7 +67,7 @@ impl Sweep {
         note!("memory: {} on the device", HumanBytes(memory(&gpu, &largest)?));
         self.device.autotune(&gpu, &largest)?;
         note!("sweep: {trials} configurations, {seeds} seeds each, in {}", out.display());
-        let stop = Stop::on_interrupt()?;
+        let stop = Stop::on_signals()?;
         let (bar, start) = (progress_bar(1, BAR), Instant::now());
         let finished = search.run(|progress| {
             let [done, end] = progress.iterations;
@@ -86,7 +86,7 @@ impl Sweep {
         }
         if !finished {
             note!("go on with: reptile sweep --out {} --resume", quoted(&out));
-            return Ok(ExitCode::SUCCESS);
+            return Ok(stop.code());
         }
         note!("{:.1} s; the results are in {}", start.elapsed().as_secs_f64(), out.display());
         match report.best() {

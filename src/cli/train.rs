@@ -8,7 +8,8 @@ use clap::Args;
 
 use crate::cli::common::{DeviceArgs, config_text};
 use crate::cli::out_folder::OutFolder;
-use crate::cli::training::{self, Resuming, Stop};
+use crate::cli::stop::Stop;
+use crate::cli::training::{self, Resuming};
 use crate::config::{Config, Purpose, overrides};
 use crate::disk::shell::quoted;
 use crate::session::{Outcome, Session};
@@ -93,7 +94,7 @@ impl Train {
         let mut session = if self.resume { self.go_on(config)? } else { self.start(config)? };
         note!("plan: {}", session.trainer().plan());
         let out = session.directory().path().to_path_buf();
-        let stop = Stop::on_interrupt()?;
+        let stop = Stop::on_signals()?;
         let outcome = training::train(&mut session, &stop, self.json)?;
         let iteration = session.trainer().iteration();
         let why = match outcome {
@@ -109,7 +110,7 @@ impl Train {
         } else {
             note!("next: reptile eval {}", quoted(&out));
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(if outcome == Outcome::Interrupted { stop.code() } else { ExitCode::SUCCESS })
     }
 
     /// The configuration that file, preset, run folder and flags make together.

@@ -1,8 +1,6 @@
-//! What the subcommands that train share: starting and reopening runs, Ctrl-C, progress.
+//! What the subcommands that train share: starting and reopening runs, progress.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +8,7 @@ use indicatif::{HumanBytes, ProgressBar};
 
 use crate::Error;
 use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar};
+use crate::cli::stop::Stop;
 use crate::cli::words::{say, watched};
 use crate::config::{Config, Data, Job, Purpose};
 use crate::data::StoredSplit;
@@ -25,31 +24,6 @@ use crate::tasks::TaskSpec;
 const BAR: &str = "{bar:30} {pos}/{len} [{elapsed}<{eta}] {msg}";
 /// How often a line is printed where there is no terminal.
 const PLAIN: Duration = Duration::from_secs(5);
-
-/// Whether the user asked to stop.
-#[derive(Clone, Debug)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Asks at the first Ctrl-C; the second one ends the process.
-    pub fn on_interrupt() -> Result<Self> {
-        let stop = Self(Arc::new(AtomicBool::new(false)));
-        let handler = stop.0.clone();
-        ctrlc::set_handler(move || {
-            if handler.swap(true, Ordering::SeqCst) {
-                std::process::exit(130);
-            }
-            note!("\nfinishing what is under way; once more to quit at once");
-        })
-        .context("Ctrl-C cannot be caught")?;
-        Ok(stop)
-    }
-
-    /// Whether it was asked for.
-    pub fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst)
-    }
-}
 
 /// Starts a run in a new folder at `out`, from `weights` if there are any; its data set is read for `purpose`.
 pub fn start(

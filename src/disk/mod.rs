@@ -4,6 +4,8 @@
 pub(crate) mod atomic;
 #[cfg(feature = "data")]
 pub(crate) mod cache;
+#[cfg(feature = "files")]
+pub(crate) mod partial;
 #[cfg(feature = "data")]
 pub(crate) mod shell;
 pub(crate) mod tensor_file;

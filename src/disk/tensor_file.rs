@@ -16,10 +16,7 @@ pub(crate) struct TensorFile<'a> {
     pub tensors: BTreeMap<String, TensorView<'a>>,
 }
 
-/// A tensor of f32 to write: its shape and its values, row-major.
-pub(crate) type Floats = (Vec<usize>, Vec<f32>);
-
-/// A tensor of any type to write: its values as little-endian bytes.
+/// A tensor to write: its values, row-major, as little-endian bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Data {
     pub dtype: Dtype,
@@ -132,20 +129,9 @@ pub(crate) fn position(shape: &[usize], mut flat: usize) -> Vec<usize> {
     indices
 }
 
-/// Writes f32 tensors as a safetensors file; as [`serialize_data`].
-pub(crate) fn serialize(
-    metadata: &BTreeMap<String, String>,
-    tensors: &BTreeMap<String, Floats>,
-) -> Vec<u8> {
-    let data = |(name, (shape, values)): (&String, &Floats)| {
-        (name.clone(), Data::floats(shape.clone(), values))
-    };
-    serialize_data(metadata, &tensors.iter().map(data).collect())
-}
-
 /// Writes tensors as a safetensors file. Metadata and tensors lie in the order of their names (the library's
 /// own writer leaves the order of the metadata to chance).
-pub(crate) fn serialize_data(
+pub(crate) fn serialize(
     metadata: &BTreeMap<String, String>,
     tensors: &BTreeMap<String, Data>,
 ) -> Vec<u8> {
@@ -223,8 +209,8 @@ mod tests {
     fn sample() -> Vec<u8> {
         let metadata = (0..20).map(|i| (format!("key{i}"), format!("va\"lue\n{i}"))).collect();
         let tensors = BTreeMap::from([
-            ("b".to_owned(), (vec![2, 3], vec![0.5; 6])),
-            ("a".to_owned(), (vec![1], vec![-1.5])),
+            ("b".to_owned(), Data::floats(vec![2, 3], &[0.5; 6])),
+            ("a".to_owned(), Data::floats(vec![1], &[-1.5])),
         ]);
         serialize(&metadata, &tensors)
     }
@@ -251,8 +237,8 @@ mod tests {
 
     #[test]
     fn values_that_are_not_finite_are_named_with_their_position() {
-        let tensors =
-            BTreeMap::from([("x".to_owned(), (vec![2, 2], vec![0.0, 1.0, f32::INFINITY, 2.0]))]);
+        let values = Data::floats(vec![2, 2], &[0.0, 1.0, f32::INFINITY, 2.0]);
+        let tensors = BTreeMap::from([("x".to_owned(), values)]);
         let bytes = serialize(&BTreeMap::new(), &tensors);
         let message = TensorFile::parse(&bytes).unwrap().floats("x", &[2, 2]).unwrap_err();
         assert_eq!(message, "tensor `x` is inf at [1, 0]");

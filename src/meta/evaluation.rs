@@ -1,6 +1,7 @@
 //! Scores over many tasks.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Wait, now};
@@ -23,7 +24,7 @@ pub fn evaluate<'a>(
     start: impl Into<Start<'a>>,
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    now(scored(Wait::Blocking, gpu, setup, start.into(), tasks, &Way::Adapted))
+    evaluate_until(gpu, setup, start.into(), Tested::Drawn(tasks), None)
 }
 
 /// The async twin of [`evaluate`]: the device is polled and never waited for.
@@ -36,7 +37,7 @@ pub async fn evaluate_async<'a>(
     start: impl Into<Start<'a>>,
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    scored(Wait::Awaiting, gpu, setup, start.into(), tasks, &Way::Adapted).await
+    scored(Wait::Awaiting, gpu, setup, start.into(), tasks, &Way::Adapted, None).await
 }
 
 /// As [`evaluate`], but each task starts from the one of `entries` that fits its support set best.
@@ -49,7 +50,7 @@ pub fn evaluate_warm(
     entries: &[StartingPoint],
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    now(scored(Wait::Blocking, gpu, setup, Start::Each, tasks, &Way::Warm(entries)))
+    evaluate_until(gpu, setup, Start::Each, Tested::Warm(entries, tasks), None)
 }
 
 /// The async twin of [`evaluate_warm`].
@@ -62,7 +63,7 @@ pub async fn evaluate_warm_async(
     entries: &[StartingPoint],
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    scored(Wait::Awaiting, gpu, setup, Start::Each, tasks, &Way::Warm(entries)).await
+    scored(Wait::Awaiting, gpu, setup, Start::Each, tasks, &Way::Warm(entries), None).await
 }
 
 /// As [`evaluate`], but with `models` (one for each task, `[P]`) in place of an adaptation.
@@ -75,8 +76,7 @@ pub fn evaluate_models(
     start: &StartingPoint,
     models: &[Vec<f32>],
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    let (tasks, way) = (models.len(), Way::Models(models));
-    now(scored(Wait::Blocking, gpu, setup, start.into(), tasks, &way))
+    evaluate_until(gpu, setup, start.into(), Tested::Models(models), None)
 }
 
 /// The async twin of [`evaluate_models`].
@@ -90,7 +90,7 @@ pub async fn evaluate_models_async(
     models: &[Vec<f32>],
 ) -> Result<Vec<Vec<[Score; 2]>>> {
     let (tasks, way) = (models.len(), Way::Models(models));
-    scored(Wait::Awaiting, gpu, setup, start.into(), tasks, &way).await
+    scored(Wait::Awaiting, gpu, setup, start.into(), tasks, &way, None).await
 }
 
 /// As [`evaluate`], but on the tasks of `episodes`, whose sizes may differ from those of `setup`. The
@@ -106,8 +106,7 @@ pub fn evaluate_episodes(
     start: &StartingPoint,
     episodes: &Episodes,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    let (setup, way) = listed(setup, episodes)?;
-    now(scored(Wait::Blocking, gpu, &setup, start.into(), episodes.len(), &way))
+    evaluate_until(gpu, setup, start.into(), Tested::Listed(episodes), None)
 }
 
 /// The async twin of [`evaluate_episodes`].
@@ -121,7 +120,45 @@ pub async fn evaluate_episodes_async(
     episodes: &Episodes,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
     let (setup, way) = listed(setup, episodes)?;
-    scored(Wait::Awaiting, gpu, &setup, start.into(), episodes.len(), &way).await
+    scored(Wait::Awaiting, gpu, &setup, start.into(), episodes.len(), &way, None).await
+}
+
+/// What is evaluated.
+pub(crate) enum Tested<'a> {
+    /// So many tasks of the setup's stream.
+    Drawn(usize),
+    /// The same, each from the best of these.
+    Warm(&'a [StartingPoint], usize),
+    /// One for each task of the stream, in place of an adaptation.
+    Models(&'a [Vec<f32>]),
+    /// Tasks of a list.
+    Listed(&'a Episodes),
+}
+
+/// What [`evaluate`] and the others do. Once `stop` is true, batches of tasks that are not begun are left out: there are
+/// fewer scores than tasks.
+///
+/// # Errors
+/// Those of [`evaluate`] and the others.
+pub(crate) fn evaluate_until(
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    start: Start<'_>,
+    tested: Tested<'_>,
+    stop: Option<&AtomicBool>,
+) -> Result<Vec<Vec<[Score; 2]>>> {
+    let score = |setup: &AdaptationSetup, tasks, way: &Way<'_>| {
+        now(scored(Wait::Blocking, gpu, setup, start, tasks, way, stop))
+    };
+    match tested {
+        Tested::Drawn(tasks) => score(setup, tasks, &Way::Adapted),
+        Tested::Warm(entries, tasks) => score(setup, tasks, &Way::Warm(entries)),
+        Tested::Models(models) => score(setup, models.len(), &Way::Models(models)),
+        Tested::Listed(episodes) => {
+            let (setup, way) = listed(setup, episodes)?;
+            score(&setup, episodes.len(), &way)
+        }
+    }
 }
 
 /// Adapting to the tasks of `episodes`.
@@ -210,7 +247,7 @@ enum Way<'a> {
     },
 }
 
-/// The scores of `tasks` tasks in each mode.
+/// The scores of `tasks` tasks in each mode, or of those that were begun before `stop`.
 async fn scored(
     wait: Wait,
     gpu: &Gpu,
@@ -218,10 +255,14 @@ async fn scored(
     start: Start<'_>,
     tasks: usize,
     way: &Way<'_>,
+    stop: Option<&AtomicBool>,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
+    let stopped = || stop.is_some_and(|stop| stop.load(Ordering::SeqCst));
     let mut scores = vec![Vec::new(); setup.transductive.len()];
     let mut batches = TaskBatches::new(gpu, setup, start, tasks);
-    while let Some((adaptation, tasks)) = batches.next(wait).await? {
+    while !stopped()
+        && let Some((adaptation, tasks)) = batches.next(wait).await?
+    {
         let count = tasks.len();
         let done = of_batch(wait, gpu, setup, adaptation, tasks, way).await.map(|batch| {
             for (all, batch) in scores.iter_mut().zip(batch) {

@@ -91,6 +91,12 @@ impl Leader {
         })
     }
 
+    /// Goes on as behind so many more meta-steps: the minibatches of the next one are drawn as those of the step behind them.
+    pub fn skip(&mut self, steps: u64) {
+        // Visits are counted modulo 2³².
+        self.visits = self.visits.wrapping_add(steps as u32);
+    }
+
     /// The tasks' buffers, for uploads.
     pub fn adaptation(&self) -> &Adaptation {
         &self.adaptation

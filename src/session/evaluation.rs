@@ -2,6 +2,8 @@
 
 mod per_task;
 
+use std::sync::atomic::AtomicBool;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::Job;
@@ -9,8 +11,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::InnerRule;
 use crate::meta::{
-    AdaptationSetup, Score, StartingPoint, Summary, TrainingState, evaluate, evaluate_episodes,
-    evaluate_models, evaluate_warm,
+    AdaptationSetup, Score, Start, StartingPoint, Summary, Tested, TrainingState, evaluate_until,
 };
 use crate::model::Loss;
 use crate::rng::Phase;
@@ -45,7 +46,7 @@ pub struct Evaluation {
     pub seed: u64,
     /// Whether the queries of a task shared one batch.
     pub transductive: bool,
-    /// Of each test task, before and after adaptation.
+    /// Of each test task, before and after adaptation; of fewer tasks than were asked for where the evaluation was stopped.
     pub scores: Vec<[Score; 2]>,
 }
 
@@ -69,12 +70,14 @@ pub struct Test<'a> {
     pub seed: Option<u64>,
     /// A list of tasks, instead of drawing them.
     pub episodes: Option<&'a Episodes>,
+    /// Once this is true, tasks that are not begun are left out.
+    pub stop: Option<&'a AtomicBool>,
 }
 
 impl<'a> Test<'a> {
     /// The tasks that each run's own seed draws, in the modes `transductive`.
     pub fn new(transductive: &'a [bool]) -> Self {
-        Self { transductive, seed: None, episodes: None }
+        Self { transductive, seed: None, episodes: None, stop: None }
     }
 }
 
@@ -83,7 +86,7 @@ impl Evaluation {
     /// their order.
     ///
     /// # Errors
-    /// As [`evaluate`] and [`evaluate_episodes`].
+    /// As [`crate::meta::evaluate`] and [`crate::meta::evaluate_episodes`].
     pub fn trained(
         gpu: &Gpu,
         job: &Job,
@@ -97,7 +100,7 @@ impl Evaluation {
     /// The same with `models` (one for each test task, `[P]`) in place of an adaptation of run `run`.
     ///
     /// # Errors
-    /// As [`evaluate_models`].
+    /// As [`crate::meta::evaluate_models`].
     pub fn models(
         gpu: &Gpu,
         job: &Job,
@@ -113,7 +116,7 @@ impl Evaluation {
     /// The same, each task from the entry of the run's memory that fits its support set best.
     ///
     /// # Errors
-    /// [`Error::Config`] if there is no memory, or for tasks from a list; as [`evaluate_warm`].
+    /// [`Error::Config`] if there is no memory, or for tasks from a list; as [`crate::meta::evaluate_warm`].
     pub fn warm(
         gpu: &Gpu,
         job: &Job,
@@ -132,7 +135,8 @@ impl Evaluation {
             return Err(Error::config("warm_start", message));
         }
         let setup = Self::setup(job, run, test);
-        let scores = evaluate_warm(gpu, &setup, &entries, job.config().eval.tasks)?;
+        let warm = Tested::Warm(&entries, job.config().eval.tasks);
+        let scores = evaluate_until(gpu, &setup, Start::Each, warm, test.stop)?;
         Ok(Self::in_modes(job, Origin::Trained, run, test, scores))
     }
 
@@ -160,11 +164,12 @@ impl Evaluation {
             // There are no sums that its rates could go on from.
             setup.rule = InnerRule::Rates(None);
         }
-        let scores = match (test.episodes, models) {
-            (_, Some(models)) => evaluate_models(gpu, &setup, start, models)?,
-            (Some(episodes), None) => evaluate_episodes(gpu, &setup, start, episodes)?,
-            (None, None) => evaluate(gpu, &setup, start, job.config().eval.tasks)?,
+        let tested = match (test.episodes, models) {
+            (_, Some(models)) => Tested::Models(models),
+            (Some(episodes), None) => Tested::Listed(episodes),
+            (None, None) => Tested::Drawn(job.config().eval.tasks),
         };
+        let scores = evaluate_until(gpu, &setup, start.into(), tested, test.stop)?;
         Ok(Self::in_modes(job, origin, run, test, scores))
     }
 

@@ -9,8 +9,8 @@ use crate::gpu::Gpu;
 use crate::meta::TrainingState;
 use crate::session::adapting::{Base, Tasks, adapt};
 use crate::store::adapted::Adapted;
-use crate::store::checkpoint::sha256;
 use crate::store::compressed::{Compressed, Payload};
+use crate::store::digests::sha256;
 
 /// What came of adapting again.
 #[derive(Clone, Debug, PartialEq)]

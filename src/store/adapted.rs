@@ -3,17 +3,19 @@
 //! Tensors, all f32: each parameter by its name [T, ...shape]; `support_loss` `[T, K]`; with
 //! queries `query_output` `[T, Q, outputs]`. Metadata (strings): `format`, `base` (SHA-256 of the
 //! checkpoint's file), `steps`, `batch`, `rate`, `optimizer`, `seed`, `tasks` (`test`: the run's test tasks
-//! from the first one on; `arrays`: a file of the user's), `recipe` (JSON: how to adapt again).
+//! from the first one on; `arrays`: a file of the user's), `recipe` (JSON: how to adapt again), and the digests of all of it
+//! (`src/store/digests.rs`).
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::tensor_file::{self, Floats, TensorFile};
+use crate::disk::tensor_file::{Data, TensorFile};
 use crate::error::{Error, Result};
 use crate::meta::{InnerOptimizer, PlanKind};
 use crate::model::{Model, TensorInfo};
+use crate::store::digests;
 
 /// How a state is adapted: with the base, the tasks and the device, all that decides about the bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +50,7 @@ pub struct Recipe {
 }
 
 /// The format tag of the files.
-pub const FORMAT: &str = "reptile-adapted-1";
+pub const FORMAT: &str = "reptile-adapted-2";
 
 /// What [`Settings::tasks`] says of what a compression left over.
 pub const RESIDUAL: &str = "residual";
@@ -149,12 +151,12 @@ impl Adapted {
     /// If a parameter set is not the model's length or a tensor not T times its row.
     pub fn to_bytes(&self, model: &Model) -> Vec<u8> {
         let tasks = self.parameters.len();
-        let mut tensors: BTreeMap<String, Floats> =
+        let mut tensors: BTreeMap<String, Data> =
             model.tensors().iter().map(|info| (info.name.clone(), self.stacked(info))).collect();
         let steps = self.settings.steps;
         if let Some(losses) = &self.support_loss {
             assert_eq!(losses.len(), tasks * steps, "support_loss is [T, K]");
-            tensors.insert("support_loss".into(), (vec![tasks, steps], losses.clone()));
+            tensors.insert("support_loss".into(), Data::floats(vec![tasks, steps], losses));
         }
         if let Some(output) = &self.query_output {
             let queries = output.len() / (tasks * model.outputs()).max(1);
@@ -164,36 +166,41 @@ impl Adapted {
                 output.len(),
                 "query_output is [T, Q, out]"
             );
-            tensors.insert("query_output".into(), (shape, output.clone()));
+            tensors.insert("query_output".into(), Data::floats(shape, output));
         }
-        tensor_file::serialize(&self.metadata(), &tensors)
+        let mut fields = self.settings.fields();
+        fields.insert("format".into(), FORMAT.into());
+        digests::sealed(fields, &tensors)
     }
 
     /// One tensor of all tasks, [T, ...shape].
-    fn stacked(&self, info: &TensorInfo) -> Floats {
+    fn stacked(&self, info: &TensorInfo) -> Data {
         let shape = [&[self.parameters.len()], info.shape.as_slice()].concat();
         let values = self.parameters.iter().flat_map(|set| &set[info.offset..][..info.elements()]);
-        (shape, values.copied().collect())
-    }
-
-    fn metadata(&self) -> BTreeMap<String, String> {
-        let mut fields = self.settings.fields();
-        fields.insert("format".into(), FORMAT.into());
-        fields
+        Data::floats(shape, &values.copied().collect::<Vec<_>>())
     }
 
     /// The adapted models of `model` in a file's `bytes`.
     ///
     /// # Errors
-    /// A sentence that names the tensor or field that is missing, of a wrong shape or not finite.
+    /// A sentence that names the tensor or field that is missing, changed, of a wrong shape or not finite.
     pub fn from_bytes(model: &Model, bytes: &[u8]) -> Result<Self, String> {
         let file = TensorFile::parse(bytes)?;
-        if file.metadata.get("format").map(String::as_str) != Some(FORMAT) {
-            return Err(format!(
-                "not adapted models: its `format` is not `{FORMAT}`; `reptile adapt` writes those, and \
-                 `reptile decompress` restores them"
-            ));
+        match file.metadata.get("format").map(String::as_str) {
+            Some(FORMAT) => {}
+            Some("reptile-adapted-1") => {
+                return Err("was written by an earlier version, without digests, so that nobody can tell whether it is whole; \
+                            write it anew with `reptile adapt`"
+                    .into());
+            }
+            _ => {
+                return Err(format!(
+                    "not adapted models: its `format` is not `{FORMAT}`; `reptile adapt` writes those, and \
+                     `reptile decompress` restores them"
+                ));
+            }
         }
+        digests::check(&file).map_err(|message| format!("{message}; adapt the models anew"))?;
         let settings = Settings::read(&file.metadata)?;
         let first = &model.tensors()[0].name;
         let shape = file.tensors.get(first).map(|tensor| tensor.shape());
@@ -224,7 +231,6 @@ mod tests {
 
     use super::*;
     use crate::model::{Activation, ModelSpec};
-    use crate::store::sha256_file;
 
     fn model() -> Model {
         let spec = ModelSpec::builder(&[2]).dense(2, Activation::Tanh).dense(3, Activation::Linear);
@@ -279,19 +285,40 @@ mod tests {
         for count in [1 << 60, 1_000_000_000, 3] {
             let bytes = adapted(&model).to_bytes(&model);
             let file = TensorFile::parse(&bytes).unwrap();
-            let mut tensors: BTreeMap<String, Floats> = file
+            let mut tensors: BTreeMap<String, Data> = file
                 .tensors
                 .iter()
                 .map(|(name, it)| {
-                    (name.clone(), (it.shape().to_vec(), file.floats(name, it.shape()).unwrap()))
+                    let values = file.floats(name, it.shape()).unwrap();
+                    (name.clone(), Data::floats(it.shape().to_vec(), &values))
                 })
                 .collect();
             let first = &model.tensors()[0].name;
-            tensors.insert(first.clone(), (vec![count, 0], Vec::new()));
-            let bytes = tensor_file::serialize(&file.metadata, &tensors);
+            tensors.insert(first.clone(), Data::floats(vec![count, 0], &[]));
+            let mut fields = file.metadata;
+            fields.retain(|name, _| !name.starts_with("digest"));
+            let bytes = digests::sealed(fields, &tensors);
             let message = Adapted::from_bytes(&model, &bytes).unwrap_err();
             assert!(message.contains(first.as_str()) && message.contains("shape"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_refused_by_name() {
+        let model = model();
+        let bytes = adapted(&model).to_bytes(&model);
+        let mut changed = bytes.clone();
+        // The lowest bit of the last support loss: a number like any other.
+        let at = changed.len() - 4;
+        changed[at] ^= 1;
+        let message = Adapted::from_bytes(&model, &changed).unwrap_err();
+        assert!(message.starts_with("tensor `support_loss` was changed"), "{message}");
+        assert!(message.ends_with("adapt the models anew"), "{message}");
+        let mut older = bytes.clone();
+        let at = bytes.windows(FORMAT.len()).position(|it| it == FORMAT.as_bytes()).unwrap();
+        older[at..][..FORMAT.len()].copy_from_slice(b"reptile-adapted-1");
+        let message = Adapted::from_bytes(&model, &older).unwrap_err();
+        assert!(message.contains("earlier version"), "{message}");
     }
 
     #[test]
@@ -313,17 +340,5 @@ mod tests {
         let message = adapted(&model).write_new(&model, &path).unwrap_err().to_string();
         assert!(message.contains("give another name"), "{message}");
         assert_eq!(fs::read(&path).unwrap(), b"mine");
-    }
-
-    /// The example of FIPS 180-2, appendix B.1.
-    #[test]
-    fn the_hash_of_a_file_is_the_published_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("abc");
-        fs::write(&path, "abc").unwrap();
-        assert_eq!(
-            sha256_file(&path).unwrap(),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
     }
 }

@@ -17,9 +17,8 @@
 //! | `strategy.b/NAME`, `strategy.g/NAME` | like `NAME` | the strategy ARUBA |
 //!
 //! Metadata (strings): `format`, `iteration`, `adam_steps`, `seed`, `runs`, `config_hash`, `config`
-//! (TOML), `arithmetic` ([`ARITHMETIC`], where it is not 1), `split` (JSON: the classes of the data set's parts with digests), `digests` (JSON: the SHA-256 of each of these fields as `metadata/FIELD` and of each
-//! tensor's bytes by its name) and `digest` (the SHA-256 of `digests`). So any changed byte is
-//! found and named. The same content gives the same bytes.
+//! (TOML), `arithmetic` ([`ARITHMETIC`], where it is not 1), `split` (JSON: the classes of the data set's parts with digests),
+//! and the digests of all of it (`src/store/digests.rs`). The same content gives the same bytes.
 
 #[cfg(feature = "files")]
 mod file;
@@ -33,11 +32,11 @@ use crate::disk::tensor_file::TensorFile;
 use crate::error::{Error, Result};
 use crate::meta::TrainingState;
 use crate::model::Model;
+use crate::store::digests::{self, sha256};
 
 #[cfg(feature = "files")]
 pub use file::{file_name, numbered};
 pub use format::FORMAT;
-pub(crate) use format::sha256;
 
 /// The order in which this version's kernels add numbers, where that changed the bytes of a training: 1 in
 /// checkpoints that say nothing, 2 until batch-norms on real GPUs had more invocations a column and the subgroup's fused kernel
@@ -178,7 +177,7 @@ impl CheckpointFile {
     /// # Errors
     /// As [`CheckpointFile::checkpoint`], but the tensors are not looked at.
     pub fn header(&self) -> Result<Header> {
-        self.take(Header::from_file).map_err(|error| self.with_older(error, format::check_digests))
+        self.take(Header::from_file).map_err(|error| self.with_older(error, digests::check))
     }
 
     /// Adds to the error of a damaged checkpoint on disk the newest one before it that is `good`.

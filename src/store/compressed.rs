@@ -1,8 +1,8 @@
 //! Compressed adapted models: differences from the base that they were adapted from, in one safetensors file.
 //!
-//! Metadata (strings): `format`, `codec`, `models` (T), `digest` (SHA-256 of the other fields as JSON and of the
-//! tensors' bytes, both in the order of their names), and what [`Settings`] names, `base` (SHA-256 of the checkpoint's file) among it; for `replay`
-//! also `adapted` (SHA-256 of the file that is made again) and `device`.
+//! Metadata (strings): `format`, `codec`, `models` (T), what [`Settings`] names, `base` (SHA-256 of the checkpoint's file)
+//! among it, for `replay` also `adapted` (SHA-256 of the file that is made again) and `device`, and the digests of all of it
+//! (`src/store/digests.rs`).
 //!
 //! | codec | tensors | error of a number |
 //! |---|---|---|
@@ -18,16 +18,16 @@ use std::str::FromStr;
 
 use safetensors::tensor::Dtype;
 
-use crate::disk::tensor_file::{self, Data, TensorFile};
+use crate::disk::tensor_file::{Data, TensorFile};
 use crate::error::Result;
 use crate::gpu::{Gpu, Wait, now};
 use crate::meta::{CodeLayout, Coded, largest_differences};
 use crate::model::Model;
 use crate::store::adapted::{Adapted, Settings};
-use crate::store::checkpoint::sha256;
+use crate::store::digests;
 
 /// The format tag of the files.
-pub const FORMAT: &str = "reptile-compressed-1";
+pub const FORMAT: &str = "reptile-compressed-2";
 
 /// How models are compressed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -251,10 +251,7 @@ impl Compressed {
                 }
             }
         }
-        let all = tensors.values().map(|data| data.bytes.as_slice());
-        let digest = digest(&fields, all);
-        fields.insert("digest".into(), digest);
-        tensor_file::serialize_data(&fields, &tensors)
+        digests::sealed(fields, &tensors)
     }
 
     /// The compressed models of `model` in a file's `bytes`.
@@ -267,16 +264,20 @@ impl Compressed {
             let field = file.metadata.get(name);
             field.ok_or_else(|| format!("metadata field `{name}` is missing"))
         };
-        if file.metadata.get("format").map(String::as_str) != Some(FORMAT) {
-            return Err(format!(
-                "not compressed models: its `format` is not `{FORMAT}`; `reptile compress` writes those"
-            ));
+        match file.metadata.get("format").map(String::as_str) {
+            Some(FORMAT) => {}
+            Some("reptile-compressed-1") => {
+                return Err("was written by an earlier version, under other digests; compress the models anew, or read it \
+                            with that version"
+                    .into());
+            }
+            _ => {
+                return Err(format!(
+                    "not compressed models: its `format` is not `{FORMAT}`; `reptile compress` writes those"
+                ));
+            }
         }
-        let mut others = file.metadata.clone();
-        others.remove("digest");
-        if digest(&others, file.tensors.values().map(|tensor| tensor.data())) != *field("digest")? {
-            return Err("was changed after it was written; compress the models anew".into());
-        }
+        digests::check(&file).map_err(|message| format!("{message}; compress the models anew"))?;
         let codec: Codec = field("codec")?.parse()?;
         let models: usize =
             field("models")?.parse().map_err(|_| "metadata field `models` is no number")?;
@@ -308,16 +309,6 @@ impl Compressed {
         };
         Ok(Self { codec, models, settings: Settings::read(&file.metadata)?, payload })
     }
-}
-
-/// The SHA-256 of `fields` and of tensors' bytes.
-fn digest<'a>(
-    fields: &BTreeMap<String, String>,
-    tensors: impl Iterator<Item = &'a [u8]>,
-) -> String {
-    let mut all = serde_json::to_vec(fields).expect("strings are valid JSON");
-    tensors.for_each(|bytes| all.extend_from_slice(bytes));
-    sha256(&all)
 }
 
 /// The differences of each set that are at least as large as its threshold, and not zero.

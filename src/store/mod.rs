@@ -4,6 +4,7 @@
 pub mod adapted;
 pub mod checkpoint;
 pub mod compressed;
+pub(crate) mod digests;
 #[cfg(feature = "files")]
 pub mod directory;
 #[cfg(feature = "files")]

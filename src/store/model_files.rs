@@ -7,8 +7,8 @@ use crate::disk::atomic;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::store::adapted::Adapted;
-use crate::store::checkpoint::sha256;
 use crate::store::compressed::Compressed;
+use crate::store::digests::sha256;
 
 impl Adapted {
     /// Writes a new file at `path`, whole or not at all. Values may be non-finite: a task can

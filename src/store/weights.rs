@@ -78,7 +78,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::disk::tensor_file::{self, Floats};
+    use crate::disk::tensor_file::{self, Data};
     use crate::model::{Activation, Loss, ModelSpec};
 
     fn model() -> Model {
@@ -89,13 +89,13 @@ mod tests {
         Model::new(spec).unwrap()
     }
 
-    fn ones(shape: &[usize], value: f32) -> Floats {
-        (shape.to_vec(), vec![value; shape.iter().product()])
+    fn ones(shape: &[usize], value: f32) -> Data {
+        Data::floats(shape.to_vec(), &vec![value; shape.iter().product()])
     }
 
     /// A file of these tensors beside what fits.
-    fn read(changed: &[(&str, Option<Floats>)]) -> Result<Weights> {
-        let mut tensors: BTreeMap<String, Floats> = model()
+    fn read(changed: &[(&str, Option<Data>)]) -> Result<Weights> {
+        let mut tensors: BTreeMap<String, Data> = model()
             .tensors()
             .iter()
             .zip(1..)
@@ -135,7 +135,7 @@ mod tests {
         let mut parameters = vec![7.0; model().parameter_count()];
         weights.onto(&mut parameters);
         assert_eq!(parameters[..7], [7.0, 7.0, 7.0, 7.0, 7.0, 7.0, 2.0]);
-        let nan = [("dense1.bias", Some((vec![3], vec![0.0, f32::NAN, 0.0])))];
+        let nan = [("dense1.bias", Some(Data::floats(vec![3], &[0.0, f32::NAN, 0.0])))];
         let message = read(&nan).unwrap_err().to_string();
         assert!(message.contains("`dense1.bias`") && message.contains("[1]"), "{message}");
         let names = ["dense1.weight", "dense1.bias", "dense2.weight", "dense2.bias"];

@@ -36,6 +36,7 @@ mod predict;
 mod program;
 mod reproduce;
 mod resume;
+mod stop;
 mod sweep;
 mod telemetry;
 mod train;

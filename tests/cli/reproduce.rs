@@ -90,7 +90,8 @@ fn an_interrupted_training_goes_on_from_its_checkpoint() {
     signal(&child, "INT");
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(!out.join("table.md").exists() && out.join("table.partial.md").exists());
     assert!(text.contains("go on with: reptile reproduce --out"), "{text}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("not yet"));
     assert!(numbers(&run).iter().all(|number| number != "0000000120"), "it was over too soon");

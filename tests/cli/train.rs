@@ -200,7 +200,7 @@ fn an_interrupt_saves_and_says_how_to_go_on() {
     crate::program::signal(&child, "INT");
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
+    assert_eq!(output.status.code(), Some(130), "{text}");
     assert!(text.contains("interrupted") && text.contains("--resume"), "{text}");
     assert_eq!(std::fs::read_dir(out.join("checkpoints")).unwrap().count(), 1);
     let text = stderr(

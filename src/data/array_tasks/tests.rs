@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use safetensors::tensor::Dtype;
 
 use super::*;
-use crate::disk::tensor_file::{Data, serialize_data};
+use crate::disk::tensor_file::{Data, serialize};
 use crate::model::{Activation, Loss, ModelSpec, Padding};
 
 /// Arrays by their names in a file of a folder that goes with it.
@@ -31,7 +31,7 @@ impl File {
 
     fn path(&self) -> PathBuf {
         let path = self.folder.path().join("arrays.safetensors");
-        std::fs::write(&path, serialize_data(&BTreeMap::new(), &self.arrays)).unwrap();
+        std::fs::write(&path, serialize(&BTreeMap::new(), &self.arrays)).unwrap();
         path
     }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::config::presets::{Figure, Preset};
-use crate::disk::atomic;
+use crate::disk::{atomic, partial};
 use crate::error::Result;
 use crate::experiments::reproduce::{Plan, Results, Training};
 use crate::meta::Mean;
@@ -62,7 +62,8 @@ struct OfSeed {
 }
 
 /// Writes `table.md`, `table.json` and the learning curves (`accuracy.svg`, `loss.svg`) into `folder`,
-/// as far as the trainings are, and returns the text of `table.md`.
+/// as far as the trainings are (`table.partial.md` and the like as long as a cell is neither measured nor failed), and returns
+/// the text of the table.
 ///
 /// # Errors
 /// [`crate::Error::Data`] for damaged files of the runs, [`crate::Error::Io`].
@@ -98,24 +99,33 @@ pub fn write_table(folder: &Path, plan: &Plan, trainings: &[Training]) -> Result
             curves[usize::from(!classes)].push(series);
         }
     }
+    let whole = rows.iter().all(|row| row.measured.is_some() || row.failure.is_some());
+    let place = |name: &str| partial::place(&folder.join(name), whole);
     let pictures = [("accuracy.svg", "accuracy", false), ("loss.svg", "loss", true)];
     for ((name, label, log_y), series) in pictures.into_iter().zip(&curves) {
         let drawable = |value: f64| value.is_finite() && (!log_y || value > 0.0);
         if series.iter().any(|one| one.points.iter().any(|point| drawable(point.1))) {
             let title = "Validation, mean over seeds";
             let labels = ["meta-iteration", label];
-            learning_curves(&folder.join(name), title, labels, series, log_y)?;
+            learning_curves(&place(name), title, labels, series, log_y)?;
         }
     }
-    let value = json!({ "plan": plan, "cells": rows, "changed_data": changed });
+    let value = json!({ "whole": whole, "plan": plan, "cells": rows, "changed_data": changed });
     let text = serde_json::to_string_pretty(&value).expect("plain data is valid JSON");
-    atomic::write(&folder.join("table.json"), format!("{text}\n").as_bytes())?;
+    atomic::write(&place("table.json"), format!("{text}\n").as_bytes())?;
     let mut text = markdown(plan, &rows);
     for (name, changed) in changed {
         let _ =
             writeln!(text, "\n{name}: not on the data it was begun with: {}.", changed.join("; "));
     }
-    atomic::write(&folder.join("table.md"), text.as_bytes())?;
+    if !whole {
+        text.push_str("\npartial: not all cells are measured\n");
+    }
+    atomic::write(&place("table.md"), text.as_bytes())?;
+    if whole {
+        let names = ["table.md", "table.json", "accuracy.svg", "loss.svg"];
+        names.iter().try_for_each(|name| partial::settle(&folder.join(name)))?;
+    }
     Ok(text)
 }
 
@@ -353,8 +363,11 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
-        assert_eq!(std::fs::read_to_string(folder.path().join("table.md")).unwrap(), text);
-        assert!(!folder.path().join("accuracy.svg").exists());
+        assert_eq!(std::fs::read_to_string(folder.path().join("table.partial.md")).unwrap(), text);
+        assert!(text.ends_with("partial: not all cells are measured\n"), "{text}");
+        for name in ["table.md", "table.json", "accuracy.svg", "accuracy.partial.svg"] {
+            assert!(!folder.path().join(name).exists(), "{name}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use toml::Value;
 
-use crate::disk::atomic;
+use crate::disk::{atomic, partial};
 use crate::error::Result;
 use crate::experiments::sweep::spec::Trial;
 use crate::experiments::sweep::state::{Rung, ranked};
@@ -46,13 +46,15 @@ pub struct Report {
     pub metric: &'static str,
     /// The best first; those that were given up earlier come later.
     pub rows: Vec<Row>,
+    /// Finished rungs, and all of them: where they differ, the result is partial.
+    pub rungs: [usize; 2],
     /// Classes that were missing and images that had changed when the sweep went on with `--changed-data`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changed_data: Vec<String>,
 }
 
 impl Report {
-    pub(super) fn new(loss: Loss, trials: &[Trial], rungs: &[Rung]) -> Self {
+    pub(super) fn new(loss: Loss, trials: &[Trial], rungs: &[Rung], wanted: usize) -> Self {
         let mut rows: Vec<Row> = Vec::new();
         for rung in rungs.iter().rev() {
             for score in ranked(loss, &rung.scores) {
@@ -73,7 +75,12 @@ impl Report {
             }
         }
         let metric = if loss == Loss::CrossEntropy { "accuracy" } else { "loss" };
-        Self { metric, rows, changed_data: Vec::new() }
+        Self { metric, rows, rungs: [rungs.len(), wanted], changed_data: Vec::new() }
+    }
+
+    /// Whether all rungs are finished.
+    pub fn is_whole(&self) -> bool {
+        self.rungs[0] == self.rungs[1]
     }
 
     /// The best trial; none if nothing is finished, or all diverged.
@@ -81,10 +88,14 @@ impl Report {
         self.rows.first().filter(|row| row.metric.is_some())
     }
 
-    /// A table, the best first; nothing without a finished rung.
+    /// A table, the best first; says so if it is partial.
     pub fn to_markdown(&self) -> String {
+        let partial = match self.rungs {
+            [done, all] if done < all => format!("partial: {done} of {all} rungs are finished\n"),
+            _ => String::new(),
+        };
         if self.rows.is_empty() {
-            return String::new();
+            return partial;
         }
         let keys: Vec<&str> = self
             .rows
@@ -121,6 +132,9 @@ impl Report {
         if !self.changed_data.is_empty() {
             let changed = self.changed_data.join("; ");
             text.push_str(&format!("\nnot on the data it was begun with: {changed}\n"));
+        }
+        if !partial.is_empty() {
+            text.push_str(&format!("\n{partial}"));
         }
         text
     }
@@ -177,11 +191,17 @@ impl Report {
         Ok(true)
     }
 
-    /// Writes `results.json` and, if there is something to draw, `results.svg` into `folder`.
+    /// Writes `results.json` and, if there is something to draw, `results.svg` into `folder`; under partial names as long as
+    /// rungs are missing.
     pub(super) fn write(&self, folder: &Path) -> Result<()> {
         let json = format!("{}\n", self.to_json());
-        atomic::write(&folder.join("results.json"), json.as_bytes())?;
-        self.draw(&folder.join("results.svg"))?;
+        let names = ["results.json", "results.svg"].map(|name| folder.join(name));
+        let [table, chart] = names.each_ref().map(|path| partial::place(path, self.is_whole()));
+        atomic::write(&table, json.as_bytes())?;
+        self.draw(&chart)?;
+        if self.is_whole() {
+            names.iter().try_for_each(|path| partial::settle(path))?;
+        }
         Ok(())
     }
 }
@@ -212,7 +232,7 @@ mod tests {
             Rung { iterations: 10, scores: first.map(|(t, m)| score(t, m)).to_vec() },
             Rung { iterations: 30, scores: vec![score(2, 0.5), one_left(score(3, 0.4))] },
         ];
-        Report::new(Loss::Mse, &trials, &rungs)
+        Report::new(Loss::Mse, &trials, &rungs, 2)
     }
 
     #[test]
@@ -226,8 +246,29 @@ mod tests {
         let one_left = "| 2 | 0.4 | 0.4000 ± – (4 tasks diverged) | 30 | 0.4000 |";
         assert!(table.contains(one_left), "{table}");
         assert!(table.contains("| 4 | 0.2 | diverged | – | diverged |"), "{table}");
+        assert!(!table.contains("partial"), "{table}");
+        let cut = Report { rungs: [1, 2], ..report.clone() };
+        assert!(cut.to_markdown().ends_with("\npartial: 1 of 2 rungs are finished\n"));
+        let none = Report { rungs: [0, 2], rows: Vec::new(), ..report.clone() };
+        assert_eq!(none.to_markdown(), "partial: 0 of 2 rungs are finished\n");
         let json = report.to_json();
         assert!(json.contains("\"metric\": null") && json.contains("\"interval\": null"), "{json}");
+    }
+
+    #[test]
+    fn what_is_partial_never_bears_the_final_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = report();
+        let cut = Report { rungs: [1, 2], ..whole.clone() };
+        let there = || {
+            let names =
+                ["results.json", "results.svg", "results.partial.json", "results.partial.svg"];
+            names.map(|name| folder.path().join(name).exists())
+        };
+        cut.write(folder.path()).unwrap();
+        assert_eq!(there(), [false, false, true, true]);
+        whole.write(folder.path()).unwrap();
+        assert_eq!(there(), [true, true, false, false]);
     }
 
     #[test]

@@ -119,8 +119,8 @@ impl Search {
     }
 
     /// Searches to the end, or until `observe` says false; true at the end. The results are in the
-    /// folder: `results.json` and `results.svg` after each rung, at the end `best.toml`, which trains as it
-    /// is, and `best.safetensors`, the state of its first seed.
+    /// folder: after each rung `results.partial.json` and `results.partial.svg`, at the end both under their names
+    /// without `partial`, `best.toml`, which trains as it is, and `best.safetensors`, the state of its first seed.
     ///
     /// # Errors
     /// As [`Trainer::new`] and [`Trainer::advance`]; [`Error::Io`].
@@ -148,7 +148,8 @@ impl Search {
 
     /// What is known so far.
     pub fn report(&self) -> Report {
-        let mut report = Report::new(self.job.model().loss(), &self.trials, &self.state.rungs);
+        let (rungs, wanted) = (&self.state.rungs, self.rungs.len());
+        let mut report = Report::new(self.job.model().loss(), &self.trials, rungs, wanted);
         report.changed_data.clone_from(&self.state.changed_data);
         report
     }

@@ -4,18 +4,14 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::str::FromStr;
 
-use sha2::{Digest, Sha256};
-
 use super::{Checkpoint, Header, RunInfo};
-use crate::disk::tensor_file::{self, Floats, TensorFile};
+use crate::disk::tensor_file::{self, Data, TensorFile};
 use crate::meta::{Sets, TrainingState};
 use crate::model::{Model, TensorInfo};
+use crate::store::digests;
 
 /// The format tag of the files.
 pub const FORMAT: &str = "reptile-checkpoint-1";
-
-/// What the names of metadata fields have in front among the digests.
-const FIELD: &str = "metadata/";
 
 /// The tensor of the losses of a memory's entries.
 const MEMORY_LOSSES: &str = "memory.loss";
@@ -45,7 +41,7 @@ impl Checkpoint {
                 let values = group.sets.iter().flat_map(|set| &set[range(info)]);
                 let values: Vec<f32> = values.copied().collect();
                 tensor_file::check_finite(&name, &shape, &values)?;
-                tensors.insert(name, (shape, values));
+                tensors.insert(name, Data::floats(shape, &values));
             }
         }
         let losses = &self.state.memory_losses;
@@ -53,10 +49,10 @@ impl Checkpoint {
             let shape = vec![self.state.runs, losses.len() / self.state.runs];
             // What is not finite is stored as the largest number.
             let finite = |loss: &f32| if loss.is_finite() { *loss } else { f32::MAX };
-            let losses = losses.iter().flatten().map(finite).collect();
-            tensors.insert(MEMORY_LOSSES.into(), (shape, losses));
+            let losses: Vec<f32> = losses.iter().flatten().map(finite).collect();
+            tensors.insert(MEMORY_LOSSES.into(), Data::floats(shape, &losses));
         }
-        Ok(tensor_file::serialize(&self.metadata(&tensors), &tensors))
+        Ok(digests::sealed(self.fields(), &tensors))
     }
 
     /// The checkpoint in `file`.
@@ -98,7 +94,7 @@ impl Checkpoint {
         };
         let checkpoint = Self { run, state };
         checkpoint.refuse_others(model, file)?;
-        check_digests(file)?;
+        digests::check(file)?;
         Ok(checkpoint)
     }
 
@@ -132,8 +128,8 @@ impl Checkpoint {
         all.map(group).into_iter().filter(there).collect()
     }
 
-    /// The fields of the file that holds `tensors`.
-    fn metadata(&self, tensors: &BTreeMap<String, Floats>) -> BTreeMap<String, String> {
+    /// The fields of the file.
+    fn fields(&self) -> BTreeMap<String, String> {
         let fields = [
             ("format", FORMAT.to_owned()),
             ("iteration", self.state.iteration.to_string()),
@@ -148,13 +144,6 @@ impl Checkpoint {
         if self.run.arithmetic != 1 {
             fields.insert("arithmetic".to_owned(), self.run.arithmetic.to_string());
         }
-        let bytes =
-            |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>();
-        let tensors = tensors.iter().map(|(name, (_, v))| (name.clone(), sha256(&bytes(v))));
-        let digests: BTreeMap<String, String> = field_digests(&fields).chain(tensors).collect();
-        let digests = serde_json::to_string(&digests).expect("strings are valid JSON");
-        fields.insert("digest".into(), sha256(digests.as_bytes()));
-        fields.insert("digests".into(), digests);
         fields
     }
 
@@ -228,9 +217,7 @@ impl Header {
     /// A sentence that names the field that is missing, not a number or changed.
     pub(super) fn from_file(file: &TensorFile<'_>) -> Result<Self, String> {
         let header = Self::parse(&file.metadata)?;
-        let stored = stored_digests(&file.metadata)?.into_iter();
-        let stored = stored.filter(|(name, _)| name.starts_with(FIELD));
-        compare(field_digests(&file.metadata).collect(), stored)?;
+        digests::check_fields(file)?;
         Ok(header)
     }
 
@@ -269,40 +256,6 @@ impl Header {
     }
 }
 
-/// Refuses a file in which a field or a tensor is not what was written.
-///
-/// # Errors
-/// A sentence that names it.
-pub(super) fn check_digests(file: &TensorFile<'_>) -> Result<(), String> {
-    let stored = stored_digests(&file.metadata)?;
-    let tensors = file.tensors.iter().map(|(name, t)| (name.clone(), sha256(t.data())));
-    compare(field_digests(&file.metadata).chain(tensors).collect(), stored)
-}
-
-/// Refuses the first name whose digest in `found` is not the one that was `stored`.
-fn compare(
-    mut found: BTreeMap<String, String>,
-    stored: impl IntoIterator<Item = (String, String)>,
-) -> Result<(), String> {
-    let words = |name: &str| match name.strip_prefix(FIELD) {
-        Some(field) => format!("metadata field `{field}`"),
-        None => format!("tensor `{name}`"),
-    };
-    for (name, digest) in stored {
-        match found.remove(&name) {
-            None => return Err(format!("{} is missing", words(&name))),
-            Some(other) if other != digest => {
-                return Err(format!("{} was changed after it was written", words(&name)));
-            }
-            Some(_) => {}
-        }
-    }
-    match found.keys().next() {
-        Some(name) => Err(format!("{} was added after the file was written", words(name))),
-        None => Ok(()),
-    }
-}
-
 /// Second and first moments of the inner optimiser.
 fn read_inner(model: &Model, file: &TensorFile<'_>, runs: usize) -> Result<[Sets; 2], String> {
     if !has(file, "inner.v/") && !has(file, "inner.m/") {
@@ -316,10 +269,7 @@ fn read_inner(model: &Model, file: &TensorFile<'_>, runs: usize) -> Result<[Sets
     let slots = found.filter(|s| s.len() == first.shape.len() + 2 && s[0] == runs).map(|s| s[1]);
     let lead = slots.map_or_else(|| run_axis(runs), |slots| vec![runs, slots]);
     // What the digests list was there once.
-    let listed = |prefix| {
-        file.metadata.get("digests").is_some_and(|list| list.contains(&format!("\"{prefix}")))
-    };
-    let read = |prefix| match listed(prefix) {
+    let read = |prefix| match digests::lists(file, prefix) {
         true => Group::read(model, file, prefix, &lead),
         false => optional(model, file, prefix, &lead),
     };
@@ -383,22 +333,4 @@ fn field<'a>(metadata: &'a BTreeMap<String, String>, name: &str) -> Result<&'a s
 fn number<T: FromStr>(metadata: &BTreeMap<String, String>, name: &str) -> Result<T, String> {
     let text = field(metadata, name)?;
     text.parse().map_err(|_| format!("metadata field `{name}` is `{text}`, not a whole number"))
-}
-
-fn field_digests(metadata: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> {
-    let fields = metadata.iter().filter(|(name, _)| !name.starts_with("digest"));
-    fields.map(|(name, value)| (format!("{FIELD}{name}"), sha256(value.as_bytes())))
-}
-
-fn stored_digests(metadata: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, String> {
-    let (digests, digest) = (field(metadata, "digests")?, field(metadata, "digest")?);
-    if sha256(digests.as_bytes()) != digest {
-        return Err("metadata field `digests` or `digest` was changed after it was written".into());
-    }
-    serde_json::from_str(digests).map_err(|error| format!("metadata field `digests`: {error}"))
-}
-
-/// SHA-256 in lower-case hexadecimal digits.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

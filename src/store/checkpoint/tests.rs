@@ -3,7 +3,7 @@ use std::fs;
 
 use super::*;
 use crate::disk::shell::quoted;
-use crate::disk::tensor_file::{self, Floats};
+use crate::disk::tensor_file::{self, Data};
 use crate::meta::Sets;
 use crate::model::{Activation, ModelSpec};
 
@@ -60,7 +60,8 @@ fn parse(bytes: &[u8]) -> Result<Checkpoint, String> {
     Checkpoint::from_file(&model(), &TensorFile::parse(bytes)?)
 }
 
-type Parts = (BTreeMap<String, String>, BTreeMap<String, Floats>);
+/// Fields, and tensors by shape and values.
+type Parts = (BTreeMap<String, String>, BTreeMap<String, (Vec<usize>, Vec<f32>)>);
 
 /// The file of `full(1)` after `change`, its digests left as they were.
 fn tampered(change: impl FnOnce(&mut Parts)) -> Vec<u8> {
@@ -70,7 +71,9 @@ fn tampered(change: impl FnOnce(&mut Parts)) -> Vec<u8> {
     let tensors = file.tensors.iter().map(|(n, t)| (n.clone(), floats(n, t.shape()))).collect();
     let mut parts = (file.metadata.clone(), tensors);
     change(&mut parts);
-    tensor_file::serialize(&parts.0, &parts.1)
+    let data =
+        |(name, (shape, values)): (String, (_, Vec<f32>))| (name, Data::floats(shape, &values));
+    tensor_file::serialize(&parts.0, &parts.1.into_iter().map(data).collect())
 }
 
 #[test]

@@ -1,13 +1,10 @@
-//! Online learning over a stream of tasks: the follow-the-meta-leader protocol (Finn et al. 2019, arXiv
-//! 1902.08438). A task arrives, is adapted to with its first samples and scored on the rest; then it joins the tasks
-//! that meta-steps are taken on. Beside the learner go two others that adapt in the same way: one is trained on all
-//! tasks jointly, with as many gradients, and one starts from the initial parameters every time.
+//! The steps of the protocol on a device: tasks are scored, meta-steps taken.
 
 use rand::RngExt;
-use serde::Serialize;
 
-use crate::config::{Config, Job};
-use crate::data::arrays::{Targets, TaskArrays};
+use super::{Arrivals, LEARNERS, Protocol};
+use crate::config::Config;
+use crate::data::arrays::Targets;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::kernels::InnerRule;
@@ -19,166 +16,12 @@ use crate::model::{Loss, Model};
 use crate::rng::{Part, Phase, Stream};
 use crate::tasks::{Batches, Normalize, TaskSpec};
 
-/// The learners, in the order of all lists.
-pub const LEARNERS: [&str; 3] = ["reptile", "joint", "scratch"];
-
-/// The tasks of a stream, in the order in which they arrive.
-#[derive(Clone, Copy, Debug)]
-pub enum Arrivals<'a> {
-    /// Test tasks of a configuration.
-    Drawn(&'a Job),
-    /// One task each, all of the same size.
-    Files(&'a [TaskArrays]),
-}
-
-/// What is done with each task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Protocol {
-    /// Tasks that arrive.
-    pub tasks: usize,
-    /// Samples (a class, where there are classes) that are adapted with, ascending; the last number counts for the
-    /// regret, all of them for the samples to the threshold.
-    pub samples: Vec<usize>,
-    /// Meta-steps R after each task.
-    pub meta_steps: usize,
-    /// The error that counts as learned.
-    pub threshold: f64,
-}
-
-impl Protocol {
-    /// `tasks` tasks that are adapted to with `samples` samples each, `meta_steps` meta-steps R after each, and `threshold`
-    /// as the error that counts as learned.
-    pub fn new(tasks: usize, samples: Vec<usize>, meta_steps: usize, threshold: f64) -> Self {
-        Self { tasks, samples, meta_steps, threshold }
-    }
-}
-
-/// One task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Arrival {
-    /// Its place in the stream, counted from 0.
-    pub task: usize,
-    /// The error (loss, or share of wrong answers) of each learner with all samples.
-    pub error: [f64; 3],
-    /// The fewest samples with which each one's error is at most the threshold.
-    pub samples_to_threshold: [Option<usize>; 3],
-}
-
-/// A stream that was learned from.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[non_exhaustive]
-pub struct Report {
-    /// The numbers that the stream was gone through with.
-    pub protocol: Protocol,
-    /// [`LEARNERS`], the order of all lists.
-    pub learners: [&'static str; 3],
-    /// One a task, in their order; fewer than the protocol has where the stream was stopped.
-    pub arrivals: Vec<Arrival>,
-    /// Σ over the tasks of the error of the first learner, less that of each: negative where it is ahead.
-    pub regret: [f64; 3],
-    /// Mean samples to the threshold over the tasks that reach it; none if no task does.
-    pub samples: [Option<f64>; 3],
-    /// Share of the tasks that reach the threshold.
-    pub reached: [f64; 3],
-}
-
-impl Report {
-    fn new(protocol: Protocol, arrivals: Vec<Arrival>) -> Self {
-        let all = arrivals.len().max(1) as f64;
-        let each = [0, 1, 2];
-        let needed = |learner: usize| -> Vec<f64> {
-            let needed = arrivals.iter().filter_map(|one| one.samples_to_threshold[learner]);
-            needed.map(|count| count as f64).collect()
-        };
-        Self {
-            regret: each.map(|learner| {
-                arrivals.iter().map(|one| one.error[0] - one.error[learner]).sum::<f64>()
-            }),
-            samples: each.map(|learner| {
-                let needed = needed(learner);
-                (!needed.is_empty()).then(|| needed.iter().sum::<f64>() / needed.len() as f64)
-            }),
-            reached: each.map(|learner| needed(learner).len() as f64 / all),
-            learners: LEARNERS,
-            protocol,
-            arrivals,
-        }
-    }
-
-    /// The mean error of each learner over the arrivals from `first` on.
-    pub fn errors_from(&self, first: usize) -> [f64; 3] {
-        let late = &self.arrivals[first.min(self.arrivals.len())..];
-        [0, 1, 2].map(|learner| {
-            late.iter().map(|one| one.error[learner]).sum::<f64>() / late.len().max(1) as f64
-        })
-    }
-}
-
-/// Goes through the stream; `observe` is told each arrival and may stop it.
-///
-/// # Errors
-/// [`Error::Config`] for impossible numbers, or if a learner diverges; as
-/// [`Adaptation::new`].
-pub fn learn(
-    gpu: &Gpu,
-    config: &Config,
-    arrivals: Arrivals<'_>,
-    protocol: &Protocol,
-    mut observe: impl FnMut(&Arrival) -> bool,
-) -> Result<Report> {
-    let model = config.validate()?;
-    let stage = Stage { gpu, config, model: &model, arrivals };
-    stage.check(protocol)?;
-    let initial = model.initial(config.seed);
-    let steps = config.inner_steps();
-    let mut learners =
-        [stage.leader(steps, config.outer.rate, &initial)?, stage.leader(1, 1.0, &initial)?];
-    let mut scorers: Vec<Adaptation> =
-        protocol.samples.iter().map(|samples| stage.scorer(*samples)).collect::<Result<_>>()?;
-    let mut all = Vec::new();
-    for task in 0..protocol.tasks {
-        let [reptile, joint] = [learners[0].parameters()?, learners[1].parameters()?];
-        if let Some(run) =
-            [&reptile, &joint].iter().position(|set| set.iter().any(|v| !v.is_finite()))
-        {
-            let message = format!(
-                "the learner `{}` diverged before task {task}; lower it or outer.rate",
-                LEARNERS[run]
-            );
-            return Err(Error::config("inner.rate", message));
-        }
-        let starts = [reptile, joint, initial.clone()].map(StartingPoint::new);
-        let mut needed = [None; 3];
-        let mut error = [f64::NAN; 3];
-        for (samples, scorer) in protocol.samples.iter().zip(scorers.iter_mut()) {
-            error = stage.score(scorer, *samples, &starts, task)?;
-            for (needed, error) in needed.iter_mut().zip(error) {
-                *needed = needed.or((error <= protocol.threshold).then_some(*samples));
-            }
-        }
-        for (learner, rounds) in learners.iter_mut().zip([1, steps]) {
-            for step in 0..protocol.meta_steps * rounds {
-                stage.learn(learner, task, step)?;
-            }
-        }
-        let arrival = Arrival { task, error, samples_to_threshold: needed };
-        let going = observe(&arrival);
-        all.push(arrival);
-        if !going {
-            break;
-        }
-    }
-    Ok(Report::new(protocol.clone(), all))
-}
-
 /// What all steps of the protocol need.
-struct Stage<'a> {
-    gpu: &'a Gpu,
-    config: &'a Config,
-    model: &'a Model,
-    arrivals: Arrivals<'a>,
+pub(super) struct Stage<'a> {
+    pub gpu: &'a Gpu,
+    pub config: &'a Config,
+    pub model: Model,
+    pub arrivals: Arrivals<'a>,
 }
 
 impl Stage<'_> {
@@ -192,7 +35,7 @@ impl Stage<'_> {
         }
     }
 
-    fn check(&self, protocol: &Protocol) -> Result<()> {
+    pub fn check(&self, protocol: &Protocol) -> Result<()> {
         let available = self.available();
         let most = match self.arrivals {
             Arrivals::Drawn(_) => available,
@@ -278,7 +121,7 @@ impl Stage<'_> {
         }
     }
 
-    fn leader(&self, steps: usize, outer_rate: f32, initial: &[f32]) -> Result<Leader> {
+    pub fn leader(&self, steps: usize, outer_rate: f32, initial: &[f32]) -> Result<Leader> {
         let inner = &self.config.inner;
         let setup = self.setup(Batches {
             way: self.way(),
@@ -292,7 +135,7 @@ impl Stage<'_> {
     }
 
     /// Adapts three learners with so many samples.
-    fn scorer(&self, samples: usize) -> Result<Adaptation> {
+    pub fn scorer(&self, samples: usize) -> Result<Adaptation> {
         let eval = &self.config.eval;
         let way = self.way();
         let setup = self.setup(Batches {
@@ -307,7 +150,7 @@ impl Stage<'_> {
     }
 
     /// The error of each learner on the rest of task `task`.
-    fn score(
+    pub fn score(
         &self,
         scorer: &mut Adaptation,
         samples: usize,
@@ -317,7 +160,7 @@ impl Stage<'_> {
         // It holds nothing that outlives a task.
         scorer.start_from_each(starts)?;
         if let Arrivals::Files(files) = self.arrivals {
-            let (model, file) = (self.model, &files[task]);
+            let (model, file) = (&self.model, &files[task]);
             let tasks = scorer.tasks();
             let [ins, outs] = [model.inputs(), model.outputs()];
             let (x, rest) = file.support_x.split_at(samples * ins);
@@ -346,7 +189,7 @@ impl Stage<'_> {
     }
 
     /// A meta-step on tasks that are drawn from those up to `last`.
-    fn learn(&self, learner: &mut Leader, last: usize, step: usize) -> Result<()> {
+    pub fn learn(&self, learner: &mut Leader, last: usize, step: usize) -> Result<()> {
         let stream = Stream::new(self.config.seed, Phase::Replay, last as u32, step as u32);
         let mut draws = stream.draws(Part::Task);
         let tasks: Vec<u32> = (0..self.config.outer.meta_batch)
@@ -356,7 +199,7 @@ impl Stage<'_> {
             let buffers = learner.adaptation().tasks();
             let of = || tasks.iter().map(|task| &files[*task as usize]);
             let x: Vec<f32> = of().flat_map(|file| &file.support_x).copied().collect();
-            buffers.upload_support_x(self.gpu, self.model, &x)?;
+            buffers.upload_support_x(self.gpu, &self.model, &x)?;
             let (mut values, mut labels) = (Vec::new(), Vec::new());
             for file in of() {
                 match &file.support_y {
@@ -365,7 +208,7 @@ impl Stage<'_> {
                 }
             }
             match self.model.loss() {
-                Loss::Mse => buffers.upload_support_values(self.gpu, self.model, &values)?,
+                Loss::Mse => buffers.upload_support_values(self.gpu, &self.model, &values)?,
                 Loss::CrossEntropy => buffers.upload_support_labels(self.gpu, &labels)?,
             }
         }
