@@ -34,6 +34,7 @@ pub use adaptation_builder::AdaptationBuilder;
 pub use arrays::DeviceArrays;
 pub use budget::{memory, memory_bytes};
 pub use codec::{CodeLayout, Coded, largest_differences, largest_differences_async};
+#[cfg(feature = "files")]
 pub(crate) use evaluation::{Tested, evaluate_until};
 pub use evaluation::{
     evaluate, evaluate_async, evaluate_episodes, evaluate_episodes_async, evaluate_models,
