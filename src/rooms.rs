@@ -240,6 +240,28 @@ fn setups_can_get_fields() {
     assert!(setups >= 20, "setups are found: {setups}");
 }
 
+/// What others wrote is read by `disk/read.rs`: it knows pipes, holes and sizes that nobody has.
+#[test]
+fn one_place_reads_files() {
+    let all = files();
+    let others = all.iter().filter(|file| {
+        !is_test(file)
+            && !["rooms", "shaders"].contains(&file.module[..].first().map_or("", |it| it))
+    });
+    for file in others.filter(|file| file.module != ["disk", "read"]) {
+        for call in ["fs::read(", "read_to_string(", "File::open(", "ImageReader::open("] {
+            // A folder is opened to be synced.
+            let own = file.module == ["disk", "atomic"] && call == "File::open(";
+            let text = code(file);
+            let found = text
+                .match_indices(call)
+                .any(|(at, _)| !text[..at].ends_with(|before: char| before.is_alphanumeric()));
+            let path = file.path.display();
+            assert!(!found || own, "{path}: {call} where read::bytes or read::open belongs");
+        }
+    }
+}
+
 /// Embedders have no flags: `src/cli/flags.rs` says them to the program's users.
 #[test]
 fn the_library_names_no_flag_of_the_program() {

@@ -12,6 +12,7 @@ use crate::cli::common::{DeviceArgs, working};
 use crate::cli::words::say;
 use crate::disk::atomic;
 use crate::disk::cache::CACHE_VARIABLE;
+use crate::disk::text_file;
 use crate::error::Error;
 use crate::experiments::bench::{
     self, Effort, FirstResult, Report, Settings, VERSION, Workload, compare, variants,
@@ -302,8 +303,7 @@ fn largest(settings: &Settings) -> Vec<(Workload, usize)> {
 
 /// Reads a report back.
 fn load(path: &Path) -> Result<Report> {
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = text_file::read(path)?;
     let report: Report = serde_json::from_str(&text)
         .with_context(|| format!("{} is no report of `reptile bench --out`", path.display()))?;
     if report.version != VERSION {

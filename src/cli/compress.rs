@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::HumanBytes;
 
@@ -11,6 +11,7 @@ use crate::cli::common::{DeviceArgs, Stored, counting, device_name};
 use crate::cli::models::Models;
 use crate::data::arrays::TaskArrays;
 use crate::disk::atomic;
+use crate::disk::read;
 use crate::gpu::Gpu;
 use crate::model::Model;
 use crate::session::replay::replay;
@@ -191,7 +192,7 @@ impl Compress {
                         adapted.parameters.len()
                     );
                 }
-                Some(std::fs::read(path).with_context(|| path.display().to_string())?)
+                Some(read::bytes(path)?)
             }
             (_, None) => bail!(
                 "{}: the models were adapted to a file of tasks; give it as --tasks",

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::cli::common::{Stored, counting, device_name};
+use crate::disk::read;
 use crate::disk::tensor_file::TensorFile;
 use crate::gpu::Gpu;
 use crate::session::replay::{Replayed, replay};
@@ -82,7 +83,7 @@ impl Models {
 
 /// What the file at `path` says that it is; empty if it does not say.
 fn format_of(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+    let bytes = read::bytes(path)?;
     let file = TensorFile::parse(&bytes).map_err(|error| anyhow!("{}: {error}", path.display()))?;
     Ok(file.metadata.get("format").cloned().unwrap_or_default())
 }

@@ -13,6 +13,7 @@ use safetensors::tensor::Dtype;
 use zip::ZipArchive;
 
 use crate::data::names::listed;
+use crate::disk::read::{self, FILE};
 use crate::disk::tensor_file::{TensorFile, check_finite, little_endian};
 use crate::error::{Error, Result};
 
@@ -123,7 +124,7 @@ impl ArrayFile {
         } else if !about.is_file() {
             return Err(wrong("is no regular file; give one".into()));
         } else {
-            let mut file = BufReader::new(File::open(path).map_err(Error::io(path))?);
+            let mut file = BufReader::new(read::open(path)?);
             let mut start = Vec::new();
             file.by_ref().take(6).read_to_end(&mut start).map_err(Error::io(path))?;
             match start.as_slice() {
@@ -141,7 +142,7 @@ impl ArrayFile {
                     return Err(wrong(message.into()));
                 }
                 _ => {
-                    let bytes = fs::read(path).map_err(Error::io(path))?;
+                    let bytes = read::bytes(path)?;
                     if let Err(message) = TensorFile::parse(&bytes) {
                         let message = format!("no .npz, and as safetensors: {message}");
                         return Err(wrong(message));
@@ -219,6 +220,7 @@ impl ArrayFile {
                     );
                     return Err(wrong(message));
                 }
+                FILE.check(&path, &format!("the array `{name}` has"), size)?;
                 let array = of_npy(name, BufReader::new(entry), size);
                 array.map(Some).map_err(wrong)
             }
@@ -229,10 +231,8 @@ impl ArrayFile {
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
                     Err(error) => return Err(Error::io(&own)(error)),
                 };
-                if !about.is_file() {
-                    return Err(Error::data(&own, "is no regular file; give one"));
-                }
-                let file = BufReader::new(File::open(&own).map_err(Error::io(&own))?);
+                FILE.check(&own, "has", about.len())?;
+                let file = BufReader::new(read::open(&own)?);
                 let array = of_npy(name, file, about.len());
                 array.map(Some).map_err(|message| Error::data(&own, message))
             }

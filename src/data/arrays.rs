@@ -11,12 +11,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 
 use crate::data::stored_arrays::Normalization;
+use crate::disk::read;
 use crate::disk::tensor_file::{self, TensorFile, little_endian, position};
 use crate::error::{Error, Result};
 use crate::model::{Loss, Model};
@@ -80,7 +80,7 @@ impl TaskArrays {
     /// [`Error::Data`] that names the tensor and what is wrong with it, [`Error::Io`].
     pub fn load(path: impl AsRef<Path>, model: &Model) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let bytes = read::bytes(path)?;
         Self::from_bytes(&bytes, model).map_err(|message| Error::data(path, message))
     }
 

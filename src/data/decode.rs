@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use image::Limits;
+
+use crate::disk::read::IMAGE;
 use crate::error::{Error, Result};
 
 /// Zeros for `images` images of `bits` bits, each a whole number of words.
@@ -30,6 +33,16 @@ pub(super) fn room(images: usize, bits: u128) -> Result<Vec<u32>> {
     })?;
     packed.resize(len as usize, 0);
     Ok(packed)
+}
+
+/// What the decoder of an image may take.
+///
+/// # Errors
+/// [`Error::Config`] if the user set a limit that is no number.
+pub(super) fn limits() -> Result<Limits> {
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(IMAGE.bytes()?);
+    Ok(limits)
 }
 
 /// How many broken files a message lists.

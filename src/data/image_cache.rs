@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::data::stored_split::ImageDigest;
 use crate::disk::tensor_file::{self, TensorFile, little_endian};
-use crate::disk::{atomic, cache};
+use crate::disk::{atomic, read};
 use crate::error::{Error, Result};
 
 /// Name of the tensor u8 `[words · 4]`, the images one after another.
@@ -44,11 +44,13 @@ impl ImageCache {
     /// Fills `words` and `digests` with what is stored; false if nothing, something older or a damaged
     /// file is.
     pub fn load(&self, words: &mut [u32], digests: &mut [ImageDigest]) -> bool {
-        let bytes = match cache::read(&self.path) {
+        let bytes = match read::bytes(&self.path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return false,
+            Err(Error::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                return false;
+            }
             Err(error) => {
-                tracing::warn!("{}: {error}; the images are read anew", self.path.display());
+                tracing::warn!("{error}; the images are read anew");
                 return false;
             }
         };

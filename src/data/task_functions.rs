@@ -1,8 +1,7 @@
 //! `tasks.kind = "wgsl"`: the file of the functions, or the text that a run keeps of it.
 
-use std::fs;
-
 use crate::data::{Reading, StoredSplit};
+use crate::disk::read;
 use crate::disk::text_file;
 use crate::error::Result;
 use crate::tasks::{FunctionSpec, TaskFunctions};
@@ -27,7 +26,7 @@ pub fn read(spec: &FunctionSpec, reading: Reading<'_>) -> Result<FunctionData> {
     let name = spec.file.display().to_string();
     if let Some((stored, text)) = reading.stored.and_then(|it| Some((it, it.functions()?))) {
         // The file is not needed any more, but who changed it may think that it counts.
-        let other = fs::read(&spec.file).is_ok_and(|bytes| bytes != text.as_bytes());
+        let other = read::bytes(&spec.file).is_ok_and(|bytes| bytes != text.as_bytes());
         let note = format!(
             "{name} has changed since the run began, which goes on with the functions that it was begun with"
         );
@@ -42,6 +41,8 @@ pub fn read(spec: &FunctionSpec, reading: Reading<'_>) -> Result<FunctionData> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -6,6 +6,7 @@ pub(crate) mod atomic;
 pub(crate) mod cache;
 #[cfg(feature = "files")]
 pub(crate) mod partial;
+pub(crate) mod read;
 #[cfg(feature = "data")]
 pub(crate) mod shell;
 pub(crate) mod tensor_file;

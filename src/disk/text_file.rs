@@ -1,16 +1,16 @@
 //! Text files as people have them: UTF-8, with or without a mark, and the UTF-16 that Windows PowerShell writes.
 
-use std::fs;
 use std::path::Path;
 
+use crate::disk::read;
 use crate::error::{Error, Result};
 
 /// The text of the file at `path`.
 ///
 /// # Errors
-/// [`Error::Io`]; [`Error::Data`] for other encodings, with the remedy.
+/// As [`read::bytes`]; [`Error::Data`] for other encodings, with the remedy.
 pub fn read(path: &Path) -> Result<String> {
-    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let bytes = read::bytes(path)?;
     decode(&bytes).map_err(|message| Error::data(path, message))
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::data::StoredSplit;
 use crate::disk::atomic;
+use crate::disk::text_file;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::store::checkpoint::{self, Checkpoint};
@@ -134,7 +135,7 @@ impl RunDirectory {
     /// [`Error::Io`].
     pub fn config_text(&self) -> Result<String> {
         let path = self.path.join(CONFIG);
-        fs::read_to_string(&path).map_err(Error::io(&path))
+        text_file::read(&path)
     }
 
     /// The checkpoints with their iterations, oldest first.

@@ -1,13 +1,14 @@
 //! `metrics.jsonl`: one JSON object a line, written as the run goes.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::disk::atomic;
+use crate::disk::read;
 use crate::error::{Error, Result};
 
 /// One line. A number that is not finite is written as `null` and read as NaN.
@@ -184,7 +185,7 @@ impl MetricsLog {
 /// [`Error::Data`] that names the line that is damaged, [`Error::Io`].
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<Record>> {
     let path = path.as_ref();
-    let text = fs::read(path).map_err(Error::io(path))?;
+    let text = read::bytes(path)?;
     Ok(lines(path, &text)?.into_iter().map(|(record, _)| record).collect())
 }
 
@@ -237,7 +238,7 @@ pub fn truncate_after(path: impl AsRef<Path>, iteration: u64) -> Result<()> {
     if !path.exists() {
         return Ok(());
     }
-    let text = fs::read(path).map_err(Error::io(path))?;
+    let text = read::bytes(path)?;
     let mut kept = Vec::with_capacity(text.len());
     for (record, line) in lines(path, &text)? {
         if record.iteration() <= iteration {

@@ -1,9 +1,9 @@
 //! Adapted and compressed models on disk.
 
-use std::fs;
 use std::path::Path;
 
 use crate::disk::atomic;
+use crate::disk::read;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::store::adapted::Adapted;
@@ -30,7 +30,7 @@ impl Adapted {
     /// [`Error::Io`].
     pub fn load(model: &Model, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let bytes = read::bytes(path)?;
         Self::from_bytes(model, &bytes).map_err(|message| Error::data(path, message))
     }
 }
@@ -52,7 +52,7 @@ impl Compressed {
     /// [`Error::Data`] if it is truncated, changed, of another model or another kind of file; [`Error::Io`].
     pub fn load(model: &Model, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let bytes = read::bytes(path)?;
         Self::from_bytes(model, &bytes).map_err(|message| Error::data(path, message))
     }
 }
@@ -62,6 +62,5 @@ impl Compressed {
 /// # Errors
 /// [`Error::Io`].
 pub fn sha256_file(path: impl AsRef<Path>) -> Result<String> {
-    let path = path.as_ref();
-    fs::read(path).map(|bytes| sha256(&bytes)).map_err(Error::io(path))
+    Ok(sha256(&read::bytes(path.as_ref())?))
 }

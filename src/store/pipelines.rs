@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use sha2::{Digest, Sha256};
 
-use crate::disk::{atomic, cache};
+use crate::disk::{atomic, read};
 use crate::gpu::{Gpu, PipelineKeeper};
 
 /// Bytes of the hash in front of the driver's data.
@@ -47,7 +47,7 @@ impl PipelineStore {
         let name = [key.as_str(), &info.driver, &info.driver_info].join(", ");
         let name: String = Sha256::digest(name)[..8].iter().map(|b| format!("{b:02x}")).collect();
         let path = cache.join(format!("pipelines-{name}.bin"));
-        let bytes = cache::read(&path).ok().filter(|bytes| is_whole(bytes));
+        let bytes = read::bytes(&path).ok().filter(|bytes| is_whole(bytes));
         let made = |data: Option<&[u8]>| {
             let label = Some("reptile");
             let descriptor = wgpu::PipelineCacheDescriptor { label, data, fallback: true };

@@ -1,10 +1,10 @@
 //! `split.json` in the folder of a run or a sweep: the split that its tasks are drawn from.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use crate::data::StoredSplit;
 use crate::disk::atomic;
+use crate::disk::text_file;
 use crate::error::{Error, Result};
 
 /// The file's name.
@@ -25,11 +25,10 @@ impl StoredSplit {
     /// [`Error::Data`] if it is damaged, [`Error::Io`].
     pub(crate) fn load(folder: &Path) -> Result<Option<Self>> {
         let path = folder.join(NAME);
-        let text = match std::fs::read(&path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io(&path)(error)),
-        };
+        if !path.try_exists().map_err(Error::io(&path))? {
+            return Ok(None);
+        }
+        let text = text_file::read(&path)?;
         let remedy = "; put it back, or remove it to have the split drawn anew";
         let split = Self::from_json(&text);
         split.map(Some).map_err(|message| Error::data(&path, format!("{message}{remedy}")))

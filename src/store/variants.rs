@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::disk::{atomic, cache};
+use crate::disk::{atomic, read};
 use crate::error::Result;
 use crate::gpu::{Gpu, Variants};
 
@@ -45,11 +45,13 @@ impl Gpu {
     pub fn load_variants(&self, cache: &Path) {
         let device = device(self);
         let path = path(cache, &device);
-        let bytes = match cache::read(&path) {
+        let bytes = match read::bytes(&path) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(crate::Error::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => {
+                return;
+            }
             Err(error) => {
-                tracing::warn!("{}: {error}; kernels are timed anew", path.display());
+                tracing::warn!("{error}; kernels are timed anew");
                 return;
             }
         };
@@ -66,7 +68,7 @@ impl Gpu {
     pub fn store_variants(&self, cache: &Path) -> Result<()> {
         let device = device(self);
         let path = path(cache, &device);
-        let stored = cache::read(&path).ok();
+        let stored = read::bytes(&path).ok();
         let stored = stored.and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok());
         let mut variants = stored.map_or_else(Variants::new, |file| file.variants);
         variants.extend(self.tuned_variants());

@@ -1,8 +1,8 @@
 //! Parameters that a training starts from: a safetensors file with tensors of the names and shapes that checkpoints have.
 
-use std::fs;
 use std::path::Path;
 
+use crate::disk::read;
 use crate::disk::tensor_file::TensorFile;
 use crate::error::{Error, Result};
 use crate::model::Model;
@@ -23,7 +23,7 @@ impl Weights {
     /// [`Error::Data`] if the file is damaged or no tensor of it fits, or one that fits is no f32 or not finite; [`Error::Io`].
     pub fn read(model: &Model, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let bytes = read::bytes(path)?;
         let wrong = |message: String| Error::data(path, message);
         let file = TensorFile::parse(&bytes).map_err(wrong)?;
         let mut weights = Self { values: Vec::new(), left: Vec::new(), unused: Vec::new() };
@@ -76,6 +76,7 @@ impl Weights {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::fs;
 
     use super::*;
     use crate::disk::tensor_file::{self, Data};

@@ -27,7 +27,8 @@ use crate::data::names::listed;
 use crate::data::stored_split::{ImageDigest, digest_of};
 use crate::data::{DataSet, Reading, data_folder, decode};
 use crate::disk::cache::cache_folder;
-use crate::error::{Error, Result};
+use crate::disk::read;
+use crate::error::Result;
 use crate::tasks::{
     Bits, ImageClass, ImageSet, ImagesSpec, Split, SplitClass, SplitPart, TestClasses,
 };
@@ -153,7 +154,7 @@ fn digests(
         folder,
         || Ok(()),
         |(), source, digest| {
-            let bytes = std::fs::read(&source.path).map_err(Error::io(&source.path))?;
+            let bytes = read::bytes(&source.path)?;
             let own = digest_of(&source.name(), &bytes);
             bytemuck::cast_slice_mut(digest).copy_from_slice(&own);
             Ok(())

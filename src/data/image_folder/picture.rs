@@ -1,14 +1,15 @@
 //! One file: from an image in any format that is read to packed pixels.
 
-use std::fs;
-use std::io::Cursor;
+use std::io::{BufReader, Cursor};
 use std::path::Path;
 
 use image::imageops::FilterType;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
+use crate::data::decode;
 use crate::data::stored_split::{ImageDigest, digest_of};
+use crate::disk::read::{self, IMAGE};
 use crate::error::{Error, Result};
 use crate::tasks::{Background, ImagesSpec};
 
@@ -19,7 +20,7 @@ const FILTER: FilterType = FilterType::Triangle;
 
 /// Width and height of the image in `path` as it is to be seen, from its header.
 pub(super) fn size(path: &Path) -> Result<[u32; 2]> {
-    let reader = ImageReader::open(path).and_then(ImageReader::with_guessed_format);
+    let reader = ImageReader::new(BufReader::new(read::open(path)?)).with_guessed_format();
     let decoder = reader.map_err(Error::io(path))?.into_decoder();
     let mut decoder = decoder.map_err(|error| Fault::from(error).at(path))?;
     let (width, height) = decoder.dimensions();
@@ -43,7 +44,7 @@ pub(super) fn decode(
     packed: &mut [u32],
 ) -> Result<()> {
     let path = &source.path;
-    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let bytes = read::bytes(path)?;
     let changed = || Error::data(path, "was changed while it was read; start again");
     if digest_of(&source.name(), &bytes) != *digest {
         return Err(changed());
@@ -73,7 +74,7 @@ pub(super) fn decode(
 
 /// The image in the file at `path` as the network reads it: `[C, H, W]`, 0 to 1.
 pub(super) fn numbers(path: &Path, spec: &ImagesSpec) -> Result<Vec<f32>> {
-    let bytes = fs::read(path).map_err(Error::io(path))?;
+    let bytes = read::bytes(path)?;
     let pixels = fit(&whole(&bytes, path, spec)?, spec.size);
     let (channels, plane) = (spec.channels, pixels.len() / spec.channels);
     let number = |place: usize| f32::from(pixels[place % plane * channels + place / plane]) / 255.0;
@@ -82,7 +83,7 @@ pub(super) fn numbers(path: &Path, spec: &ImagesSpec) -> Result<Vec<f32>> {
 
 /// The image in `bytes`, of the file at `path`, in the channels of `spec`.
 fn whole(bytes: &[u8], path: &Path, spec: &ImagesSpec) -> Result<DynamicImage> {
-    let whole = read(bytes).map_err(|fault| fault.at(path))?;
+    let whole = decoded(bytes, decode::limits()?).map_err(|fault| fault.at(path))?;
     // 16 bits become 8.
     let whole = on_background(whole, spec.background);
     Ok(match spec.channels {
@@ -113,8 +114,12 @@ impl Fault {
                 format!("is of a kind that is not read ({what}); convert it to PNG"),
             ),
             Self::TooLarge => {
-                let most = Limits::default().max_alloc.unwrap_or(u64::MAX) >> 20;
-                Error::data(path, format!("takes more than {most} MiB of memory; shrink it"))
+                let most = IMAGE.bytes().unwrap_or(u64::MAX) >> 20;
+                let message = format!(
+                    "takes more than {most} MiB of memory; shrink it, or set {} to a larger number",
+                    IMAGE.variable
+                );
+                Error::data(path, message)
             }
         }
     }
@@ -131,8 +136,8 @@ impl From<ImageError> for Fault {
 }
 
 /// Decodes an image, turned as its EXIF data say.
-fn read(bytes: &[u8]) -> Result<DynamicImage, Fault> {
-    let mut decoder = decoder(bytes)?;
+fn decoded(bytes: &[u8], limits: Limits) -> Result<DynamicImage, Fault> {
+    let mut decoder = decoder(bytes, limits)?;
     // Metadata that cannot be read turn nothing.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = DynamicImage::from_decoder(decoder)?;
@@ -141,7 +146,7 @@ fn read(bytes: &[u8]) -> Result<DynamicImage, Fault> {
 }
 
 /// The decoder of an image; what it is follows from its content, not its name.
-fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_, Fault> {
+fn decoder(bytes: &[u8], mut limits: Limits) -> Result<impl ImageDecoder + '_, Fault> {
     let broken = |why: &str| Fault::Broken(why.into());
     let format = image::guess_format(bytes)
         .map_err(|_| broken("is neither PNG, JPEG, WebP, BMP, TIFF nor GIF"))?;
@@ -155,7 +160,6 @@ fn decoder(bytes: &[u8]) -> Result<impl ImageDecoder + '_, Fault> {
     };
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder()?;
     // The reader refuses headers that ask for more memory than an image can need.
-    let mut limits = Limits::default();
     limits.reserve(decoder.total_bytes())?;
     decoder.set_limits(limits)?;
     Ok(decoder)

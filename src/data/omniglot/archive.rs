@@ -2,15 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufReader, Cursor, Read};
+use std::io::{BufReader, Cursor};
 use std::path::{Path, PathBuf};
 
-use image::{DynamicImage, ImageFormat, ImageReader};
+use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use zip::ZipArchive;
 
+use crate::data::decode;
 use crate::data::left_out::{LeftOut, Reason};
 use crate::data::names::{Entry, composed, is_hidden};
 use crate::data::stored_split::{ImageDigest, digest_of};
+use crate::disk::read::{self, IMAGE};
 use crate::error::{Error, Result};
 
 /// What macOS adds to zips: the whole tree once more, with its own notes on each file.
@@ -106,7 +108,7 @@ impl Part {
     pub fn digest(&self) -> Result<Option<ImageDigest>> {
         match &self.place {
             Place::Zip(path) => {
-                let bytes = fs::read(path).map_err(Error::io(path))?;
+                let bytes = read::bytes(path)?;
                 Ok(Some(digest_of(self.name, &bytes)))
             }
             Place::Folder(_) => Ok(None),
@@ -192,16 +194,19 @@ impl Reader {
         let broken = |path: &Path, error: &dyn std::fmt::Display| {
             Error::data(path, format!("{}: {error}; fetch the file again", member.path))
         };
-        let mut bytes = Vec::new();
-        match &mut self.zip {
+        let bytes = match &mut self.zip {
             Some(zip) => {
-                let mut file =
-                    zip.by_name(&member.path).map_err(|error| broken(&self.path, &error))?;
-                file.read_to_end(&mut bytes).map_err(|error| broken(&self.path, &error))?;
+                let file = zip.by_name(&member.path).map_err(|error| broken(&self.path, &error))?;
+                let (what, size) = (format!("{} unfolds to", member.path), file.size());
+                match read::unfolded(file, &self.path, &what, size, IMAGE) {
+                    Err(Error::Io { error, .. }) => return Err(broken(&self.path, &error)),
+                    bytes => bytes?,
+                }
             }
-            None => bytes = fs::read(&member.path).map_err(Error::io(&member.path))?,
-        }
-        let (side, pixels) = grey(&bytes).map_err(|error| broken(&self.path, &error))?;
+            None => read::bytes(Path::new(&member.path))?,
+        };
+        let pixels = grey(&bytes, decode::limits()?);
+        let (side, pixels) = pixels.map_err(|error| broken(&self.path, &error))?;
         for row in 0..size {
             for column in 0..size {
                 let source = |i: usize| (2 * i + 1) * side / (2 * size);
@@ -215,9 +220,9 @@ impl Reader {
 }
 
 /// Side and grey values of a square PNG.
-fn grey(bytes: &[u8]) -> Result<(usize, Vec<u8>), String> {
-    // The reader refuses headers that ask for more memory than an image can need.
-    let reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
+fn grey(bytes: &[u8], limits: Limits) -> Result<(usize, Vec<u8>), String> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
+    reader.limits(limits);
     let image = match reader.decode().map_err(|error| error.to_string())? {
         DynamicImage::ImageLuma8(image) => image,
         other => {
@@ -232,7 +237,7 @@ fn grey(bytes: &[u8]) -> Result<(usize, Vec<u8>), String> {
 }
 
 fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
-    let file = File::open(path).map_err(Error::io(path))?;
+    let file = read::open(path)?;
     ZipArchive::new(BufReader::new(file)).map_err(|error| {
         Error::data(path, format!("is no whole zip file ({error}); fetch it again"))
     })

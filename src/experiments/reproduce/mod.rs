@@ -14,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::disk::atomic;
+use crate::disk::text_file;
 use crate::error::{Error, Result};
 
 pub use plan::{Plan, Training, missing_data};
@@ -28,8 +29,8 @@ fn load<T: DeserializeOwned>(folder: &Path) -> Result<Option<T>> {
     if !path.is_file() {
         return Ok(None);
     }
-    let text = std::fs::read(&path).map_err(Error::io(&path))?;
-    let value = serde_json::from_slice(&text)
+    let text = text_file::read(&path)?;
+    let value = serde_json::from_str(&text)
         .map_err(|error| Error::data(&path, format!("{error}; mend it, or give another folder")))?;
     Ok(Some(value))
 }

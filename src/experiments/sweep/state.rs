@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::atomic;
+use crate::disk::text_file;
 use crate::error::{Error, Result};
 use crate::model::Loss;
 use crate::store::metrics::nan_if_null;
@@ -94,7 +95,7 @@ impl State {
 
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
-        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let text = text_file::read(&path)?;
         let damaged = |error| Error::data(&path, format!("is not the state of a sweep: {error}"));
         serde_json::from_str(&text).map_err(damaged)
     }

@@ -13,6 +13,7 @@ use super::{Arrival, Arrivals, Protocol};
 use crate::config::Config;
 use crate::data::arrays::Targets;
 use crate::disk::atomic;
+use crate::disk::read;
 use crate::disk::tensor_file::{Data, TensorFile, little_endian};
 use crate::error::{Error, Result};
 use crate::store::checkpoint::RunInfo;
@@ -78,7 +79,7 @@ impl State {
     /// [`Error::Data`] that names the tensor or field that is missing, changed or of a wrong shape; [`Error::Io`].
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
-        let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+        let bytes = read::bytes(&path)?;
         Self::from_bytes(&bytes).map_err(|message| Error::data(path, message))
     }
 

@@ -7,6 +7,7 @@ use super::{Checkpoint, CheckpointFile, Header, RunInfo};
 use crate::config::Config;
 use crate::data::StoredSplit;
 use crate::disk::atomic;
+use crate::disk::read;
 use crate::disk::shell::quoted;
 use crate::disk::tensor_file::TensorFile;
 use crate::error::{Error, Result};
@@ -59,7 +60,7 @@ impl CheckpointFile {
     /// [`Error::Io`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = fs::read(path).map_err(Error::io(path))?;
+        let bytes = read::bytes(path)?;
         Ok(Self { on_disk: true, ..Self::from_bytes(path, bytes) })
     }
 }

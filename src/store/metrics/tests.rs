@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn train(iteration: u64) -> Record {
