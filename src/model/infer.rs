@@ -9,6 +9,9 @@ use crate::model::spec::{Loss, ModelSpec};
 /// Floats that a network may take: kernels' indices have 32 bits, and so may the host's, which counts one further.
 const LARGEST: usize = i32::MAX as usize;
 
+/// Layers that a network may have. Each has kernels of its own, which software drivers compile in a fifth of a second.
+const MOST_LAYERS: usize = 128;
+
 /// The layers of `spec`.
 pub(super) fn layers(spec: &ModelSpec) -> Result<Vec<Layer>> {
     let input = spec.input.iter().fold(1, |size: usize, n| size.saturating_mul(*n));
@@ -20,6 +23,12 @@ pub(super) fn layers(spec: &ModelSpec) -> Result<Vec<Layer>> {
     }
     if input > LARGEST / 4 {
         return Err(too_large(input));
+    }
+    if spec.layers.len() > MOST_LAYERS {
+        return Err(Error::Model(format!(
+            "it has {} layers; give at most {MOST_LAYERS}, since the kernels of each are compiled before it starts",
+            spec.layers.len()
+        )));
     }
     // `flatten` is no layer: what follows it decides how the input is held.
     let first = spec.layers.iter().find(|layer| !matches!(layer, LayerSpec::Flatten(_)));

@@ -350,6 +350,9 @@ mod tests {
         for spec in [no_layer, curved_head, empty, no_input, wide, large, huge] {
             assert!(matches!(Model::new(spec), Err(Error::Model(_))));
         }
+        let deep = (0..300).fold(ModelSpec::builder(&[1]), |it, _| it.dense(1, Activation::Linear));
+        let text = Model::new(deep).unwrap_err().to_string();
+        assert!(text.contains("it has 300 layers; give at most 128"), "{text}");
         let curved = ModelSpec::builder(&[1]).dense(3, Activation::Relu);
         let text = Model::new(curved).unwrap_err().to_string();
         assert!(text.contains("the last layer is relu;"), "{text}");
