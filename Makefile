@@ -1,7 +1,7 @@
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-all web web-test egui-test bench fmt lint clean
+.PHONY: help setup build demo test test-all fuzz crash-test web web-test egui-test bench fmt lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,12 @@ test: ## check format and lints, and test: ten minutes on two cores (docs/testin
 test-all: ## the same on every driver, in every mode, with all random cases: before a release, or for a new kernel
 	@scripts/setup.sh --test
 	@REPTILE_TESTS=all scripts/test.sh
+
+fuzz: ## give every reader damaged files, a million in all
+	@scripts/fuzz.sh
+
+crash-test: ## kill trainings, sweeps, tables and streams at a thousand random moments, and go on
+	@REPTILE_CRASHES=1000 cargo test --test cli crash::
 
 web: ## build the library for pages, and a page: web/dist
 	@scripts/web.sh

@@ -104,7 +104,8 @@ impl Job {
             trains_all_outputs(&config, &model)?;
         }
         let parts = data.purpose.parts(&config);
-        let reading = Reading { stored: data.split, changed_data: data.changed, parts };
+        let (stored, changed_data) = (data.split, data.changed);
+        let reading = Reading { stored, changed_data, parts, ..Reading::default() };
         let held = match &config.tasks {
             TaskSpec::Sine(_) | TaskSpec::Glyphs(_) => Held::Nothing,
             TaskSpec::Omniglot(spec) => {

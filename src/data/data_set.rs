@@ -17,12 +17,14 @@ pub struct Reading<'a> {
     pub changed_data: bool,
     /// The parts that tasks will be drawn from: only those have to hold enough for a task.
     pub parts: &'a [SplitPart],
+    /// Decode images anew, and keep none in the user's cache folder.
+    pub uncached: bool,
 }
 
 impl Reading<'_> {
     /// A new run that trains, validates and tests.
     pub const ALL: Reading<'static> =
-        Reading { stored: None, changed_data: false, parts: &SplitPart::ALL };
+        Reading { stored: None, changed_data: false, parts: &SplitPart::ALL, uncached: false };
 }
 
 /// An image set with its split.

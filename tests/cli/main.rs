@@ -10,6 +10,10 @@ mod asynchronous;
 #[path = "../../examples/embed.rs"]
 mod embed;
 
+#[expect(dead_code, reason = "cargo-fuzz has an entry of its own")]
+#[path = "../../fuzz/src/lib.rs"]
+mod fuzzing;
+
 #[expect(dead_code, reason = "its `main` prints")]
 #[path = "../../examples/quick.rs"]
 mod quick;
@@ -19,11 +23,13 @@ mod arrays;
 mod bad_input;
 mod bench;
 mod compression;
+mod crash;
 mod data;
 mod episodes;
 mod eval;
 mod export;
 mod functions;
+mod fuzz;
 mod glyphs;
 mod images;
 mod init;

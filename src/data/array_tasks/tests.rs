@@ -213,7 +213,11 @@ fn inputs_are_normalised_by_the_training_part_of_the_run() {
     (spec.train, spec.test) = (Some(test.path()), Some(test.path()));
     let again = |stored: &StoredSplit, changed_data| {
         let parts = [SplitPart::Test];
-        read(&spec, &model, Reading { stored: Some(stored), changed_data, parts: &parts })
+        read(
+            &spec,
+            &model,
+            Reading { stored: Some(stored), changed_data, parts: &parts, ..Reading::ALL },
+        )
     };
     let refused = again(&stored, false).unwrap_err().to_string();
     assert!(refused.contains("train part is not what the run was trained on"), "{refused}");
@@ -296,8 +300,12 @@ fn tests_on_what_was_trained_on_are_refused_or_told() {
     let first = first.unwrap();
     let more =
         File::new().floats("x", &[51, 2, 1], &counted(102)).floats("y", &[51, 2], &counted(102));
-    let later =
-        Reading { stored: Some(&first.stored), changed_data: true, parts: &[SplitPart::Test] };
+    let later = Reading {
+        stored: Some(&first.stored),
+        changed_data: true,
+        parts: &[SplitPart::Test],
+        ..Reading::ALL
+    };
     let refused = read(&cut(&more), &list, later).unwrap_err().to_string();
     assert!(
         refused.contains("dealt into parts") && refused.contains("another data set"),

@@ -54,7 +54,8 @@ pub fn read(
     reading: Reading<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<DataSet> {
-    read_cached(spec, reading, cache_folder().as_deref(), progress)
+    let cache = cache_folder().filter(|_| !reading.uncached);
+    read_cached(spec, reading, cache.as_deref(), progress)
 }
 
 /// As [`read`], with the folder of the cache, if there is one.

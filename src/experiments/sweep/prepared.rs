@@ -9,7 +9,7 @@ use crate::data::StoredSplit;
 use crate::disk::{atomic, text_file};
 use crate::error::{Error, Result};
 use crate::experiments::sweep::spec::{SweepSpec, Trial};
-use crate::experiments::sweep::state::State;
+use crate::experiments::sweep::state::{Rung, State};
 use crate::store::directory::LOCK;
 use crate::store::split_file;
 
@@ -58,6 +58,14 @@ impl Prepared {
         let trials = spec.trials(&base)?;
         let rungs = spec.rungs(base.iterations, trials.len())?;
         Ok(Self { text, spec, base, trials, rungs })
+    }
+
+    /// What the sweep in `folder` has finished.
+    ///
+    /// # Errors
+    /// [`Error::Data`] if its state is damaged, [`Error::Io`].
+    pub fn finished(folder: &Path) -> Result<Vec<Rung>> {
+        Ok(State::load(folder)?.rungs)
     }
 
     /// Refuses a folder that holds a sweep, or anything that no sweep has put there.
