@@ -7,6 +7,7 @@ mod adapt;
 mod bench;
 mod common;
 mod compress;
+mod device_lost;
 mod devices;
 mod eval;
 mod export;
@@ -28,8 +29,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use words::all_said;
-
-use crate::error::Error;
 
 /// Reptile meta-learning that lives on the GPU.
 #[derive(Debug, Parser)]
@@ -109,7 +108,10 @@ impl Cli {
             .log_internal_errors(false)
             .init();
         // Of the commands that go on where they were.
-        let resumes = matches!(self.command, Command::Train(_) | Command::Sweep(_));
+        let resumes = matches!(
+            self.command,
+            Command::Train(_) | Command::Sweep(_) | Command::Reproduce(_) | Command::Online(_)
+        );
         let result = match self.command {
             Command::Devices(command) => command.run(),
             Command::Presets(command) => command.run(),
@@ -127,11 +129,11 @@ impl Cli {
             Command::Plot(command) => command.run(),
         };
         let result = result.and_then(|code| all_said().map(|()| code));
-        result.map_err(|error| match error.downcast_ref() {
-            Some(Error::DeviceLost(_)) if resumes => {
-                anyhow::anyhow!("{error:#}: start again with --resume")
-            }
-            _ => flags::with_flags(error),
+        result.map_err(|error| match resumes && device_lost::is_lost(&error) {
+            true => anyhow::anyhow!(
+                "{error:#}: start again with --resume, or the next time with --on-device-lost retry"
+            ),
+            false => flags::with_flags(error),
         })
     }
 }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::cli::common::{DeviceArgs, config_text, load_job, progress_bar};
+use crate::cli::device_lost::{OnDeviceLost, with_device};
 use crate::cli::out_folder::OutFolder;
 use crate::cli::stop::Stop;
 use crate::cli::words::say;
@@ -68,6 +69,9 @@ pub struct Online {
     /// New folder for online.json and regret.svg (runs/online by default, with a number if it exists).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// What to do if the device is lost: stop, or open it again and go on.
+    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    on_device_lost: OnDeviceLost,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -77,14 +81,22 @@ pub struct Online {
 
 impl Online {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let out = OutFolder::new(self.out.as_deref(), "online")?;
-        let before = self.before(&out)?;
-        if self.resume && out.join(REPORT).exists() {
+        let (out, mut stop) = (OutFolder::new(self.out.as_deref(), "online")?, None);
+        with_device(self.on_device_lost, |again| {
+            let begun = again && State::is_in(&out);
+            self.go_through(&out, self.resume || begun, &mut stop)
+        })
+    }
+
+    /// Begins or goes on, and says what came of it.
+    fn go_through(&self, out: &Path, resume: bool, stop: &mut Option<Stop>) -> Result<ExitCode> {
+        let before = before(out, resume)?;
+        if resume && out.join(REPORT).exists() {
             note!("done: the report is in {}", out.display());
             return Ok(ExitCode::SUCCESS);
         }
         let config = match &before {
-            Some(state) => self.stored(state, &out)?,
+            Some(state) => self.stored(state, out)?,
             None => self.configuration()?,
         };
         let model = config.validate()?;
@@ -111,21 +123,21 @@ impl Online {
                 Learning::start(&gpu, &config, arrivals, protocol)?
             }
         };
-        std::fs::create_dir_all(&*out)
+        std::fs::create_dir_all(out)
             .with_context(|| format!("--out {}: cannot be made a folder", out.display()))?;
-        let _lock = lock(&out)?;
-        let stop = Stop::on_signals()?;
+        let _lock = lock(out)?;
+        let stop = Stop::once(stop)?;
         let save = |learning: &Learning<'_>| -> Result<()> {
             let state = learning.state()?;
-            Ok(State { folder: folder.clone(), ..state }.save(&out)?)
+            Ok(State { folder: folder.clone(), ..state }.save(out)?)
         };
-        self.learn(&mut learning, &stop, save)?;
+        self.learn(&mut learning, stop, save)?;
         let report = learning.report();
         let json = serde_json::to_string_pretty(&report)?;
         if !report.partial {
             draw(&out.join(CHART), &report)?;
             atomic::write_new(&out.join(REPORT), json.as_bytes())?;
-            State::remove(&out)?;
+            State::remove(out)?;
         }
         if self.json {
             say(json)
@@ -135,7 +147,7 @@ impl Online {
         if report.partial {
             let (some, all) = (report.arrivals.len(), report.protocol.tasks);
             note!("interrupted: {some} of {all} tasks, saved in {}", out.display());
-            note!("go on with: reptile online --out {} --resume", quoted(&out));
+            note!("go on with: reptile online --out {} --resume", quoted(out));
             return Ok(stop.code());
         }
         note!("the report is in {}", out.display());
@@ -167,27 +179,6 @@ impl Online {
         }
         bar.finish_and_clear();
         Ok(())
-    }
-
-    /// What the folder holds of this stream: with --resume its state, otherwise nothing, or it is refused.
-    fn before(&self, out: &Path) -> Result<Option<State>> {
-        match (self.resume, State::is_in(out)) {
-            (true, true) => Ok(Some(State::load(out)?)),
-            (true, false) if out.join(REPORT).exists() => Ok(None),
-            (true, false) => {
-                bail!("{}: holds no stream that was stopped; leave --resume out", out.display())
-            }
-            (false, true) => bail!(
-                "{}: holds a stream that was stopped; use --resume to go on with it, or give another --out",
-                out.display()
-            ),
-            (false, false) => {
-                if [REPORT, CHART].iter().any(|name| out.join(name).exists()) {
-                    bail!("{}: already holds a report; give another --out", out.display());
-                }
-                Ok(None)
-            }
-        }
     }
 
     /// The configuration of a stream that was stopped.
@@ -222,6 +213,27 @@ impl Online {
             config.tasks.set_data(data);
         }
         Ok(config)
+    }
+}
+
+/// What the folder holds of this stream: to `resume`, its state; otherwise nothing, or it is refused.
+fn before(out: &Path, resume: bool) -> Result<Option<State>> {
+    match (resume, State::is_in(out)) {
+        (true, true) => Ok(Some(State::load(out)?)),
+        (true, false) if out.join(REPORT).exists() => Ok(None),
+        (true, false) => {
+            bail!("{}: holds no stream that was stopped; leave --resume out", out.display())
+        }
+        (false, true) => bail!(
+            "{}: holds a stream that was stopped; use --resume to go on with it, or give another --out",
+            out.display()
+        ),
+        (false, false) => {
+            if [REPORT, CHART].iter().any(|name| out.join(name).exists()) {
+                bail!("{}: already holds a report; give another --out", out.display());
+            }
+            Ok(None)
+        }
     }
 }
 

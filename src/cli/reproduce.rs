@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::cli::common::{DeviceArgs, device_name, load_job, working};
+use crate::cli::device_lost::{OnDeviceLost, with_device};
 use crate::cli::out_folder::OutFolder;
 use crate::cli::stop::Stop;
 use crate::cli::training::{self, Resuming};
@@ -21,6 +22,9 @@ use crate::gpu::Gpu;
 use crate::session::evaluation::{Evaluation, Test};
 use crate::session::{Outcome, Session};
 use crate::store::RunDirectory;
+
+/// What is to be done, in the folder of a reproduction.
+const PLAN: &str = "reproduce.json";
 
 /// Train and evaluate cells of the paper, and compare.
 #[derive(Debug, Args)]
@@ -56,31 +60,35 @@ pub struct Reproduce {
     /// With --resume: go on although the trainings were begun by a version whose kernels add numbers in another order.
     #[arg(long, requires = "resume")]
     other_arithmetic: bool,
+    /// What to do if the device is lost: stop, or open it again and go on.
+    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    on_device_lost: OnDeviceLost,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
 impl Reproduce {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let out = OutFolder::new(self.out.as_deref(), "reproduce")?;
-        let plan = if self.resume { self.stored_plan(&out)? } else { self.new_plan(&out)? };
+        let (out, mut stop) = (OutFolder::new(self.out.as_deref(), "reproduce")?, None);
+        with_device(self.on_device_lost, |again| {
+            let begun = again && out.join(PLAN).exists();
+            self.reproduce(&out, self.resume || begun, &mut stop)
+        })
+    }
+
+    /// Begins or goes on, and says what came of it.
+    fn reproduce(&self, out: &Path, resume: bool, stop: &mut Option<Stop>) -> Result<ExitCode> {
+        let plan = if resume { self.stored_plan(out)? } else { self.new_plan(out)? };
         let trainings = plan.trainings()?;
         check_data(&trainings)?;
         let gpu = self.device.open()?;
-        std::fs::create_dir_all(&*out).map_err(Error::io(&*out))?;
-        plan.save(&out)?;
-        let (device, stop) = (device_name(&gpu), Stop::on_signals()?);
+        std::fs::create_dir_all(out).map_err(Error::io(out))?;
+        plan.save(out)?;
+        let (device, stop) = (device_name(&gpu), Stop::once(stop)?);
         let (changed_data, other_arithmetic) = (self.changed_data, self.other_arithmetic);
-        let work = Work {
-            gpu,
-            flags: &self.device,
-            device,
-            stop,
-            out: &out,
-            changed_data,
-            other_arithmetic,
-        };
-        let mut table = write_table(&out, &plan, &trainings)?;
+        let work =
+            Work { gpu, flags: &self.device, device, stop, out, changed_data, other_arithmetic };
+        let mut table = write_table(out, &plan, &trainings)?;
         let (mut finished, mut failed) = (true, false);
         for (index, training) in trainings.iter().enumerate() {
             let config = &training.config;
@@ -93,7 +101,7 @@ impl Reproduce {
                 config.runs,
             );
             let done = work.one(training);
-            table = write_table(&out, &plan, &trainings)?;
+            table = write_table(out, &plan, &trainings)?;
             match done.with_context(|| training.preset.name().to_string())? {
                 Done::Finished => {}
                 Done::Failed => failed = true,
@@ -106,7 +114,7 @@ impl Reproduce {
         say(table.trim_end());
         note!("the table and the learning curves are in {}", out.display());
         if !finished {
-            note!("go on with: reptile reproduce --out {} --resume", quoted(&out));
+            note!("go on with: reptile reproduce --out {} --resume", quoted(out));
         }
         Ok(match failed {
             _ if !finished => work.stop.code(),
@@ -122,7 +130,7 @@ impl Reproduce {
 
     /// What the flags ask for, in a folder that holds nothing.
     fn new_plan(&self, out: &Path) -> Result<Plan> {
-        if out.join("reproduce.json").exists() {
+        if out.join(PLAN).exists() {
             bail!(
                 "{}: holds a reproduction already; use --resume to go on with it, or give another \
                  --out",
@@ -210,7 +218,7 @@ struct Work<'a> {
     gpu: Gpu,
     flags: &'a DeviceArgs,
     device: String,
-    stop: Stop,
+    stop: &'a Stop,
     out: &'a Path,
     changed_data: bool,
     other_arithmetic: bool,
@@ -230,7 +238,7 @@ impl Work<'_> {
             }
             results.failure = None;
             results.save(&path)?;
-            match training::train(&mut session, &self.stop, false) {
+            match training::train(&mut session, self.stop, false) {
                 Ok(Outcome::Interrupted | Outcome::Time) => return Ok(Done::Stopped),
                 Ok(_) => results.finished = Some(session.trainer().iteration()),
                 Err(error) => {

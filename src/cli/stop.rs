@@ -23,6 +23,14 @@ impl Stop {
         Ok(stop)
     }
 
+    /// The same, the first time; then what `slot` has by now.
+    pub fn once(slot: &mut Option<Self>) -> Result<&Self> {
+        Ok(match slot {
+            Some(stop) => stop,
+            none => none.insert(Self::on_signals()?),
+        })
+    }
+
     /// Whether it was asked for.
     pub fn asked(&self) -> bool {
         self.asked.load(Ordering::SeqCst)

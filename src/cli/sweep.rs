@@ -1,6 +1,6 @@
 //! `reptile sweep`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use clap::Args;
 use indicatif::HumanBytes;
 
 use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar};
+use crate::cli::device_lost::{OnDeviceLost, with_device};
 use crate::cli::out_folder::OutFolder;
 use crate::cli::stop::Stop;
 use crate::cli::words::say;
@@ -36,6 +37,9 @@ pub struct Sweep {
     /// With --resume: go on although classes of the sweep are missing or their images changed.
     #[arg(long, requires = "resume")]
     changed_data: bool,
+    /// What to do if the device is lost: stop, or open it again and go on.
+    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    on_device_lost: OnDeviceLost,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -45,29 +49,37 @@ pub struct Sweep {
 
 impl Sweep {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let out = self.folder()?;
-        let mut prepared = self.prepare(&out)?;
+        let (out, mut stop) = (self.folder()?, None);
+        with_device(self.on_device_lost, |again| {
+            let begun = again && Prepared::is_in(&out);
+            self.search(&out, self.resume || begun, &mut stop)
+        })
+    }
+
+    /// Begins or goes on, and says what came of it.
+    fn search(&self, out: &Path, resume: bool, stop: &mut Option<Stop>) -> Result<ExitCode> {
+        let mut prepared = self.prepare(out, resume)?;
         if let Some(data) = &self.data {
             prepared.set_data(data)?;
         }
         let [trials, seeds] = prepared.size();
         let gpu = self.device.open()?;
-        let split = if self.resume { Prepared::split(&out)? } else { None };
-        if self.resume {
+        let split = if resume { Prepared::split(out)? } else { None };
+        if resume {
             note_missing_split(&prepared.base().tasks, split.as_ref());
         }
         let data =
             Data { split: split.as_ref(), changed: self.changed_data, purpose: Purpose::Search };
         let job = load_job(&gpu, prepared.base().clone(), data)?;
-        let mut search = match self.resume {
-            true => Search::resume(&gpu, prepared, job, &out)?,
-            false => Search::start(&gpu, prepared, job, &out)?,
+        let mut search = match resume {
+            true => Search::resume(&gpu, prepared, job, out)?,
+            false => Search::start(&gpu, prepared, job, out)?,
         };
         let largest = search.largest_setup()?;
         note!("memory: {} on the device", HumanBytes(memory(&gpu, &largest)?));
         self.device.autotune(&gpu, &largest)?;
         note!("sweep: {trials} configurations, {seeds} seeds each, in {}", out.display());
-        let stop = Stop::on_signals()?;
+        let stop = Stop::once(stop)?;
         let (bar, start) = (progress_bar(1, BAR), Instant::now());
         let finished = search.run(|progress| {
             let [done, end] = progress.iterations;
@@ -85,7 +97,7 @@ impl Sweep {
             say(text.trim_end());
         }
         if !finished {
-            note!("go on with: reptile sweep --out {} --resume", quoted(&out));
+            note!("go on with: reptile sweep --out {} --resume", quoted(out));
             return Ok(stop.code());
         }
         note!("{:.1} s; the results are in {}", start.elapsed().as_secs_f64(), out.display());
@@ -103,8 +115,8 @@ impl Sweep {
         OutFolder::new(self.out.as_deref(), &name)
     }
 
-    fn prepare(&self, out: &std::path::Path) -> Result<Prepared> {
-        if !self.resume {
+    fn prepare(&self, out: &Path, resume: bool) -> Result<Prepared> {
+        if !resume {
             let Some(path) = &self.sweep else {
                 bail!("nothing to search: give a SWEEP.toml (see docs/sweep.md)");
             };

@@ -1,12 +1,13 @@
 //! `reptile train`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::cli::common::{DeviceArgs, config_text};
+use crate::cli::device_lost::{OnDeviceLost, with_device};
 use crate::cli::out_folder::OutFolder;
 use crate::cli::stop::Stop;
 use crate::cli::training::{self, Resuming};
@@ -80,6 +81,9 @@ pub struct Train {
     /// that it does not come to the bytes that it would have come to.
     #[arg(long, requires = "resume")]
     other_arithmetic: bool,
+    /// What to do if the device is lost: stop, or open it again and go on from the last checkpoint.
+    #[arg(long, value_name = "WHAT", default_value = "stop")]
+    on_device_lost: OnDeviceLost,
     /// Print the metrics as JSON lines on stdout.
     #[arg(long)]
     json: bool,
@@ -91,12 +95,20 @@ impl Train {
     pub(super) fn run(self) -> Result<ExitCode> {
         let config = self.configuration()?;
         config.validate()?;
-        let mut session = if self.resume { self.go_on(config)? } else { self.start(config)? };
-        note!("plan: {}", session.trainer().plan());
-        let out = session.directory().path().to_path_buf();
-        let stop = Stop::on_signals()?;
-        let outcome = training::train(&mut session, &stop, self.json)?;
-        let iteration = session.trainer().iteration();
+        let out = self.folder()?;
+        let mut stop = None;
+        let (outcome, iteration) = with_device(self.on_device_lost, |again| {
+            let begun = self.resume || again && RunDirectory::open(&*out).is_ok();
+            let mut session = match begun {
+                true => self.go_on(config.clone(), &out, again)?,
+                false => self.start(config.clone(), &out)?,
+            };
+            note!("plan: {}", session.trainer().plan());
+            // Until then Ctrl-C ends the program at once.
+            let stop = Stop::once(&mut stop)?;
+            let outcome = training::train(&mut session, stop, self.json)?;
+            Ok((outcome, session.trainer().iteration()))
+        })?;
         let why = match outcome {
             Outcome::Finished => "done",
             Outcome::Time => "time budget spent",
@@ -110,7 +122,10 @@ impl Train {
         } else {
             note!("next: reptile eval {}", quoted(&out));
         }
-        Ok(if outcome == Outcome::Interrupted { stop.code() } else { ExitCode::SUCCESS })
+        Ok(match stop {
+            Some(stop) if outcome == Outcome::Interrupted => stop.code(),
+            _ => ExitCode::SUCCESS,
+        })
     }
 
     /// The configuration that file, preset, run folder and flags make together.
@@ -162,11 +177,10 @@ impl Train {
         Ok(list)
     }
 
-    fn start(&self, config: Config) -> Result<Session> {
+    fn start(&self, config: Config, out: &Path) -> Result<Session> {
         let weights = self.weights(&config)?;
         let gpu = self.device.open()?;
-        let out = self.folder()?;
-        training::start(&self.device, &gpu, config, &out, Purpose::Train, weights.as_ref())
+        training::start(&self.device, &gpu, config, out, Purpose::Train, weights.as_ref())
     }
 
     /// What --init names, and says what of it is not taken.
@@ -201,9 +215,10 @@ impl Train {
         OutFolder::new(self.out.as_deref(), &name)
     }
 
-    fn go_on(&self, config: Config) -> Result<Session> {
-        let out = self.out.as_ref().expect("clap asks for it");
-        let run = training::reopen(&config, out, self.checkpoint.as_deref())?;
+    /// Goes on with the run in `out`; from its last checkpoint if it is not the first time that this is done.
+    fn go_on(&self, config: Config, out: &Path, again: bool) -> Result<Session> {
+        let from = self.checkpoint.as_deref().filter(|_| !again);
+        let run = training::reopen(&config, out, from)?;
         let gpu = self.device.open()?;
         let how = Resuming {
             purpose: Purpose::Train,

@@ -96,13 +96,14 @@ impl InnerRule {
         (*self == Self::Rates(Some(Statistic::Query))).then_some(Self::Query)
     }
 
-    /// Words that a step reads and writes for each parameter.
+    /// Words that a step reads and writes for each parameter of a task; learned rates, which all tasks of a run share, are not
+    /// counted.
     pub(crate) fn words(&self) -> usize {
         match self {
             Self::Query => 3,
             _ => {
                 let state = self.planes() + usize::from(self.kept().first);
-                2 + 2 * state + usize::from(self.has_rates())
+                2 + 2 * state
             }
         }
     }

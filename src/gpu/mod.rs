@@ -16,6 +16,7 @@ mod profile;
 mod recording;
 mod reflection;
 mod source;
+mod submitting;
 mod timestamps;
 mod unroll;
 mod variant;

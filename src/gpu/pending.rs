@@ -252,7 +252,7 @@ impl Gpu {
         self.guarded(|| {
             let mut encoder = self.device().create_command_encoder(&Default::default());
             let asked = ask(&mut encoder)?;
-            Ok((asked, self.queue().submit([encoder.finish()])))
+            Ok((asked, self.submit(encoder.finish())))
         })
     }
 

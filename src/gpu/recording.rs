@@ -264,7 +264,7 @@ impl Recording {
             self.replay(&mut passes, 0);
         }
         drop(passes);
-        gpu.queue().submit([encoder.finish()]);
+        gpu.submit(encoder.finish());
         wait.until_done(gpu).await
     }
 

@@ -375,7 +375,7 @@ impl Adaptation {
         for first in part.clone().step_by(DISPATCHES) {
             let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
             self.record_part(&mut encoder, offset, first..part.end.min(first + DISPATCHES));
-            self.gpu.queue().submit([encoder.finish()]);
+            self.gpu.submit(encoder.finish());
             if wait == Wait::Blocking {
                 self.gpu.wait()?;
             }

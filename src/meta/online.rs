@@ -121,7 +121,7 @@ impl Leader {
     async fn step_by(&mut self, wait: Wait, tasks: &[u32]) -> Result<()> {
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         self.record(&mut encoder, tasks)?;
-        self.gpu.queue().submit([encoder.finish()]);
+        self.gpu.submit(encoder.finish());
         wait.until_done(&self.gpu).await
     }
 

@@ -47,7 +47,7 @@ impl Start<'_> {
             Self::Run(trainer, run) => {
                 let mut encoder = gpu.device().create_command_encoder(&Default::default());
                 adaptation.record_start(&mut encoder, trainer, run)?;
-                gpu.queue().submit([encoder.finish()]);
+                gpu.submit(encoder.finish());
             }
             Self::Each => {}
         }

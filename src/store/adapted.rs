@@ -216,11 +216,14 @@ impl Adapted {
                 set[info.offset..][..info.elements()].copy_from_slice(values);
             }
         }
-        let optional = |name: &str| {
-            let tensor = file.tensors.get(name);
-            tensor.map(|tensor| file.floats(name, tensor.shape())).transpose()
-        };
-        let (support_loss, query_output) = (optional("support_loss")?, optional("query_output")?);
+        let shape_of = |name: &str| file.tensors.get(name).map(|tensor| tensor.shape());
+        let losses = shape_of("support_loss");
+        let losses = losses.map(|_| file.floats("support_loss", &[tasks, settings.steps]));
+        let output = shape_of("query_output").map(|found| {
+            let queries = found.get(1).copied().unwrap_or(0);
+            file.floats("query_output", &[tasks, queries, model.outputs()])
+        });
+        let (support_loss, query_output) = (losses.transpose()?, output.transpose()?);
         Ok(Self { parameters, support_loss, query_output, settings })
     }
 }
@@ -301,6 +304,35 @@ mod tests {
             let message = Adapted::from_bytes(&model, &bytes).unwrap_err();
             assert!(message.contains(first.as_str()) && message.contains("shape"), "{message}");
         }
+    }
+
+    #[test]
+    fn losses_and_outputs_have_the_shapes_of_the_settings() {
+        let model = model();
+        let read = |change: fn(&mut Adapted)| {
+            let mut own = adapted(&model);
+            let bytes = own.to_bytes(&model);
+            change(&mut own);
+            let file = TensorFile::parse(&bytes).unwrap();
+            let data = |(name, it): (&String, &safetensors::tensor::TensorView<'_>)| {
+                let values = file.floats(name, it.shape()).unwrap();
+                (name.clone(), Data::floats(it.shape().to_vec(), &values))
+            };
+            let mut tensors: BTreeMap<String, Data> = file.tensors.iter().map(data).collect();
+            if own.query_output.is_none() {
+                tensors.insert("query_output".into(), Data::floats(vec![2, 4], &[0.0; 8]));
+            }
+            let mut fields = own.settings.fields();
+            fields.insert("format".into(), FORMAT.into());
+            Adapted::from_bytes(&model, &digests::sealed(fields, &tensors)).unwrap_err()
+        };
+        let message = read(|own| own.settings.steps = 0);
+        assert!(message.contains("`support_loss` has the shape [2, 4], but [2, 0]"), "{message}");
+        let message = read(|own| own.query_output = None);
+        assert!(
+            message.contains("`query_output` has the shape [2, 4], but [2, 4, 3]"),
+            "{message}"
+        );
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl LayerAlone {
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         encoder.clear_buffer(&self.state.second, 0, None);
         encoder.clear_buffer(&self.state.first, 0, None);
-        gpu.queue().submit([encoder.finish()]);
+        gpu.submit(encoder.finish());
         let write = |buffer: &wgpu::Buffer, values: &dyn Fn(usize) -> Vec<f32>| {
             let mut all = values(0).repeat(self.tasks - 1);
             all.extend(values(self.tasks - 1));

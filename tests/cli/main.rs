@@ -25,6 +25,7 @@ mod bench;
 mod compression;
 mod crash;
 mod data;
+mod device_lost;
 mod episodes;
 mod eval;
 mod export;

@@ -60,6 +60,11 @@ impl Prepared {
         Ok(Self { text, spec, base, trials, rungs })
     }
 
+    /// Whether a sweep was begun in `folder`.
+    pub fn is_in(folder: &Path) -> bool {
+        State::is_in(folder)
+    }
+
     /// What the sweep in `folder` has finished.
     ///
     /// # Errors

@@ -125,7 +125,7 @@ impl Trainer {
                 if begin + at_once < all {
                     let next = self.gpu.device().create_command_encoder(&Default::default());
                     let done = std::mem::replace(&mut encoder, next).finish();
-                    parts.push(self.gpu.queue().submit([done]));
+                    parts.push(self.gpu.submit(done));
                 }
             }
             1
@@ -139,7 +139,7 @@ impl Trainer {
         let row = self.setup.runs * self.setup.columns()[2];
         let (offset, values) = (slot * row, count * row);
         let metrics = Pending::record(&self.gpu, &mut encoder, &self.metrics, offset, values)?;
-        let submission = self.gpu.queue().submit([encoder.finish()]);
+        let submission = self.gpu.submit(encoder.finish());
         self.submissions += parts.len() as u64 + 1;
         Ok(Flight { first, count, parts, metrics, submission })
     }
