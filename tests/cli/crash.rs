@@ -1,4 +1,4 @@
-//! Jobs that are killed at random moments, without a warning, once or several times, come to the files of a job that never was.
+//! Jobs that are killed at random moments, without a warning, once or several times, or that their driver crashes, come to the files of a job that never was.
 #![cfg(unix)]
 
 use std::path::Path;
@@ -121,6 +121,16 @@ fn run_for(mut command: Command, time: Duration, log: &Path) -> bool {
     false
 }
 
+/// `command` with so little memory that a software driver may crash the process, or wait for ever.
+fn limited(command: &Command, mib: u32) -> Command {
+    let mut shell = Command::new("sh");
+    let line = format!("ulimit -c 0; ulimit -v {}; exec \"$@\"", mib << 10);
+    shell.args(["-c", &line, "sh"]).arg(command.get_program()).args(command.get_args());
+    let environment = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    shell.envs(environment);
+    shell
+}
+
 /// The command that goes on with what lies in `out`, or begins where nothing does yet.
 fn next(kind: &Kind, folder: &Path, out: &Path) -> Command {
     let state = match kind.name {
@@ -161,7 +171,12 @@ fn crash(kind: &Kind, kills: usize, draws: &mut Draws) {
             let part = draws.random_range(0..1000);
             let moment = if again { time * part / 1000 } else { Duration::from_secs(120) };
             moments.push(moment);
-            let ended = run_for(next(kind, folder.path(), &out), moment, &log);
+            let mut command = next(kind, folder.path(), &out);
+            // Every fourth time less memory than it needs, or a little more.
+            if again && draws.random_range(0..4) == 0 {
+                command = limited(&command, draws.random_range(900..1300));
+            }
+            let ended = run_for(command, moment, &log);
             if ended || !again {
                 break;
             }
