@@ -281,6 +281,13 @@ impl Compressed {
         let codec: Codec = field("codec")?.parse()?;
         let models: usize =
             field("models")?.parse().map_err(|_| "metadata field `models` is no number")?;
+        let numbers = models.saturating_mul(model.parameter_count());
+        if u32::try_from(numbers).is_err() {
+            return Err(format!(
+                "says that it holds {models} models, {numbers} numbers; at most {} are read",
+                u32::MAX
+            ));
+        }
         let words = |name: &str, shape: &[usize]| file.words(name, shape);
         let payload = match (codec, codec.bits()) {
             (_, Some(bits)) => {
@@ -372,6 +379,10 @@ mod tests {
         let mut changed = bytes.clone();
         changed[seed + 8] = b'8';
         assert!(Compressed::from_bytes(&model(), &changed).unwrap_err().contains("changed"));
+        let payload = Payload::Replay { adapted: "ab".into(), device: "d".into(), tasks: None };
+        let many = Compressed { models: 1 << 40, codec: Codec::Replay, payload, ..compressed() };
+        let message = Compressed::from_bytes(&model(), &many.to_bytes()).unwrap_err();
+        assert!(message.contains("1099511627776 models"), "{message}");
         let mut other = compressed();
         other.payload = Payload::Sparse { counts: vec![1, 0], places: vec![13], values: vec![1.0] };
         let message = Compressed::from_bytes(&model(), &other.to_bytes()).unwrap_err();
