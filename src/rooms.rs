@@ -128,7 +128,9 @@ fn named(file: &File, text: &str) -> Vec<Names> {
 
 /// The part of a file before its module of tests, whose `super` is the file itself.
 fn code(file: &File) -> &str {
-    file.text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
+    let tests = ["#[cfg(test)]\nmod tests {", "#[cfg(test)]\npub mod tests {"];
+    let end = tests.iter().filter_map(|start| file.text.find(start)).min();
+    &file.text[..end.unwrap_or(file.text.len())]
 }
 
 /// Of what files pass on under a name of their own: where it is from.

@@ -280,6 +280,7 @@ mod tests {
             interval: 0.0625,
             tasks: 8,
             diverged: 0,
+            right: None,
         };
         let text = validation(&line);
         assert_eq!(text, "iteration 20 run 1: validation loss 0.2500 ± 0.0625");

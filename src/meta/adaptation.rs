@@ -27,6 +27,20 @@ pub struct Score {
     pub loss: f32,
     /// Share of right answers; 0 for regression.
     pub accuracy: f32,
+    /// Queries.
+    pub queries: u32,
+}
+
+impl Score {
+    /// A loss and a share of right answers over so many queries.
+    pub fn new(loss: f32, accuracy: f32, queries: u32) -> Self {
+        Self { loss, accuracy, queries }
+    }
+
+    /// Right answers: shares are rounded, and these are compared.
+    pub fn right(&self) -> u64 {
+        (f64::from(self.accuracy) * f64::from(self.queries)).round() as u64
+    }
 }
 
 /// Predictions of all queries in one mode.

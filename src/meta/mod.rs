@@ -51,7 +51,7 @@ pub use spec::{
     Algorithm, EvalSpec, InnerSpec, MemorySpec, OuterSpec, PlanKind, StatePolicy, StopSpec,
 };
 pub use strategy_spec::{Granularity, StrategyKind, StrategySpec};
-pub use summary::{Mean, Summary, number};
+pub use summary::{Mean, Summary, number, pooled};
 pub use task_batches::{Start, in_batches, in_batches_async};
 pub use trainer::{IterationMetrics, Trainer};
 pub use trainer_builder::TrainerBuilder;

@@ -58,8 +58,13 @@ pub fn number(value: f64, digits: usize) -> String {
 pub struct Summary {
     /// Of the mean query loss of each task.
     pub loss: Mean,
-    /// Of the share of right answers in each task; 0 for regression.
+    /// Of the share of right answers in each task; 0 for regression. The mean is `right` / `answers`, rounded once, so that
+    /// as many right answers are as good.
     pub accuracy: Mean,
+    /// Right answers of the tasks that are left.
+    pub right: u64,
+    /// Their queries.
+    pub answers: u64,
     /// Tasks that are left out because their loss is not finite.
     pub diverged: usize,
 }
@@ -68,9 +73,14 @@ impl Summary {
     /// Of one score a task, without the tasks whose loss is not finite.
     pub fn of(scores: impl Iterator<Item = Score> + Clone) -> Self {
         let left = scores.clone().filter(|score| score.loss.is_finite());
+        let right: u64 = left.clone().map(|score| score.right()).sum();
+        let answers: u64 = left.clone().map(|score| u64::from(score.queries)).sum();
+        let interval = Mean::of(left.clone().map(|score| score.accuracy)).interval;
         Self {
             loss: Mean::of(left.clone().map(|score| score.loss)),
-            accuracy: Mean::of(left.clone().map(|score| score.accuracy)),
+            accuracy: Mean { mean: right as f64 / answers as f64, interval },
+            right,
+            answers,
             diverged: scores.count() - left.count(),
         }
     }
@@ -79,6 +89,15 @@ impl Summary {
     pub fn metric(&self, loss: Loss) -> Mean {
         if loss == Loss::CrossEntropy { self.accuracy } else { self.loss }
     }
+}
+
+/// The share of right answers over `counts` (right answers, and all) of runs that were asked equally much, rounded once: a mean of
+/// shares would call one of two equal sums of right answers better. None if they were not, or nobody was asked.
+pub fn pooled(counts: &[[u64; 2]]) -> Option<f64> {
+    let answers = counts.first()?[1];
+    let equal = answers > 0 && counts.iter().all(|[_, own]| *own == answers);
+    let right: u64 = counts.iter().map(|[right, _]| right).sum();
+    equal.then(|| right as f64 / (answers * counts.len() as u64) as f64)
 }
 
 #[cfg(test)]
@@ -120,14 +139,33 @@ mod tests {
     }
 
     #[test]
+    fn as_many_right_answers_are_as_good() {
+        // 17 of 60 in tasks of 5, in two ways; shares in f32.
+        let of = |right: [u8; 12]| {
+            let scores = right.map(|right| Score::new(1.0, f32::from(right) / 5.0, 5));
+            Summary::of(scores.into_iter())
+        };
+        let [one, other] =
+            [[1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 1, 1], [5, 5, 5, 0, 0, 0, 0, 0, 0, 0, 0, 2]];
+        let (one, other) = (of(one), of(other));
+        assert_eq!((one.right, one.answers), (17, 60));
+        assert_eq!(one.accuracy.mean, other.accuracy.mean);
+        assert_eq!(pooled(&[[5, 60], [7, 60], [6, 60]]), pooled(&[[6, 60]; 3]));
+        assert_eq!((pooled(&[[5, 60], [7, 59]]), pooled(&[])), (None, None));
+        let seven = Summary::of([Score::new(1.0, 0.7, 10); 6].into_iter());
+        assert_eq!(seven.accuracy.mean, 0.7, "a target of 0.7 is met");
+    }
+
+    #[test]
     fn tasks_that_diverged_are_left_out_and_counted() {
-        let score = |loss, accuracy| Score { loss, accuracy };
+        let score = |loss, accuracy| Score::new(loss, accuracy, 4);
         let diverged = [score(f32::NAN, 0.0), score(f32::INFINITY, 1.0)];
         let good = [score(1.0, 0.25), score(3.0, 0.75)];
         let of = |scores: &[Score]| Summary::of(scores.iter().copied());
         let some = of(&[diverged[0], good[0], diverged[1], good[1]]);
         assert_eq!(some, Summary { diverged: 2, ..of(&good) });
         assert_eq!((some.loss.mean, some.accuracy.mean), (2.0, 0.5));
+        assert_eq!((some.right, some.answers), (4, 8));
         let none = of(&diverged);
         assert!(none.diverged == 2 && none.loss.mean.is_nan() && none.accuracy.mean.is_nan());
         assert!(none.metric(Loss::CrossEntropy).mean.is_nan());

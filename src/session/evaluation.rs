@@ -283,7 +283,7 @@ mod tests {
 
     /// Two tasks, of which the second diverges.
     pub fn evaluation() -> Evaluation {
-        let score = |loss, accuracy| Score { loss, accuracy };
+        let score = |loss, accuracy| Score::new(loss, accuracy, 5);
         Evaluation {
             origin: Origin::Trained,
             run: 1,
@@ -298,7 +298,7 @@ mod tests {
 
     #[test]
     fn scores_read_back_as_they_were_written() {
-        let score = |loss, accuracy| Score { loss, accuracy };
+        let score = |loss, accuracy| Score::new(loss, accuracy, 5);
         let mut two = evaluation();
         two.scores[1][1] = score(0.3, 0.0);
         let scored = two.scored(Loss::CrossEntropy);

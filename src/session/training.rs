@@ -206,11 +206,13 @@ impl Session {
     fn validate(&mut self, observe: &mut impl FnMut(Event<'_>) -> bool) -> Result<Option<Outcome>> {
         let config = self.job.config().clone();
         let tasks = config.eval.validation_tasks;
-        let mut sum = 0.0;
+        let mut lines = Vec::new();
         for run in 0..config.runs {
             let setup = self.job.evaluation(run, Phase::Validation);
             let scores = evaluate(&self.gpu, &setup, Start::Run(&self.trainer, run), tasks)?;
-            let after = Summary::of(scores.iter().flatten().map(|pair| pair[1]));
+            let scores = || scores.iter().flatten().map(|pair| pair[1]);
+            let after = Summary::of(scores());
+            let queries = scores().map(|score| u64::from(score.queries)).sum();
             let classes = self.job.model().loss() == Loss::CrossEntropy;
             let metric = after.metric(self.job.model().loss());
             let record = ValidationRecord {
@@ -222,11 +224,12 @@ impl Session {
                 interval: metric.interval,
                 tasks,
                 diverged: after.diverged,
+                right: classes.then_some([after.right, queries]),
             };
-            sum += record.metric();
+            lines.push(record.clone());
             self.recorder.write(&Record::Validation(record), observe)?;
         }
-        let metric = sum / config.runs as f64;
+        let metric = metrics::metric_of_runs(lines.iter());
         if self.best.take(metric) {
             let best = self.directory.best_path();
             let split = self.job.stored_split();

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::disk::atomic;
 use crate::disk::read;
 use crate::error::{Error, Result};
+use crate::meta::pooled;
 
 /// One line. A number that is not finite is written as `null` and read as NaN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,6 +100,9 @@ pub struct ValidationRecord {
     /// How many of them diverged and are left out of the means.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub diverged: usize,
+    /// Right answers, and the queries of all tasks, those that diverged among them; for cross-entropy only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub right: Option<[u64; 2]>,
 }
 
 /// The inner losses of one meta-iteration of one run.
@@ -193,6 +197,10 @@ impl ValidationRecord {
     /// What states are compared by, which all tasks count for: accuracy, where answers of tasks that diverged are
     /// wrong; or, without classes, loss, which is none (NaN, and never wins) where tasks diverged.
     pub fn metric(&self) -> f64 {
+        if let Some([right, answers]) = self.right {
+            return right as f64 / answers as f64;
+        }
+        // Of lines from before answers were counted.
         match self.accuracy {
             _ if self.diverged == 0 => self.accuracy.unwrap_or(self.loss),
             Some(_) if self.diverged == self.tasks => 0.0,
@@ -205,18 +213,25 @@ impl ValidationRecord {
 /// Iteration and metric (accuracy, or loss where there is none) of each validation, the mean over
 /// runs.
 pub fn validations(records: &[Record]) -> Vec<(u64, f64)> {
-    let mut sums: Vec<(u64, f64, f64)> = Vec::new();
-    for record in records {
-        let Record::Validation(line) = record else { continue };
-        let metric = line.metric();
-        match sums.last_mut() {
-            Some((iteration, sum, count)) if *iteration == line.iteration => {
-                (*sum, *count) = (*sum + metric, *count + 1.0);
-            }
-            _ => sums.push((line.iteration, metric, 1.0)),
-        }
-    }
-    sums.into_iter().map(|(iteration, sum, count)| (iteration, sum / count)).collect()
+    let lines: Vec<&ValidationRecord> = records
+        .iter()
+        .filter_map(|record| match record {
+            Record::Validation(line) => Some(line),
+            _ => None,
+        })
+        .collect();
+    let of_one = lines.chunk_by(|one, next| one.iteration == next.iteration);
+    of_one.map(|lines| (lines[0].iteration, metric_of_runs(lines.iter().copied()))).collect()
+}
+
+/// The metric of the runs whose validations are `lines`, at least one: the mean, which is one share of all right answers where
+/// they are counted, so that as many are as good.
+pub fn metric_of_runs<'a>(lines: impl Iterator<Item = &'a ValidationRecord> + Clone) -> f64 {
+    let counts: Option<Vec<[u64; 2]>> = lines.clone().map(|line| line.right).collect();
+    let pooled = counts.and_then(|counts| pooled(&counts));
+    pooled.unwrap_or_else(|| {
+        lines.clone().map(ValidationRecord::metric).sum::<f64>() / lines.count() as f64
+    })
 }
 
 /// Time spent in training up to the last train record.

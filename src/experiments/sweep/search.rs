@@ -14,8 +14,9 @@ use crate::experiments::sweep::state::{Batch, Member, RunScore, Rung, State, Tri
 use crate::experiments::sweep::{Prepared, Report};
 use crate::gpu::Gpu;
 use crate::meta::{
-    Mean, RunSettings, Summary, Trainer, TrainerSetup, TrainingState, evaluate, memory,
+    Mean, RunSettings, Summary, Trainer, TrainerSetup, TrainingState, evaluate, memory, pooled,
 };
+use crate::model::Loss;
 use crate::rng::Phase;
 use crate::store::directory::lock;
 use store::file_name;
@@ -312,12 +313,14 @@ impl Search {
         let setup = self.job.with(config)?.evaluation(0, Phase::Validation);
         let scores = evaluate(&self.gpu, &setup, &snapshot.starting_point(run)?, tasks)?;
         let summary = Summary::of(scores.iter().flatten().map(|[_, after]| *after));
-        let mean = summary.metric(self.job.model().loss());
+        let loss = self.job.model().loss();
+        let (mean, classes) = (summary.metric(loss), loss == Loss::CrossEntropy);
         Ok(RunScore {
             member,
             metric: mean.mean,
             interval: mean.interval,
             diverged_tasks: summary.diverged,
+            right: classes.then_some([summary.right, summary.answers]),
         })
     }
 
@@ -330,9 +333,12 @@ impl Search {
         let of_score = |score: &RunScore| Mean { mean: score.metric, interval: score.interval };
         let means = seeds.iter().map(|score| score.map_or(nothing, of_score));
         let Mean { mean, interval } = Mean::of_means(means.clone());
+        let counts: Option<Vec<[u64; 2]>> =
+            seeds.iter().map(|score| score.as_ref()?.right).collect();
         TrialScore {
             trial,
-            metric: mean,
+            // As many right answers are as good.
+            metric: counts.and_then(|counts| pooled(&counts)).unwrap_or(mean),
             seeds: means.map(|one| one.mean).collect(),
             interval,
             diverged_tasks: seeds.iter().flatten().map(|score| score.diverged_tasks).sum(),

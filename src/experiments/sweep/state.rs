@@ -66,6 +66,9 @@ pub(super) struct RunScore {
     /// Tasks that diverged.
     #[serde(default)]
     pub diverged_tasks: usize,
+    /// Right answers, and all, of the others; none of regression.
+    #[serde(default)]
+    pub right: Option<[u64; 2]>,
 }
 
 /// The state of a sweep.
@@ -130,14 +133,20 @@ mod tests {
     #[test]
     fn scores_that_are_not_finite_are_read_back() {
         let folder = tempfile::tempdir().unwrap();
-        let score =
-            |metric| RunScore { member: [0, 0], metric, interval: metric, diverged_tasks: 0 };
+        let score = |metric| RunScore {
+            member: [0, 0],
+            metric,
+            interval: metric,
+            diverged_tasks: 0,
+            right: Some([17, 60]),
+        };
         let scores = vec![score(0.5), score(f64::NAN), score(f64::INFINITY)];
         State { scores, ..State::default() }.save(folder.path()).unwrap();
         let read = State::load(folder.path()).unwrap().scores;
         assert_eq!(read[0], score(0.5));
         assert!(read[1..].iter().all(|it| it.metric.is_nan() && it.interval.is_nan()));
         let old = r#"{"member": [0, 0], "metric": 0.5, "interval": 0.5}"#;
-        assert_eq!(serde_json::from_str::<RunScore>(old).unwrap(), score(0.5));
+        let before = RunScore { right: None, ..score(0.5) };
+        assert_eq!(serde_json::from_str::<RunScore>(old).unwrap(), before);
     }
 }

@@ -25,7 +25,7 @@ impl Adaptation {
         &self,
         encoder: &mut wgpu::CommandEncoder,
     ) -> Result<Pending<Vec<Vec<[Score; 2]>>>> {
-        let tasks = self.axis.tasks();
+        let (tasks, queries) = (self.axis.tasks(), self.tasks.queries() as u32);
         let scored =
             self.predictions.iter().filter_map(|one| one.before.as_ref().zip(Some(&one.after)));
         let buffers: Vec<_> = scored
@@ -40,6 +40,7 @@ impl Adaptation {
                     let score = |task: usize, when: usize| Score {
                         loss: of[2 * when * tasks + task],
                         accuracy: of[(2 * when + 1) * tasks + task],
+                        queries,
                     };
                     (0..tasks).map(|task| [score(task, 0), score(task, 1)]).collect()
                 })

@@ -29,6 +29,7 @@ fn records() -> Vec<Record> {
             interval: 0.01,
             tasks: 100,
             diverged: 0,
+            right: None,
         })
     };
     let inner = Record::Inner(InnerRecord { iteration: 30, run: 0, losses: vec![3.0, 1e-7] });
