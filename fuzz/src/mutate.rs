@@ -142,8 +142,24 @@ fn sealed(bytes: &[u8], draws: &mut Draws) -> Option<Vec<u8>> {
         }
     }
     digest(&mut header, &data);
-    let text = serde_json::to_vec(&header).ok()?;
-    Some([&(text.len() as u64).to_le_bytes(), &text[..], &data].concat())
+    let text = written(&header);
+    Some([&(text.len() as u64).to_le_bytes(), text.as_bytes(), &data].concat())
+}
+
+/// The text of a header as the program writes it.
+fn written(header: &BTreeMap<String, Value>) -> String {
+    let entry = |(name, it): (&String, &Value)| match name.as_str() {
+        "__metadata__" => format!("{name:?}:{it}"),
+        _ => {
+            let [dtype, shape, offsets] = ["dtype", "shape", "data_offsets"].map(|key| &it[key]);
+            let name = Value::from(name.as_str());
+            format!("{name}:{{\"dtype\":{dtype},\"shape\":{shape},\"data_offsets\":{offsets}}}")
+        }
+    };
+    let entries: Vec<String> = header.iter().map(entry).collect();
+    let text = format!("{{{}}}", entries.join(","));
+    let padded = text.len().next_multiple_of(8);
+    format!("{text:padded$}")
 }
 
 /// Puts the digests of `data` and of the fields into `header`, where it has digests.

@@ -14,6 +14,8 @@ const PREFIX: usize = 8;
 pub(crate) struct TensorFile<'a> {
     pub metadata: BTreeMap<String, String>,
     pub tensors: BTreeMap<String, TensorView<'a>>,
+    /// What stands before the data.
+    header: &'a [u8],
 }
 
 /// A tensor to write: its values, row-major, as little-endian bytes.
@@ -46,6 +48,7 @@ impl<'a> TensorFile<'a> {
             Ok((name, TensorView::new(info.dtype, info.shape.clone(), &data[start..end])?))
         };
         Ok(Self {
+            header: &bytes[..PREFIX + header_length],
             metadata: header.metadata().clone().unwrap_or_default().into_iter().collect(),
             tensors: header
                 .tensors()
@@ -54,6 +57,19 @@ impl<'a> TensorFile<'a> {
                 .collect::<Result<_, _>>()
                 .map_err(damage)?,
         })
+    }
+
+    /// Whether the header is the one that [`serialize`] writes for what the file holds: the same content can be noted in several
+    /// ways.
+    pub fn is_as_written(&self) -> bool {
+        let mut end = 0;
+        let infos = self.tensors.iter().map(|(name, tensor)| {
+            let start = end;
+            end += tensor.data().len();
+            let (dtype, shape) = (tensor.dtype(), tensor.shape().to_vec());
+            (name.as_str(), TensorInfo { dtype, shape, data_offsets: (start, end) })
+        });
+        header(&self.metadata, infos.collect()) == self.header
     }
 
     /// The tensor `name` as finite f32 values of exactly `shape`.

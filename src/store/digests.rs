@@ -31,7 +31,11 @@ pub fn sealed(mut fields: BTreeMap<String, String>, tensors: &BTreeMap<String, D
 /// A sentence that names it.
 pub fn check(file: &TensorFile<'_>) -> Result<(), String> {
     let tensors = file.tensors.iter().map(|(name, t)| (name.clone(), sha256(t.data())));
-    compare(of_fields(&file.metadata).chain(tensors).collect(), stored(&file.metadata)?)
+    compare(of_fields(&file.metadata).chain(tensors).collect(), stored(&file.metadata)?)?;
+    match file.is_as_written() {
+        true => Ok(()),
+        false => Err("its header was changed after it was written".into()),
+    }
 }
 
 /// Refuses a file in which a field is not what was written; the tensors are not looked at.

@@ -11,7 +11,9 @@ fn the_program_measures_reports_and_compares() {
     let file = folder.path().join("a.json");
     let out = file.to_str().unwrap();
     let card = folder.path().join("card");
-    let arguments = ["bench", "--quick", "--workload", "sine", "norm", "--tasks", "2"];
+    // Variants are timed by the tuner's own tests.
+    let arguments =
+        ["bench", "--quick", "--no-autotune", "--workload", "sine", "norm", "--tasks", "2"];
     let svg = folder.path().join("a.svg");
     let mut command = reptile();
     command.args(arguments).args(["--out", out, "--plot"]).arg(&svg).arg("--report").arg(&card);
@@ -42,7 +44,8 @@ fn the_program_measures_reports_and_compares() {
     let text = refusal(reptile().args(["bench", "--compare", out, other.to_str().unwrap()]));
     assert!(text.contains("b.json is no report"), "{text}");
     // Dispatches alone: what was compiled above.
-    let kernels = ["bench", "--quick", "--kernels", "--workload", "sine", "--tasks", "2"];
+    let kernels =
+        ["bench", "--quick", "--no-autotune", "--kernels", "--workload", "sine", "--tasks", "2"];
     let printed = reptile().args(kernels).output().unwrap();
     let table = String::from_utf8_lossy(&printed.stdout);
     for part in ["| kernel | layer | grid |", "| fused_", "| outer_update | – | 20×1×1 | 20 | – |"]

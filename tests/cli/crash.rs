@@ -31,7 +31,7 @@ const KINDS: [Kind; 4] = [
 
 fn train(_: &Path) -> Command {
     let mut command = program();
-    command.args(["train", "--preset", "sine", "--iterations", "80", "--no-autotune"]).args(SMALL);
+    command.args(["train", "--preset", "sine", "--iterations", "40", "--no-autotune"]).args(SMALL);
     // A line's losses are means since the line before, or since the checkpoint that the run goes on from.
     let log = ["log.every=3", "log.checkpoint_every=3", "log.keep=2"];
     for setting in log.into_iter().chain(["eval.every=8", "eval.validation_tasks=4"]) {
@@ -49,7 +49,7 @@ fn trained(out: &Path) -> Vec<Value> {
     let mut lines: Vec<Value> =
         metrics.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     lines.iter_mut().for_each(without_times);
-    lines.push(state("0000000080.safetensors"));
+    lines.push(state("0000000040.safetensors"));
     lines.push(state("best.safetensors"));
     lines
 }
@@ -184,7 +184,7 @@ fn crash(kind: &Kind, kills: usize, draws: &mut Draws) {
         }
         let said = std::fs::read_to_string(&log).unwrap();
         let done = match kind.name {
-            "train" => out.join("checkpoints/0000000080.safetensors"),
+            "train" => out.join("checkpoints/0000000040.safetensors"),
             "sweep" => out.join("results.json"),
             "reproduce" => out.join("table.json"),
             _ => out.join("online.json"),

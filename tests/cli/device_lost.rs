@@ -24,12 +24,12 @@ fn end(out: &Path) -> PathBuf {
     out.join("checkpoints/0000000012.safetensors")
 }
 
-/// The submissions at which the device is lost: all of a training (33 of them, when this was written), or some.
+/// The submissions at which the device is lost: all of a training (33 of them, when this was written), or two.
 fn submissions() -> Vec<u32> {
     if std::env::var("REPTILE_TESTS").is_ok_and(|it| it == "all") {
         (1..=60).collect()
     } else {
-        vec![1, 7, 18, 31]
+        vec![1, 18]
     }
 }
 

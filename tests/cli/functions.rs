@@ -18,7 +18,9 @@ fn the_examples_train_and_keep_their_functions() {
             count += 1;
             let out = folder.path().join(path.file_stem().unwrap());
             let mut train = reptile();
-            train.args(["train", "--no-autotune", "--iterations", "20"]).arg(&path);
+            train
+                .args(["train", "--no-autotune", "--iterations", "20", "--plan", "layered"])
+                .arg(&path);
             train.arg("--out").arg(&out).assert().success();
             let result = eval_json(&out, &["--tasks", "10"]);
             let after = result["runs"][0]["after"]["loss"].as_f64().unwrap();
@@ -100,7 +102,8 @@ fn fewer_classes_than_outputs_are_tested() {
     let out = folder.path().join("run");
     let train = |more: &[&str]| {
         let mut train = reptile();
-        train.args(["train", "--no-autotune", "--iterations", "20"]).arg(&half_planes).args(more);
+        train.args(["train", "--no-autotune", "--iterations", "20", "--plan", "layered"]);
+        train.arg(&half_planes).args(more);
         train.arg("--out").arg(&out);
         train
     };

@@ -46,7 +46,7 @@ const JOBS: [&[&str]; 4] = [
 #[test]
 fn a_killed_run_resumes_to_the_same_bytes() {
     for job in JOBS {
-        let length = ["--iterations", "120", "--set", "log.checkpoint_every=10"];
+        let length = ["--iterations", "60", "--set", "log.checkpoint_every=5"];
         let settings = job.iter().flat_map(|assignment| ["--set", assignment]);
         let arguments: Vec<&str> = length.into_iter().chain(settings).collect();
         let straight = Run::train(&arguments);
@@ -64,13 +64,13 @@ fn a_killed_run_resumes_to_the_same_bytes() {
         signal(&child, "KILL");
         assert!(!child.wait().unwrap().success());
         let last = numbers(&out).pop().unwrap();
-        assert_ne!(last, "0000000120", "the run was over before it was killed");
+        assert_ne!(last, "0000000060", "the run was over before it was killed");
         let text =
             stderr(reptile().args(["train", "--resume", "--out"]).arg(&out).assert().success());
         assert!(text.contains("resuming at iteration"), "{text}");
-        let end = out.join("checkpoints/0000000120.safetensors");
+        let end = out.join("checkpoints/0000000060.safetensors");
         assert_eq!(
-            bytes_of_parameters(&straight.checkpoint("0000000120")),
+            bytes_of_parameters(&straight.checkpoint("0000000060")),
             bytes_of_parameters(&end),
             "{job:?}"
         );

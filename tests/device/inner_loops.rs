@@ -18,7 +18,7 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::PLAIN_OR_EVERY, named!(a_network_of_every_layer_agrees_with_float64));
     tests.cases(
         On::FAST,
-        [4, 200],
+        [3, 200],
         named!(networks_of_every_form_agree_with_float64_in_both_plans),
     );
     tests.on(On::FIRST_OR_FAST, named!(flattened_images_are_rows_to_the_fused_plan));

@@ -156,23 +156,14 @@ fn every_truncation_is_found() {
 }
 
 #[test]
-fn every_flipped_bit_is_found() {
-    let written = full(1);
-    let bytes = written.to_bytes(&model()).unwrap();
-    let mut unnoticed = 0;
-    for at in 0..bytes.len() {
+fn flipped_bits_are_found() {
+    let bytes = full(1).to_bytes(&model()).unwrap();
+    // All bits of a smaller file: `store::digests`.
+    for at in (0..bytes.len()).step_by(5) {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1 << (at % 8);
-        // The few flips that only change the header's notation leave the content as it was.
-        match parse(&damaged) {
-            Ok(loaded) => {
-                assert_eq!(loaded, written, "byte {at}");
-                unnoticed += 1;
-            }
-            Err(message) => assert!(!message.is_empty()),
-        }
+        assert!(parse(&damaged).is_err(), "byte {at}");
     }
-    assert!(unnoticed < 8, "{unnoticed} flips changed nothing");
 }
 
 #[test]
