@@ -6,7 +6,7 @@
 //!
 //! | codec | tensors | error of a number |
 //! |---|---|---|
-//! | `f16` | `codes` u32 `[T, words]`: two halves a word | the half's rounding, 2⁻¹⁰ of the difference at most |
+//! | `f16` | `codes` u32 `[T, words]`: two halves a word | the half's rounding, up or down: up to 2⁻¹⁰ of the difference, and up to 2⁻²⁴ below 2⁻¹⁴, where halves are subnormal |
 //! | `int8`, `int4` | `codes`: four or eight numbers a word; `scales` f32 `[T, groups]`, one for 128 numbers of a tensor | scale / 2 |
 //! | `1bit` | `codes`: signs; `scales`: one for a tensor | less than the differences, as a root of mean squares |
 //! | `topk:F` | `counts` u32 `[T]`, `places` u32 `[N]`, `values` f32 `[N]`: the share F of the numbers that differ most | none for those, the difference for the others |
