@@ -40,6 +40,7 @@ fn a_run_goes_on_without_its_file_and_says_where_it_changed() {
     let (own, out) = (folder.path().join("sine.wgsl"), folder.path().join("run"));
     let mut train = reptile();
     train.current_dir(&folder).args(["train", "sine.toml", "--iterations", "20"]);
+    train.args(["--plan", "layered", "--no-autotune"]);
     train.arg("--out").arg(&out).assert().success();
     let score = |more: &[&str]| {
         let arguments = [&["--tasks", "10"], more].concat();
