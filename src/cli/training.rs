@@ -203,15 +203,23 @@ struct View {
     terminal: bool,
     printed: Instant,
     start: u64,
+    /// The lowest validation loss of each run.
+    lowest: Vec<f64>,
 }
 
 impl View {
     fn new(json: bool, start: u64) -> Self {
         let terminal = watched();
-        Self { json, bar: progress_bar(0, BAR), terminal, printed: Instant::now(), start }
+        let (bar, printed, lowest) = (progress_bar(0, BAR), Instant::now(), Vec::new());
+        Self { json, bar, terminal, printed, start, lowest }
     }
 
     fn show(&mut self, event: &Event<'_>) {
+        if let Event::Record(Record::Validation(line)) = event
+            && let Some(warning) = swing(&mut self.lowest, line)
+        {
+            self.bar.suspend(|| note!("{warning}"));
+        }
         match event {
             Event::Record(record) if self.json => {
                 say(serde_json::to_string(record).expect("records are plain data"));
@@ -251,6 +259,28 @@ impl View {
     }
 }
 
+/// A validation loss that is so many times the lowest one tells of rates that are too large.
+const SWING: f64 = 10.0;
+
+/// What is to be said of a validation whose loss is an order of magnitude above the `lowest` of its run.
+fn swing(lowest: &mut Vec<f64>, line: &ValidationRecord) -> Option<String> {
+    if lowest.len() <= line.run {
+        lowest.resize(line.run + 1, f64::INFINITY);
+    }
+    let lowest = &mut lowest[line.run];
+    let times = line.loss / *lowest;
+    *lowest = lowest.min(line.loss);
+    let remedy = "the rates are too large for the steps of a validation: lower inner.rate, outer.rate, or a strategy's \
+                  strategy.rate or strategy.guard; the best state so far is best.safetensors";
+    if times > SWING {
+        let (iteration, run) = (line.iteration, line.run);
+        return Some(format!(
+            "warning: iteration {iteration} run {run}: the validation loss is {times:.0} times the lowest so far; {remedy}"
+        ));
+    }
+    None
+}
+
 /// A validation in one line.
 fn validation(line: &ValidationRecord) -> String {
     let judged = |mean| Mean { mean, interval: line.interval }.text(4, "");
@@ -268,6 +298,29 @@ fn validation(line: &ValidationRecord) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_validation_that_swings_by_an_order_of_magnitude_is_warned_of() {
+        let mut lowest = Vec::new();
+        let mut said = |run: usize, loss: f64| {
+            let line = ValidationRecord {
+                iteration: 20,
+                run,
+                seed: 1,
+                loss,
+                accuracy: None,
+                interval: 0.1,
+                tasks: 8,
+                diverged: 0,
+                right: None,
+            };
+            swing(&mut lowest, &line)
+        };
+        assert_eq!([said(1, 4.0), said(1, 0.4), said(0, 5.0), said(1, 3.9)], [const { None }; 4]);
+        let warning = said(1, 40.0).unwrap();
+        assert!(warning.contains("run 1") && warning.contains("100 times"), "{warning}");
+        assert!(said(1, f64::NAN).is_none(), "that is told as tasks that diverged");
+    }
 
     #[test]
     fn a_validation_is_one_line_that_tells_what_is_undefined() {

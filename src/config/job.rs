@@ -244,7 +244,7 @@ impl Job {
         let [way, _, group] = config.tasks.groups();
         AdaptationSetup {
             model: self.model.clone(),
-            rule: config.strategy.adaptation_rule(&config.inner),
+            rule: config.strategy.adaptation_rule(&config.inner, config.inner_steps()),
             rate: config.inner.rate,
             weight_decay: config.inner.weight_decay,
             plan: config.plan,

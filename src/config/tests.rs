@@ -233,7 +233,7 @@ fn strategy() -> impl Strategy<Value = StrategySpec> {
                 momentum,
                 min_rate,
                 max_rate,
-                guard,
+                guard: (query_shots % 2 == 0).then_some(guard),
                 query_shots,
                 zeta,
                 power,

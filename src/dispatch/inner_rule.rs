@@ -4,6 +4,9 @@ use crate::dispatch::{Argument, Axis, ROW_OF, RUN_STEP, RunSteps};
 use crate::gpu::{Profile, Source};
 use crate::optimizers::{Inner, InnerOptimizer, Kept};
 
+/// Less of learned rates behind the steps that they were learned with.
+const LEARNED_STEPS: &str = shader!("lib/learned_steps.wgsl");
+
 /// What a task tells a strategy, one number a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Statistic {
@@ -32,13 +35,22 @@ pub enum InnerRule {
     /// One of the registry, [`InnerOptimizer`](crate::optimizers::InnerOptimizer).
     Optimizer(Inner),
     /// SGD with a rate for every parameter, and what a learned strategy wants to know of the gradients.
-    Rates(Option<Statistic>),
+    Rates {
+        /// What that is.
+        statistic: Option<Statistic>,
+        /// Steps K that the rates were learned with: the k-th step, counted from 1, takes K / k of them where k is
+        /// above that. A strategy sees K steps alone, and rates with which a loss grows a little in each are safe for
+        /// K of them and for no more. Where nothing is said, every step takes all.
+        learned: Option<u32>,
+    },
     /// SGD with the rates √(b / g) of ARUBA within `bounds`, where g += `factor` g_k² (ARUBA++).
     Refined {
         /// Weight of the task's own squared gradients in g.
         factor: f32,
         /// The least and the greatest rate.
         bounds: [f32; 2],
+        /// As in [`InnerRule::Rates`].
+        learned: Option<u32>,
     },
     /// No step, but [`Statistic::Query`].
     Query,
@@ -47,6 +59,11 @@ pub enum InnerRule {
 impl InnerRule {
     /// Plain SGD.
     pub const SGD: Self = Self::Optimizer(Inner::SGD);
+
+    /// Adapts with the rates that were learned with `steps` inner steps.
+    pub fn learned(steps: usize) -> Self {
+        Self::Rates { statistic: None, learned: u32::try_from(steps).ok() }
+    }
 
     /// Buffers beside the parameters that a step may read and write.
     pub(crate) fn state_buffers(&self) -> u32 {
@@ -62,7 +79,7 @@ impl InnerRule {
         match self {
             Self::Optimizer(inner) => inner.kept(),
             Self::Refined { .. } => Kept { first: false, second: true },
-            Self::Rates(_) | Self::Query => Kept::NOTHING,
+            Self::Rates { .. } | Self::Query => Kept::NOTHING,
         }
     }
 
@@ -78,22 +95,21 @@ impl InnerRule {
 
     /// Whether every parameter has a rate of its own, from what its run has learned.
     pub fn has_rates(&self) -> bool {
-        matches!(self, Self::Rates(_) | Self::Refined { .. })
+        matches!(self, Self::Rates { .. } | Self::Refined { .. })
     }
 
     /// Sets that each task keeps in [`InnerState::second`].
     pub fn planes(&self) -> usize {
         match self {
             Self::Optimizer(inner) => usize::from(inner.kept().second),
-            Self::Rates(None) => 0,
+            Self::Rates { statistic, .. } => statistic.map_or(0, Statistic::planes),
             Self::Refined { .. } | Self::Query => 1,
-            Self::Rates(Some(statistic)) => statistic.planes(),
         }
     }
 
     /// The rule of a last step on the query set, where the strategy takes one.
     pub fn of_query(&self) -> Option<Self> {
-        (*self == Self::Rates(Some(Statistic::Query))).then_some(Self::Query)
+        matches!(self, Self::Rates { statistic: Some(Statistic::Query), .. }).then_some(Self::Query)
     }
 
     /// Words that a step reads and writes for each parameter of a task; learned rates, which all tasks of a run share, are not
@@ -117,22 +133,33 @@ impl InnerRule {
         });
         match *self {
             Self::Optimizer(inner) => inner.library(source),
-            Self::Rates(statistic) => {
+            Self::Rates { statistic, learned } => {
                 let number = match statistic {
                     None | Some(Statistic::Query) => 0_usize,
                     Some(Statistic::Products) => 1,
                     Some(Statistic::Squares) => 2,
                 };
-                source.constant("STATISTIC", number).library(shader!("lib/update_rates.wgsl"))
+                let source = source.constant("STATISTIC", number);
+                source
+                    .constant("LEARNED", steps(learned))
+                    .library(LEARNED_STEPS)
+                    .library(shader!("lib/update_rates.wgsl"))
             }
-            Self::Refined { factor, bounds: [low, high] } => source
+            Self::Refined { factor, bounds: [low, high], learned } => source
+                .constant("LEARNED", steps(learned))
                 .constant("REFINE", factor)
                 .constant("MIN_RATE", low)
                 .constant("MAX_RATE", high)
+                .library(LEARNED_STEPS)
                 .library(shader!("lib/update_refined.wgsl")),
             Self::Query => source.library(shader!("lib/update_query.wgsl")),
         }
     }
+}
+
+/// Steps that take all of the learned rates.
+fn steps(learned: Option<u32>) -> usize {
+    learned.unwrap_or(u32::MAX) as usize
 }
 
 /// What a step reads and writes beside the parameters; buffers of their own even where they are not used.

@@ -179,7 +179,9 @@ impl AdaptationBuilder<'_> {
             return Err(Error::config("run", message));
         }
         let batch = self.batch.unwrap_or(training.batches.batch.min(self.support));
-        let rule = training.strategy.adaptation_rule(&training.inner);
+        // The last of a training's steps may be the query's.
+        let steps = training.batches.steps - usize::from(training.strategy.has_query());
+        let rule = training.strategy.adaptation_rule(&training.inner, steps);
         let tasks = Origin::Rows { queries: self.queries, ordered: false };
         let batches = Batches {
             replacement: training.batches.replacement,

@@ -23,7 +23,7 @@ pub(super) struct Entries {
 
 /// Whether a strategy is updated by all entries: what ARUBA sums up are all tasks ever already.
 fn has_statistics(rule: InnerRule) -> bool {
-    matches!(rule, InnerRule::Rates(Some(Statistic::Query | Statistic::Products)))
+    matches!(rule, InnerRule::Rates { statistic: Some(Statistic::Query | Statistic::Products), .. })
 }
 
 /// Which kinds of sets there are: parameters, second and first moments, statistics.

@@ -158,7 +158,7 @@ impl TrainerSetup {
     /// The inner optimiser of training as kernels know it.
     pub(crate) fn rule(&self) -> InnerRule {
         match self.strategy.step() {
-            Some(step) => InnerRule::Rates(Some(step.statistic())),
+            Some(step) => InnerRule::Rates { statistic: Some(step.statistic()), learned: None },
             None => InnerRule::Optimizer(self.inner.rule()),
         }
     }

@@ -63,8 +63,10 @@ pub struct StrategySpec {
     /// Upper bound of σ. Default 1.
     pub max_rate: f32,
     /// A task whose loss grew by more than this factor in its inner loop moves neither θ nor the
-    /// statistics, but halves σ (by its share of the tasks); 0 = off. Default 10.
-    pub guard: f32,
+    /// statistics, but halves σ (by its share of the tasks); 0 = off. Default: 2 of hypergradient, whose rates climb until
+    /// something stops them, 10 of the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<f32>,
     /// meta-sgd: examples a class of a training task that only the query has; 0 (default): the query is one
     /// more minibatch.
     pub query_shots: usize,
@@ -85,7 +87,7 @@ impl Default for StrategySpec {
             momentum: 0.0,
             min_rate: 1e-6,
             max_rate: 1.0,
-            guard: 10.0,
+            guard: None,
             query_shots: 0,
             zeta: 1.0,
             power: 1.0,
@@ -121,11 +123,11 @@ impl StrategySpec {
             return Err(Error::config("strategy.zeta", message));
         }
         checks::positive("strategy.power", spec.power)?;
-        if !(spec.guard == 0.0 || spec.guard >= 1.0 && spec.guard.is_finite()) {
-            let message = format!(
-                "{} is not possible; give a factor of 1 or more, or 0 for none",
-                spec.guard
-            );
+        if let Some(guard) = spec.guard
+            && !(guard == 0.0 || guard >= 1.0 && guard.is_finite())
+        {
+            let message =
+                format!("{guard} is not possible; give a factor of 1 or more, or 0 for none");
             return Err(Error::config("strategy.guard", message));
         }
         refine(spec)?;
@@ -175,21 +177,27 @@ impl StrategySpec {
         self.kind == StrategyKind::MetaSgd
     }
 
-    /// The inner optimiser of an adaptation, which takes the learned rates as they are, or as what ARUBA++ goes
-    /// on from.
-    pub fn adaptation_rule(&self, inner: &InnerSpec) -> InnerRule {
+    /// The inner optimiser of an adaptation after a training with `steps` inner steps, which takes the learned rates as they
+    /// are, or as what ARUBA++ goes on from.
+    pub fn adaptation_rule(&self, inner: &InnerSpec, steps: usize) -> InnerRule {
         match self.kind {
             StrategyKind::None => InnerRule::Optimizer(inner.rule()),
             StrategyKind::Aruba if self.refine > 0.0 => {
-                InnerRule::Refined { factor: self.refine, bounds: [self.min_rate, self.max_rate] }
+                let bounds = [self.min_rate, self.max_rate];
+                let learned = u32::try_from(steps).ok();
+                InnerRule::Refined { factor: self.refine, bounds, learned }
             }
-            _ => InnerRule::Rates(None),
+            _ => InnerRule::learned(steps),
         }
     }
 
-    /// The guard of the outer update.
-    pub(super) fn guard(&self) -> f32 {
-        if self.kind == StrategyKind::None { 0.0 } else { self.guard }
+    /// The guard of the outer update: that which is set, or the kind's own; 0 is none.
+    pub fn guard(&self) -> f32 {
+        match self.kind {
+            StrategyKind::None => 0.0,
+            StrategyKind::Hypergradient => self.guard.unwrap_or(2.0),
+            StrategyKind::MetaSgd | StrategyKind::Aruba => self.guard.unwrap_or(10.0),
+        }
     }
 
     /// How the kernels move σ; none if it is not learned.

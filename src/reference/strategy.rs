@@ -96,6 +96,19 @@ pub fn refined(
     }
 }
 
+/// `rates`, of which the k-th step, counted from 1, takes `learned` / k behind the steps that they were learned with.
+pub fn learned_with(
+    learned: usize,
+    mut rates: impl FnMut(&[f64]) -> Vec<f64>,
+) -> impl FnMut(&[f64]) -> Vec<f64> {
+    let mut steps = 0;
+    move |gradient| {
+        steps += 1;
+        let part = (learned as f64 / f64::from(steps)).min(1.0);
+        rates(gradient).into_iter().map(|rate| part * rate).collect()
+    }
+}
+
 /// Adapts `theta` with the rates σ that `rates` says for a gradient: θ ← θ − σ ⊙ g for each minibatch of
 /// `task`, the last of which is the query's and makes no step if `query`.
 pub fn inner_loop(

@@ -76,7 +76,7 @@ impl Recipe {
     fn setup(&self, base: &Config, model: &Model, tasks: Tasks<'_>) -> Result<AdaptationSetup> {
         let mut config = self.apply(base);
         config.validate()?;
-        let rule = config.strategy.adaptation_rule(&config.inner);
+        let rule = config.strategy.adaptation_rule(&config.inner, config.inner_steps());
         let (rate, plan) = (config.inner.rate, config.plan);
         self.check_classes(&config, tasks)?;
         match tasks {
@@ -176,7 +176,7 @@ pub fn adapt(
         rate: setup.rate,
         optimizer: match setup.rule {
             InnerRule::Optimizer(inner) => inner.optimizer.to_string(),
-            InnerRule::Rates(_) | InnerRule::Refined { .. } | InnerRule::Query => {
+            InnerRule::Rates { .. } | InnerRule::Refined { .. } | InnerRule::Query => {
                 "learned rates".into()
             }
         },

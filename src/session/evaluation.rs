@@ -162,7 +162,7 @@ impl Evaluation {
         let mut setup = Self::setup(job, run, test);
         if origin == Origin::Random && matches!(setup.rule, InnerRule::Refined { .. }) {
             // There are no sums that its rates could go on from.
-            setup.rule = InnerRule::Rates(None);
+            setup.rule = InnerRule::learned(job.config().inner_steps());
         }
         let tested = match (test.episodes, models) {
             (_, Some(models)) => Tested::Models(models),

@@ -272,7 +272,7 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
             &curved,
             PlanKind::Layered,
             rows(),
-            InnerRule::Refined { factor: 0.5, bounds: [1e-6, 1.0] },
+            InnerRule::Refined { factor: 0.5, bounds: [1e-6, 1.0], learned: Some(1) },
         ),
         (&layers, PlanKind::Layered, rows(), adam),
         (&layers, PlanKind::Layered, episodes(), InnerRule::SGD),

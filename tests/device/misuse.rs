@@ -357,7 +357,7 @@ fn starts_of_something_else_are_refused(Device { gpu, .. }: &Device) {
     let trainer = Trainer::new(gpu, training()).unwrap();
     refused("moments", adam.record_start(&mut encoder, &trainer, 0), "keeps no such state");
     refused("run", adaptation.record_start(&mut encoder, &trainer, 1), "there is no run 1");
-    let setup = with(drawn(), |it| it.rule = InnerRule::Rates(None));
+    let setup = with(drawn(), |it| it.rule = InnerRule::learned(3));
     let mut rates = Adaptation::new(gpu, setup, 1).unwrap();
     refused("rates", rates.record_start(&mut encoder, &trainer, 0), "learns no rates");
     let mut setup = training();

@@ -10,7 +10,9 @@ use reptile::meta::{
     StartingPoint, StrategyKind, StrategySpec, Trainer, TrainerSetup, TrainingState,
 };
 use reptile::model::{Activation, Loss, Model};
-use reptile::reference::strategy::{Learner, Rule, Settings, inner_loop, meta_iteration, refined};
+use reptile::reference::strategy::{
+    Learner, Rule, Settings, inner_loop, learned_with, meta_iteration, refined,
+};
 use reptile::rng::Phase;
 use reptile::tasks::{Batches, SineSpec};
 
@@ -23,6 +25,7 @@ pub fn tests(tests: &mut Tests) {
     tests.own(On::FIRST_OR_PLAIN, named!(tasks_in_waves_give_the_same_rates));
     tests.on(On::PLAIN, named!(aruba_goes_on_from_a_trainer_as_from_its_snapshot));
     tests.on(On::EVERY, named!(aruba_goes_on_at_test_time_as_float64_says));
+    tests.on(On::EVERY, named!(learned_rates_shrink_behind_the_steps_they_were_learned_with));
     tests.on(On::PLAIN, named!(a_rate_that_overflows_is_an_error_that_names_the_key));
 }
 
@@ -103,7 +106,7 @@ fn in_float64(setup: &TrainerSetup, run: usize, iterations: u64) -> Learner {
         step: spec.rate.into(),
         bounds: [spec.min_rate, spec.max_rate].map(f64::from),
         groups: groups(model, spec.granularity),
-        guard: spec.guard.into(),
+        guard: spec.guard().into(),
         momentum: as_written(spec.momentum),
     };
     let seed = setup.seed + run as u64;
@@ -169,7 +172,7 @@ fn tasks_whose_loss_grows_are_left_out_and_lower_the_rates(device: &Device) {
     for kind in KINDS {
         // At this rate some tasks end with more than 1.2 times their first loss, and others do not.
         let mut setup = job(with(strategy(kind, Granularity::Layer), |it| {
-            it.guard = 1.2;
+            it.guard = Some(1.2);
             it.rate = 0.0;
         }));
         setup.outer.meta_batch = 5;
@@ -181,7 +184,10 @@ fn tasks_whose_loss_grows_are_left_out_and_lower_the_rates(device: &Device) {
 
 fn a_step_of_zero_is_bitwise_plain_reptile(Device { name, gpu, .. }: &Device) {
     for kind in [StrategyKind::Hypergradient, StrategyKind::MetaSgd] {
-        let still = with(StrategySpec::default(), |it| (it.kind, it.rate) = (kind, 0.0));
+        // Plain Reptile leaves no task out.
+        let still = with(StrategySpec::default(), |it| {
+            (it.kind, it.rate, it.guard) = (kind, 0.0, Some(0.0));
+        });
         let setup = job(still);
         // A query is one more minibatch behind the same four.
         let mut plain = setup.clone();
@@ -247,7 +253,7 @@ fn refining(setup: &TrainerSetup, plan: PlanKind, rule: InnerRule) -> Adaptation
 
 fn aruba_goes_on_from_a_trainer_as_from_its_snapshot(Device { name, gpu, .. }: &Device) {
     let setup = job(strategy(StrategyKind::Aruba, Granularity::Parameter));
-    let rule = InnerRule::Refined { factor: 2.0, bounds: [1e-6, 1.0] };
+    let rule = InnerRule::Refined { factor: 2.0, bounds: [1e-6, 1.0], learned: None };
     let mut adaptation = Adaptation::new(gpu, refining(&setup, PlanKind::Auto, rule), 2).unwrap();
     let mut trainer = Trainer::new(gpu, setup).unwrap();
     let mut from = |trainer: &Trainer| {
@@ -284,11 +290,13 @@ fn aruba_goes_on_at_test_time_as_float64_says(Device { name, gpu, mode }: &Devic
         .flat_map(|task| {
             let sums = [widen(&ways), widen(&squares)];
             let rates = refined(sums, factor.into(), bounds.map(f64::from));
+            let rates = learned_with(2, rates);
             inner_loop(model, &widen(&start.parameters), rates, task, false).parameters
         })
         .collect();
     let adapted = |gpu: &Gpu, plan, start: &StartingPoint| {
-        let adapting = refining(&setup, plan, InnerRule::Refined { factor, bounds });
+        let rule = InnerRule::Refined { factor, bounds, learned: Some(2) };
+        let adapting = refining(&setup, plan, rule);
         let mut adaptation = Adaptation::new(gpu, adapting, tasks).unwrap();
         adaptation.start_from(start).unwrap();
         adaptation.run(0).unwrap();
@@ -305,6 +313,38 @@ fn aruba_goes_on_at_test_time_as_float64_says(Device { name, gpu, mode }: &Devic
             let [a, b] = [from_alpha, without].map(|it| adapted(gpu, plan, &it));
             assert_eq!(a, b, "{what}");
         }
+    }
+}
+
+fn learned_rates_shrink_behind_the_steps_they_were_learned_with(Device { name, gpu, .. }: &Device) {
+    let (tasks, learned) = (3, 1);
+    let setup = job(strategy(StrategyKind::Hypergradient, Granularity::Parameter));
+    let (model, batches) = (&setup.model, &setup.batches);
+    let own: Vec<f32> =
+        numbers(4, model.parameter_count()).iter().map(|it| 0.02 + 0.01 * it.abs()).collect();
+    let start = with(StartingPoint::new(model.initial(3)), |it| it.rates = Some(own.clone()));
+    let drawn = drawn(&sine(), batches, setup.seed, 0, tasks);
+    let adapted_by = |learned: usize| -> Vec<f64> {
+        let of = |task: &reptile::reference::reptile::Task<'_>| {
+            let rates = learned_with(learned, |_: &[f64]| widen(&own));
+            inner_loop(model, &widen(&start.parameters), rates, task, false).parameters
+        };
+        as_tasks(&drawn, batches).iter().flat_map(of).collect()
+    };
+    let (wanted, all) = (adapted_by(learned), adapted_by(batches.steps));
+    for plan in [PlanKind::Fused, PlanKind::Layered] {
+        let adapted = |rule| {
+            let adapting = refining(&setup, plan, rule);
+            let mut adaptation = Adaptation::new(gpu, adapting, tasks).unwrap();
+            adaptation.start_from(&start).unwrap();
+            adaptation.run(0).unwrap();
+            adaptation.adapted().unwrap().concat()
+        };
+        let what = format!("learned rates, {plan:?}, {name}");
+        assert_close(&what, &adapted(InnerRule::learned(learned)), &wanted, 1e-4);
+        assert_close(&what, &adapted(InnerRule::learned(batches.steps)), &all, 1e-4);
+        let without = InnerRule::Rates { statistic: None, learned: None };
+        assert_eq!(adapted(without), adapted(InnerRule::learned(batches.steps)), "{what}");
     }
 }
 

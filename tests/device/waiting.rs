@@ -117,7 +117,7 @@ fn strategies_and_memories_that_do_not_fit_are_refused(Device { gpu, .. }: &Devi
         }),
         ("strategy.momentum", |s| s.strategy.momentum = 2.0),
         ("inner.rate", |s| (s.strategy.min_rate, s.strategy.max_rate) = (1.0, 0.1)),
-        ("strategy.guard", |s| s.strategy.guard = f32::NAN),
+        ("strategy.guard", |s| s.strategy.guard = Some(f32::NAN)),
         ("strategy.zeta", |s| s.strategy.zeta = f32::NAN),
         ("memory.blend", |s| (s.memory.capacity, s.memory.blend) = (4, f32::NAN)),
     ];
