@@ -91,6 +91,13 @@ pub fn main() -> ExitCode {
     })
 }
 
+/// What drivers say of a lost device has several lines.
+fn in_one_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join(" ").replace(" ;", ";")
+}
+
 impl Cli {
     /// Runs the subcommand; the code is for the shell.
     ///
@@ -108,10 +115,8 @@ impl Cli {
             .log_internal_errors(false)
             .init();
         // Of the commands that go on where they were.
-        let resumes = matches!(
-            self.command,
-            Command::Train(_) | Command::Sweep(_) | Command::Reproduce(_) | Command::Online(_)
-        );
+        let resumes =
+            matches!(self.command, Command::Train(_) | Command::Sweep(_) | Command::Reproduce(_));
         let result = match self.command {
             Command::Devices(command) => command.run(),
             Command::Presets(command) => command.run(),
@@ -129,9 +134,11 @@ impl Cli {
             Command::Plot(command) => command.run(),
         };
         let result = result.and_then(|code| all_said().map(|()| code));
-        result.map_err(|error| match resumes && device_lost::is_lost(&error) {
+        result.map_err(|error| match device_lost::is_lost(&error) {
+            true if !resumes => anyhow::anyhow!("{}: start the command again", in_one_line(&error)),
             true => anyhow::anyhow!(
-                "{error:#}: start again with --resume, or the next time with --on-device-lost retry"
+                "{}: start again with --resume, or the next time with --on-device-lost retry",
+                in_one_line(&error)
             ),
             false => flags::with_flags(error),
         })

@@ -131,7 +131,10 @@ impl Online {
             let state = learning.state()?;
             Ok(State { folder: folder.clone(), ..state }.save(out)?)
         };
-        self.learn(&mut learning, stop, save)?;
+        self.learn(&mut learning, stop, save).with_context(|| match State::is_in(out) {
+            true => format!("go on with: reptile online --out {} --resume", quoted(out)),
+            false => "nothing of the stream was saved yet".into(),
+        })?;
         let report = learning.report();
         let json = serde_json::to_string_pretty(&report)?;
         if !report.partial {
@@ -164,12 +167,11 @@ impl Online {
         let bar = progress_bar(learning.report().protocol.tasks as u64, BAR);
         bar.set_position(learning.done() as u64);
         let mut saved = Instant::now();
-        while let Some(arrival) = learning.next_arrival()? {
+        while let Some(arrival) = learning.next_arrival(|| !stop.asked())? {
             bar.inc(1);
             let [reptile, joint, scratch] = arrival.error;
             bar.set_message(format!("error {reptile:.3}, joint {joint:.3}, scratch {scratch:.3}"));
             if stop.asked() {
-                save(learning)?;
                 break;
             }
             if saved.elapsed() >= EVERY {
@@ -178,7 +180,7 @@ impl Online {
             }
         }
         bar.finish_and_clear();
-        Ok(())
+        if learning.report().partial { save(learning) } else { Ok(()) }
     }
 
     /// The configuration of a stream that was stopped.

@@ -63,10 +63,24 @@ impl Stop {
 #[cfg(unix)]
 fn watch(asked: impl Fn(u8) + Send + 'static) -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    // What whoever started the program has it ignore, as `nohup` does, it goes on to ignore.
+    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !ignored(*signal));
+    let mut signals = signal_hook::iterator::Signals::new(wanted)?;
     let wait = move || signals.forever().filter_map(|it| u8::try_from(it).ok()).for_each(asked);
     std::thread::Builder::new().name("signals".into()).spawn(wait)?;
     Ok(())
+}
+
+/// Whether the process ignores a signal, where the system tells (Linux).
+#[cfg(unix)]
+fn ignored(signal: i32) -> bool {
+    let status = crate::disk::read::bytes(std::path::Path::new("/proc/self/status"));
+    let mask = status.ok().and_then(|bytes| {
+        let text = String::from_utf8(bytes).ok()?;
+        let mask = text.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    });
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 /// Where there is but Ctrl-C.

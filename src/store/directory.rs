@@ -229,7 +229,10 @@ pub fn resolve(path: impl AsRef<Path>) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     if !path.is_dir() {
-        let message = "no such file or folder; give a checkpoint or the folder of a run";
+        let message = match path.exists() {
+            true => "is a pipe, a socket or a device; give a checkpoint or the folder of a run",
+            false => "no such file or folder; give a checkpoint or the folder of a run",
+        };
         return Err(Error::data(path, message));
     }
     let inner = path.join(CHECKPOINTS);
@@ -290,6 +293,9 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 /// Locks `folder` against other writers until the result is dropped or the process ends.
 pub(crate) fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK);
+    if path.exists() && !path.is_file() {
+        return Err(Error::data(path, "is no file, which the lock of a folder must be; remove it"));
+    }
     let options = File::options().create(true).truncate(false).write(true).to_owned();
     let file = options.open(&path).map_err(Error::io(&path))?;
     match file.try_lock() {

@@ -18,6 +18,8 @@ pub struct Learning<'a> {
     /// One for each number of samples.
     scorers: Vec<Adaptation>,
     done: Vec<Arrival>,
+    /// The parameters before the task that was given up in its middle, `[P]` each.
+    given_up: Option<[Vec<f32>; 2]>,
 }
 
 impl<'a> Learning<'a> {
@@ -73,16 +75,17 @@ impl<'a> Learning<'a> {
         }
         let scorer = |samples: &usize| stage.scorer(*samples);
         let scorers = protocol.samples.iter().map(scorer).collect::<Result<_>>()?;
-        Ok(Self { stage, protocol, initial, learners, scorers, done })
+        Ok(Self { stage, protocol, initial, learners, scorers, done, given_up: None })
     }
 
-    /// Scores the next task and takes the meta-steps behind it; nothing at the end of the stream.
+    /// Scores the next task and takes the meta-steps behind it; nothing at the end of the stream. As soon as `going` says no,
+    /// the task is given up: there is nothing either, and [`Learning::state`] is that before the task.
     ///
     /// # Errors
     /// [`Error::Config`] if a learner diverges; as [`Leader::step`].
-    pub fn next_arrival(&mut self) -> Result<Option<&Arrival>> {
+    pub fn next_arrival(&mut self, going: impl Fn() -> bool) -> Result<Option<&Arrival>> {
         let task = self.done.len();
-        if task == self.protocol.tasks {
+        if task == self.protocol.tasks || self.given_up.is_some() {
             return Ok(None);
         }
         let [reptile, joint] = self.parameters()?;
@@ -95,6 +98,7 @@ impl<'a> Learning<'a> {
             );
             return Err(Error::config("inner.rate", message));
         }
+        let before = [reptile.clone(), joint.clone()];
         let starts = [reptile, joint, self.initial.clone()].map(StartingPoint::new);
         let mut needed = [None; 3];
         let mut error = [f64::NAN; 3];
@@ -107,6 +111,10 @@ impl<'a> Learning<'a> {
         let steps = meta_steps(self.stage.config, &self.protocol);
         for (learner, steps) in self.learners.iter_mut().zip(steps) {
             for step in 0..steps {
+                if !going() {
+                    self.given_up = Some(before);
+                    return Ok(None);
+                }
                 self.stage.learn(learner, task, step)?;
             }
         }
@@ -139,7 +147,10 @@ impl<'a> Learning<'a> {
             tasks: self.stage.arrivals.digest(),
             protocol: self.protocol.clone(),
             arrivals: self.done.clone(),
-            parameters: self.parameters()?,
+            parameters: match &self.given_up {
+                Some(before) => before.clone(),
+                None => self.parameters()?,
+            },
         })
     }
 

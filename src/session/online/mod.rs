@@ -130,7 +130,7 @@ pub fn learn(
     mut observe: impl FnMut(&Arrival) -> bool,
 ) -> Result<Report> {
     let mut learning = Learning::start(gpu, config, arrivals, protocol.clone())?;
-    while let Some(arrival) = learning.next_arrival()? {
+    while let Some(arrival) = learning.next_arrival(|| true)? {
         if !observe(arrival) {
             break;
         }

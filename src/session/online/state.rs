@@ -80,7 +80,10 @@ impl State {
     pub fn load(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
         let bytes = read::bytes(&path)?;
-        Self::from_bytes(&bytes).map_err(|message| Error::data(path, message))
+        Self::from_bytes(&bytes).map_err(|message| {
+            let remedy = "put it back, or begin the stream anew in another folder";
+            Error::data(path, format!("{message}; {remedy}"))
+        })
     }
 
     /// Removes that in `folder`, if there is one: the report is written by now.
