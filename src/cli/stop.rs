@@ -63,8 +63,10 @@ impl Stop {
 #[cfg(unix)]
 fn watch(asked: impl Fn(u8) + Send + 'static) -> std::io::Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-    // What whoever started the program has it ignore, as `nohup` does, it goes on to ignore.
-    let wanted = [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| !ignored(*signal));
+    // A terminal that is closed is none of `nohup`'s. (Shells have what they start in the background ignore Ctrl-C; who sends
+    // that signal there means it.)
+    let closed = (!ignored(SIGHUP)).then_some(SIGHUP);
+    let wanted = [SIGINT, SIGTERM].into_iter().chain(closed);
     let mut signals = signal_hook::iterator::Signals::new(wanted)?;
     let wait = move || signals.forever().filter_map(|it| u8::try_from(it).ok()).for_each(asked);
     std::thread::Builder::new().name("signals".into()).spawn(wait)?;

@@ -4,7 +4,7 @@
 pub(crate) mod atomic;
 #[cfg(feature = "data")]
 pub(crate) mod cache;
-#[cfg(feature = "files")]
+#[cfg(feature = "experiments")]
 pub(crate) mod partial;
 pub(crate) mod read;
 #[cfg(feature = "data")]

@@ -114,7 +114,7 @@ fn a_sweep_that_was_stopped_has_no_results_yet() {
 }
 
 #[test]
-fn a_job_that_was_started_to_ignore_a_signal_does() {
+fn a_job_under_nohup_outlives_its_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("run");
     let inner = {
