@@ -12,7 +12,8 @@ use zip::write::SimpleFileOptions;
 pub fn folder() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     // The tests of the program are those of another crate.
-    if own.ends_with("fuzz") { own.join("seeds") } else { own.join("fuzz/seeds") }
+    let of_root = own.join("fuzz/seeds");
+    if of_root.is_dir() { of_root } else { own.join("seeds") }
 }
 
 /// One of those on disk.

@@ -28,6 +28,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use device_lost::{in_one_line, is_lost};
 use words::all_said;
 
 /// Reptile meta-learning that lives on the GPU.
@@ -91,13 +92,6 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// What drivers say of a lost device has several lines.
-fn in_one_line(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join(" ").replace(" ;", ";")
-}
-
 impl Cli {
     /// Runs the subcommand; the code is for the shell.
     ///
@@ -134,7 +128,7 @@ impl Cli {
             Command::Plot(command) => command.run(),
         };
         let result = result.and_then(|code| all_said().map(|()| code));
-        result.map_err(|error| match device_lost::is_lost(&error) {
+        result.map_err(|error| match is_lost(&error) {
             true if !resumes => anyhow::anyhow!("{}: start the command again", in_one_line(&error)),
             true => anyhow::anyhow!(
                 "{}: start again with --resume, or the next time with --on-device-lost retry",

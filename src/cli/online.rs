@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::cli::common::{DeviceArgs, config_text, load_job, progress_bar};
-use crate::cli::device_lost::{OnDeviceLost, with_device};
+use crate::cli::device_lost::DeviceLost;
 use crate::cli::out_folder::OutFolder;
 use crate::cli::stop::Stop;
 use crate::cli::words::say;
@@ -69,9 +69,8 @@ pub struct Online {
     /// New folder for online.json and regret.svg (runs/online by default, with a number if it exists).
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// What to do if the device is lost: stop, or open it again and go on.
-    #[arg(long, value_name = "WHAT", default_value = "stop")]
-    on_device_lost: OnDeviceLost,
+    #[command(flatten)]
+    device_lost: DeviceLost,
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
@@ -82,7 +81,7 @@ pub struct Online {
 impl Online {
     pub(super) fn run(self) -> Result<ExitCode> {
         let (out, mut stop) = (OutFolder::new(self.out.as_deref(), "online")?, None);
-        with_device(self.on_device_lost, |again| {
+        self.device_lost.survived(|again| {
             let begun = again && State::is_in(&out);
             self.go_through(&out, self.resume || begun, &mut stop)
         })

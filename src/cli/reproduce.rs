@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::cli::common::{DeviceArgs, device_name, load_job, working};
-use crate::cli::device_lost::{OnDeviceLost, with_device};
+use crate::cli::device_lost::DeviceLost;
 use crate::cli::out_folder::OutFolder;
 use crate::cli::stop::Stop;
 use crate::cli::training::{self, Resuming};
@@ -60,9 +60,8 @@ pub struct Reproduce {
     /// With --resume: go on although the trainings were begun by a version whose kernels add numbers in another order.
     #[arg(long, requires = "resume")]
     other_arithmetic: bool,
-    /// What to do if the device is lost: stop, or open it again and go on.
-    #[arg(long, value_name = "WHAT", default_value = "stop")]
-    on_device_lost: OnDeviceLost,
+    #[command(flatten)]
+    device_lost: DeviceLost,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -70,7 +69,7 @@ pub struct Reproduce {
 impl Reproduce {
     pub(super) fn run(self) -> Result<ExitCode> {
         let (out, mut stop) = (OutFolder::new(self.out.as_deref(), "reproduce")?, None);
-        with_device(self.on_device_lost, |again| {
+        self.device_lost.survived(|again| {
             let begun = again && out.join(PLAN).exists();
             self.reproduce(&out, self.resume || begun, &mut stop)
         })

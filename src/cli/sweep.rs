@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::HumanBytes;
 
 use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar};
-use crate::cli::device_lost::{OnDeviceLost, with_device};
+use crate::cli::device_lost::DeviceLost;
 use crate::cli::out_folder::OutFolder;
 use crate::cli::stop::Stop;
 use crate::cli::words::say;
@@ -37,9 +37,8 @@ pub struct Sweep {
     /// With --resume: go on although classes of the sweep are missing or their images changed.
     #[arg(long, requires = "resume")]
     changed_data: bool,
-    /// What to do if the device is lost: stop, or open it again and go on.
-    #[arg(long, value_name = "WHAT", default_value = "stop")]
-    on_device_lost: OnDeviceLost,
+    #[command(flatten)]
+    device_lost: DeviceLost,
     /// Print the result as JSON.
     #[arg(long)]
     json: bool,
@@ -50,7 +49,7 @@ pub struct Sweep {
 impl Sweep {
     pub(super) fn run(self) -> Result<ExitCode> {
         let (out, mut stop) = (self.folder()?, None);
-        with_device(self.on_device_lost, |again| {
+        self.device_lost.survived(|again| {
             let begun = again && Prepared::is_in(&out);
             self.search(&out, self.resume || begun, &mut stop)
         })

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::cli::common::{DeviceArgs, config_text};
-use crate::cli::device_lost::{OnDeviceLost, with_device};
+use crate::cli::device_lost::DeviceLost;
 use crate::cli::out_folder::OutFolder;
 use crate::cli::stop::Stop;
 use crate::cli::training::{self, Resuming};
@@ -81,9 +81,8 @@ pub struct Train {
     /// that it does not come to the bytes that it would have come to.
     #[arg(long, requires = "resume")]
     other_arithmetic: bool,
-    /// What to do if the device is lost: stop, or open it again and go on from the last checkpoint.
-    #[arg(long, value_name = "WHAT", default_value = "stop")]
-    on_device_lost: OnDeviceLost,
+    #[command(flatten)]
+    device_lost: DeviceLost,
     /// Print the metrics as JSON lines on stdout.
     #[arg(long)]
     json: bool,
@@ -97,7 +96,7 @@ impl Train {
         config.validate()?;
         let out = self.folder()?;
         let mut stop = None;
-        let (outcome, iteration) = with_device(self.on_device_lost, |again| {
+        let (outcome, iteration) = self.device_lost.survived(|again| {
             let begun = self.resume || again && RunDirectory::open(&*out).is_ok();
             let mut session = match begun {
                 true => self.go_on(config.clone(), &out, again)?,

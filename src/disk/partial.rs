@@ -1,9 +1,9 @@
 //! Where results lie: under their own names once they are whole, and before that under names that say `partial`.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::disk::atomic;
+use crate::error::Result;
 
 /// `path` for what is `whole`; otherwise the same with `.partial` before the extension: `results.partial.json`.
 pub fn place(path: &Path, whole: bool) -> PathBuf {
@@ -18,13 +18,9 @@ pub fn place(path: &Path, whole: bool) -> PathBuf {
 /// Removes what lay under the partial name of `path`, which is there whole by now.
 ///
 /// # Errors
-/// [`Error::Io`].
+/// [`crate::Error::Io`].
 pub fn settle(path: &Path) -> Result<()> {
-    let partial = place(path, false);
-    match std::fs::remove_file(&partial) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io(partial)(error)),
-        _ => Ok(()),
-    }
+    atomic::remove(&place(path, false))
 }
 
 #[cfg(test)]

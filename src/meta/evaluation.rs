@@ -37,7 +37,7 @@ pub async fn evaluate_async<'a>(
     start: impl Into<Start<'a>>,
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    scored(Wait::Awaiting, gpu, setup, start.into(), tasks, &Way::Adapted, None).await
+    tested_by(Wait::Awaiting, gpu, setup, start.into(), Tested::Drawn(tasks), None).await
 }
 
 /// As [`evaluate`], but each task starts from the one of `entries` that fits its support set best.
@@ -63,7 +63,7 @@ pub async fn evaluate_warm_async(
     entries: &[StartingPoint],
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    scored(Wait::Awaiting, gpu, setup, Start::Each, tasks, &Way::Warm(entries), None).await
+    tested_by(Wait::Awaiting, gpu, setup, Start::Each, Tested::Warm(entries, tasks), None).await
 }
 
 /// As [`evaluate`], but with `models` (one for each task, `[P]`) in place of an adaptation.
@@ -89,8 +89,7 @@ pub async fn evaluate_models_async(
     start: &StartingPoint,
     models: &[Vec<f32>],
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    let (tasks, way) = (models.len(), Way::Models(models));
-    scored(Wait::Awaiting, gpu, setup, start.into(), tasks, &way, None).await
+    tested_by(Wait::Awaiting, gpu, setup, start.into(), Tested::Models(models), None).await
 }
 
 /// As [`evaluate`], but on the tasks of `episodes`, whose sizes may differ from those of `setup`. The
@@ -119,8 +118,7 @@ pub async fn evaluate_episodes_async(
     start: &StartingPoint,
     episodes: &Episodes,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    let (setup, way) = listed(setup, episodes)?;
-    scored(Wait::Awaiting, gpu, &setup, start.into(), episodes.len(), &way, None).await
+    tested_by(Wait::Awaiting, gpu, setup, start.into(), Tested::Listed(episodes), None).await
 }
 
 /// What is evaluated.
@@ -147,18 +145,28 @@ pub(crate) fn evaluate_until(
     tested: Tested<'_>,
     stop: Option<&AtomicBool>,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    let score = |setup: &AdaptationSetup, tasks, way: &Way<'_>| {
-        now(scored(Wait::Blocking, gpu, setup, start, tasks, way, stop))
-    };
-    match tested {
-        Tested::Drawn(tasks) => score(setup, tasks, &Way::Adapted),
-        Tested::Warm(entries, tasks) => score(setup, tasks, &Way::Warm(entries)),
-        Tested::Models(models) => score(setup, models.len(), &Way::Models(models)),
+    now(tested_by(Wait::Blocking, gpu, setup, start, tested, stop))
+}
+
+/// Either of them.
+async fn tested_by(
+    wait: Wait,
+    gpu: &Gpu,
+    setup: &AdaptationSetup,
+    start: Start<'_>,
+    tested: Tested<'_>,
+    stop: Option<&AtomicBool>,
+) -> Result<Vec<Vec<[Score; 2]>>> {
+    let (tasks, way) = match tested {
+        Tested::Drawn(tasks) => (tasks, Way::Adapted),
+        Tested::Warm(entries, tasks) => (tasks, Way::Warm(entries)),
+        Tested::Models(models) => (models.len(), Way::Models(models)),
         Tested::Listed(episodes) => {
             let (setup, way) = listed(setup, episodes)?;
-            score(&setup, episodes.len(), &way)
+            return scored(wait, gpu, &setup, start, episodes.len(), &way, stop).await;
         }
-    }
+    };
+    scored(wait, gpu, setup, start, tasks, &way, stop).await
 }
 
 /// Adapting to the tasks of `episodes`.

@@ -6,8 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::data::StoredSplit;
-use crate::disk::atomic;
-use crate::disk::text_file;
+use crate::disk::{atomic, text_file};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::store::checkpoint::{self, Checkpoint};

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::disk::atomic;
-use crate::disk::read;
+use crate::disk::{atomic, read};
 use crate::error::{Error, Result};
 use crate::meta::pooled;
 

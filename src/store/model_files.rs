@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use crate::disk::atomic;
-use crate::disk::read;
+use crate::disk::{atomic, read};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::store::adapted::Adapted;

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use crate::data::StoredSplit;
-use crate::disk::atomic;
-use crate::disk::text_file;
+use crate::disk::{atomic, text_file};
 use crate::error::{Error, Result};
 
 /// The file's name.

@@ -13,8 +13,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::disk::atomic;
-use crate::disk::text_file;
+use crate::disk::{atomic, text_file};
 use crate::error::{Error, Result};
 
 pub use plan::{Plan, Training, missing_data};

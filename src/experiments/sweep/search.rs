@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Job};
 use crate::data::listed;
+use crate::disk::atomic;
 use crate::error::{Error, Result};
 use crate::experiments::sweep::spec::{SweepSpec, Trial};
 use crate::experiments::sweep::state::{Batch, Member, RunScore, Rung, State, TrialScore, ranked};
@@ -134,10 +135,7 @@ impl Search {
                 std::mem::replace(&mut self.state.before, std::mem::take(&mut self.state.now));
             self.state.save(&self.folder)?;
             for batch in old {
-                let path = self.folder.join(batch.file);
-                if path.exists() {
-                    std::fs::remove_file(&path).map_err(Error::io(path))?;
-                }
+                atomic::remove(&self.folder.join(batch.file))?;
             }
             self.report().write(&self.folder)?;
         }

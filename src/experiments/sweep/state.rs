@@ -5,8 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::disk::atomic;
-use crate::disk::text_file;
+use crate::disk::{atomic, text_file};
 use crate::error::{Error, Result};
 use crate::model::Loss;
 use crate::store::metrics::nan_if_null;

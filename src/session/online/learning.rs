@@ -98,7 +98,6 @@ impl<'a> Learning<'a> {
             );
             return Err(Error::config("inner.rate", message));
         }
-        let before = [reptile.clone(), joint.clone()];
         let starts = [reptile, joint, self.initial.clone()].map(StartingPoint::new);
         let mut needed = [None; 3];
         let mut error = [f64::NAN; 3];
@@ -112,7 +111,8 @@ impl<'a> Learning<'a> {
         for (learner, steps) in self.learners.iter_mut().zip(steps) {
             for step in 0..steps {
                 if !going() {
-                    self.given_up = Some(before);
+                    let [reptile, joint, _] = starts;
+                    self.given_up = Some([reptile.parameters, joint.parameters]);
                     return Ok(None);
                 }
                 self.stage.learn(learner, task, step)?;

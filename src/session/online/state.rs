@@ -12,9 +12,8 @@ use safetensors::tensor::Dtype;
 use super::{Arrival, Arrivals, Protocol};
 use crate::config::Config;
 use crate::data::arrays::Targets;
-use crate::disk::atomic;
-use crate::disk::read;
 use crate::disk::tensor_file::{Data, TensorFile, little_endian};
+use crate::disk::{atomic, read};
 use crate::error::{Error, Result};
 use crate::store::checkpoint::RunInfo;
 use crate::store::digests;
@@ -91,13 +90,7 @@ impl State {
     /// # Errors
     /// [`Error::Io`].
     pub fn remove(folder: &Path) -> Result<()> {
-        let path = folder.join(FILE);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(Error::io(path)(error))
-            }
-            _ => Ok(()),
-        }
+        atomic::remove(&folder.join(FILE))
     }
 
     fn to_bytes(&self) -> Vec<u8> {

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use super::{Checkpoint, CheckpointFile, Header, RunInfo};
 use crate::config::Config;
 use crate::data::StoredSplit;
-use crate::disk::atomic;
-use crate::disk::read;
 use crate::disk::shell::quoted;
 use crate::disk::tensor_file::TensorFile;
+use crate::disk::{atomic, read};
 use crate::error::{Error, Result};
 use crate::model::Model;
 
