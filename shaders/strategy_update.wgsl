@@ -1,5 +1,7 @@
 // The strategy's step on the rates σ of all parameters, and the mean rate of each layer for the metrics
 // (−1 where a rate overflowed).
+// Meta-SGD and hypergradients take AdaGrad's step on what they learn from, h: β h / √(s + 0.01 s̄), s the sum of the squares
+// of all h so far and s̄ its mean over the layer, which is what a parameter without a signal is measured by.
 // A workgroup has a layer, or all of them where they share one rate (GRANULARITY). Grid: (layers or 1, runs).
 // Needs lib/run_step.wgsl.
 
@@ -8,7 +10,7 @@
 @group(0) @binding(2) var<storage, read> left_out: array<u32>;             // [R]
 @group(0) @binding(3) var<storage, read_write> rates: array<vec4<f32>>;    // σ: [R, VECTORS], 0 for padding
 @group(0) @binding(4) var<storage, read_write> ways: array<vec4<f32>>;     // b of ARUBA: [R, VECTORS]
-@group(0) @binding(5) var<storage, read_write> squares: array<vec4<f32>>;  // g of ARUBA: [R, VECTORS]
+@group(0) @binding(5) var<storage, read_write> squares: array<vec4<f32>>;  // g of ARUBA, s of the others: [R, VECTORS]
 @group(0) @binding(6) var<storage, read_write> metrics: array<f32>;        // [SLOTS, R, COLUMNS]
 
 // KIND
@@ -19,6 +21,8 @@ const ARUBA = 2u;
 const SCALAR = 0u;
 const LAYER = 1u;
 const PARAMETER = 2u;
+// Of s̄.
+const FLOOR = 0.01;
 
 // Per layer, from the host: BEGINS and ENDS (vectors), COUNTS (parameters).
 var<workgroup> shares: array<vec2<f32>, BLOCK>;
@@ -42,22 +46,39 @@ fn total(share: vec2<f32>, lane: u32) -> vec2<f32> {
     return sum;
 }
 
+// The sums of vector `v` of a plane, or what all that share a rate have together.
+fn statistic_of(run: u32, v: u32, plane: u32, shared_sum: f32) -> vec4<f32> {
+    if (GRANULARITY == PARAMETER) {
+        return sums[2u * run * VECTORS + plane + v];
+    }
+    return vec4<f32>(shared_sum);
+}
+
 // Whether a rate was not finite before it was bounded.
 var<private> overflowed: bool;
 
-// From sums over tasks (and over the parameters that share a rate) of the statistics.
-fn step_of(run: u32, place: u32, statistic: vec4<f32>, way: vec4<f32>) {
+// Adds the squares of this meta-iteration, but for padding; returns the sum of all four parameters' squares.
+fn square(run: u32, place: u32, statistic: vec4<f32>) -> f32 {
+    let mean = runs[run].tasks_inverse * statistic;
+    let all = select(fma(mean, mean, squares[place]), vec4<f32>(0.0), rates[place] == vec4<f32>(0.0));
+    squares[place] = all;
+    return across(all);
+}
+
+// From sums over tasks (and over the parameters that share a rate) of the statistics; `layer_square` is s̄.
+fn step_of(run: u32, place: u32, statistic: vec4<f32>, way: vec4<f32>, layer_square: f32) {
     let settings = runs[run];
     let old = rates[place];
     let mean = settings.tasks_inverse * statistic;
     let back = exp2(-f32(left_out[run]) * settings.tasks_inverse);
     var moved = old;
-    if (KIND == META_SGD) {
-        let x = settings.strategy_rate * mean;
-        moved = old * select(exp(-x), vec4<f32>(1.0), x == vec4<f32>(0.0));
-    }
-    if (KIND == HYPERGRADIENT) {
-        moved = old + settings.strategy_rate * mean;
+    if (KIND != ARUBA && layer_square > 0.0) {
+        let x = settings.strategy_rate * mean / sqrt(squares[place] + FLOOR * layer_square);
+        if (KIND == META_SGD) {
+            moved = old * select(exp(-x), vec4<f32>(1.0), x == vec4<f32>(0.0));
+        } else {
+            moved = old + x;
+        }
     }
     if (KIND == ARUBA) {
         let prior = settings.strategy_prior * ZETA * ZETA;
@@ -100,17 +121,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
     }
     for (var layer = first_layer; layer < end_layer; layer++) {
+        var layer_square = 0.0;
+        if (KIND != ARUBA) {
+            var share = vec2<f32>(0.0);
+            for (var v = BEGINS[layer] + lane; v < ENDS[layer]; v += BLOCK) {
+                share.x += square(run, run * VECTORS + v, statistic_of(run, v, 0u, shared_sums.x));
+            }
+            layer_square = total(share, lane).x / f32(COUNTS[layer]);
+        }
         overflowed = false;
         var share = vec2<f32>(0.0);
         for (var v = BEGINS[layer] + lane; v < ENDS[layer]; v += BLOCK) {
             let place = run * VECTORS + v;
-            var statistic = vec4<f32>(shared_sums.x);
-            var way = vec4<f32>(shared_sums.y);
-            if (GRANULARITY == PARAMETER) {
-                statistic = sums[2u * run * VECTORS + v];
-                way = sums[2u * run * VECTORS + VECTORS + v];
-            }
-            step_of(run, place, statistic, way);
+            let statistic = statistic_of(run, v, 0u, shared_sums.x);
+            let way = statistic_of(run, v, VECTORS, shared_sums.y);
+            step_of(run, place, statistic, way, layer_square);
             share.x += across(rates[place]);
         }
         share.y = select(0.0, 1.0, overflowed);

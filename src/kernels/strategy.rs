@@ -9,9 +9,10 @@ use crate::model::{Layer, Model};
 /// The rule that moves the rates σ.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum RateRule {
-    /// σ ← σ · exp(−β h): a gradient step on ln σ (first-order Meta-SGD).
+    /// σ ← σ · exp(−β h / √(s + s̄ / 100)): AdaGrad's step on ln σ (first-order Meta-SGD), with the sum s of the squares of all h,
+    /// and its mean s̄ over the layer.
     MetaSgd,
-    /// σ ← σ + β h
+    /// σ ← σ + β h / √(s + s̄ / 100), likewise.
     Hypergradient,
     /// b ← b + ½ (θ_i − θ)² + ζ² α² / (t + 1)^p, g ← g + h + ζ² / (t + 1)^p, σ = √(b / g).
     Aruba {
@@ -137,7 +138,7 @@ pub struct StrategyUpdate<'a> {
     pub rates: &'a wgpu::Buffer,
     /// [R, vectors]: b of ARUBA.
     pub ways: &'a wgpu::Buffer,
-    /// [R, vectors]: g of ARUBA.
+    /// [R, vectors]: g of ARUBA, the sum of the squares of all h of the others.
     pub squares: &'a wgpu::Buffer,
     /// `[slots, R, columns]`
     pub metrics: &'a wgpu::Buffer,
@@ -154,7 +155,7 @@ pub fn strategy_update(
     c: &StrategyUpdate<'_>,
 ) -> Result<()> {
     let layers: Vec<&Layer> = c.model.layers_with_parameters().collect();
-    let rounds = layers.iter().map(|layer| 1 + 2 * (layer.packed_len() / 4).div_ceil(BLOCK)).sum();
+    let rounds = layers.iter().map(|layer| 1 + 3 * (layer.packed_len() / 4).div_ceil(BLOCK)).sum();
     gpu.profile().check_rounds("strategy_update", rounds, "the layers' sizes")?;
     let per_layer = |number: fn(&Layer) -> usize| -> Vec<usize> {
         layers.iter().map(|layer| number(layer)).collect()
@@ -196,7 +197,7 @@ pub fn strategy_update(
     ];
     let groups = if c.step.sharing == Sharing::All { 1 } else { layers.len() };
     // Sums are read; rates, and what they are made from, are read and written.
-    let sets = if c.step.has_ways() { 2 + 6 } else { 1 + 2 };
+    let sets = if c.step.has_ways() { 2 + 6 } else { 1 + 4 };
     let work = Work::words(c.model.packed_len() * c.runs * sets);
     call(gpu, recording, &source, &arguments, [groups, c.runs, 1], work)
 }

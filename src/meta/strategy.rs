@@ -17,7 +17,7 @@ pub(super) struct Strategy {
     guard: f32,
     /// `[R, packed]`: σ.
     pub rates: wgpu::Buffer,
-    /// `[R, packed]` each: b and g of ARUBA.
+    /// `[R, packed]` each: b and g of ARUBA; of the others the second holds the sums of the squares of what they learn from.
     pub history: [wgpu::Buffer; 2],
     /// [R, 2, packed]
     sums: wgpu::Buffer,
@@ -28,11 +28,11 @@ pub(super) struct Strategy {
 /// The buffers for `runs` runs.
 fn buffers(step: RateStep, model: &Model, runs: usize) -> BufferList<5> {
     let sets = runs * model.packed_len();
-    let history = usize::from(matches!(step.rule, RateRule::Aruba { .. })) * sets;
+    let ways = usize::from(matches!(step.rule, RateRule::Aruba { .. })) * sets;
     BufferList([
         ("learned rates", sets),
-        ("sums of ways", history),
-        ("sums of squares", history),
+        ("sums of ways", ways),
+        ("sums of squares", sets),
         ("strategy sums", 2 * sets),
         ("tasks that do not count", runs),
     ])

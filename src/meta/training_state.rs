@@ -62,7 +62,7 @@ pub struct TrainingState {
     pub rates: Sets,
     /// `[R][P]` b of ARUBA.
     pub ways: Sets,
-    /// `[R][P]` g of ARUBA.
+    /// `[R][P]` g of ARUBA; of other strategies the sums of the squares of what they learn from.
     pub squares: Sets,
     /// `[R · n][P]` entries of the memory.
     pub memory: Sets,

@@ -9,10 +9,10 @@ use crate::model::Model;
 /// The rule that moves the rates.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
-    /// First-order Meta-SGD on s = ln σ: ∇_s L = −σ ⊙ g_query ⊙ Σ_k g_k (Li et al. 2017, arXiv
-    /// 1707.09835).
+    /// First-order Meta-SGD by ln σ: h = −σ ⊙ g_query ⊙ Σ_k g_k (Li et al. 2017, arXiv 1707.09835), with AdaGrad's
+    /// step (Duchi, Hazan and Singer 2011) −β h / √(s + s̄ / 100), s the sum of all h² so far, s̄ its mean over the layer.
     MetaSgd,
-    /// σ ← σ + β Σ_k g_k ⊙ g_{k−1} (Baydin et al. 2018, arXiv 1703.04782).
+    /// h = Σ_k g_k ⊙ g_{k−1} (Baydin et al. 2018, arXiv 1703.04782), with the same step +β h / √(s + s̄ / 100) on σ.
     Hypergradient,
     /// b ← b + ½ (θ_i − θ)² + ζ² α² / (t + 1)^p, g ← g + Σ_k g_k² + ζ² / (t + 1)^p, σ = √(b / g)
     /// (Khodak et al. 2019, arXiv 1906.02717), with the first rate α.
@@ -37,6 +37,8 @@ pub struct Settings {
     pub bounds: [f64; 2],
     /// The parameters that share a rate, group by group; together all P.
     pub groups: Vec<Vec<usize>>,
+    /// The parameters of each layer.
+    pub layers: Vec<Vec<usize>>,
     /// Growth of the loss above which a task does not count.
     pub guard: f64,
     /// γ of μ ← γ μ + (1 − γ) Δ.
@@ -52,7 +54,7 @@ pub struct Learner {
     pub rates: Vec<f64>,
     /// μ
     pub direction: Vec<f64>,
-    /// b and g of ARUBA.
+    /// b and g of ARUBA; of the others s in the second place.
     pub history: [Vec<f64>; 2],
 }
 
@@ -196,19 +198,28 @@ pub fn meta_iteration(
     }
     add_scaled(&mut learner.theta, outer_rate, &learner.direction);
     let backoff = (-left_out).exp2();
+    let mut shared = vec![[0.0; 2]; statistic.len()];
     for group in &settings.groups {
         let sums = [&statistic, &way].map(|of| group.iter().map(|i| of[*i]).sum::<f64>());
+        group.iter().for_each(|i| shared[*i] = sums);
+    }
+    let steps = match settings.rule {
+        Rule::Aruba { .. } => vec![0.0; statistic.len()],
+        _ => adagrad(&shared, &mut learner.history[1], settings),
+    };
+    for group in &settings.groups {
         for i in group {
+            let [sum, way] = shared[*i];
             let rate = learner.rates[*i];
             let moved = match settings.rule {
-                Rule::MetaSgd => backoff * rate * (-settings.step * sums[0]).exp(),
-                Rule::Hypergradient => backoff * (rate + settings.step * sums[0]),
+                Rule::MetaSgd => backoff * rate * (-steps[*i]).exp(),
+                Rule::Hypergradient => backoff * (rate + steps[*i]),
                 Rule::Aruba { zeta, power, start } => {
                     let count = group.len() as f64;
                     let prior = zeta * zeta * (iteration as f64 + 1.0).powf(-power);
                     let [b, g] = &mut learner.history;
-                    b[*i] = backoff * backoff * (b[*i] + sums[1] / count + prior * start * start);
-                    g[*i] += sums[0] / count + prior;
+                    b[*i] = backoff * backoff * (b[*i] + way / count + prior * start * start);
+                    g[*i] += sum / count + prior;
                     (b[*i] / g[*i]).sqrt()
                 }
             };
@@ -216,6 +227,22 @@ pub fn meta_iteration(
         }
     }
     all
+}
+
+/// β h / √(s + s̄ / 100) of every parameter, 0 where a layer has seen nothing yet; `h` is the first of each pair, and its
+/// squares are added to `squares`.
+fn adagrad(h: &[[f64; 2]], squares: &mut [f64], settings: &Settings) -> Vec<f64> {
+    let mut steps = vec![0.0; h.len()];
+    for layer in &settings.layers {
+        layer.iter().for_each(|i| squares[*i] += h[*i][0] * h[*i][0]);
+        let mean = layer.iter().map(|i| squares[*i]).sum::<f64>() / layer.len() as f64;
+        if mean > 0.0 {
+            for i in layer {
+                steps[*i] = settings.step * h[*i][0] / (squares[*i] + 0.01 * mean).sqrt();
+            }
+        }
+    }
+    steps
 }
 
 /// What a task tells the rule, `[P]`.

@@ -57,12 +57,9 @@ fn job(strategy: StrategySpec) -> TrainerSetup {
 
 fn strategy(kind: StrategyKind, granularity: Granularity) -> StrategySpec {
     // A step that moves the rates by tenths in an iteration.
-    let rate = match (kind, granularity) {
-        (StrategyKind::MetaSgd, Granularity::Parameter) => 30.0,
-        (StrategyKind::MetaSgd, _) => 0.3,
-        (_, Granularity::Parameter) => 0.03,
-        (_, Granularity::Layer) => 1e-4,
-        (_, Granularity::Scalar) => 3e-5,
+    let rate = match kind {
+        StrategyKind::MetaSgd => 0.1,
+        _ => 0.002,
     };
     with(StrategySpec::default(), |it| {
         it.kind = kind;
@@ -106,6 +103,7 @@ fn in_float64(setup: &TrainerSetup, run: usize, iterations: u64) -> Learner {
         step: spec.rate.into(),
         bounds: [spec.min_rate, spec.max_rate].map(f64::from),
         groups: groups(model, spec.granularity),
+        layers: groups(model, Granularity::Layer),
         guard: spec.guard().into(),
         momentum: as_written(spec.momentum),
     };

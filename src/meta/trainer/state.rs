@@ -47,7 +47,7 @@ impl Trainer {
             (&self.outer[1], count(runs, outer.kept().second)),
             (rates, count(runs, self.strategy.is_some())),
             (ways, count(runs, aruba)),
-            (squares, count(runs, aruba)),
+            (squares, count(runs, self.strategy.is_some())),
             entry(0),
             entry(1),
             entry(2),

@@ -62,22 +62,15 @@ impl Checkpoint {
     pub(super) fn from_file(model: &Model, file: &TensorFile<'_>) -> Result<Self, String> {
         let Header { iteration, adam_steps, runs, run } = Header::parse(&file.metadata)?;
         let lead = run_axis(runs);
-        // The sets of two tensors that come together, or neither.
         let read = |prefix| Group::read(model, file, prefix, &lead);
-        let either = |prefixes: [&'static str; 2], there: bool| -> Result<[Sets; 2], String> {
-            if there {
-                Ok([read(prefixes[0])?, read(prefixes[1])?])
-            } else {
-                Ok(Default::default())
-            }
-        };
         let parameters = read("")?;
         let [inner_second, inner_first] = read_inner(model, file, runs)?;
         let first = if has(file, "outer.u/") { "outer.u/" } else { "outer.m/" };
         let [outer_first, outer_second] =
             [optional(model, file, first, &lead)?, optional(model, file, "outer.v/", &lead)?];
-        let history = has(file, "strategy.b/") || has(file, "strategy.g/");
-        let [ways, squares] = either(["strategy.b/", "strategy.g/"], history)?;
+        // ARUBA has both, other strategies the second alone.
+        let [ways, squares] =
+            [optional(model, file, "strategy.b/", &lead)?, optional(model, file, "strategy.g/", &lead)?];
         let state = TrainingState {
             iteration,
             adam_steps,
