@@ -31,7 +31,7 @@ fn remembering() -> TrainerSetup {
     setup.seed = 1;
     setup.iterations = 2_500;
     setup.plan = PlanKind::Layered;
-    (setup.strategy.kind, setup.strategy.rate) = (StrategyKind::Hypergradient, 1e-4);
+    (setup.strategy.kind, setup.strategy.rate) = (StrategyKind::Hypergradient, Some(1e-4));
     (setup.memory.capacity, setup.memory.blend) = (10, 0.5);
     setup.telemetry = true;
     setup

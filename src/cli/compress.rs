@@ -7,12 +7,16 @@ use anyhow::{Result, bail};
 use clap::Args;
 use indicatif::HumanBytes;
 
-use crate::cli::common::{DeviceArgs, Stored, counting, device_name};
+use crate::cli::common::{DeviceArgs, Stored, counting, device_name, load_job};
+use crate::cli::eval::mode_name;
 use crate::cli::models::Models;
+use crate::cli::stop::Stop;
+use crate::cli::words::say;
 use crate::data::arrays::TaskArrays;
 use crate::disk::{atomic, read};
 use crate::gpu::Gpu;
-use crate::model::Model;
+use crate::model::{Loss, Model};
+use crate::session::evaluation::{self, Evaluation, Test};
 use crate::session::replay::replay;
 use crate::store::adapted::{Adapted, RESIDUAL, Settings};
 use crate::store::compressed::{Codec, Compressed, Payload};
@@ -43,6 +47,13 @@ pub struct Compress {
     /// New file for what this compression leaves over.
     #[arg(long, value_name = "FILE")]
     residual: Option<PathBuf>,
+    /// Test so many of the models on the queries of their tasks, as they are and as they are restored (those of
+    /// `reptile adapt --test-tasks`).
+    #[arg(long, value_name = "TASKS", value_parser = clap::value_parser!(u32).range(1..))]
+    check: Option<u32>,
+    /// Folder of the data set, for --check (otherwise REPTILE_DATA names the folder of all data sets).
+    #[arg(long, value_name = "DIR", requires = "check")]
+    data: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -74,9 +85,10 @@ impl Compress {
         atomic::check_new(&self.out)?;
         self.residual.as_deref().map(atomic::check_new).transpose()?;
         self.check_flags()?;
-        let base = Stored::open(&self.base, None)?;
+        let base = Stored::open(&self.base, self.data.as_deref())?;
         let model = base.config.validate()?;
         let mut adapted = Adapted::load(&model, &self.adapted)?;
+        self.check_tasks(&adapted)?;
         base.check_base(&self.adapted, &adapted.settings)?;
         if adapted.settings.tasks == RESIDUAL {
             bail!(
@@ -107,6 +119,14 @@ impl Compress {
         if !error.is_finite() {
             bail!("--codec {}: a difference is too large for it; take another codec", self.codec);
         }
+        if let Some(tasks) = self.check {
+            let sets = [&adapted.parameters, &restored].map(|all| &all[..tasks as usize]);
+            let stop = Stop::on_signals()?;
+            if !check(&gpu, &base, &adapted.settings, sets, &stop)? {
+                note!("stopped; nothing was written");
+                return Ok(stop.code());
+            }
+        }
         let bytes = compressed.write_new(&self.out)?;
         if let Some(path) = &self.residual {
             let left =
@@ -126,11 +146,36 @@ impl Compress {
         if replay && (self.feedback.is_some() || self.residual.is_some()) {
             bail!("--codec replay leaves nothing over; leave --feedback and --residual out");
         }
+        if replay && self.check.is_some() {
+            bail!("--codec replay gives the models themselves; leave --check out");
+        }
         if !replay && self.tasks.is_some() {
             bail!("--tasks goes with --codec replay");
         }
         if self.residual.as_ref() == Some(&self.out) {
             bail!("--out and --residual are the same file; give two");
+        }
+        Ok(())
+    }
+
+    /// Refuses to check what cannot be checked.
+    fn check_tasks(&self, adapted: &Adapted) -> Result<()> {
+        let (models, Some(tasks)) = (adapted.parameters.len(), self.check) else { return Ok(()) };
+        let path = self.adapted.display();
+        if adapted.settings.tasks != "test" {
+            bail!(
+                "{path}: these models are of `{}`, whose queries nobody knows; --check tests those of `reptile adapt \
+                 --test-tasks`",
+                adapted.settings.tasks
+            );
+        }
+        if tasks as usize > models {
+            bail!("--check {tasks}: {path} holds {models} models; give at most that");
+        }
+        if self.feedback.is_some() {
+            bail!(
+                "--check tests the models themselves, and --feedback adds to them; leave one of them out"
+            );
         }
         Ok(())
     }
@@ -222,6 +267,52 @@ impl Compress {
         }
         Ok(())
     }
+}
+
+/// Prints how well the models do on their tasks, as they are and restored; false if it was stopped before.
+fn check(
+    gpu: &Gpu,
+    base: &Stored,
+    settings: &Settings,
+    sets: [&[Vec<f32>]; 2],
+    stop: &Stop,
+) -> Result<bool> {
+    let recipe = settings.recipe()?;
+    let mut config = base.config.clone();
+    (config.eval.steps, config.eval.batch) = (recipe.steps, recipe.batch);
+    config.eval.tasks = sets[0].len();
+    let job = load_job(gpu, config, base.data())?;
+    let (snapshot, modes) = (base.snapshot()?, evaluation::modes(&job));
+    let test = Test { seed: Some(recipe.seed), stop: Some(stop.flag()), ..Test::new(&modes) };
+    let mut tested = Vec::new();
+    for sets in sets {
+        tested.push(Evaluation::models(gpu, &job, &snapshot, recipe.run, sets, test)?);
+        if stop.asked() {
+            return Ok(false);
+        }
+    }
+    say(format_args!("{} test tasks, ± = 95 % over tasks", sets[0].len()));
+    for (before, after) in tested[0].iter().zip(&tested[1]) {
+        let [own, restored] = [before, after].map(|one| one.summaries()[1]);
+        let mode = mode_name(job.model().has_batch_statistics(), before.transductive);
+        let line = |what: &str, own: String, restored: String| {
+            say(format_args!("  {what:<9} as adapted {own:<20} restored {restored}{mode}"));
+        };
+        line("loss", own.loss.text(4, ""), restored.loss.text(4, ""));
+        if job.model().loss() == Loss::CrossEntropy {
+            let [own, restored] = [own, restored].map(|it| it.accuracy.percent().text(2, " %"));
+            line("accuracy", own, restored);
+        }
+        for (which, one) in [("as adapted", before), ("restored", after)] {
+            if one.diverged() > 0 {
+                let (some, all) = (one.diverged(), one.scores.len());
+                say(format_args!(
+                    "  diverged  {which} {some} of {all} tasks, left out of the means{mode}"
+                ));
+            }
+        }
+    }
+    Ok(true)
 }
 
 impl Decompress {

@@ -271,6 +271,15 @@ impl Eval {
     }
 }
 
+/// The mode in words, where there is more than one way.
+pub(super) fn mode_name(more_than_one: bool, transductive: bool) -> &'static str {
+    match (more_than_one, transductive) {
+        (false, _) => "",
+        (true, false) => ", each query with the support set",
+        (true, true) => ", transductive",
+    }
+}
+
 /// Prints the scores on `wanted` tasks, or on those of them that there are.
 fn print(evaluation: &Evaluation, wanted: usize, loss: Loss, name_mode: bool, remedy: &str) {
     let [before, after] = evaluation.summaries();
@@ -278,11 +287,7 @@ fn print(evaluation: &Evaluation, wanted: usize, loss: Loss, name_mode: bool, re
         Origin::Trained => format!("run {}", evaluation.run),
         Origin::Random => "random initialisation".into(),
     };
-    let mode = match (name_mode, evaluation.transductive) {
-        (false, _) => "",
-        (true, false) => ", each query with the support set",
-        (true, true) => ", transductive",
-    };
+    let mode = mode_name(name_mode, evaluation.transductive);
     let partial = match evaluation.scores.len() {
         all if all == wanted => String::new(),
         some => format!(", partial: {some} of {wanted} tasks"),

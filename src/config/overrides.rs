@@ -220,7 +220,7 @@ fn example(text: &str, schedule: Schedule) -> Config {
     let mut config: Config = toml::from_str(text).expect("presets are valid");
     (config.inner.steps, config.inner.epochs) = (Some(1), Some(1));
     (config.inner.schedule, config.outer.schedule) = (schedule, schedule);
-    config.strategy.guard = Some(1.0);
+    (config.strategy.guard, config.strategy.rate) = (Some(1.0), Some(1.0));
     config.stop = StopSpec { seconds: Some(1.0), target: Some(1.0), patience: Some(1) };
     config.strategy.kind = StrategyKind::Aruba;
     config.memory.capacity = 1;

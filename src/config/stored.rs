@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::settings::{Config, LogSpec};
 use crate::error::{Error, Result};
-use crate::meta::{PlanKind, StopSpec};
+use crate::meta::{PlanKind, StopSpec, StrategyKind};
 use crate::tasks::TaskSpec;
 
 impl Config {
@@ -50,6 +50,11 @@ impl Config {
         fixed.eval.every = 0;
         fixed.eval.validation_tasks = 0;
         fixed.strategy.refine = 0.0;
+        if fixed.strategy.kind != StrategyKind::None {
+            // What is left open is the kind's own, however it was written.
+            fixed.strategy.rate = Some(fixed.strategy.rate());
+            fixed.strategy.guard = Some(fixed.strategy.guard());
+        }
         fixed.tasks.forget_data();
         Sha256::digest(fixed.to_toml()).iter().map(|byte| format!("{byte:02x}")).collect()
     }

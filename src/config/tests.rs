@@ -229,7 +229,7 @@ fn strategy() -> impl Strategy<Value = StrategySpec> {
             StrategySpec {
                 kind,
                 granularity,
-                rate,
+                rate: (query_shots % 3 == 0).then_some(rate),
                 momentum,
                 min_rate,
                 max_rate,

@@ -8,6 +8,9 @@ use crate::model::Model;
 
 /// Elements of a group with a scale of its own, where differences have 8 or 4 bits.
 const GROUP: usize = 128;
+/// Elements of a tensor's row, what one output unit or channel has, from which on signs have a scale for each row: shorter
+/// rows would have more scales than signs.
+const SHORTEST_ROW: usize = 32;
 
 /// Differences of T models in few bits.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +44,12 @@ impl CodeLayout {
         let mut table = vec![[0, 0]];
         let (mut element, mut word) = (0, 0);
         for tensor in model.tensors() {
-            let size = if [8, 4].contains(&bits) { GROUP } else { tensor.elements() };
+            let row = tensor.elements() / tensor.shape.first().map_or(1, |rows| *rows.max(&1));
+            let size = match bits {
+                8 | 4 => GROUP,
+                1 if row >= SHORTEST_ROW => row,
+                _ => tensor.elements(),
+            };
             let end = element + tensor.elements();
             while element < end {
                 let group = size.min(end - element);

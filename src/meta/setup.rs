@@ -151,7 +151,7 @@ impl TrainerSetup {
             seed: self.seed.wrapping_add(run as u64),
             inner_rate: self.inner.rate,
             outer_rate: self.outer.rate,
-            strategy_rate: self.strategy.rate,
+            strategy_rate: self.strategy.rate(),
         })
     }
 

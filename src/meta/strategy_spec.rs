@@ -54,8 +54,10 @@ pub struct StrategySpec {
     pub kind: StrategyKind,
     /// Which parameters share a rate. Default parameter.
     pub granularity: Granularity,
-    /// β: the step of meta-sgd (on ln σ) and of hypergradient; 0 leaves σ as it is. Default 0.01.
-    pub rate: f32,
+    /// β: AdaGrad's step of meta-sgd (on ln σ) and of hypergradient (on σ); 0 leaves σ as it is. Default: 0.3 of meta-sgd,
+    /// 0.01 of hypergradient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<f32>,
     /// γ of the direction μ ← γ μ + (1 − γ) Δ, θ ← θ + ε μ; 0 (default) = off.
     pub momentum: f32,
     /// Lower bound of σ. Default 1e-6.
@@ -83,7 +85,7 @@ impl Default for StrategySpec {
         Self {
             kind: StrategyKind::default(),
             granularity: Granularity::default(),
-            rate: 0.01,
+            rate: None,
             momentum: 0.0,
             min_rate: 1e-6,
             max_rate: 1.0,
@@ -109,10 +111,11 @@ impl StrategySpec {
                        outer.optimizer = \"interpolation\"";
             return Err(Error::config("strategy.momentum", message));
         }
-        if !(0.0..=LARGEST_STEP).contains(&spec.rate) {
+        if let Some(rate) = spec.rate
+            && !(0.0..=LARGEST_STEP).contains(&rate)
+        {
             let message = format!(
-                "{} would make the rates overflow; give a number from 0 to {LARGEST_STEP}",
-                spec.rate
+                "{rate} would make the rates overflow; give a number from 0 to {LARGEST_STEP}"
             );
             return Err(Error::config("strategy.rate", message));
         }
@@ -189,6 +192,12 @@ impl StrategySpec {
             }
             _ => InnerRule::learned(steps),
         }
+    }
+
+    /// β: what is set, or the kind's own.
+    pub fn rate(&self) -> f32 {
+        let own = if self.kind == StrategyKind::MetaSgd { 0.3 } else { 0.01 };
+        self.rate.unwrap_or(own)
     }
 
     /// The guard of the outer update: that which is set, or the kind's own; 0 is none.

@@ -7,6 +7,9 @@ use crate::gpu::{Gpu, Pending};
 use crate::meta::spec::MemorySpec;
 use crate::model::Model;
 
+/// What the sets are called that strategies of earlier versions do not have.
+pub(super) const SQUARES: &str = "sums of squares";
+
 /// What the one kind of sets is called that is not as long as the parameters.
 pub(super) const LOSSES: &str = "losses of the memory";
 
@@ -90,7 +93,7 @@ impl TrainingState {
             ("outer second moments", &self.outer_second),
             ("learned rates", &self.rates),
             ("sums of ways", &self.ways),
-            ("sums of squares", &self.squares),
+            (SQUARES, &self.squares),
             ("entries of the memory", &self.memory),
             ("second moments of the memory", &self.memory_second),
             ("first moments of the memory", &self.memory_first),

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `f16` | `codes` u32 `[T, words]`: two halves a word | the half's rounding, up or down: up to 2⁻¹⁰ of the difference, and up to 2⁻²⁴ below 2⁻¹⁴, where halves are subnormal |
 //! | `int8`, `int4` | `codes`: four or eight numbers a word; `scales` f32 `[T, groups]`, one for 128 numbers of a tensor | scale / 2 |
-//! | `1bit` | `codes`: signs; `scales`: one for a tensor | less than the differences, as a root of mean squares |
+//! | `1bit` | `codes`: signs; `scales`: one for each row of a tensor (what an output has), or for the tensor where rows have fewer than 32 numbers | less than the differences, as a root of mean squares |
 //! | `topk:F` | `counts` u32 `[T]`, `places` u32 `[N]`, `values` f32 `[N]`: the share F of the numbers that differ most | none for those, the difference for the others |
 //! | `replay` | `tasks` u8: the file of tasks, if they were the user's own | none, on the same device |
 
@@ -292,11 +292,19 @@ impl Compressed {
         let payload = match (codec, codec.bits()) {
             (_, Some(bits)) => {
                 let layout = CodeLayout::new(model, bits).map_err(|error| error.to_string())?;
-                let codes = words("codes", &[models, layout.words()])?;
+                let tensors = model.tensors().len();
+                if tensors != layout.groups()
+                    && codec == Codec::OneBit
+                    && has_scales(&file, [models, tensors])
+                {
+                    return Err("its signs have one scale for a tensor, as an earlier version wrote them; compress the models \
+                                anew".into());
+                }
                 let scales = match codec {
                     Codec::F16 => vec![0.0; models * layout.groups()],
                     _ => file.floats("scales", &[models, layout.groups()])?,
                 };
+                let codes = words("codes", &[models, layout.words()])?;
                 Payload::Coded(Coded { codes, scales })
             }
             (Codec::TopK(_), None) => {
@@ -333,6 +341,11 @@ fn sparse(base: &[f32], sets: &[Vec<f32>], thresholds: &[f32]) -> Payload {
         counts.push((places.len() - before) as u32);
     }
     Payload::Sparse { counts, places, values }
+}
+
+/// Whether it has scales of this shape.
+fn has_scales(file: &TensorFile<'_>, shape: [usize; 2]) -> bool {
+    file.tensors.get("scales").is_some_and(|tensor| tensor.shape() == shape)
 }
 
 #[cfg(test)]

@@ -162,3 +162,39 @@ fn wrong_bases_and_damaged_files_are_refused() {
     assert!(text.contains("int8"), "{text}");
     assert!(refusal(reptile().arg("eval").arg(&file)).contains("--base"));
 }
+
+#[test]
+fn models_are_checked_before_anything_is_written() {
+    let (run, file) = adapted();
+    let base = run.path().display().to_string();
+    let check = |codec: &str, arguments: &[&str], out: &str| {
+        let mut command = reptile();
+        command.arg("compress").arg(&file).arg("--base").arg(run.path());
+        command.args(["--codec", codec]).args(arguments).arg("--out").arg(run.path().join(out));
+        command
+    };
+    let checked = check("int4", &["--check", "10"], "small").assert().success();
+    let text = String::from_utf8(checked.get_output().stdout.clone()).unwrap();
+    // What `reptile eval` says of either file, to its four digits.
+    for (from, what) in [(file.clone(), "as adapted"), (run.path().join("small"), "restored")] {
+        let loss = loss_after(&eval_json(&from, &["--base", &base]));
+        assert!(text.contains(&format!("{what} {loss:.4} ±")), "{what} {loss}: {text}");
+    }
+    assert!(text.starts_with("10 test tasks"), "{text}");
+    let refused = |codec: &str, arguments: &[&str], because: &str| {
+        let text = refusal(&mut check(codec, arguments, "none"));
+        assert!(text.contains(because), "{because}: {text}");
+        assert!(!run.path().join("none").exists(), "{because}");
+    };
+    refused("int4", &["--check", "11"], "holds 10 models");
+    refused("replay", &["--check", "1"], "leave --check out");
+    write_task(&run.path().join("mine"), 2.0, 6);
+    let own = run.path().join("own");
+    let mut command = reptile();
+    command.arg("adapt").arg(run.path()).arg("--tasks").arg(run.path().join("mine"));
+    command.arg("--out").arg(&own).assert().success();
+    let mut command = reptile();
+    command.arg("compress").arg(&own).arg("--base").arg(run.path());
+    let text = refusal(command.args(["--codec", "int4", "--check", "1", "--out", "none"]));
+    assert!(text.contains("--test-tasks"), "{text}");
+}

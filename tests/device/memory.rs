@@ -56,7 +56,7 @@ fn trained(gpu: &Gpu, setup: &TrainerSetup, iterations: u64) -> TrainingState {
 fn an_entry_for_each_task_taken_whole_is_bitwise_plain_reptile(Device { name, gpu, .. }: &Device) {
     fn with_meta_sgd(setup: TrainerSetup) -> TrainerSetup {
         with(setup, |it| {
-            (it.strategy.kind, it.strategy.rate) = (StrategyKind::MetaSgd, 3.0);
+            (it.strategy.kind, it.strategy.rate) = (StrategyKind::MetaSgd, Some(0.1));
             it.batches.steps = 4;
         })
     }

@@ -64,7 +64,7 @@ fn strategy(kind: StrategyKind, granularity: Granularity) -> StrategySpec {
     with(StrategySpec::default(), |it| {
         it.kind = kind;
         it.granularity = granularity;
-        it.rate = rate;
+        it.rate = Some(rate);
     })
 }
 
@@ -100,7 +100,7 @@ fn in_float64(setup: &TrainerSetup, run: usize, iterations: u64) -> Learner {
                 Rule::Aruba { zeta: spec.zeta.into(), power: spec.power.into(), start: RATE.into() }
             }
         },
-        step: spec.rate.into(),
+        step: spec.rate().into(),
         bounds: [spec.min_rate, spec.max_rate].map(f64::from),
         groups: groups(model, spec.granularity),
         layers: groups(model, Granularity::Layer),
@@ -171,7 +171,7 @@ fn tasks_whose_loss_grows_are_left_out_and_lower_the_rates(device: &Device) {
         // At this rate some tasks end with more than 1.2 times their first loss, and others do not.
         let mut setup = job(with(strategy(kind, Granularity::Layer), |it| {
             it.guard = Some(1.2);
-            it.rate = 0.0;
+            it.rate = Some(0.0);
         }));
         setup.outer.meta_batch = 5;
         let plan = if all() { PlanKind::Fused } else { PlanKind::Layered };
@@ -184,7 +184,7 @@ fn a_step_of_zero_is_bitwise_plain_reptile(Device { name, gpu, .. }: &Device) {
     for kind in [StrategyKind::Hypergradient, StrategyKind::MetaSgd] {
         // Plain Reptile leaves no task out.
         let still = with(StrategySpec::default(), |it| {
-            (it.kind, it.rate, it.guard) = (kind, 0.0, Some(0.0));
+            (it.kind, it.rate, it.guard) = (kind, Some(0.0), Some(0.0));
         });
         let setup = job(still);
         // A query is one more minibatch behind the same four.
@@ -208,6 +208,11 @@ fn a_restored_strategy_goes_on_exactly_and_runs_do_not_see_each_other(
         resumed.restore(&half).unwrap();
         resumed.advance(4, |_| true).unwrap();
         assert_eq!(straight, resumed.snapshot().unwrap(), "{kind:?}, {name}");
+        // As versions left it that took other steps.
+        let mut without = half;
+        without.squares.clear();
+        let error = resumed.restore(&without).unwrap_err().to_string();
+        assert!(error.contains("sums of squares"), "{error}, {name}");
         let alone = with(setup, |it| (it.runs, it.seed) = (1, it.seed + 1));
         let alone = trained(gpu, &alone, 6);
         assert_eq!(straight.parameters[1], alone.parameters[0], "{kind:?}, {name}");
@@ -347,7 +352,7 @@ fn learned_rates_shrink_behind_the_steps_they_were_learned_with(Device { name, g
 }
 
 fn a_rate_that_overflows_is_an_error_that_names_the_key(Device { name, gpu, .. }: &Device) {
-    let wild = with(strategy(StrategyKind::MetaSgd, Granularity::Scalar), |it| it.rate = 1e6);
+    let wild = with(strategy(StrategyKind::MetaSgd, Granularity::Scalar), |it| it.rate = Some(1e6));
     let mut trainer = Trainer::new(gpu, job(wild)).unwrap();
     let error = trainer.advance(20, |_| true).unwrap_err().to_string();
     assert!(error.contains("strategy.rate") && error.contains("overflow"), "{error}, {name}");

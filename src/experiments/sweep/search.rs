@@ -203,7 +203,7 @@ impl Search {
                 seed: self.seed(seed),
                 inner_rate: config.inner.rate,
                 outer_rate: config.outer.rate,
-                strategy_rate: config.strategy.rate,
+                strategy_rate: config.strategy.rate(),
             }
         };
         let config = self.trials[members[0][0]].config.clone();
@@ -349,6 +349,6 @@ fn shape(config: &Config) -> String {
     let mut same = config.clone();
     same.inner.rate = 1.0;
     same.outer.rate = 1.0;
-    same.strategy.rate = 1.0;
+    same.strategy.rate = Some(1.0);
     same.to_toml()
 }

@@ -7,7 +7,7 @@ use crate::meta::memory::{self, Entries};
 use crate::meta::spec::StatePolicy;
 use crate::meta::strategy::Strategy;
 use crate::meta::strategy_spec::StrategyKind;
-use crate::meta::training_state::{self, LOSSES, Sets, TrainingState};
+use crate::meta::training_state::{self, LOSSES, SQUARES, Sets, TrainingState};
 
 impl Trainer {
     /// Everything that training goes on from, in the order of [`TrainingState::sets`]: the buffer, and the
@@ -134,6 +134,11 @@ impl Trainer {
             return Err(Error::config("iteration", message));
         }
         for ((_, expected), (name, sets)) in self.state().iter().zip(stored) {
+            if name == SQUARES && sets.is_empty() && *expected > 0 && !from.rates.is_empty() {
+                let message = "the state has rates that were learned by steps of another kind, without sums of \
+                               squares: an earlier version's. Evaluate it and adapt with it as it is, or train anew";
+                return Err(Error::config("strategy.kind", message));
+            }
             if sets.len() != *expected {
                 let message = format!(
                     "the checkpoint holds {} sets of {name}, and {expected} are needed",

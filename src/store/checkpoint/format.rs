@@ -69,8 +69,10 @@ impl Checkpoint {
         let [outer_first, outer_second] =
             [optional(model, file, first, &lead)?, optional(model, file, "outer.v/", &lead)?];
         // ARUBA has both, other strategies the second alone.
-        let [ways, squares] =
-            [optional(model, file, "strategy.b/", &lead)?, optional(model, file, "strategy.g/", &lead)?];
+        let [ways, squares] = [
+            optional(model, file, "strategy.b/", &lead)?,
+            optional(model, file, "strategy.g/", &lead)?,
+        ];
         let state = TrainingState {
             iteration,
             adam_steps,

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""The figures of docs/strategy.md and docs/compression.md, each a mean over five seeds ± its standard deviation:
+
+    benches/claims.py NAME...      # one or more of those below, or `all`; tables in Markdown on stdout
+
+It runs `target/release/reptile` (another one: REPTILE=PROGRAM). What is trained lies in target/claims and is not trained
+again; delete that folder to begin anew. Needs nothing but Python."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = os.environ.get("REPTILE", str(ROOT / "target/release/reptile"))
+FOLDER = ROOT / "target/claims"
+SEED, SEEDS = 9000, 5
+
+SINE = ["--preset", "sine", "--iterations", "3000", "--set", "outer.meta_batch=5", "--set", "inner.epochs=2"]
+OSCILLATORS = [str(ROOT / "examples/tasks/oscillators.toml"), "--iterations", "3000"]
+OSCILLATORS += ["--set", "inner.steps=10", "--set", "outer.meta_batch=5"]
+OMNIGLOT = ["--preset", "omniglot-5w1s", "--iterations", "1000", "--set", "inner.optimizer=sgd"]
+OMNIGLOT += ["--set", "outer.rate=0.5", "--set", "outer.schedule.kind=constant"]
+META_SGD = ["--set", "strategy.kind=meta-sgd"]
+HYPERGRADIENT = ["--set", "strategy.kind=hypergradient"]
+ARUBA = ["--set", "strategy.kind=aruba", "--set", "strategy.zeta=0.03"]
+STRATEGIES = {"meta-sgd": META_SGD, "hypergradient": HYPERGRADIENT, "aruba": ARUBA}
+
+
+def reptile(*arguments):
+    """What the program prints to stdout; its messages are shown where it fails."""
+    done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, arguments))}\n{done.stderr}")
+    return done.stdout
+
+
+def trained(name, job, rate=None, settings=()):
+    """The folder of five runs, trained side by side unless they are there; none if one of them diverged."""
+    folder = FOLDER / name
+    diverged = FOLDER / f"{name}.diverged"
+    if diverged.exists():
+        return None
+    if not (folder / "done").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        rates = [] if rate is None else ["--set", f"inner.rate={rate}"]
+        arguments = ["train", *job, "--seed", SEED, "--runs", SEEDS, "--set", "eval.every=0"]
+        arguments += [*rates, *settings, "--out", folder]
+        print("reptile", *arguments, file=sys.stderr)
+        command = [PROGRAM, *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            if "not finite" not in done.stderr and "diverged" not in done.stderr:
+                sys.exit(done.stderr)
+            diverged.write_text(done.stderr)
+            return None
+        (folder / "done").touch()
+    return folder
+
+
+def tested(folder, *arguments, part="after"):
+    """The loss or accuracy of each seed; none if some tasks diverged."""
+    if folder is None:
+        return None
+    report = json.loads(reptile("eval", folder, "--no-baseline", "--json", *arguments))
+    of = [run[part].get("accuracy", run[part]["loss"]) for run in report["runs"]]
+    return None if any(run["diverged"] for run in report["runs"]) else of
+
+
+def cell(values, best=None):
+    if values is None:
+        return "diverges"
+    text = f"{mean(values):.3f} ± {stdev(values):.3f}"
+    return text if best is None else f"{text} ({mean(values) / best:.2f})"
+
+
+def table(head, rows):
+    print("|", " | ".join(map(str, head)), "|")
+    print("|", " | ".join("---" for _ in head), "|")
+    for row in rows:
+        print("|", " | ".join(map(str, row)), "|")
+    print(flush=True)
+
+
+def recovery(name, job, rates, test, better=min, strategies=STRATEGIES):
+    """Plain Reptile over a grid of rates, and every strategy from 0.002, 0.02 and 0.2, beside the best plain rate."""
+    plain = {rate: tested(trained(f"{name}-plain-{rate}", job, rate), *test) for rate in rates}
+    best = better(mean(values) for values in plain.values() if values is not None)
+    table(["plain, rate", *rates], [[name, *(cell(plain[rate], best) for rate in rates)]])
+    starts = [0.002, 0.02, 0.2]
+    rows = []
+    for kind, settings in strategies.items():
+        of = [tested(trained(f"{name}-{kind}-{rate}", job, rate, settings), *test) for rate in starts]
+        rows.append([f"`{kind}`", *(cell(values, best) for values in of)])
+    table([f"{name}, from a rate of", *starts], rows)
+
+
+def sine():
+    recovery("sine", SINE, [0.002, 0.02, 0.03, 0.04, 0.05, 0.2], ["--tasks", 1000])
+
+
+def oscillators():
+    recovery("oscillators", OSCILLATORS, [0.002, 0.02, 0.05, 0.1, 0.2, 0.4], ["--tasks", 1000])
+
+
+def omniglot():
+    test = ["--tasks", 200, "--steps", 15, "--transductive", "true"]
+    only = {"meta-sgd": META_SGD}
+    recovery("omniglot", OMNIGLOT, [0.02, 0.1, 0.2, 0.5], test, max, only)
+
+
+def steps():
+    """Tests with more steps than the ten of training."""
+    numbers = [10, 32, 100]
+    jobs = {"plain, 0.02": (0.02, []), "plain, 0.04": (0.04, [])}
+    jobs |= {f"`{kind}` from 0.02": (0.02, settings) for kind, settings in STRATEGIES.items()}
+    rows = []
+    for title, (rate, settings) in jobs.items():
+        kind = settings[1].split("=")[1] if settings else "plain"
+        folder = trained(f"sine-{kind}-{rate}", SINE, rate, settings)
+        rows.append([title, *(cell(tested(folder, "--tasks", 1000, "--steps", k)) for k in numbers)])
+    table(["steps", *numbers], rows)
+
+
+def refine():
+    """ARUBA++: c of `--refine`."""
+    factors = [0, 100, 1000, 10000]
+    folder = trained("sine-aruba-0.02", SINE, 0.02, ARUBA)
+    rows = []
+    for k in [32, 100]:
+        of = (tested(folder, "--tasks", 1000, "--steps", k, "--refine", c) for c in factors)
+        rows.append([k, *map(cell, of)])
+    table(["steps", *(f"c = {c}" for c in factors)], rows)
+
+
+def warm_start():
+    """Starting from the best entry of the memory."""
+    folder = trained("sine-memory", SINE, None, ["--set", "memory.capacity=50"])
+    numbers = [1, 2, 4, 8, 16, 32]
+    rows = []
+    for title, flags in [("cold", []), ("warm", ["--warm-start", "memory"])]:
+        test = ["--tasks", 1000, *flags, "--steps"]
+        of = [tested(folder, *test, 1, part="before"), *(tested(folder, *test, k) for k in numbers)]
+        rows.append([title, *map(cell, of)])
+    table(["steps", 0, *numbers], rows)
+
+
+CLAIMS = {
+    "sine": sine,
+    "oscillators": oscillators,
+    "omniglot": omniglot,
+    "steps": steps,
+    "refine": refine,
+    "warm-start": warm_start,
+}
+
+
+def main():
+    names = sys.argv[1:]
+    if names == ["all"]:
+        names = list(CLAIMS)
+    unknown = [name for name in names if name not in CLAIMS]
+    if not names or unknown:
+        sys.exit(f"{__doc__}\n\nnames: {', '.join(CLAIMS)}")
+    if not Path(PROGRAM).is_file():
+        sys.exit(f"{PROGRAM} is not there; `cargo build --release` builds it")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        CLAIMS[name]()
+
+
+if __name__ == "__main__":
+    main()
