@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The figures of docs/strategy.md and docs/compression.md, each a mean over five seeds ± its standard deviation:
+"""The figures of docs/strategy.md, docs/compression.md and docs/sweep.md, each a mean over five seeds ± its standard deviation:
 
     benches/claims.py NAME...      # one or more of those below, or `all`; tables in Markdown on stdout
 
@@ -23,7 +23,7 @@ SINE = ["--preset", "sine", "--iterations", "3000", "--set", "outer.meta_batch=5
 OSCILLATORS = [str(ROOT / "examples/tasks/oscillators.toml"), "--iterations", "3000"]
 OSCILLATORS += ["--set", "inner.steps=10", "--set", "outer.meta_batch=5"]
 OMNIGLOT = ["--preset", "omniglot-5w1s", "--iterations", "1000", "--set", "inner.optimizer=sgd"]
-OMNIGLOT += ["--set", "outer.rate=0.5", "--set", "outer.schedule.kind=constant"]
+OMNIGLOT += ["--set", "outer.meta_batch=2", "--set", "outer.rate=0.5", "--set", "outer.schedule.kind=constant"]
 META_SGD = ["--set", "strategy.kind=meta-sgd"]
 HYPERGRADIENT = ["--set", "strategy.kind=hypergradient"]
 ARUBA = ["--set", "strategy.kind=aruba", "--set", "strategy.zeta=0.03"]
@@ -73,6 +73,8 @@ def tested(folder, *arguments, part="after"):
 def cell(values, best=None):
     if values is None:
         return "diverges"
+    if max(values) > 1000:
+        return f"to {max(values):.0e}"
     text = f"{mean(values):.3f} ± {stdev(values):.3f}"
     return text if best is None else f"{text} ({mean(values) / best:.2f})"
 
@@ -88,7 +90,7 @@ def table(head, rows):
 def recovery(name, job, rates, test, better=min, strategies=STRATEGIES):
     """Plain Reptile over a grid of rates, and every strategy from 0.002, 0.02 and 0.2, beside the best plain rate."""
     plain = {rate: tested(trained(f"{name}-plain-{rate}", job, rate), *test) for rate in rates}
-    best = better(mean(values) for values in plain.values() if values is not None)
+    best = better(mean(values) for values in plain.values() if cell(values)[0].isdigit())
     table(["plain, rate", *rates], [[name, *(cell(plain[rate], best) for rate in rates)]])
     starts = [0.002, 0.02, 0.2]
     rows = []
@@ -99,17 +101,17 @@ def recovery(name, job, rates, test, better=min, strategies=STRATEGIES):
 
 
 def sine():
-    recovery("sine", SINE, [0.002, 0.02, 0.03, 0.04, 0.05, 0.2], ["--tasks", 1000])
+    recovery("sine", SINE, [0.002, 0.02, 0.03, 0.035, 0.04, 0.05, 0.2], ["--tasks", 1000])
 
 
 def oscillators():
-    recovery("oscillators", OSCILLATORS, [0.002, 0.02, 0.05, 0.1, 0.2, 0.4], ["--tasks", 1000])
+    recovery("oscillators", OSCILLATORS, [0.002, 0.02, 0.05, 0.1, 0.15, 0.2], ["--tasks", 1000])
 
 
 def omniglot():
     test = ["--tasks", 200, "--steps", 15, "--transductive", "true"]
     only = {"meta-sgd": META_SGD}
-    recovery("omniglot", OMNIGLOT, [0.02, 0.1, 0.2, 0.5], test, max, only)
+    recovery("omniglot", OMNIGLOT, [0.1, 0.25, 0.5, 1.0], test, max, only)
 
 
 def steps():
@@ -148,6 +150,60 @@ def warm_start():
     table(["steps", 0, *numbers], rows)
 
 
+def sweep():
+    """Which rates a sweep of the authors' demo puts first."""
+    file, folder = FOLDER / "sweep.toml", FOLDER / "sweep"
+    file.write_text(f"""preset = "sine"
+set = ["seed={SEED}", "eval.every=0", "eval.validation_tasks=500"]
+seeds = {SEEDS}
+[values]
+"inner.rate" = {{ log = [0.0005, 0.5], count = 12 }}
+""")
+    if not (folder / "results.json").exists():
+        reptile("sweep", file, "--out", folder)
+    report = json.loads((folder / "results.json").read_text())
+    rows = [
+        (f"{row['values']['inner.rate']:.4g}", cell(None if None in row["seeds"] else row["seeds"]))
+        for row in report["rows"]
+    ]
+    table(["inner.rate", "validation loss"], rows)
+
+
+CODECS = ["f16", "int8", "int4", "1bit", "topk:0.05", "topk:0.1"]
+
+
+def compression():
+    """Loss or error of adapted models by codec, as a part of what it is without one."""
+    of_omniglot = ["--preset", "omniglot-5w1s", "--iterations", "200"]
+    jobs = [("sine", trained("sine-plain-0.02", SINE, 0.02), 200, 32)]
+    jobs += [("omniglot", trained("omniglot-adam", of_omniglot), 100, 15)]
+    rows = []
+    for name, folder, tasks, k in jobs:
+        codecs = {codec: ([], []) for codec in ["none", *CODECS]}
+        for run in range(SEEDS):
+            models, small = FOLDER / "adapted.safetensors", FOLDER / "compressed.safetensors"
+            models.unlink(missing_ok=True)
+            reptile("adapt", folder, "--run", run, "--test-tasks", tasks, "--steps", k, "--out", models)
+            numbers = None
+            for codec, (scores, sizes) in codecs.items():
+                file = models
+                if codec != "none":
+                    small.unlink(missing_ok=True)
+                    reptile("compress", models, "--base", folder, "--codec", codec, "--out", small)
+                    file = small
+                mode = ["--transductive", "true"] if name == "omniglot" else []
+                report = json.loads(reptile("eval", file, "--base", folder, "--json", *mode))
+                after = report["runs"][0]["after"]
+                scores.append(100 * after["accuracy"] if "accuracy" in after else after["loss"])
+                numbers = numbers or models.stat().st_size
+                sizes.append(numbers / file.stat().st_size)
+        for codec, (scores, sizes) in codecs.items():
+            digits = 1 if name == "omniglot" else 3
+            text = f"{mean(scores):.{digits}f} ± {stdev(scores):.{digits}f}"
+            rows.append([name, f"`{codec}`", text, f"{mean(sizes):.1f}"])
+    table(["models of", "codec", "loss; accuracy in %", "file, to 1"], rows)
+
+
 CLAIMS = {
     "sine": sine,
     "oscillators": oscillators,
@@ -155,6 +211,8 @@ CLAIMS = {
     "steps": steps,
     "refine": refine,
     "warm-start": warm_start,
+    "compression": compression,
+    "sweep": sweep,
 }
 
 
