@@ -1,5 +1,7 @@
 //! The memory that a training takes on the device, before anything is made, and what is tried where it runs out.
 
+use std::ops::Range;
+
 use crate::error::{Error, Result};
 use crate::gpu::{BufferList, Gpu, Memory};
 use crate::kernels::{Axis, RunSteps};
@@ -72,6 +74,58 @@ pub fn halving<T>(mut size: usize, mut attempt: impl FnMut(usize) -> Result<T>) 
     }
 }
 
+/// The parts of 0..total, as long as the device has room for: half as long from where its memory runs out on.
+pub struct Parts {
+    total: usize,
+    size: usize,
+    first: usize,
+}
+
+impl Parts {
+    /// At most `size` long.
+    pub fn new(total: usize, size: usize) -> Self {
+        Self { total, size, first: 0 }
+    }
+
+    /// How long they are at most by now.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The next one, until all are done.
+    pub fn next(&self) -> Option<Range<usize>> {
+        let part = self.first..self.total.min(self.first + self.size);
+        Some(part).filter(|part| !part.is_empty())
+    }
+
+    /// Goes on behind the next one if it is `done`; none if a shorter one is to be tried.
+    ///
+    /// # Errors
+    /// That of `done`, unless fewer may have room.
+    pub fn end<T>(&mut self, done: Result<T>) -> Result<Option<T>> {
+        let size = self.size;
+        let done = self.or_half(done)?;
+        if done.is_some() {
+            self.first += size;
+        }
+        Ok(done)
+    }
+
+    /// What was `made` for parts of this size; none if they are shorter now.
+    ///
+    /// # Errors
+    /// That of `made`, unless fewer may have room.
+    pub fn or_half<T>(&mut self, made: Result<T>) -> Result<Option<T>> {
+        match made {
+            Err(Error::Limit { available: 0, .. }) if self.size > 1 => {
+                self.size = self.size.div_ceil(2);
+                Ok(None)
+            }
+            made => made.map(Some),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +144,18 @@ mod tests {
         });
         assert_eq!(size.unwrap(), 2);
         assert_eq!(tried, [13, 7, 4, 2]);
+    }
+
+    #[test]
+    fn parts_are_halved_and_none_is_left_out() {
+        let (mut parts, mut tried) = (Parts::new(11, 5), Vec::new());
+        while let Some(part) = parts.next() {
+            tried.push(part.clone());
+            let done = parts.end(if part.len() > 3 { Err(full()) } else { Ok(()) });
+            assert_eq!(done.unwrap().is_some(), part.len() <= 3);
+        }
+        assert_eq!(tried, [0..5, 0..3, 3..6, 6..9, 9..11]);
+        assert!(Parts::new(2, 1).end::<()>(Err(full())).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::error::{Error, Result};
 use crate::gpu::{Gpu, Recording, Wait, now, size_of_f32s};
 use crate::kernels::{self, Coding};
+use crate::meta::budget::Parts;
 use crate::model::Model;
 
 /// Elements of a group with a scale of its own, where differences have 8 or 4 bits.
@@ -105,17 +106,33 @@ impl CodeLayout {
     ) -> Result<Coded> {
         check_lengths(self.parameters(), base, sets)?;
         let mut coded = Coded { codes: Vec::new(), scales: Vec::new() };
-        for sets in sets.chunks(at_once(gpu, self.parameters())?) {
-            let buffers = Buffers::new(gpu, self, base, sets.len())?;
-            gpu.queue().write_buffer(&buffers.values, 0, bytemuck::cast_slice(&sets.concat()));
-            let mut recording = Recording::default();
-            kernels::compress(gpu, &mut recording, &buffers.coding(self, sets.len()))?;
-            recording.run_times_by(wait, gpu, 1).await?;
-            let [words, groups] = [self.words(), self.groups()].map(|one| sets.len() * one);
-            coded.codes.extend(wait.read::<u32>(gpu, &buffers.codes, 0, words).await?);
-            coded.scales.extend(wait.read::<f32>(gpu, &buffers.scales, 0, groups).await?);
+        let mut parts = Parts::new(sets.len(), at_once(gpu, self.parameters())?);
+        while let Some(part) = parts.next() {
+            if let Some(part) = parts.end(self.encode_part(wait, gpu, base, &sets[part]).await)? {
+                coded.codes.extend(part.codes);
+                coded.scales.extend(part.scales);
+            }
         }
         Ok(coded)
+    }
+
+    /// Those of as many sets as the device has room for.
+    async fn encode_part(
+        &self,
+        wait: Wait,
+        gpu: &Gpu,
+        base: &[f32],
+        sets: &[Vec<f32>],
+    ) -> Result<Coded> {
+        let buffers = Buffers::new(gpu, self, base, sets.len())?;
+        gpu.queue().write_buffer(&buffers.values, 0, bytemuck::cast_slice(&sets.concat()));
+        let mut recording = Recording::default();
+        kernels::compress(gpu, &mut recording, &buffers.coding(self, sets.len()))?;
+        recording.run_times_by(wait, gpu, 1).await?;
+        let [words, groups] = [self.words(), self.groups()].map(|one| sets.len() * one);
+        let codes = wait.read::<u32>(gpu, &buffers.codes, 0, words).await?;
+        let scales = wait.read::<f32>(gpu, &buffers.scales, 0, groups).await?;
+        Ok(Coded { codes, scales })
     }
 
     /// The sets `[T][P]` that `coded` stands for.
@@ -159,20 +176,35 @@ impl CodeLayout {
             return Err(Error::config("codes", message));
         }
         let mut sets = Vec::new();
-        let at_once = at_once(gpu, parameters)?;
-        let scales = coded.scales.chunks(at_once * groups);
-        for (codes, scales) in coded.codes.chunks(at_once * words).zip(scales) {
-            let count = codes.len() / words;
-            let buffers = Buffers::new(gpu, self, base, count)?;
-            gpu.queue().write_buffer(&buffers.codes, 0, bytemuck::cast_slice(codes));
-            gpu.queue().write_buffer(&buffers.scales, 0, bytemuck::cast_slice(scales));
-            let mut recording = Recording::default();
-            kernels::decompress(gpu, &mut recording, &buffers.coding(self, count))?;
-            recording.run_times_by(wait, gpu, 1).await?;
-            let values: Vec<f32> = wait.read(gpu, &buffers.values, 0, count * parameters).await?;
-            sets.extend(values.chunks_exact(parameters).map(<[f32]>::to_vec));
+        let mut parts = Parts::new(models, at_once(gpu, parameters)?);
+        while let Some(part) = parts.next() {
+            let codes = &coded.codes[part.start * words..part.end * words];
+            let scales = &coded.scales[part.start * groups..part.end * groups];
+            let decoded =
+                self.decode_part(wait, gpu, base, [codes, bytemuck::cast_slice(scales)]).await;
+            if let Some(values) = parts.end(decoded)? {
+                sets.extend(values.chunks_exact(parameters).map(<[f32]>::to_vec));
+            }
         }
         Ok(sets)
+    }
+
+    /// The sets, one behind the other, of as many codes and scales as the device has room for.
+    async fn decode_part(
+        &self,
+        wait: Wait,
+        gpu: &Gpu,
+        base: &[f32],
+        [codes, scales]: [&[u32]; 2],
+    ) -> Result<Vec<f32>> {
+        let count = codes.len() / self.words();
+        let buffers = Buffers::new(gpu, self, base, count)?;
+        gpu.queue().write_buffer(&buffers.codes, 0, bytemuck::cast_slice(codes));
+        gpu.queue().write_buffer(&buffers.scales, 0, bytemuck::cast_slice(scales));
+        let mut recording = Recording::default();
+        kernels::decompress(gpu, &mut recording, &buffers.coding(self, count))?;
+        recording.run_times_by(wait, gpu, 1).await?;
+        wait.read(gpu, &buffers.values, 0, count * self.parameters()).await
     }
 }
 
@@ -230,16 +262,29 @@ async fn largest_by(
     }
     let mut thresholds = Vec::new();
     let base_buffer = gpu.storage_with("base", base)?;
-    for sets in sets.chunks(at_once(gpu, base.len())?) {
-        let values = gpu.storage_with("models", &sets.concat())?;
-        let found = gpu.storage("thresholds", size_of_f32s(sets.len()))?;
-        let mut recording = Recording::default();
-        let sizes = [sets.len(), base.len(), kept];
-        kernels::largest(gpu, &mut recording, sizes, &base_buffer, &values, &found)?;
-        recording.run_times_by(wait, gpu, 1).await?;
-        thresholds.extend(wait.read::<f32>(gpu, &found, 0, sets.len()).await?);
+    let mut parts = Parts::new(sets.len(), at_once(gpu, base.len())?);
+    while let Some(part) = parts.next() {
+        let found = largest_of(wait, gpu, &base_buffer, &sets[part], kept).await;
+        thresholds.extend(parts.end(found)?.into_iter().flatten());
     }
     Ok(thresholds)
+}
+
+/// Those of as many sets as the device has room for.
+async fn largest_of(
+    wait: Wait,
+    gpu: &Gpu,
+    base: &wgpu::Buffer,
+    sets: &[Vec<f32>],
+    kept: usize,
+) -> Result<Vec<f32>> {
+    let values = gpu.storage_with("models", &sets.concat())?;
+    let found = gpu.storage("thresholds", size_of_f32s(sets.len()))?;
+    let mut recording = Recording::default();
+    let sizes = [sets.len(), sets[0].len(), kept];
+    kernels::largest(gpu, &mut recording, sizes, base, &values, &found)?;
+    recording.run_times_by(wait, gpu, 1).await?;
+    wait.read(gpu, &found, 0, sets.len()).await
 }
 
 /// Models that one dispatch takes.

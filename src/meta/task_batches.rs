@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::gpu::{Gpu, Wait, now};
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Starts};
+use crate::meta::budget::Parts;
 use crate::meta::trainer::Trainer;
 use crate::meta::training_state::StartingPoint;
 
@@ -111,16 +112,14 @@ pub(super) struct TaskBatches<'a> {
     gpu: &'a Gpu,
     setup: &'a AdaptationSetup,
     start: Start<'a>,
-    tasks: usize,
-    first: usize,
-    size: usize,
+    parts: Parts,
     made: Option<Adaptation>,
 }
 
 impl<'a> TaskBatches<'a> {
     pub fn new(gpu: &'a Gpu, setup: &'a AdaptationSetup, start: Start<'a>, tasks: usize) -> Self {
-        let size = Adaptation::batch_size(gpu, setup, tasks);
-        Self { gpu, setup, start, tasks, first: 0, size, made: None }
+        let parts = Parts::new(tasks, Adaptation::batch_size(gpu, setup, tasks));
+        Self { gpu, setup, start, parts, made: None }
     }
 
     /// An adaptation and the range of tasks that it is for next, until all are done.
@@ -130,15 +129,14 @@ impl<'a> TaskBatches<'a> {
     pub async fn next(&mut self, wait: Wait) -> Result<Option<(&mut Adaptation, Range<usize>)>> {
         while self.made.is_none() {
             let made = self.make(wait).await;
-            self.made = self.or_half(made)?;
+            self.made = self.parts.or_half(made)?;
         }
-        let tasks = self.first..self.tasks.min(self.first + self.size);
-        Ok(self.made.as_mut().filter(|_| !tasks.is_empty()).map(|made| (made, tasks)))
+        Ok(self.made.as_mut().zip(self.parts.next()))
     }
 
     async fn make(&self, wait: Wait) -> Result<Adaptation> {
         let (gpu, setup, starts) = (self.gpu, self.setup.clone(), self.start.starts());
-        let mut adaptation = Adaptation::with_starts(gpu, setup, self.size, starts)?;
+        let mut adaptation = Adaptation::with_starts(gpu, setup, self.parts.size(), starts)?;
         self.start.set(wait, gpu, &mut adaptation).await?;
         Ok(adaptation)
     }
@@ -148,19 +146,9 @@ impl<'a> TaskBatches<'a> {
     /// # Errors
     /// That of `done`, unless fewer tasks may have room.
     pub fn end(&mut self, done: Result<()>) -> Result<()> {
-        if self.or_half(done)?.is_some() {
-            self.first += self.size;
+        if self.parts.end(done)?.is_none() {
+            self.made = None;
         }
         Ok(())
-    }
-
-    fn or_half<T>(&mut self, made: Result<T>) -> Result<Option<T>> {
-        match made {
-            Err(Error::Limit { available: 0, .. }) if self.size > 1 => {
-                (self.size, self.made) = (self.size.div_ceil(2), None);
-                Ok(None)
-            }
-            made => made.map(Some),
-        }
     }
 }
