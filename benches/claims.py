@@ -111,7 +111,7 @@ def oscillators():
 def omniglot():
     test = ["--tasks", 100, "--steps", 15, "--transductive", "true"]
     only = {"meta-sgd": META_SGD}
-    recovery("omniglot", OMNIGLOT, [0.1, 0.25, 0.5, 1.0], test, max, only)
+    recovery("omniglot", OMNIGLOT, [0.1, 0.25, 0.5], test, max, only)
 
 
 def steps():
