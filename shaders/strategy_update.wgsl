@@ -57,6 +57,12 @@ fn statistic_of(run: u32, v: u32, plane: u32, shared_sum: f32) -> vec4<f32> {
 // Whether a rate was not finite before it was bounded.
 var<private> overflowed: bool;
 
+// e^x − 1 without cancellation near zero.
+fn exp_minus_one(x: vec4<f32>) -> vec4<f32> {
+    let series = x * (1.0 + x / 2.0 * (1.0 + x / 3.0 * (1.0 + x / 4.0 * (1.0 + x / 5.0))));
+    return select(exp(x) - 1.0, series, abs(x) < vec4<f32>(0.1));
+}
+
 // Adds the squares of this meta-iteration, but for padding; returns the sum of all four parameters' squares.
 fn square(run: u32, place: u32, statistic: vec4<f32>) -> f32 {
     let mean = runs[run].tasks_inverse * statistic;
@@ -72,13 +78,11 @@ fn step_of(run: u32, place: u32, statistic: vec4<f32>, way: vec4<f32>, layer_squ
     let mean = settings.tasks_inverse * statistic;
     let back = exp2(-f32(left_out[run]) * settings.tasks_inverse);
     var moved = old;
-    if (KIND != ARUBA && layer_square > 0.0) {
-        let x = settings.strategy_rate * mean / sqrt(squares[place] + FLOOR * layer_square);
-        if (KIND == META_SGD) {
-            moved = old * select(exp(-x), vec4<f32>(1.0), x == vec4<f32>(0.0));
-        } else {
-            moved = old + x;
-        }
+    if (KIND != ARUBA) {
+        let size = sqrt(squares[place] + FLOOR * layer_square);
+        // Where nothing was seen yet there is no step.
+        let x = settings.strategy_rate * select(mean / size, vec4<f32>(0.0), size == vec4<f32>(0.0));
+        moved = old + select(x, old * exp_minus_one(-x), KIND == META_SGD);
     }
     if (KIND == ARUBA) {
         let prior = settings.strategy_prior * ZETA * ZETA;

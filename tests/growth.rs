@@ -24,9 +24,9 @@ fn remembering() -> TrainerSetup {
     let mut setup = TrainerSetup::new(
         &common::network(1, &[(8, Activation::Tanh)], 1, Loss::Mse),
         Origin::Sine(with(SineSpec::default(), |it| (it.points, it.shots) = (10, 5))),
-        InnerSpec::sgd(0.02, 5, 1),
+        InnerSpec::sgd(0.02, 5, 2),
         OuterSpec::interpolation(0.1, 1),
-        Batches::new([1, 10], 5, 1),
+        Batches::new([1, 10], 5, 2),
     );
     setup.seed = 1;
     setup.iterations = 2_500;

@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args};
 use crate::cli::common::{DeviceArgs, Stored, WarmStart, counting, load_job, note_missing_split};
 use crate::config::Config;
 use crate::data::arrays::TaskArrays;
-use crate::disk::atomic;
+use crate::disk::{atomic, read};
 use crate::meta::{InnerOptimizer, PlanKind, TrainingState};
 use crate::session::adapting::{Base, Tasks, adapt};
 use crate::store::adapted::{Adapted, Recipe, Settings};
@@ -120,6 +120,10 @@ impl Adapt {
             }
             None => {
                 let recipe = self.recipe(base, None)?;
+                let models = u64::from(self.test_tasks.unwrap_or(1));
+                let bytes = models.saturating_mul(4 * base.validate()?.parameter_count() as u64);
+                // A file that could not be read again.
+                read::FILE.check(&self.out, "would hold", bytes)?;
                 let gpu = self.device.open()?;
                 note_missing_split(&base.tasks, split);
                 let job = load_job(&gpu, base.clone(), stored.data())?;

@@ -1,6 +1,6 @@
 //! `reptile compress` and `reptile decompress`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -88,7 +88,6 @@ impl Compress {
         let base = Stored::open(&self.base, self.data.as_deref())?;
         let model = base.config.validate()?;
         let mut adapted = Adapted::load(&model, &self.adapted)?;
-        self.check_tasks(&adapted)?;
         base.check_base(&self.adapted, &adapted.settings)?;
         if adapted.settings.tasks == RESIDUAL {
             bail!(
@@ -96,6 +95,7 @@ impl Compress {
                 self.adapted.display()
             );
         }
+        self.check_tasks(&adapted)?;
         let start = base.parameters(&adapted.settings)?;
         let floats = adapted.parameters.len() * model.parameter_count();
         if self.codec == Codec::Replay {
@@ -122,7 +122,7 @@ impl Compress {
         if let Some(tasks) = self.check {
             let sets = [&adapted.parameters, &restored].map(|all| &all[..tasks as usize]);
             let stop = Stop::on_signals()?;
-            if !check(&gpu, &base, &adapted.settings, sets, &stop)? {
+            if !check(&gpu, &base, &adapted.settings, self.codec, sets, &stop)? {
                 note!("stopped; nothing was written");
                 return Ok(stop.code());
             }
@@ -134,7 +134,11 @@ impl Compress {
             let parameters = adapted.parameters.iter().zip(&restored).map(left).collect();
             let settings = Settings { tasks: RESIDUAL.into(), ..adapted.settings.clone() };
             let left = Adapted { parameters, support_loss: None, query_output: None, settings };
-            left.write_new(&model, path)?;
+            // One without the other is of no use.
+            if let Err(error) = left.write_new(&model, path) {
+                atomic::remove(&self.out)?;
+                return Err(error.into());
+            }
         }
         self.report(floats, bytes, &format!("largest error of a number {error:.3e}"));
         Ok(ExitCode::SUCCESS)
@@ -152,7 +156,13 @@ impl Compress {
         if !replay && self.tasks.is_some() {
             bail!("--tasks goes with --codec replay");
         }
-        if self.residual.as_ref() == Some(&self.out) {
+        let place = |path: &Path| {
+            let folder = atomic::folder_of(path).canonicalize().ok()?;
+            Some(folder.join(path.file_name()?))
+        };
+        if let Some(residual) = &self.residual
+            && place(residual) == place(&self.out)
+        {
             bail!("--out and --residual are the same file; give two");
         }
         Ok(())
@@ -164,9 +174,8 @@ impl Compress {
         let path = self.adapted.display();
         if adapted.settings.tasks != "test" {
             bail!(
-                "{path}: these models are of `{}`, whose queries nobody knows; --check tests those of `reptile adapt \
-                 --test-tasks`",
-                adapted.settings.tasks
+                "{path}: these models were not adapted to test tasks of their run; --check tests those of `reptile adapt \
+                 --test-tasks`"
             );
         }
         if tasks as usize > models {
@@ -269,11 +278,15 @@ impl Compress {
     }
 }
 
+/// The growth of a loss from which on a codec is warned of.
+const LOSES: f64 = 1.5;
+
 /// Prints how well the models do on their tasks, as they are and restored; false if it was stopped before.
 fn check(
     gpu: &Gpu,
     base: &Stored,
     settings: &Settings,
+    codec: Codec,
     sets: [&[Vec<f32>]; 2],
     stop: &Stop,
 ) -> Result<bool> {
@@ -299,6 +312,9 @@ fn check(
             say(format_args!("  {what:<9} as adapted {own:<20} restored {restored}{mode}"));
         };
         line("loss", own.loss.text(4, ""), restored.loss.text(4, ""));
+        if restored.loss.mean > LOSES * own.loss.mean {
+            note!("warning: --codec {codec} loses much of these models; take one with more bits");
+        }
         if job.model().loss() == Loss::CrossEntropy {
             let [own, restored] = [own, restored].map(|it| it.accuracy.percent().text(2, " %"));
             line("accuracy", own, restored);

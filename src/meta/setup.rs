@@ -5,7 +5,7 @@ use crate::kernels::{InnerRule, OuterRule};
 use crate::meta::checks;
 use crate::meta::source::Origin;
 use crate::meta::spec::{Algorithm, InnerSpec, MemorySpec, OuterSpec, PlanKind};
-use crate::meta::strategy_spec::StrategySpec;
+use crate::meta::strategy_spec::{StrategyKind, StrategySpec};
 use crate::model::Model;
 use crate::optimizers::OuterOptimizer;
 use crate::tasks::Batches;
@@ -127,6 +127,10 @@ impl TrainerSetup {
         self.origin.check(&self.model, &self.batches, false)?;
         if self.strategy.has_query() && self.batches.steps < 2 {
             let message = "the last minibatch is the query's; give 2 or more steps";
+            return Err(Error::config("batches.steps", message));
+        }
+        if self.strategy.kind == StrategyKind::Hypergradient && self.batches.steps < 2 {
+            let message = "a hypergradient is of two steps, one behind the other; give 2 or more";
             return Err(Error::config("batches.steps", message));
         }
         self.strategy.check(inner, outer)?;

@@ -9,8 +9,8 @@ use crate::meta::schedule::Schedule;
 use crate::meta::spec::{Algorithm, InnerSpec, OuterSpec};
 use crate::optimizers::{InnerOptimizer, OuterOptimizer};
 
-/// The largest β: rates move by far less.
-const LARGEST_STEP: f32 = 1e6;
+/// The largest β: a step is at most that, and f32 holds rates that are e^80 times as large.
+const LARGEST_STEP: f32 = 80.0;
 
 /// The largest c: it counts beside the squares of all meta-iterations.
 const LARGEST_REFINE: f32 = 1e9;
@@ -114,9 +114,7 @@ impl StrategySpec {
         if let Some(rate) = spec.rate
             && !(0.0..=LARGEST_STEP).contains(&rate)
         {
-            let message = format!(
-                "{rate} would make the rates overflow; give a number from 0 to {LARGEST_STEP}"
-            );
+            let message = format!("{rate} is not possible; give a number from 0 to {LARGEST_STEP}");
             return Err(Error::config("strategy.rate", message));
         }
         checks::positive("strategy.min_rate", spec.min_rate)?;
@@ -138,6 +136,10 @@ impl StrategySpec {
             return Ok(());
         }
         let [low, high] = [spec.min_rate, spec.max_rate];
+        if low > high {
+            let message = format!("{low} is above strategy.max_rate = {high}; give one below");
+            return Err(Error::config("strategy.min_rate", message));
+        }
         if !(low..=high).contains(&inner.rate) {
             let message = format!(
                 "{} is where the learned rates start, which is not between strategy.min_rate = {low} and \

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::common::{all, assert_close, integers, numbers, widen};
-use crate::program::{Run, refusal, reptile};
+use crate::program::{Run, SMALL, refusal, reptile};
 use reptile::config::Config;
 use reptile::model::Model;
 use reptile::optimizers::{self, InnerOptimizer, OptimizerState, Settings};
@@ -236,4 +236,13 @@ fn bad_tasks_are_refused_and_nothing_is_written() {
         reptile().arg("adapt").arg(run.path()).arg("--tasks").arg(&file).arg("--out").arg(&out),
     );
     assert!(text.contains("another name") && std::fs::read(&out).unwrap() == b"mine", "{text}");
+}
+
+#[test]
+fn more_models_than_a_file_may_hold_are_refused_before_the_work() {
+    let run = Run::train(&[&["--iterations", "2"], &SMALL[..]].concat());
+    let mut command = reptile();
+    command.arg("adapt").arg(run.path()).args(["--test-tasks", "4000000000", "--out"]);
+    let text = refusal(command.arg(run.path().join("out")));
+    assert!(text.contains("would hold") && text.contains("REPTILE_FILE_LIMIT_MIB"), "{text}");
 }

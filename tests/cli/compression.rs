@@ -135,6 +135,8 @@ fn what_is_left_over_is_fed_back() {
     second.assert().success();
     let text = refusal(command("three").arg("--residual").arg(name("left")));
     assert!(text.contains("left"), "nothing is written over: {text}");
+    let text = refusal(command("same").arg("--residual").arg(run.path().join("./same")));
+    assert!(text.contains("are the same file") && !name("same").exists(), "{text}");
     assert!(!name("three").exists());
 }
 

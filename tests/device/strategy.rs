@@ -26,6 +26,7 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::PLAIN, named!(aruba_goes_on_from_a_trainer_as_from_its_snapshot));
     tests.on(On::EVERY, named!(aruba_goes_on_at_test_time_as_float64_says));
     tests.on(On::EVERY, named!(learned_rates_shrink_behind_the_steps_they_were_learned_with));
+    tests.on(On::PLAIN, named!(hardly_a_step_hardly_moves_a_rate));
     tests.on(On::PLAIN, named!(a_rate_that_overflows_is_an_error_that_names_the_key));
 }
 
@@ -352,8 +353,20 @@ fn learned_rates_shrink_behind_the_steps_they_were_learned_with(Device { name, g
 }
 
 fn a_rate_that_overflows_is_an_error_that_names_the_key(Device { name, gpu, .. }: &Device) {
-    let wild = with(strategy(StrategyKind::MetaSgd, Granularity::Scalar), |it| it.rate = Some(1e6));
-    let mut trainer = Trainer::new(gpu, job(wild)).unwrap();
+    let wild = with(strategy(StrategyKind::Aruba, Granularity::Scalar), |it| {
+        (it.max_rate, it.guard) = (1e3, Some(0.0));
+    });
+    let mut setup = job(wild);
+    setup.inner.rate = 1e3;
+    let mut trainer = Trainer::new(gpu, setup).unwrap();
     let error = trainer.advance(20, |_| true).unwrap_err().to_string();
-    assert!(error.contains("strategy.rate") && error.contains("overflow"), "{error}, {name}");
+    assert!(error.contains("strategy.guard") && error.contains("overflow"), "{error}, {name}");
+}
+
+fn hardly_a_step_hardly_moves_a_rate(Device { name, gpu, .. }: &Device) {
+    let setup = job(with(strategy(StrategyKind::MetaSgd, Granularity::Parameter), |it| {
+        (it.rate, it.guard) = (Some(1e-30), Some(0.0));
+    }));
+    let rates = trained(gpu, &setup, 10).rates;
+    assert!(rates.iter().flatten().all(|rate| *rate == RATE), "{name}");
 }

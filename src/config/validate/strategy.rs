@@ -7,6 +7,11 @@ use crate::meta::StrategyKind;
 /// Checks the strategy of `config`.
 pub(super) fn strategy(config: &Config) -> Result<()> {
     config.strategy.check(&config.inner, &config.outer)?;
+    if config.strategy.kind == StrategyKind::Hypergradient && config.inner_steps() < 2 {
+        let message = "a hypergradient is of two steps, one behind the other; give 2 or more, or take \
+                       \"meta-sgd\"";
+        return Err(Error::config("inner.steps", message));
+    }
     if config.strategy.kind == StrategyKind::None { Ok(()) } else { query(config) }
 }
 
@@ -45,7 +50,12 @@ mod tests {
         let kind = ("strategy.kind", "meta-sgd");
         for (assignments, part) in [
             (vec![("strategy.rate", "-1")], "strategy.rate"),
-            (vec![("strategy.rate", "1e30")], "overflow"),
+            (vec![("strategy.rate", "81")], "0 to 80"),
+            (
+                vec![kind, ("strategy.min_rate", "0.5"), ("strategy.max_rate", "0.1")],
+                "strategy.min_rate",
+            ),
+            (vec![("strategy.kind", "hypergradient"), ("inner.steps", "1")], "inner.steps"),
             (vec![("strategy.momentum", "1")], "strategy.momentum"),
             (vec![("strategy.momentum", "0.5"), ("outer.optimizer", "adam")], "interpolation"),
             (vec![("strategy.guard", "0.5")], "strategy.guard"),

@@ -51,10 +51,10 @@ impl IterationMetrics {
         let iteration = self.iteration;
         if self.rates_of(run, runs).iter().any(overflowed) {
             let message = format!(
-                "a learned rate of run {run} overflowed at iteration {iteration}; lower strategy.rate (for \
-                 aruba take a strategy.zeta nearer to 1); what was saved before is kept"
+                "a learned rate of run {run} overflowed at iteration {iteration}: lower inner.rate or \
+                 strategy.rate, and leave strategy.guard on; what was saved before is kept"
             );
-            return Err(Error::config("strategy", message));
+            return Err(Error::config("strategy.kind", message));
         }
         let losses = self.losses_of(run, runs);
         let loss = losses.iter().copied().find(|loss| !loss.is_finite()).unwrap_or(f32::NAN);
