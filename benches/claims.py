@@ -4,7 +4,9 @@
     benches/claims.py NAME...      # one or more of those below, or `all`; tables in Markdown on stdout
 
 It runs `target/release/reptile` (another one: REPTILE=PROGRAM). What is trained lies in target/claims and is not trained
-again; delete that folder to begin anew. Needs nothing but Python."""
+again with the same arguments; with another program delete that folder first. Needs nothing but Python; `omniglot` and
+`compression` need Omniglot (REPTILE_DATA). On two cores without a GPU `omniglot` takes more than an hour, the others
+minutes each."""
 
 import json
 import os
@@ -40,25 +42,19 @@ def reptile(*arguments):
 
 def trained(name, job, rate=None, settings=()):
     """The folder of five runs, trained side by side unless they are there; none if one of them diverged."""
-    folder = FOLDER / name
-    diverged = FOLDER / f"{name}.diverged"
-    if diverged.exists():
-        return None
-    if not (folder / "done").exists():
+    folder, note = FOLDER / name, FOLDER / f"{name}.txt"
+    rates = [] if rate is None else ["--set", f"inner.rate={rate}"]
+    arguments = ["train", *job, "--seed", SEED, "--runs", SEEDS, "--set", "eval.every=0"]
+    arguments = [str(one) for one in [*arguments, *rates, *settings, "--out", folder]]
+    ends = {ending: " ".join(arguments) + f"\n{ending}\n" for ending in ["trained", "diverged"]}
+    if not note.exists() or note.read_text() not in ends.values():
         shutil.rmtree(folder, ignore_errors=True)
-        rates = [] if rate is None else ["--set", f"inner.rate={rate}"]
-        arguments = ["train", *job, "--seed", SEED, "--runs", SEEDS, "--set", "eval.every=0"]
-        arguments += [*rates, *settings, "--out", folder]
         print("reptile", *arguments, file=sys.stderr)
-        command = [PROGRAM, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode != 0:
-            if "not finite" not in done.stderr and "diverged" not in done.stderr:
-                sys.exit(done.stderr)
-            diverged.write_text(done.stderr)
-            return None
-        (folder / "done").touch()
-    return folder
+        done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True)
+        if done.returncode != 0 and "diverged" not in done.stderr:
+            sys.exit(done.stderr)
+        note.write_text(ends["trained" if done.returncode == 0 else "diverged"])
+    return folder if note.read_text() == ends["trained"] else None
 
 
 def tested(folder, *arguments, part="after"):
@@ -218,11 +214,14 @@ CLAIMS = {
 
 def main():
     names = sys.argv[1:]
-    if names == ["all"]:
+    if "all" in names:
         names = list(CLAIMS)
-    unknown = [name for name in names if name not in CLAIMS]
-    if not names or unknown:
-        sys.exit(f"{__doc__}\n\nnames: {', '.join(CLAIMS)}")
+    if not names or "--help" in names:
+        print(f"{__doc__}\n\nnames: {', '.join(CLAIMS)}")
+        return
+    for name in names:
+        if name not in CLAIMS:
+            sys.exit(f"{name}: no such claim; there are {', '.join(CLAIMS)}, or all")
     if not Path(PROGRAM).is_file():
         sys.exit(f"{PROGRAM} is not there; `cargo build --release` builds it")
     FOLDER.mkdir(parents=True, exist_ok=True)
