@@ -86,7 +86,8 @@ def table(head, rows):
 def recovery(name, job, rates, test, better=min, strategies=STRATEGIES):
     """Plain Reptile over a grid of rates, and every strategy from 0.002, 0.02 and 0.2, beside the best plain rate."""
     plain = {rate: tested(trained(f"{name}-plain-{rate}", job, rate), *test) for rate in rates}
-    best = better(mean(values) for values in plain.values() if cell(values)[0].isdigit())
+    means = (mean(values) for values in plain.values() if cell(values)[0].isdigit())
+    best = better(means, default=None)
     table(["plain, rate", *rates], [[name, *(cell(plain[rate], best) for rate in rates)]])
     starts = [0.002, 0.02, 0.2]
     rows = []
