@@ -108,7 +108,7 @@ fn strategies_and_memories_that_do_not_fit_are_refused(Device { gpu, .. }: &Devi
     let setup = with(training(), |it| it.strategy = learned);
     Trainer::new(gpu, setup.clone()).unwrap();
     type Change = fn(&mut TrainerSetup);
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 10] = [
         ("inner.optimizer", |s| s.inner.optimizer = InnerOptimizer::Momentum),
         ("inner.schedule", |s| s.inner.schedule = Schedule::Linear { last: 0.0 }),
         ("outer.algorithm", |s| s.outer.algorithm = Algorithm::Fomaml),
@@ -116,7 +116,8 @@ fn strategies_and_memories_that_do_not_fit_are_refused(Device { gpu, .. }: &Devi
             (s.strategy.momentum, s.outer.optimizer) = (0.5, OuterOptimizer::Nesterov);
         }),
         ("strategy.momentum", |s| s.strategy.momentum = 2.0),
-        ("inner.rate", |s| (s.strategy.min_rate, s.strategy.max_rate) = (1.0, 0.1)),
+        ("inner.rate", |s| s.strategy.min_rate = 0.5),
+        ("strategy.min_rate", |s| (s.strategy.min_rate, s.strategy.max_rate) = (1.0, 0.1)),
         ("strategy.guard", |s| s.strategy.guard = Some(f32::NAN)),
         ("strategy.zeta", |s| s.strategy.zeta = f32::NAN),
         ("memory.blend", |s| (s.memory.capacity, s.memory.blend) = (4, f32::NAN)),
