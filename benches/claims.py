@@ -111,6 +111,26 @@ def omniglot():
     recovery("omniglot", OMNIGLOT, [0.1, 0.25, 0.5], test, max, only)
 
 
+def settings():
+    """How much depends on β and on which parameters share a rate, on sine waves."""
+    starts, test = [0.002, 0.02, 0.2], ["--tasks", 1000]
+    rows = []
+    for beta in [0.1, 0.3, 1]:
+        own = [] if beta == 0.3 else ["--set", f"strategy.rate={beta}"]
+        names = [f"sine-meta-sgd{'' if beta == 0.3 else f'-{beta}'}-{rate}" for rate in starts]
+        of = [trained(n, SINE, rate, META_SGD + own) for n, rate in zip(names, starts)]
+        rows.append([f"`meta-sgd`, β = {beta}", *(cell(tested(one, *test)) for one in of)])
+    table(["from a rate of", *starts], rows)
+    rows = []
+    for kind, own in STRATEGIES.items():
+        of = [trained(f"sine-{kind}-0.02", SINE, 0.02, own)]
+        for shared in ["layer", "scalar"]:
+            chosen = own + ["--set", f"strategy.granularity={shared}"]
+            of.append(trained(f"sine-{kind}-{shared}-0.02", SINE, 0.02, chosen))
+        rows.append([f"`{kind}`", *(cell(tested(one, *test)) for one in of)])
+    table(["from 0.02, rates by", "`parameter`", "`layer`", "`scalar`"], rows)
+
+
 def steps():
     """Tests with more steps than the ten of training."""
     numbers = [10, 32, 100]
@@ -205,6 +225,7 @@ CLAIMS = {
     "sine": sine,
     "oscillators": oscillators,
     "omniglot": omniglot,
+    "settings": settings,
     "steps": steps,
     "refine": refine,
     "warm-start": warm_start,
