@@ -193,6 +193,7 @@ def compression():
     """Loss or error of adapted models by codec, as a part of what it is without one."""
     of_omniglot = ["--preset", "omniglot-5w1s", "--iterations", "200"]
     jobs = [("sine", trained("sine-plain-0.02", SINE, 0.02), 200, 32)]
+    jobs += [("sine, `meta-sgd`", trained("sine-meta-sgd-0.02", SINE, 0.02, META_SGD), 200, 32)]
     jobs += [("omniglot", trained("omniglot-adam", of_omniglot), 100, 15)]
     rows = []
     for name, folder, tasks, k in jobs:

@@ -153,6 +153,11 @@ impl Compress {
         if replay && self.check.is_some() {
             bail!("--codec replay gives the models themselves; leave --check out");
         }
+        if self.check.is_some() && self.feedback.is_some() {
+            bail!(
+                "--check tests the models themselves, and --feedback adds to them; leave one of them out"
+            );
+        }
         if !replay && self.tasks.is_some() {
             bail!("--tasks goes with --codec replay");
         }
@@ -180,11 +185,6 @@ impl Compress {
         }
         if tasks as usize > models {
             bail!("--check {tasks}: {path} holds {models} models; give at most that");
-        }
-        if self.feedback.is_some() {
-            bail!(
-                "--check tests the models themselves, and --feedback adds to them; leave one of them out"
-            );
         }
         Ok(())
     }

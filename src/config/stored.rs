@@ -10,7 +10,8 @@ use crate::meta::{PlanKind, StopSpec, StrategyKind};
 use crate::tasks::TaskSpec;
 
 impl Config {
-    /// The complete configuration as TOML, with every default written out.
+    /// The complete configuration as TOML, with every default written out but those that depend on other keys, as
+    /// `strategy.rate` on the strategy's kind.
     ///
     /// # Panics
     /// If a number or path has no form in TOML; [`Config::validate`] refuses those.

@@ -65,11 +65,11 @@ pub(super) fn run_buffers(setup: &TrainerSetup, waves: usize) -> BufferList<9> {
 ///
 /// # Errors
 /// Those of `attempt`.
-pub fn halving<T>(mut size: usize, mut attempt: impl FnMut(usize) -> Result<T>) -> Result<T> {
+pub fn halving<T>(size: usize, mut attempt: impl FnMut(usize) -> Result<T>) -> Result<T> {
+    let mut parts = Parts::new(size, size);
     loop {
-        match attempt(size) {
-            Err(Error::Limit { available: 0, .. }) if size > 1 => size = size.div_ceil(2),
-            result => return result,
+        if let Some(made) = parts.or_half(attempt(parts.size()))? {
+            return Ok(made);
         }
     }
 }
