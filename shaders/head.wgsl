@@ -1,6 +1,6 @@
 // The last, dense layer of a training step in one dispatch: logits, loss, the gradient by the inputs
 // before their activation, and the inner optimiser's step on the weights. A workgroup a task. It reads
-// x [G, BATCH, IN4] in vectors.
+// x [G, BATCH, IN4] in vectors, and by weights_at(i) theta as it is before the step: a mirror or lib/weights_in_place.wgsl.
 // Needs lib/run_step.wgsl, lib/inner_step.wgsl, lib/update_*.wgsl, lib/row_of.wgsl, lib/activation.wgsl,
 // lib/targets_*.wgsl, lib/rows_*.wgsl, lib/fused_loss_*.wgsl.
 
@@ -27,13 +27,13 @@ var<workgroup> row_losses: array<f32, BATCH>;
 fn partial_logit(first_x: u32, weights: u32, part: u32, row: u32, column: u32) -> vec4<f32> {
     var sum = vec4<f32>(0.0);
     if (part == 0u) {
-        sum = theta[weights + 4u * IN4 * OUT4 + column];
+        sum = weights_at(weights + 4u * IN4 * OUT4 + column);
     }
     for (var k = part * PART; k < min((part + 1u) * PART, IN4); k++) {
         let v = x_at(first_x + row * IN4 + k);
         let w = weights + 4u * k * OUT4 + column;
-        sum = fma(vec4<f32>(v.w), theta[w + 3u * OUT4], fma(vec4<f32>(v.z), theta[w + 2u * OUT4],
-            fma(vec4<f32>(v.y), theta[w + OUT4], fma(vec4<f32>(v.x), theta[w], sum))));
+        sum = fma(vec4<f32>(v.w), weights_at(w + 3u * OUT4), fma(vec4<f32>(v.z), weights_at(w + 2u * OUT4),
+            fma(vec4<f32>(v.y), weights_at(w + OUT4), fma(vec4<f32>(v.x), weights_at(w), sum))));
     }
     return sum;
 }
@@ -59,8 +59,8 @@ fn input_gradient(weights: u32, row: u32, k: u32) -> vec4<f32> {
     for (var column = 0u; column < OUT4; column++) {
         let d = logits[row * OUT4 + column];
         let w = weights + 4u * k * OUT4 + column;
-        sum += vec4<f32>(dot(d, theta[w]), dot(d, theta[w + OUT4]), dot(d, theta[w + 2u * OUT4]),
-            dot(d, theta[w + 3u * OUT4]));
+        sum += vec4<f32>(dot(d, weights_at(w)), dot(d, weights_at(w + OUT4)), dot(d, weights_at(w + 2u * OUT4)),
+            dot(d, weights_at(w + 3u * OUT4)));
     }
     return sum;
 }

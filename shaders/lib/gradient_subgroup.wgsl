@@ -1,7 +1,7 @@
 // G = Aᵀ · B over all output pixels for one tile: a subgroup of LANES owns ROW_BLOCK row vectors and
-// LANES · WIDTH vector columns. Both factors are loaded as vectors; A's reach all lanes by shuffles.
-// lib/cells_*.wgsl says what A is; the kernel gives ROW_VECTORS, COLUMNS (vectors), BATCH, OUT_HEIGHT,
-// OUT_WIDTH (a multiple of X_BLOCK), LINE_BLOCK (rows of outputs that are summed by themselves), and the functions begin_store, store and store_bias.
+// LANES · WIDTH vector columns. Both factors are loaded as vectors, PIXELS pixels at once, in their order; A's reach all
+// lanes by shuffles. lib/cells_*.wgsl says what A is; the kernel gives ROW_VECTORS, COLUMNS (vectors), BATCH, OUT_HEIGHT,
+// OUT_WIDTH, LINE_BLOCK (rows of outputs that are summed by themselves), and the functions begin_store, store and store_bias.
 // Grid: (row tiles, column tiles, batches).
 
 const LINES = BATCH * OUT_HEIGHT;
@@ -26,32 +26,34 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         places[c] = batch * LINES * OUT_WIDTH * COLUMNS + min(column + c * LANES, COLUMNS - 1u);
     }
     for (var first_line = 0u; first_line < LINES; first_line += LINE_BLOCK) {
-        for (var line = first_line; line < min(first_line + LINE_BLOCK, LINES); line++) {
-            var lines = array<Line, ROW_GROUPS>();
-            for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
-                lines[g] = line_of(cells[g], batch * BATCH + line / OUT_HEIGHT, line % OUT_HEIGHT);
+        let last = min(first_line + LINE_BLOCK, LINES) * OUT_WIDTH;
+        for (var pixel = first_line * OUT_WIDTH; pixel < last; pixel += PIXELS) {
+            var a = array<vec4<f32>, PIXELS * ROW_GROUPS>();
+            var b = array<vec4<f32>, PIXELS * WIDTH>();
+            for (var i = 0u; i < PIXELS; i++) { // unroll
+                // Behind the last one it counts as zeros.
+                let inside = f32(pixel + i < last);
+                let place = min(pixel + i, last - 1u);
+                let line = place / OUT_WIDTH;
+                for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
+                    let its = line_of(cells[g], batch * BATCH + line / OUT_HEIGHT, line % OUT_HEIGHT);
+                    a[i * ROW_GROUPS + g] = inside * load_a(its, cells[g], place % OUT_WIDTH);
+                }
+                for (var c = 0u; c < WIDTH; c++) { // unroll
+                    b[i * WIDTH + c] = dz_at(places[c] + place * COLUMNS);
+                    bias[c] += inside * b[i * WIDTH + c];
+                }
             }
-            for (var x = 0u; x < OUT_WIDTH; x += X_BLOCK) {
-                for (var i = 0u; i < X_BLOCK; i++) { // unroll
-                    var a = array<vec4<f32>, ROW_GROUPS>();
-                    for (var g = 0u; g < ROW_GROUPS; g++) { // unroll
-                        a[g] = load_a(lines[g], cells[g], x + i);
-                    }
-                    var b = array<vec4<f32>, WIDTH>();
+            for (var r = 0u; r < ROW_BLOCK; r++) { // unroll
+                for (var i = 0u; i < PIXELS; i++) { // unroll
+                    let v = subgroupShuffle(a[i * ROW_GROUPS + r / LANES], r % LANES);
                     for (var c = 0u; c < WIDTH; c++) { // unroll
-                        b[c] = dz_at(places[c]);
-                        places[c] += COLUMNS;
-                        bias[c] += b[c];
-                    }
-                    for (var r = 0u; r < ROW_BLOCK; r++) { // unroll
-                        let v = subgroupShuffle(a[r / LANES], r % LANES);
-                        for (var c = 0u; c < WIDTH; c++) { // unroll
-                            let s = r * WIDTH + c;
-                            sums[s][0] = fma(vec4<f32>(v.x), b[c], sums[s][0]);
-                            sums[s][1] = fma(vec4<f32>(v.y), b[c], sums[s][1]);
-                            sums[s][2] = fma(vec4<f32>(v.z), b[c], sums[s][2]);
-                            sums[s][3] = fma(vec4<f32>(v.w), b[c], sums[s][3]);
-                        }
+                        let s = r * WIDTH + c;
+                        let d = b[i * WIDTH + c];
+                        sums[s][0] = fma(vec4<f32>(v.x), d, sums[s][0]);
+                        sums[s][1] = fma(vec4<f32>(v.y), d, sums[s][1]);
+                        sums[s][2] = fma(vec4<f32>(v.z), d, sums[s][2]);
+                        sums[s][3] = fma(vec4<f32>(v.w), d, sums[s][3]);
                     }
                 }
             }

@@ -23,6 +23,7 @@ mod stop;
 mod sweep;
 mod train;
 mod training;
+mod vectors;
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -73,6 +74,8 @@ enum Command {
 
 /// The program: reads its arguments, runs the subcommand and says what it could not do; the code is for the shell.
 pub fn main() -> ExitCode {
+    // SAFETY: the program begins here, with a single thread.
+    unsafe { vectors::widen() };
     let result = match Cli::try_parse() {
         Ok(cli) => cli.run(),
         Err(error) => {

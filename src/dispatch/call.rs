@@ -11,6 +11,8 @@ use crate::gpu::{
 pub enum Argument<'a> {
     /// A whole buffer, under this name; the text says whether it is read or written.
     Buffer(&'static str, &'a wgpu::Buffer),
+    /// The same, of a buffer that already holds what it will always hold.
+    Fixed(&'static str, &'a wgpu::Buffer),
     /// A buffer of parameter sets, of which the kernel knows what begins at this place of each.
     Sets(&'static str, &'a wgpu::Buffer, usize),
     /// `runs`: the iteration's slot of the ring.
@@ -25,7 +27,7 @@ const DYNAMIC: [&str; 2] = ["runs", "inner"];
 impl<'a> Argument<'a> {
     fn name(self) -> &'static str {
         match self {
-            Self::Buffer(name, _) | Self::Sets(name, ..) => name,
+            Self::Buffer(name, _) | Self::Fixed(name, _) | Self::Sets(name, ..) => name,
             Self::Runs(_) => DYNAMIC[0],
             Self::Inner(..) => DYNAMIC[1],
         }
@@ -34,7 +36,7 @@ impl<'a> Argument<'a> {
     /// The buffer under a name of the text's own, and which part of it.
     fn buffer(self) -> Option<(&'a wgpu::Buffer, Part)> {
         match self {
-            Self::Buffer(_, buffer) => Some((buffer, Part::Whole)),
+            Self::Buffer(_, buffer) | Self::Fixed(_, buffer) => Some((buffer, Part::Whole)),
             Self::Sets(_, buffer, at) => Some((buffer, Part::At(at))),
             Self::Runs(_) | Self::Inner(..) => None,
         }
@@ -42,7 +44,9 @@ impl<'a> Argument<'a> {
 
     fn resource(self) -> wgpu::BufferBinding<'a> {
         match self {
-            Self::Buffer(_, buffer) | Self::Sets(_, buffer, _) => buffer.as_entire_buffer_binding(),
+            Self::Buffer(_, buffer) | Self::Fixed(_, buffer) | Self::Sets(_, buffer, _) => {
+                buffer.as_entire_buffer_binding()
+            }
             Self::Runs(runs) => runs.binding(),
             Self::Inner(inner, _) => wgpu::BufferBinding {
                 buffer: &inner.buffer,
@@ -60,7 +64,7 @@ impl<'a> Argument<'a> {
 
     fn offset(self) -> Option<Offset> {
         match self {
-            Self::Buffer(..) | Self::Sets(..) => None,
+            Self::Buffer(..) | Self::Fixed(..) | Self::Sets(..) => None,
             Self::Runs(runs) => Some(Offset::Iteration(runs.offset())),
             Self::Inner(inner, index) => Some(Offset::Step(inner.offset_of(index))),
         }
@@ -117,7 +121,10 @@ pub fn call(
     for (argument, global) in bound() {
         let Some((buffer, part)) = argument.buffer() else { continue };
         match global.access {
-            Access::Mirror { words } => touched.reads.push((gpu.mirror(buffer, words)?, part)),
+            Access::Mirror { words } => {
+                let fixed = matches!(argument, Argument::Fixed(..));
+                touched.reads.push((gpu.mirror(buffer, words, fixed)?, part));
+            }
             Access::ReadWrite => touched.writes.push((buffer.clone(), part)),
             Access::Read | Access::Uniform => {}
         }
@@ -140,7 +147,7 @@ pub fn call(
 }
 
 /// Whether the kernel of `source` reads mirrors here.
-fn reads_mirrors(gpu: &Gpu, source: &Source, arguments: &[Argument<'_>]) -> bool {
+pub fn reads_mirrors(gpu: &Gpu, source: &Source, arguments: &[Argument<'_>]) -> bool {
     let fits = |argument: &Argument<'_>| match argument.buffer() {
         Some((buffer, _)) if source.element(argument.name()).is_some() => {
             gpu.can_mirror(buffer.size())

@@ -7,7 +7,7 @@ mod host;
 mod inner_rule;
 mod tile;
 
-pub use call::{Argument, call};
+pub use call::{Argument, call, reads_mirrors};
 pub(crate) use columns::{BUSY, with_columns};
 pub use host::{Axis, InnerStep, InnerSteps, RunStep, RunSteps};
 pub use inner_rule::{InnerRule, InnerState, Statistic, Update};

@@ -37,6 +37,8 @@ pub struct Mirror {
     pub(super) buffer: wgpu::Buffer,
     pub(super) texture: wgpu::Texture,
     pub(super) view: wgpu::TextureView,
+    /// The buffer keeps what it holds, and was copied when the mirror was made.
+    pub(super) fixed: bool,
 }
 
 impl Mirror {
@@ -81,6 +83,6 @@ impl Mirror {
     }
 }
 
-/// The mirrors that recordings of a device hold, by their buffers.
+/// The mirrors that recordings of a device hold, by numbers of their buffers and of what they are.
 #[derive(Debug, Default)]
-pub(super) struct Mirrors(pub(super) Mutex<HashMap<(u64, bool), Weak<Mirror>>>);
+pub(super) struct Mirrors(pub(super) Mutex<HashMap<u64, Weak<Mirror>>>);

@@ -23,20 +23,26 @@ impl Gpu {
             <= u64::from(self.device().limits().max_texture_dimension_2d)
     }
 
-    /// The mirror of `buffer`, of `words` (else of floats): one for all that are recorded while one of them is there.
+    /// The mirror of `buffer`, of `words` (else of floats): one for all that are recorded while one of them is there. That of a
+    /// `fixed` buffer, which keeps what it holds, is copied here and never again.
     ///
     /// # Errors
     /// [`crate::Error::Limit`] if the device has no room for it.
-    pub fn mirror(&self, buffer: &wgpu::Buffer, words: bool) -> Result<Arc<Mirror>> {
+    pub fn mirror(&self, buffer: &wgpu::Buffer, words: bool, fixed: bool) -> Result<Arc<Mirror>> {
         let mut mirrors = self.mirrors().0.lock().unwrap_or_else(PoisonError::into_inner);
         // A mirror holds its buffer: while there is one, no other buffer has the same number.
-        let key = (BuildHasherDefault::<DefaultHasher>::default().hash_one(buffer), words);
+        let key = BuildHasherDefault::<DefaultHasher>::default().hash_one((buffer, words, fixed));
         let found = mirrors.get(&key).and_then(Weak::upgrade);
         if let Some(mirror) = found.filter(|mirror| mirror.buffer == *buffer) {
             return Ok(mirror);
         }
         mirrors.retain(|_, mirror| mirror.strong_count() > 0);
-        let mirror = Arc::new(self.new_mirror(buffer, words)?);
+        let mirror = Arc::new(Mirror { fixed, ..self.new_mirror(buffer, words)? });
+        if fixed {
+            let mut encoder = self.device().create_command_encoder(&Default::default());
+            mirror.copy(&mut encoder);
+            self.submit(encoder.finish());
+        }
         mirrors.insert(key, Arc::downgrade(&mirror));
         Ok(mirror)
     }
@@ -63,6 +69,6 @@ impl Gpu {
             remedy: "lower the number of tasks or runs".into(),
         })?;
         let view = texture.create_view(&Default::default());
-        Ok(Mirror { buffer: buffer.clone(), texture, view })
+        Ok(Mirror { buffer: buffer.clone(), texture, view, fixed: false })
     }
 }

@@ -47,8 +47,8 @@ struct Dispatch {
     offsets: Vec<Offset>,
     grid: [u32; 3],
     work: Work,
-    /// Mirrors whose buffers have changed since they were copied.
-    copies: Vec<Arc<Mirror>>,
+    /// Mirrors that it reads, and whether their buffers may have changed since they were copied.
+    mirrors: Vec<(Arc<Mirror>, bool)>,
 }
 
 /// One dispatch of the list.
@@ -104,13 +104,14 @@ impl Recording {
         if grid.contains(&0) {
             return;
         }
-        let mut copies = Vec::new();
+        let mut mirrors = Vec::new();
         for (mirror, part) in touched.reads {
-            if !self.is_copied(&mirror, part) {
+            let copied = self.is_copied(&mirror, part);
+            if !copied {
                 self.copied.retain(|(copied, _)| !Arc::ptr_eq(copied, &mirror));
                 self.copied.push((mirror.clone(), Vec::new()));
-                copies.push(mirror);
             }
+            mirrors.push((mirror, !copied));
         }
         for (buffer, part) in touched.writes {
             let of_buffer = self.copied.iter_mut().filter(|(mirror, _)| mirror.buffer == buffer);
@@ -118,16 +119,17 @@ impl Recording {
         }
         self.order.push(Entry { dispatch: self.dispatches.len() as u32, step: 0 });
         let offsets = offsets.to_vec();
-        self.dispatches.push(Dispatch { kernel, group, offsets, grid, work, copies });
+        self.dispatches.push(Dispatch { kernel, group, offsets, grid, work, mirrors });
     }
 
     /// Whether `part` of the buffer is in its mirror.
     fn is_copied(&self, mirror: &Arc<Mirror>, part: Part) -> bool {
         let changes =
             |written: &Part| part == Part::Whole || *written == Part::Whole || part == *written;
-        self.copied
-            .iter()
-            .any(|(copied, written)| Arc::ptr_eq(copied, mirror) && !written.iter().any(changes))
+        mirror.fixed
+            || self.copied.iter().any(|(copied, written)| {
+                Arc::ptr_eq(copied, mirror) && !written.iter().any(changes)
+            })
     }
 
     /// Appends all of `part` once for each of `places`, where its bindings with [`Offset::Step`] then
@@ -207,12 +209,13 @@ impl Recording {
 
     /// Whether mirrors are copied for dispatch `index`.
     pub(super) fn has_copies(&self, index: usize) -> bool {
-        !self.at(index).copies.is_empty()
+        self.at(index).mirrors.iter().any(|(_, copied)| *copied)
     }
 
     /// Copies them.
     pub(super) fn copy_mirrors(&self, encoder: &mut wgpu::CommandEncoder, index: usize) {
-        self.at(index).copies.iter().for_each(|mirror| mirror.copy(encoder));
+        let copied = self.at(index).mirrors.iter().filter(|(_, copied)| *copied);
+        copied.for_each(|(mirror, _)| mirror.copy(encoder));
     }
 
     fn at(&self, index: usize) -> &Dispatch {

@@ -1,7 +1,7 @@
 //! `shaders/gather_images.wgsl`: batches of every task from an image set.
 
 use crate::error::Result;
-use crate::gpu::{Gpu, Recording, Source, Work};
+use crate::gpu::{Element, Gpu, Profile, Recording, Source, Work};
 use crate::kernels::{Argument, BLOCK, BatchRows, InnerSteps, call};
 use crate::model::{Layout, Model};
 
@@ -27,6 +27,13 @@ impl ImageShape {
     }
 }
 
+/// Vectors of a row of `columns` that an invocation writes: one on real GPUs, where neighbours write side by side, and several on
+/// software devices, where finding the image costs more than a pixel.
+fn vectors_at_once(profile: &Profile, columns: usize) -> usize {
+    let most = if profile.software { 8 } else { 1 };
+    (1..=most).rev().find(|vectors| columns.is_multiple_of(*vectors)).unwrap_or(1)
+}
+
 /// Records batch_x `[G, B, …input]` (0..1, or bytes where the first layer reads them) and labels
 /// `[G, B]`. `support` `[T, N]` and `queries`
 /// `[T, Q]` are image numbers with the rotation in the two high bits, `words` the images.
@@ -46,10 +53,13 @@ pub fn gather_images(
     [batch_x, labels]: [&wgpu::Buffer; 2],
 ) -> Result<()> {
     let columns = model.inputs_padded() / 4;
+    let vectors = vectors_at_once(gpu.profile(), columns);
     let source = Source::new("gather_images", shader!("gather_images.wgsl"))
+        .reads("words", Element::Word)
         .constant("BLOCK", BLOCK)
         .constant("IMAGE_ROWS", model.input_layout() == Layout::Image)
         .constant("IN4", columns)
+        .constant("VECTORS", vectors)
         .constant("CHANNELS", shape.channels)
         .constant("HEIGHT", shape.height)
         .constant("WIDTH", shape.width)
@@ -64,11 +74,11 @@ pub fn gather_images(
         Argument::Buffer("order", order),
         Argument::Buffer("support", support),
         Argument::Buffer("queries", queries),
-        Argument::Buffer("words", words),
+        Argument::Fixed("words", words),
         Argument::Buffer("batch_x", batch_x),
         Argument::Buffer("batch_y", labels),
     ];
-    let blocks = (rows.rows * columns).div_ceil(BLOCK);
+    let blocks = (rows.rows * columns / vectors).div_ceil(BLOCK);
     let images = rows.count * rows.rows;
     // An image may be in several batches.
     let read = (images * shape.words_per_image).min(words.size() as usize / 4);

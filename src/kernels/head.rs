@@ -1,5 +1,6 @@
 //! `shaders/head.wgsl`: the last, dense layer of a training step in one dispatch.
 
+use crate::dispatch::reads_mirrors;
 use crate::error::Result;
 use crate::gpu::{Element, Gpu, Profile, Recording, Source, Work};
 use crate::kernels::gather_rows::targets;
@@ -125,6 +126,13 @@ pub fn head(gpu: &Gpu, recording: &mut Recording, head: &Head<'_>) -> Result<()>
         Argument::Buffer("losses", head.losses),
     ];
     let source = Update::rows(update.library(source, &mut arguments), gpu.profile());
+    // A mirror has the weights as they are before the step.
+    arguments.push(Argument::Sets("weights", update.theta, layer.packed_offset));
+    let mirrored = source.clone().reads("weights", Element::Vector);
+    let source = match reads_mirrors(gpu, &mirrored, &arguments) {
+        true => mirrored,
+        false => source.library(shader!("lib/weights_in_place.wgsl")),
+    };
     // Forward, the weights' gradient, and on to the layer below.
     let passes = 2 + u64::from(onward);
     let values = layer.inputs_padded() * (1 + usize::from(onward)) + model.target_words();

@@ -22,6 +22,31 @@ fn devices_are_listed_for_people_and_for_machines() {
     assert!(!plain.contains("products subgroup"), "{plain}");
 }
 
+/// The names of the adapters, with `LP_NATIVE_VECTOR_WIDTH` as given.
+fn names_with(width: Option<&str>) -> Vec<String> {
+    let mut command = reptile();
+    match width {
+        Some(width) => command.env("LP_NATIVE_VECTOR_WIDTH", width),
+        None => command.env_remove("LP_NATIVE_VECTOR_WIDTH"),
+    };
+    let list: Vec<Value> =
+        serde_json::from_str(&stdout(command.args(["devices", "--json"]))).unwrap();
+    list.iter().map(|device| device["name"].as_str().unwrap().to_string()).collect()
+}
+
+#[test]
+fn mesas_software_driver_gets_wide_vectors_where_they_pay_and_no_width_was_chosen() {
+    let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let wide = processor.contains("AuthenticAMD") && processor.contains(" avx512bw ");
+    for (width, bits) in
+        [(Some("128"), "128 bits"), (None, if wide { "512 bits" } else { " bits" })]
+    {
+        for name in names_with(width).iter().filter(|name| name.starts_with("llvmpipe")) {
+            assert!(name.contains(bits), "{name} with {width:?}");
+        }
+    }
+}
+
 #[test]
 fn a_run_leaves_configuration_metrics_and_checkpoints() {
     let run = Run::train(&[

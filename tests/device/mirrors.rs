@@ -11,6 +11,7 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::EVERY, named!(parts_of_a_set_are_read_by_themselves));
     tests.on(On::EVERY, named!(every_repeat_and_replay_reads_anew));
     tests.on(On::EVERY, named!(large_buffers_are_read_at_every_place));
+    tests.on(On::EVERY, named!(what_stays_is_read_without_a_copy_in_the_list));
 }
 
 const WRITE: &str = "
@@ -43,11 +44,21 @@ fn read(
     (values, at): (&wgpu::Buffer, usize),
     (sums, slot): (&wgpu::Buffer, usize),
 ) {
+    read_as(gpu, out, (Argument::Sets("values", values, at), at), (sums, slot));
+}
+
+/// The same of `values` as they are bound.
+fn read_as(
+    gpu: &Gpu,
+    out: &mut Recording,
+    (values, at): (Argument<'_>, usize),
+    (sums, slot): (&wgpu::Buffer, usize),
+) {
     let source = Source::new("read", READ)
         .constant("AT", at)
         .constant("SLOT", slot)
         .reads("values", Element::Vector);
-    let arguments = [Argument::Sets("values", values, at), Argument::Buffer("sums", sums)];
+    let arguments = [values, Argument::Buffer("sums", sums)];
     call(gpu, out, &source, &arguments, [1, 1, 1], Work::words(3)).unwrap();
 }
 
@@ -70,6 +81,19 @@ fn what_was_written_is_read(Device { gpu, .. }: &Device) {
     }
     play(gpu, &out, 0);
     assert_eq!(firsts(gpu, sums, 4), [2.0, 4.0, 6.0, 0.0]);
+}
+
+fn what_stays_is_read_without_a_copy_in_the_list(Device { gpu, .. }: &Device) {
+    let [_, sums] = &buffers(gpu);
+    let numbers: Vec<f32> = (0..64).map(|n| n as f32).collect();
+    let values = gpu.storage_with("values", &numbers).unwrap();
+    let mut out = Recording::default();
+    for (slot, at) in [(0, 15), (1, 2), (2, 15)] {
+        read_as(gpu, &mut out, (Argument::Fixed("values", &values), at), (sums, slot));
+    }
+    assert_eq!(out.passes(), 1);
+    play(gpu, &out, 0);
+    assert_eq!(firsts(gpu, sums, 3), [60.0, 8.0, 60.0]);
 }
 
 fn parts_of_a_set_are_read_by_themselves(Device { gpu, .. }: &Device) {

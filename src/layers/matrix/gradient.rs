@@ -24,6 +24,11 @@ fn line_block(profile: &Profile, place: &Place, examples: usize) -> usize {
     lines.div_ceil(lines.div_ceil(most)).next_multiple_of(step)
 }
 
+/// How many blocks of that many rows there are.
+fn blocks(profile: &Profile, place: &Place, examples: usize) -> usize {
+    (examples * place.output.height).div_ceil(line_block(profile, place, examples))
+}
+
 /// A group that owns one block of 4×4 an invocation.
 const NARROW: Group = Group::new(8, [1, 1], 8);
 
@@ -71,7 +76,7 @@ pub(super) fn gradient_candidates(
     [count, examples]: [usize; 2],
 ) -> Tiles {
     let (rows, columns) = (weights(place).rows() / 4, weights(place).columns() / 4);
-    let blocks = (examples * place.output.height).div_ceil(line_block(profile, place, examples));
+    let blocks = blocks(profile, place, examples);
     let candidates = match profile.broadcast_lanes() {
         Some(lanes) => {
             let lanes = lanes as usize;
@@ -147,18 +152,20 @@ pub(super) fn gradient_tiles(
         .constant("COLUMNS", columns)
         .constant("LINE_BLOCK", line_block(profile, place, examples));
     let lines = examples * place.output.height;
+    let blocks = blocks(profile, place, examples);
     match tile {
         Tile::Subgroup { lanes, rows: block, width } => {
             // Each row vector is stored as four rows, in turn.
             let stored = 5 * block * width;
-            let rounds = |at_once: usize| lines * (place.output.width / at_once + 2) + stored;
-            let pixels = pixels_at_once(profile, place.output.width, rounds);
+            let all = lines * place.output.width;
+            let rounds = |pixels: usize| all.div_ceil(pixels) + 3 * blocks + stored;
+            let pixels = pixels_at_once(profile, rounds);
             profile.check_rounds(source.name(), rounds(pixels), "inner.batch")?;
             let source = source
                 .constant("LANES", lanes)
                 .constant("ROW_BLOCK", block)
                 .constant("WIDTH", width)
-                .constant("X_BLOCK", pixels)
+                .constant("PIXELS", pixels)
                 .library(GRADIENT_SUBGROUP);
             Ok((source, [rows.div_ceil(block), columns.div_ceil(lanes * width)]))
         }
@@ -190,16 +197,9 @@ pub(super) fn gradient_tiles(
     }
 }
 
-/// Pixels of a row that one round of the loop takes: one, unless the driver allows fewer rounds.
-fn pixels_at_once(profile: &Profile, width: usize, rounds: impl Fn(usize) -> usize) -> usize {
+/// Pixels that one round of the loop takes: two, since every round also stores its sums, unless the driver allows fewer rounds
+/// than that takes (docs/kernels.md).
+fn pixels_at_once(profile: &Profile, rounds: impl Fn(usize) -> usize) -> usize {
     let most = profile.loop_rounds.unwrap_or(usize::MAX);
-    let blocks = (1..=8).filter(|block| width.is_multiple_of(*block));
-    let mut best = 1;
-    for block in blocks {
-        if rounds(best) <= most {
-            break;
-        }
-        best = block;
-    }
-    best
+    [2, 4, 8].into_iter().find(|pixels| rounds(*pixels) <= most).unwrap_or(8)
 }

@@ -115,10 +115,10 @@ impl Product {
         let candidates = match (profile.broadcast_lanes(), profile.subgroup) {
             (Some(lanes), _) => {
                 let lanes = lanes as usize;
-                // Twice as wide is faster, but takes three times as long to compile.
+                // The text of more rows leaves the processor's cache of decoded instructions (docs/kernels.md).
                 let sizes = match self.columns >= 2 * lanes {
-                    true => vec![(32, 1), (48, 2), (32, 2)],
-                    false => vec![(32, 1), (48, 1)],
+                    true => vec![(16, 1), (24, 1), (32, 1), (16, 2)],
+                    false => vec![(16, 1), (24, 1), (32, 1)],
                 };
                 let tile = |(rows, width)| Tile::Subgroup { lanes, rows, width };
                 sizes.into_iter().map(tile).collect()
