@@ -384,7 +384,7 @@ fn impossible_evaluations_are_refused(Device { gpu, .. }: &Device) {
     refused("rate", leader(3, f32::NAN, &good.parameters), "outer_rate");
     refused("none", leader(0, 0.1, &good.parameters), "is 0");
     let mut leader = leader(3, 0.1, &good.parameters).unwrap();
-    refused("tasks", leader.step(&[1]), "batch of 3 tasks");
+    refused("tasks", leader.step(&[1]), "meta-step on 3 tasks");
     leader.step(&[1, 2, 1]).unwrap();
     let images = Arc::new(DeviceImages::new(gpu, &split()).unwrap());
     let setup = with(adapting(), |it| {

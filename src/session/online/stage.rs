@@ -195,8 +195,8 @@ impl Stage<'_> {
         let tasks: Vec<u32> = (0..self.config.outer.meta_batch)
             .map(|_| draws.random_range(0..=last as u32))
             .collect();
-        if let Arrivals::Files(files) = self.arrivals {
-            let buffers = learner.adaptation().tasks();
+        let Arrivals::Files(files) = self.arrivals else { return learner.step(&tasks) };
+        learner.step_on(&tasks, |buffers, tasks| {
             let of = || tasks.iter().map(|task| &files[*task as usize]);
             let x: Vec<f32> = of().flat_map(|file| &file.support_x).copied().collect();
             buffers.upload_support_x(self.gpu, &self.model, &x)?;
@@ -208,10 +208,9 @@ impl Stage<'_> {
                 }
             }
             match self.model.loss() {
-                Loss::Mse => buffers.upload_support_values(self.gpu, &self.model, &values)?,
-                Loss::CrossEntropy => buffers.upload_support_labels(self.gpu, &labels)?,
+                Loss::Mse => buffers.upload_support_values(self.gpu, &self.model, &values),
+                Loss::CrossEntropy => buffers.upload_support_labels(self.gpu, &labels),
             }
-        }
-        learner.step(&tasks)
+        })
     }
 }
