@@ -112,6 +112,16 @@ impl Origin {
             Self::Sine(_) | Self::Glyphs(_) | Self::Functions { .. } | Self::Rows { .. } => 0,
         }
     }
+
+    /// Bytes of those that kernels read in a mirror.
+    pub(super) fn mirrored_bytes(&self) -> u64 {
+        match self {
+            Self::Episodes { images, part, .. } | Self::Listed { images, part, .. } => {
+                images.part(*part).words.size()
+            }
+            _ => 0,
+        }
+    }
 }
 
 /// Inner steps up to which a batch need not be full without other kernels: with few examples every minibatch is a pass

@@ -33,6 +33,8 @@ pub fn with_binding(entry: &AdapterEntry, binding: Option<u64>) -> Gpu {
 
 /// Bytes that the device has given away, where its driver says.
 pub fn allocated(gpu: &Gpu) -> Option<u64> {
+    // What was uploaded is held until something is submitted.
+    gpu.queue().submit([]);
     gpu.wait().unwrap();
     gpu.device().generate_allocator_report().map(|report| report.total_allocated_bytes)
 }
