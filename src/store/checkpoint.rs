@@ -38,11 +38,11 @@ use crate::store::digests::{self, sha256};
 pub use file::{file_name, numbered};
 pub use format::FORMAT;
 
-/// The order in which this version's kernels add numbers, where that changed the bytes of a training: 1 in
+/// How this version's kernels calculate, mostly the order in which they add numbers, where that changed the bytes of a training: 1 in
 /// checkpoints that say nothing, 2 until batch-norms on real GPUs had more invocations a column and the subgroup's fused kernel
-/// summed a gradient before its step, 3 until the head on real GPUs summed rows in parts. A run goes on exactly only under the
-/// arithmetic that it was begun with.
-pub const ARITHMETIC: u32 = 4;
+/// summed a gradient before its step, 3 until the head on real GPUs summed rows in parts, 4 until the bytes of images became numbers
+/// by a product instead of a division. A run goes on exactly only under the arithmetic that it was begun with.
+pub const ARITHMETIC: u32 = 5;
 
 /// What a checkpoint knows of its run.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,8 @@
 use crate::common::{assert_close, integers, network, numbers, random_images};
 use crate::harness::{Device, On, Tests, named};
 use crate::tools::{play, room};
-use reptile::gpu::{Gpu, Recording};
+use reptile::dispatch::{Argument, call};
+use reptile::gpu::{Element, Gpu, Recording, Source, Work};
 use reptile::kernels::{BatchRows, ImageShape, InnerStep, InnerSteps, gather_images, gather_rows};
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::tasks::{Bits, ImageClass, ImageSet};
@@ -11,6 +12,7 @@ use reptile::tasks::{Bits, ImageClass, ImageSet};
 pub fn tests(tests: &mut Tests) {
     tests.on(On::EVERY, named!(rows_are_gathered));
     tests.on(On::EVERY, named!(images_are_gathered_turned_and_scaled));
+    tests.on(On::EVERY, named!(bytes_become_the_same_numbers_everywhere));
 }
 
 const TASKS: usize = 3;
@@ -166,5 +168,34 @@ fn check_images(gpu: &Gpu, set: &ImageSet, model: &Model, rows: BatchRows, what:
         let what = format!("row {row} of {what}");
         assert_close(&what, &got[row * pixels..][..pixels], &wanted, 1e-6);
         assert_eq!(got_labels[row] as usize, number / [3, 2][list], "{what}");
+    }
+}
+
+const BYTES: &str = "
+@group(0) @binding(0) var<storage, read_write> numbers: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn main(@builtin(local_invocation_index) lane: u32) {
+    numbers[lane] = input_vector(lane);
+}";
+
+fn bytes_become_the_same_numbers_everywhere(Device { name, gpu, .. }: &Device) {
+    let bytes: Vec<u8> = (0..=255).collect();
+    let rows = gpu.storage_with("rows", &bytes).unwrap();
+    let numbers = gpu.storage_with("numbers", &[0.0_f32; 256]).unwrap();
+    let source = Source::new("bytes", BYTES)
+        .library(include_str!("../../shaders/lib/inputs_bytes.wgsl"))
+        .reads("rows", Element::Word);
+    let mut out = Recording::default();
+    let arguments = [Argument::Buffer("rows", &rows), Argument::Buffer("numbers", &numbers)];
+    call(gpu, &mut out, &source, &arguments, [1, 1, 1], Work::words(2 * 64)).unwrap();
+    play(gpu, &out, 0);
+    let numbers: Vec<f32> = gpu.read(&numbers, 0, 256).unwrap();
+    let wanted: Vec<f32> = bytes.iter().map(|byte| f32::from(*byte) * (1.0 / 255.0)).collect();
+    assert_eq!(numbers, wanted, "{name}");
+    assert_eq!([numbers[0], numbers[255]], [0.0, 1.0]);
+    for (byte, number) in bytes.iter().zip(numbers) {
+        let error = f64::from(number) * 255.0 - f64::from(*byte);
+        assert!(error.abs() <= f64::from(f32::EPSILON) * f64::from(*byte), "{byte}: {number}");
     }
 }
