@@ -20,7 +20,13 @@
 const LAST = HIDDEN - 1u;
 
 @compute @workgroup_size(LANES)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+    @builtin(subgroup_invocation_id) place_in_subgroup: u32,
+) {
+    // A number for each lane that the compiler knows, which makes this a fast shuffle.
+    let next = (place_in_subgroup + 1u) % LANES;
     let task = group.x;
     let run = runs[task / TASKS_PER_RUN];
     let base = task * STRIDE;
@@ -128,8 +134,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                     }
                 }
                 if (RESIDENT == 0u) { // static
-                    // Row by row of the weights: q is the lane whose units they are.
+                    // Row by row of the weights: q is the lane whose units they are. If TURNED, what lanes have goes around by one lane a
+                    // round, and is back in its place at the end.
                     for (var q = 0u; q < LANES; q++) {
+                        let giver = select(q, 0u, TURNED == 1u);
                         for (var g = 0u; g < SLOTS[max(l, 1u) - 1u]; g++) { // unroll
                             if ((g + 1u) * LANES <= COLUMNS[max(l, 1u) - 1u] || g * LANES + q < COLUMNS[max(l, 1u) - 1u]) {
                                 let row = base + OFFSETS[l] + 4u * (g * LANES + q) * COLUMNS[l];
@@ -142,13 +150,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                                     rows_of[4u * s + 3u] = theta[place + 3u * COLUMNS[l]];
                                 }
                                 for (var b = 0u; b < BATCH; b++) { // unroll
-                                    let v = subgroupShuffle(h[H_START[max(l, 1u) - 1u] + g * BATCH + b], q);
+                                    let v = subgroupShuffle(h[H_START[max(l, 1u) - 1u] + g * BATCH + b], giver);
                                     for (var s = 0u; s < SLOTS[l]; s++) { // unroll
                                         h[H_START[l] + s * BATCH + b] = fma(rows_of[4u * s + 3u], vec4<f32>(v.w),
                                             fma(rows_of[4u * s + 2u], vec4<f32>(v.z),
                                             fma(rows_of[4u * s + 1u], vec4<f32>(v.y),
                                             fma(rows_of[4u * s], vec4<f32>(v.x), h[H_START[l] + s * BATCH + b]))));
                                     }
+                                }
+                            }
+                            if (TURNED == 1u) { // static
+                                for (var b = 0u; b < BATCH; b++) { // unroll
+                                    let i = H_START[max(l, 1u) - 1u] + g * BATCH + b;
+                                    h[i] = subgroupShuffle(h[i], next);
                                 }
                             }
                         }
@@ -296,11 +310,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
             if (RESIDENT == 0u) { // static
                 for (var q = 0u; q < LANES; q++) {
+                    let giver = select(q, 0u, TURNED == 1u);
                     for (var g = 0u; g < SLOTS[l]; g++) { // unroll
                         if ((g + 1u) * LANES <= COLUMNS[l] || g * LANES + q < COLUMNS[l]) {
                             var e = array<vec4<f32>, BATCH>();
                             for (var b = 0u; b < BATCH; b++) { // unroll
-                                e[b] = subgroupShuffle(d[g * BATCH + b], q);
+                                e[b] = subgroupShuffle(d[g * BATCH + b], giver);
                             }
                             for (var s = 0u; s < SLOTS[l - 1u]; s++) { // unroll
                                 if ((s + 1u) * LANES <= COLUMNS[l - 1u] || s * LANES + lane < COLUMNS[l - 1u]) {
@@ -326,6 +341,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                                     theta[row + 2u * COLUMNS[l]] = updated(row + 2u * COLUMNS[l], wz, g[2], rates);
                                     theta[row + 3u * COLUMNS[l]] = updated(row + 3u * COLUMNS[l], ww, g[3], rates);
                                 }
+                            }
+                        }
+                        if (TURNED == 1u) { // static
+                            for (var b = 0u; b < BATCH; b++) { // unroll
+                                let i = g * BATCH + b;
+                                d[i] = subgroupShuffle(d[i], next);
                             }
                         }
                     }

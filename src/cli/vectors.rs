@@ -6,8 +6,12 @@ use std::{env, fs};
 /// What the driver reads, once, before it lists the first adapter.
 const WIDTH: &str = "LP_NATIVE_VECTOR_WIDTH";
 
-/// The folder of Mesa's cache of compiled kernels.
+/// What a processor should seem to have, for those who try other ones.
+const CAPABILITIES: &str = "GALLIUM_OVERRIDE_CPU_CAPS";
+
+/// The folder of Mesa's cache of compiled kernels, and an older name that it knows.
 const CACHE: &str = "MESA_SHADER_CACHE_DIR";
+const OLD_CACHE: &str = "MESA_GLSL_CACHE_DIR";
 
 /// Has Mesa's software driver use all 512 bits of a processor on which that pays, if the user chose no width.
 ///
@@ -16,10 +20,12 @@ const CACHE: &str = "MESA_SHADER_CACHE_DIR";
 /// # Safety
 /// No other thread may read or write environment variables meanwhile.
 pub unsafe fn widen() {
-    if env::var_os(WIDTH).is_some() || !pays() {
+    let chosen = |name| env::var_os(name).is_some();
+    if chosen(WIDTH) || chosen(CAPABILITIES) || !pays() {
         return;
     }
-    let Some(folder) = cache(env::var_os(CACHE).map(PathBuf::from)) else { return };
+    let users = env::var_os(CACHE).or_else(|| env::var_os(OLD_CACHE));
+    let Some(folder) = cache(users.map(PathBuf::from)) else { return };
     // If it cannot be made, kernels are compiled each time, as Mesa does then.
     let _ = fs::create_dir_all(&folder);
     // SAFETY: what the caller promises.

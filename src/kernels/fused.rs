@@ -352,6 +352,8 @@ fn subgroup(
         .constant("W_START", w_start)
         .constant("W_TOTAL", if resident { w_total } else { 1 })
         .constant("RESIDENT", resident)
+        // Mesa shuffles more than eight lanes one by one, unless it knows from which to which.
+        .constant("TURNED", lanes > 8)
         .constant("STAGES", halves.len())
         .constant("HALVES", halves)
         .constant("HEAD", head.packed_offset / 4)
