@@ -13,7 +13,8 @@ const CAPABILITIES: &str = "GALLIUM_OVERRIDE_CPU_CAPS";
 const CACHE: &str = "MESA_SHADER_CACHE_DIR";
 const OLD_CACHE: &str = "MESA_GLSL_CACHE_DIR";
 
-/// Has Mesa's software driver use all 512 bits of a processor on which that pays, if the user chose no width.
+/// Has Mesa's software driver use all 512 bits of a processor on which that pays, if the user chose neither a
+/// width nor what the processor should seem to have.
 ///
 /// Mesa's cache does not tell kernels of one width from those of another, so that they get a folder of their own.
 ///

@@ -37,7 +37,7 @@ impl Gpu {
             return Ok(mirror);
         }
         mirrors.retain(|_, mirror| mirror.strong_count() > 0);
-        let mirror = Arc::new(Mirror { fixed, ..self.new_mirror(buffer, words)? });
+        let mirror = Arc::new(self.new_mirror(buffer, words, fixed)?);
         if fixed {
             let mut encoder = self.device().create_command_encoder(&Default::default());
             mirror.copy(&mut encoder);
@@ -47,7 +47,7 @@ impl Gpu {
         Ok(mirror)
     }
 
-    fn new_mirror(&self, buffer: &wgpu::Buffer, words: bool) -> Result<Mirror> {
+    fn new_mirror(&self, buffer: &wgpu::Buffer, words: bool, fixed: bool) -> Result<Mirror> {
         let bytes = Mirror::bytes(buffer.size());
         let height = (bytes / PIXEL) as u32 / MIRROR_WIDTH;
         let scope = self.device().push_error_scope(wgpu::ErrorFilter::OutOfMemory);
@@ -69,6 +69,6 @@ impl Gpu {
             remedy: "lower the number of tasks or runs".into(),
         })?;
         let view = texture.create_view(&Default::default());
-        Ok(Mirror { buffer: buffer.clone(), texture, view, fixed: false })
+        Ok(Mirror { buffer: buffer.clone(), texture, view, fixed })
     }
 }

@@ -35,7 +35,8 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
         waves::plan(&mut memory, gpu, setup, Axis { runs: setup.runs, per_run })?;
     }
     memory.check(gpu, remedy)?;
-    memory.read(setup.origin.mirrored_bytes());
+    let mirrored = setup.origin.mirrored_bytes();
+    memory.read(if gpu.can_mirror(mirrored) { mirrored } else { 0 });
     // Of this one a slot is bound at a time.
     memory.add("iteration settings", RunSteps::bytes(gpu, setup.runs, RING * waves.len()));
     Ok(memory.total() + setup.origin.data_bytes())

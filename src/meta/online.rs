@@ -160,7 +160,7 @@ impl Leader {
     /// # Errors
     /// As [`Leader::record`], and [`crate::Error::DeviceLost`] if the device does not answer.
     pub fn step(&mut self, tasks: &[u32]) -> Result<()> {
-        now(self.step_by(Wait::Blocking, tasks))
+        self.step_on(tasks, |_, _| Ok(()))
     }
 
     /// As [`Leader::step`], on tasks whose examples `fill` puts into the buffers: it is told the numbers of the tasks that they are for,
@@ -170,6 +170,27 @@ impl Leader {
     /// As [`Leader::step`], and those of `fill`.
     pub fn step_on(
         &mut self,
+        tasks: &[u32],
+        fill: impl FnMut(&TaskBuffers, &[u32]) -> Result<()>,
+    ) -> Result<()> {
+        now(self.step_on_by(Wait::Blocking, tasks, fill))
+    }
+
+    /// The async twin of [`Leader::step_on`].
+    ///
+    /// # Errors
+    /// As [`Leader::step_on`].
+    pub async fn step_on_async(
+        &mut self,
+        tasks: &[u32],
+        fill: impl FnMut(&TaskBuffers, &[u32]) -> Result<()>,
+    ) -> Result<()> {
+        self.step_on_by(Wait::Awaiting, tasks, fill).await
+    }
+
+    async fn step_on_by(
+        &mut self,
+        wait: Wait,
         tasks: &[u32],
         mut fill: impl FnMut(&TaskBuffers, &[u32]) -> Result<()>,
     ) -> Result<()> {
@@ -183,7 +204,7 @@ impl Leader {
             self.gpu.submit(encoder.finish());
         }
         self.visits = self.visits.wrapping_add(1);
-        now(Wait::Blocking.until_done(&self.gpu))
+        wait.until_done(&self.gpu).await
     }
 
     /// The async twin of [`Leader::step`].
@@ -191,14 +212,7 @@ impl Leader {
     /// # Errors
     /// As [`Leader::step`].
     pub async fn step_async(&mut self, tasks: &[u32]) -> Result<()> {
-        self.step_by(Wait::Awaiting, tasks).await
-    }
-
-    async fn step_by(&mut self, wait: Wait, tasks: &[u32]) -> Result<()> {
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        self.record(&mut encoder, tasks)?;
-        self.gpu.submit(encoder.finish());
-        wait.until_done(&self.gpu).await
+        self.step_on_async(tasks, |_, _| Ok(())).await
     }
 
     /// Records a meta-step on the tasks with the numbers `tasks` into the caller's encoder; neither submits nor waits.
