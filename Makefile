@@ -1,7 +1,7 @@
 TARGET_DIR ?= $(or $(CARGO_TARGET_DIR),target)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-all fuzz crash-test web web-test egui-test bench fmt lint clean
+.PHONY: help setup build demo test test-all fuzz crash-test web web-test egui-test mpi mpi-test bench fmt lint clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,15 @@ web-test: ## try both in headless Chromium
 egui-test: ## try the window of examples/egui on a screen in memory
 	@scripts/setup.sh --window
 	@scripts/egui.sh
+
+mpi: setup ## build the program for several devices and machines (docs/cluster.md): target/release/reptile
+	@scripts/setup.sh --mpi
+	cargo build --release --features mpi
+
+mpi-test: ## train on several ranks of this machine
+	@scripts/setup.sh --test
+	@scripts/setup.sh --mpi
+	@scripts/mpi.sh
 
 bench: setup ## measure the speed (criterion)
 	cargo bench

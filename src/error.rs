@@ -38,6 +38,10 @@ pub enum Error {
     #[error("the device was lost: {0}; open it again and go on from what was stored last")]
     DeviceLost(String),
 
+    /// A rank of a distributed job failed or does not answer, or ranks do not fit together; the message says which, and why.
+    #[error("{0}")]
+    Ranks(String),
+
     /// A configuration key with an impossible value.
     #[error("`{key}`: {message}")]
     Config {

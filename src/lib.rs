@@ -38,6 +38,8 @@ mod checks;
 #[doc(hidden)]
 pub mod cli;
 #[cfg(feature = "checkpoints")]
+pub mod cluster;
+#[cfg(feature = "checkpoints")]
 pub mod config;
 #[cfg(feature = "data")]
 pub mod data;

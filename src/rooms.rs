@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms (folders and files of `src/`), each of which uses those before it alone.
-const ORDER: [&str; 24] = [
+const ORDER: [&str; 25] = [
     "shaders",
     "error",
     "checks",
@@ -24,6 +24,7 @@ const ORDER: [&str; 24] = [
     "kernels",
     "meta",
     "reference",
+    "cluster",
     "tune",
     "data",
     "config",

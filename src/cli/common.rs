@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::words::watched;
+use crate::cluster::Ranks;
 use crate::config::{Config, Data, Job, Purpose, presets};
 use crate::data::{StoredSplit, listed};
 use crate::disk::cache::cache_folder;
@@ -153,7 +154,20 @@ impl DeviceArgs {
 
     /// Opens the device and says on stderr which one it is.
     pub fn open(&self) -> Result<Gpu> {
-        let choice = self.choice();
+        self.open_choice(self.choice())
+    }
+
+    /// The same for one of `ranks`, if there are several: the device in its place of --device, or of all GPUs of its machine.
+    pub fn open_for(&self, ranks: Option<&Ranks>) -> Result<Gpu> {
+        let mut choice = self.choice();
+        if let Some(ranks) = ranks {
+            choice.place = ranks.place_on_host();
+            choice.device = choice.device.map(|listed| in_place(&listed, choice.place));
+        }
+        self.open_choice(choice)
+    }
+
+    fn open_choice(&self, choice: AdapterChoice) -> Result<Gpu> {
         let mut gpu = Gpu::request(&choice, self.options())?;
         if let Some(cache) = cache_folder() {
             gpu = keep_pipelines(gpu, &cache);
@@ -172,6 +186,12 @@ impl DeviceArgs {
         }
         Ok(gpu)
     }
+}
+
+/// The device in a place of a list, `0,1,2,3`, all around.
+fn in_place(listed: &str, place: usize) -> String {
+    let devices: Vec<&str> = listed.split(',').collect();
+    devices[place % devices.len()].trim().to_string()
 }
 
 /// What tasks may start from beside the run's parameters.

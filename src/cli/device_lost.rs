@@ -32,6 +32,11 @@ const LASTING: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl DeviceLost {
+    /// Whether a lost device is opened again.
+    pub fn retries(&self) -> bool {
+        self.on_device_lost == OnDeviceLost::Retry
+    }
+
     /// Does `attempt`, which is told whether it is to go on with what it began; again if it loses its device and the user
     /// wants that.
     pub fn survived<T>(&self, mut attempt: impl FnMut(bool) -> Result<T>) -> Result<T> {
@@ -43,7 +48,7 @@ impl DeviceLost {
                 Err(error) if is_lost(&error) || again && is_missing(&error) => error,
                 result => return result,
             };
-            if self.on_device_lost == OnDeviceLost::Stop {
+            if !self.retries() {
                 return Err(error);
             }
             losses = if began.elapsed() < LASTING { losses + 1 } else { 1 };

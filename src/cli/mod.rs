@@ -18,6 +18,7 @@ mod out_folder;
 mod plot;
 mod predict;
 mod presets;
+mod ranks;
 mod reproduce;
 mod stop;
 mod sweep;

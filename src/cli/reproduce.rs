@@ -11,7 +11,7 @@ use crate::cli::common::{DeviceArgs, device_name, load_job, working};
 use crate::cli::device_lost::DeviceLost;
 use crate::cli::out_folder::OutFolder;
 use crate::cli::stop::Stop;
-use crate::cli::training::{self, Resuming};
+use crate::cli::training::{self, On, Reopened, Resuming};
 use crate::cli::words::say;
 use crate::config::{Data, Purpose, overrides, presets};
 use crate::data::listed;
@@ -255,11 +255,15 @@ impl Work<'_> {
         self.evaluate(training, &path, &mut results)
     }
 
+    fn on(&self) -> On<'_> {
+        On { device: self.flags, gpu: &self.gpu, ranks: None }
+    }
+
     fn session(&self, training: &Training, path: &Path, begun: bool) -> Result<Session> {
         let config = training.config.clone();
         if !begun {
             // Found out before hours of training: whether there are test tasks.
-            return training::start(self.flags, &self.gpu, config, path, Purpose::All, None);
+            return training::start(self.on(), config, path, Purpose::All, None);
         }
         let run = training::reopen(&config, path, None)?;
         let how = Resuming {
@@ -267,7 +271,7 @@ impl Work<'_> {
             changed_data: self.changed_data,
             other_arithmetic: self.other_arithmetic,
         };
-        training::resume(self.flags, &self.gpu, config, run, how)
+        training::resume(self.on(), config, run, how)
     }
 
     /// Evaluates the last state in the modes of the cells, seed by seed; each seed is kept at once.
@@ -287,8 +291,7 @@ impl Work<'_> {
         }
         let iteration = results.finished.context("an evaluation follows a training")?;
         let file = RunDirectory::open(path)?.checkpoint_path(iteration);
-        let (directory, checkpoint) = training::reopen(config, path, Some(&file))?;
-        let split = training::stored_split(&directory, checkpoint.as_ref())?;
+        let Reopened { checkpoint, split, .. } = training::reopen(config, path, Some(&file))?;
         let snapshot = checkpoint.context("the trained state is gone")?.state;
         let data =
             Data { split: split.as_ref(), changed: self.changed_data, purpose: Purpose::Test };

@@ -42,7 +42,7 @@ impl Stop {
     }
 
     /// What a shell is told of a job that was stopped: 128 and the signal's number, as where the signal ends the process
-    /// itself: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP. 0 where nobody asked.
+    /// itself: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP, 138 for SIGUSR1. 0 where nobody asked.
     pub fn code(&self) -> ExitCode {
         match self.signal.load(Ordering::SeqCst) {
             0 => ExitCode::SUCCESS,
@@ -62,11 +62,12 @@ impl Stop {
 /// Has `asked` called with the number of each signal.
 #[cfg(unix)]
 fn watch(asked: impl Fn(u8) + Send + 'static) -> std::io::Result<()> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
     // A terminal that is closed is none of `nohup`'s. (Shells have what they start in the background ignore Ctrl-C; who sends
     // that signal there means it.)
     let closed = (!ignored(SIGHUP)).then_some(SIGHUP);
-    let wanted = [SIGINT, SIGTERM].into_iter().chain(closed);
+    // Which `mpirun` passes on to all ranks, and batch systems send ahead of the end.
+    let wanted = [SIGINT, SIGTERM, SIGUSR1].into_iter().chain(closed);
     let mut signals = signal_hook::iterator::Signals::new(wanted)?;
     let wait = move || signals.forever().filter_map(|it| u8::try_from(it).ok()).for_each(asked);
     std::thread::Builder::new().name("signals".into()).spawn(wait)?;

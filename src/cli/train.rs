@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -9,8 +10,10 @@ use clap::Args;
 use crate::cli::common::{DeviceArgs, config_text};
 use crate::cli::device_lost::DeviceLost;
 use crate::cli::out_folder::OutFolder;
+use crate::cli::ranks::{self, RanksArgs, agree};
 use crate::cli::stop::Stop;
-use crate::cli::training::{self, Resuming};
+use crate::cli::training::{self, On, Resuming};
+use crate::cluster::{DistributedSpec, Ranks};
 use crate::config::{Config, Purpose, overrides};
 use crate::disk::shell::quoted;
 use crate::session::{Outcome, Session};
@@ -83,6 +86,8 @@ pub struct Train {
     other_arithmetic: bool,
     #[command(flatten)]
     device_lost: DeviceLost,
+    #[command(flatten)]
+    ranks: RanksArgs,
     /// Print the metrics as JSON lines on stdout.
     #[arg(long)]
     json: bool,
@@ -92,15 +97,38 @@ pub struct Train {
 
 impl Train {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let config = self.configuration()?;
-        config.validate()?;
-        let out = self.folder()?;
+        if self.ranks.wanted() && self.device_lost.retries() {
+            bail!(
+                "--on-device-lost: a device that is lost ends the job of all ranks; leave it out, and go on with --resume"
+            );
+        }
+        match self.ranks.start()? {
+            None => self.run_on(None),
+            Some(ranks) => {
+                let result = self.run_on(Some(&ranks));
+                ranks::end(&ranks, result)
+            }
+        }
+    }
+
+    /// Trains, on all `ranks` if there are several.
+    fn run_on(&self, ranks: Option<&Arc<Ranks>>) -> Result<ExitCode> {
+        let config = self.configuration_on(ranks)?;
+        if ranks.is_none() && config.distributed != DistributedSpec::default() {
+            note!("note: the keys below `distributed` count with --distributed alone");
+        }
+        // Only who writes makes one.
+        let out = match ranks.filter(|ranks| ranks.rank() > 0) {
+            None => self.folder(),
+            Some(_) => OutFolder::new(Some(self.out.as_deref().unwrap_or(Path::new("run"))), ""),
+        };
+        let out = agree(ranks, out)?;
         let mut stop = None;
         let (outcome, iteration) = self.device_lost.survived(|again| {
             let begun = self.resume || again && RunDirectory::open(&*out).is_ok();
             let mut session = match begun {
-                true => self.go_on(config.clone(), &out, again)?,
-                false => self.start(config.clone(), &out)?,
+                true => self.go_on(config.clone(), &out, again, ranks)?,
+                false => self.start(config.clone(), &out, ranks)?,
             };
             note!("plan: {}", session.trainer().plan());
             // Until then Ctrl-C ends the program at once.
@@ -117,7 +145,11 @@ impl Train {
         };
         note!("{why}: {iteration} meta-iterations, saved in {}", out.display());
         if matches!(outcome, Outcome::Interrupted | Outcome::Time) {
-            note!("go on with: reptile train --out {} --resume", quoted(&out));
+            let [with, flag] = match ranks {
+                Some(ranks) => [format!("mpirun -n {} ", ranks.size()), " --distributed".into()],
+                None => Default::default(),
+            };
+            note!("go on with: {with}reptile train --out {} --resume{flag}", quoted(&out));
         } else {
             note!("next: reptile eval {}", quoted(&out));
         }
@@ -125,6 +157,25 @@ impl Train {
             Some(stop) if outcome == Outcome::Interrupted => stop.code(),
             _ => ExitCode::SUCCESS,
         })
+    }
+
+    /// The configuration, checked; that of a run that goes on is the first rank's to read.
+    fn configuration_on(&self, ranks: Option<&Arc<Ranks>>) -> Result<Config> {
+        let read = || {
+            let config = self.configuration()?;
+            config.validate()?;
+            Ok(config)
+        };
+        let stored = self.resume && self.config.is_none() && self.preset.is_none();
+        match ranks.filter(|_| stored) {
+            None => agree(ranks, read()),
+            Some(ranks) => {
+                let first = (ranks.rank() == 0).then(read).transpose();
+                let text = ranks.agree(first)?.map(|config| config.to_toml().into_bytes());
+                let text = ranks.from_first(text)?;
+                Ok(Config::from_toml(&String::from_utf8_lossy(&text), "the run's configuration")?)
+            }
+        }
     }
 
     /// The configuration that file, preset, run folder and flags make together.
@@ -170,16 +221,18 @@ impl Train {
             ("log.tensorboard", self.tensorboard.then(|| true.to_string())),
             ("log.telemetry", self.telemetry.then(|| true.to_string())),
         ];
-        for (key, value) in flags {
+        for (key, value) in flags.into_iter().chain(self.ranks.overrides()) {
             list.extend(value.map(|value| (key.to_string(), value)));
         }
         Ok(list)
     }
 
-    fn start(&self, config: Config, out: &Path) -> Result<Session> {
-        let weights = self.weights(&config)?;
-        let gpu = self.device.open()?;
-        training::start(&self.device, &gpu, config, out, Purpose::Train, weights.as_ref())
+    fn start(&self, config: Config, out: &Path, ranks: Option<&Arc<Ranks>>) -> Result<Session> {
+        let weights = agree(ranks, self.weights(&config))?;
+        let gpu = agree(ranks, self.device.open_for(ranks.map(|ranks| &**ranks)))?;
+        let weights = self.init.as_deref().zip(weights.as_ref());
+        let on = On { device: &self.device, gpu: &gpu, ranks };
+        training::start(on, config, out, Purpose::Train, weights)
     }
 
     /// What --init names, and says what of it is not taken.
@@ -215,15 +268,24 @@ impl Train {
     }
 
     /// Goes on with the run in `out`; from its last checkpoint if it is not the first time that this is done.
-    fn go_on(&self, config: Config, out: &Path, again: bool) -> Result<Session> {
+    fn go_on(
+        &self,
+        config: Config,
+        out: &Path,
+        again: bool,
+        ranks: Option<&Arc<Ranks>>,
+    ) -> Result<Session> {
         let from = self.checkpoint.as_deref().filter(|_| !again);
-        let run = training::reopen(&config, out, from)?;
-        let gpu = self.device.open()?;
+        let run = match ranks {
+            None => training::reopen(&config, out, from)?,
+            Some(ranks) => training::reopen_on(ranks, &config, out, from)?,
+        };
+        let gpu = agree(ranks, self.device.open_for(ranks.map(|ranks| &**ranks)))?;
         let how = Resuming {
             purpose: Purpose::Train,
             changed_data: self.changed_data,
             other_arithmetic: self.other_arithmetic,
         };
-        training::resume(&self.device, &gpu, config, run, how)
+        training::resume(On { device: &self.device, gpu: &gpu, ranks }, config, run, how)
     }
 }

@@ -1,6 +1,7 @@
 //! What the subcommands that train share: starting and reopening runs, progress.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -8,14 +9,16 @@ use indicatif::{HumanBytes, ProgressBar};
 
 use crate::Error;
 use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar};
+use crate::cli::ranks::{agree, introduce};
 use crate::cli::stop::Stop;
 use crate::cli::words::{say, watched};
+use crate::cluster::Ranks;
 use crate::config::{Config, Data, Job, Purpose};
 use crate::data::StoredSplit;
 use crate::gpu::Gpu;
 use crate::meta::{Mean, memory, memory_bytes, number};
 use crate::session::{Event, Outcome, Progress, Session};
-use crate::store::checkpoint::{ARITHMETIC, Checkpoint};
+use crate::store::checkpoint::{ARITHMETIC, Checkpoint, CheckpointFile};
 use crate::store::directory::check_unused;
 use crate::store::metrics::{Record, ValidationRecord};
 use crate::store::{RunDirectory, Weights};
@@ -25,21 +28,36 @@ const BAR: &str = "{bar:30} {pos}/{len} [{elapsed}<{eta}] {msg}";
 /// How often a line is printed where there is no terminal.
 const PLAIN: Duration = Duration::from_secs(5);
 
-/// Starts a run in a new folder at `out`, from `weights` if there are any; its data set is read for `purpose`.
+/// Where a run is trained.
+#[derive(Clone, Copy)]
+pub struct On<'a> {
+    pub device: &'a DeviceArgs,
+    pub gpu: &'a Gpu,
+    /// Where several processes train it.
+    pub ranks: Option<&'a Arc<Ranks>>,
+}
+
+/// Starts a run in a new folder at `out`, from weights (of this file) if there are any; its data set is read for `purpose`.
 pub fn start(
-    device: &DeviceArgs,
-    gpu: &Gpu,
+    on: On<'_>,
     config: Config,
     out: &Path,
     purpose: Purpose,
-    weights: Option<&Weights>,
+    weights: Option<(&Path, &Weights)>,
 ) -> Result<Session> {
-    check_unused(out)?;
-    let job = tuned_job(device, gpu, config, Data { purpose, ..Data::default() })?;
-    Ok(match weights {
-        None => Session::start(gpu, job, out)?,
-        Some(weights) => Session::start_from(gpu, job, out, weights)?,
-    })
+    let writes = on.ranks.is_none_or(|ranks| ranks.rank() == 0);
+    let read = || {
+        if writes {
+            check_unused(out)?;
+        }
+        tuned_job(on, config, Data { purpose, ..Data::default() })
+    };
+    let job = agree(on.ranks, read())?;
+    if let Some(ranks) = on.ranks {
+        introduce(ranks, on.gpu, &job, weights.map(|(path, _)| path))?;
+    }
+    let weights = weights.map(|(_, weights)| weights);
+    Ok(Session::begin(on.gpu, job, out, weights, on.ranks.cloned())?)
 }
 
 /// How to go on with a run.
@@ -52,28 +70,39 @@ pub struct Resuming {
     pub other_arithmetic: bool,
 }
 
+/// What a run goes on from.
+pub struct Reopened {
+    /// None where another rank has it.
+    pub directory: Option<RunDirectory>,
+    pub checkpoint: Option<Checkpoint>,
+    pub split: Option<StoredSplit>,
+}
+
 /// Goes on with what [`reopen`] found.
-pub fn resume(
-    device: &DeviceArgs,
-    gpu: &Gpu,
-    config: Config,
-    (directory, mut checkpoint): (RunDirectory, Option<Checkpoint>),
-    how: Resuming,
-) -> Result<Session> {
+pub fn resume(on: On<'_>, config: Config, from: Reopened, how: Resuming) -> Result<Session> {
+    let ranks = on.ranks;
+    let Reopened { directory, mut checkpoint, split } = from;
     if let Some(checkpoint) = &mut checkpoint {
-        match how.other_arithmetic {
-            true => checkpoint.run.arithmetic = ARITHMETIC,
-            false => checkpoint.run.check_arithmetic(directory.path()).map_err(|error| {
+        let path = directory.as_ref().map_or(Path::new("the run"), RunDirectory::path);
+        let checked = match how.other_arithmetic {
+            true => {
+                checkpoint.run.arithmetic = ARITHMETIC;
+                Ok(())
+            }
+            false => checkpoint.run.check_arithmetic(path).map_err(|error| {
                 anyhow::anyhow!("{error}, or with this one and --other-arithmetic")
-            })?,
-        }
+            }),
+        };
+        agree(ranks, checked)?;
     }
-    announce(checkpoint.as_ref());
-    let split = stored_split(&directory, checkpoint.as_ref())?;
+    announce(checkpoint.as_ref(), ranks.map_or(1, |ranks| ranks.size()));
     note_missing_split(&config.tasks, split.as_ref());
     let data = Data { split: split.as_ref(), changed: how.changed_data, purpose: how.purpose };
-    let session =
-        Session::resume(gpu, tuned_job(device, gpu, config, data)?, directory, checkpoint)?;
+    let job = agree(ranks, tuned_job(on, config, data))?;
+    if let Some(ranks) = ranks {
+        introduce(ranks, on.gpu, &job, None)?;
+    }
+    let session = Session::go_on(on.gpu, job, directory, checkpoint, ranks.cloned())?;
     session.set_aside().iter().for_each(|path| note!("set aside: {}", path.display()));
     Ok(session)
 }
@@ -94,10 +123,11 @@ pub fn stored_split(
 }
 
 /// A job with its data, whose kernels' variants are chosen; says how much memory it takes.
-fn tuned_job(device: &DeviceArgs, gpu: &Gpu, config: Config, data: Data<'_>) -> Result<Job> {
+fn tuned_job(on: On<'_>, config: Config, data: Data<'_>) -> Result<Job> {
+    let gpu = on.gpu;
     let job = load_job(gpu, config, data)?;
     let setup = job.trainer_setup();
-    device.autotune(gpu, &setup)?;
+    on.device.autotune(gpu, &setup)?;
     note!("memory: {} on the device", HumanBytes(memory(gpu, &setup)?));
     if setup.memory.capacity > 0 {
         let entries = setup.runs * setup.memory.capacity;
@@ -107,11 +137,7 @@ fn tuned_job(device: &DeviceArgs, gpu: &Gpu, config: Config, data: Data<'_>) -> 
 }
 
 /// Opens the run in `out` to go on with it under `config`, from `checkpoint` or its last one.
-pub fn reopen(
-    config: &Config,
-    out: &Path,
-    checkpoint: Option<&Path>,
-) -> Result<(RunDirectory, Option<Checkpoint>)> {
+pub fn reopen(config: &Config, out: &Path, checkpoint: Option<&Path>) -> Result<Reopened> {
     let directory = RunDirectory::resume(out)?;
     let model = config.validate()?;
     let checkpoint = match checkpoint {
@@ -121,14 +147,51 @@ pub fn reopen(
     if let Some(checkpoint) = &checkpoint {
         check_same(config, checkpoint, out)?;
     }
-    Ok((directory, checkpoint))
+    let split = stored_split(&directory, checkpoint.as_ref())?;
+    Ok(Reopened { directory: Some(directory), checkpoint, split })
 }
 
-/// Says where training goes on.
-fn announce(checkpoint: Option<&Checkpoint>) {
-    match checkpoint {
-        Some(checkpoint) => note!("resuming at iteration {}", checkpoint.state.iteration),
-        None => note!("no checkpoint yet: starting again from iteration 0"),
+/// The same on all ranks: the first one opens the run and gives the others what they need of it.
+pub fn reopen_on(
+    ranks: &Ranks,
+    config: &Config,
+    out: &Path,
+    checkpoint: Option<&Path>,
+) -> Result<Reopened> {
+    let first = ranks.rank() == 0;
+    let found = first.then(|| reopen(config, out, checkpoint)).transpose();
+    let found = ranks.agree(found)?;
+    let model = config.validate()?;
+    let split = found.as_ref().and_then(|found| Some(found.split.as_ref()?.to_json()));
+    let file = found.as_ref().and_then(|found| found.checkpoint.as_ref());
+    let file = file.map(|checkpoint| CheckpointFile::of(out, checkpoint, &model)).transpose();
+    let file = ranks.agree(file)?.map(|file| file.bytes().to_vec());
+    let split = ranks.from_first(split.map(String::into_bytes))?;
+    let bytes = ranks.from_first(file)?;
+    if let Some(found) = found {
+        return Ok(found);
+    }
+    let split = String::from_utf8_lossy(&split);
+    let split = (!split.is_empty()).then(|| StoredSplit::from_json(&split)).transpose();
+    let split = split.map_err(|message| Error::checkpoint(out, message))?;
+    let read = || CheckpointFile::from_bytes(out, bytes.clone()).checkpoint(&model);
+    let checkpoint = (!bytes.is_empty()).then(read).transpose()?;
+    Ok(Reopened { directory: None, checkpoint, split })
+}
+
+/// Says where training goes on, and if there are other `ranks` than before.
+fn announce(checkpoint: Option<&Checkpoint>, ranks: usize) {
+    let Some(checkpoint) = checkpoint else {
+        note!("no checkpoint yet: starting again from iteration 0");
+        return;
+    };
+    note!("resuming at iteration {}", checkpoint.state.iteration);
+    let before = checkpoint.run.ranks;
+    if before != ranks {
+        note!(
+            "note: {before} rank(s) trained the run so far, now {ranks}: a meta-iteration has {ranks} times outer.meta_batch \
+             tasks from here on"
+        );
     }
 }
 
@@ -150,7 +213,8 @@ pub fn train(session: &mut Session, stop: &Stop, json: bool) -> Result<Outcome> 
         ))),
         (outcome, _) => outcome.map_err(anyhow::Error::from),
     };
-    outcome.with_context(|| match session.directory().checkpoints() {
+    let Some(directory) = session.directory() else { return outcome };
+    outcome.with_context(|| match directory.checkpoints() {
         Ok(list) if !list.is_empty() => {
             format!("the last checkpoint is {}", list[list.len() - 1].1.display())
         }

@@ -7,16 +7,30 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 
 /// Why something could not be written to stdout.
 static UNWRITTEN: OnceLock<std::io::Error> = OnceLock::new();
 
+/// Whether another process says all there is to say.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Says nothing from now on, or speaks again.
+pub fn silence(silent: bool) {
+    SILENT.store(silent, Ordering::SeqCst);
+}
+
+fn is_silent() -> bool {
+    SILENT.load(Ordering::SeqCst)
+}
+
 /// Prints a line of a result to stdout. A reader that has gone (`| head`) is no error; what else goes wrong
 /// [`all_said`] tells.
 pub fn say(text: impl Display) {
-    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+    if !is_silent()
+        && let Err(error) = writeln!(std::io::stdout(), "{text}")
         && error.kind() != ErrorKind::BrokenPipe
     {
         let _ = UNWRITTEN.set(error);
@@ -33,6 +47,9 @@ pub fn all_said() -> Result<()> {
 
 /// Prints a line of progress, a warning or an error to stderr, if anybody takes it.
 pub fn note(text: impl Display) {
+    if is_silent() {
+        return;
+    }
     // In one go, so that lines of several threads and processes stay whole.
     let _ = std::io::stderr().write_all(format!("{text}\n").as_bytes());
 }
@@ -46,5 +63,5 @@ macro_rules! note {
 
 /// Whether somebody watches stderr on a terminal.
 pub fn watched() -> bool {
-    std::io::stderr().is_terminal()
+    std::io::stderr().is_terminal() && !is_silent()
 }

@@ -224,6 +224,7 @@ fn example(text: &str, schedule: Schedule) -> Config {
     config.stop = StopSpec { seconds: Some(1.0), target: Some(1.0), patience: Some(1) };
     config.strategy.kind = StrategyKind::Aruba;
     config.memory.capacity = 1;
+    config.distributed.rate = Some(1.0);
     config.log.telemetry = true;
     // Of each type the one with every key set.
     config.model.layers = LayerSpec::samples()

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::DistributedSpec;
 use crate::meta::{
     EvalSpec, InnerSpec, MemorySpec, Origin, OuterSpec, PlanKind, StopSpec, StrategySpec,
     TrainerSetup,
@@ -39,6 +40,9 @@ pub struct Config {
     /// The ring of adapted parameter sets. Default: none.
     #[serde(default, skip_serializing_if = "is_default")]
     pub memory: MemorySpec,
+    /// How several ranks train together. Default: the tasks of each meta-iteration are theirs together.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub distributed: DistributedSpec,
     /// Adaptation to test and validation tasks.
     pub eval: EvalSpec,
     /// When to stop early. Default: never.
@@ -134,6 +138,8 @@ impl Config {
                 replacement: self.inner.replacement,
             },
             origin,
+            first_task: 0,
+            shared_tasks: None,
         }
     }
 }

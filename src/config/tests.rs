@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::cluster::{DistributedSpec, Exchange, RoundOptimizer};
 use crate::config::presets;
 use crate::meta::{
     Algorithm, EvalSpec, Granularity, InnerOptimizer, InnerSpec, MemorySpec, OuterOptimizer,
@@ -243,6 +244,23 @@ fn strategy() -> impl Strategy<Value = StrategySpec> {
     )
 }
 
+fn distributed() -> impl Strategy<Value = DistributedSpec> {
+    use RoundOptimizer::{Interpolation, Momentum, Nesterov};
+    let optimizer = proptest::sample::select(vec![Interpolation, Momentum, Nesterov]);
+    let exchange = proptest::sample::select(vec![Exchange::F32, Exchange::F16, Exchange::Int8]);
+    let rate = proptest::option::of(number());
+    (count(), optimizer, rate, number(), any::<bool>(), exchange).prop_map(
+        |(steps, optimizer, rate, momentum, overlap, exchange)| DistributedSpec {
+            local_steps: steps as u64,
+            optimizer,
+            rate,
+            momentum,
+            overlap,
+            exchange,
+        },
+    )
+}
+
 fn rest() -> impl Strategy<Value = (EvalSpec, StopSpec, LogSpec)> {
     let stop = proptest::option::of((any::<f64>(), any::<u32>()));
     (count(), count(), any::<bool>(), stop).prop_map(|(one, other, replacement, stop)| {
@@ -299,13 +317,13 @@ prop_compose! {
         plan in prop_oneof![Just(PlanKind::Auto), Just(PlanKind::Fused), Just(PlanKind::Layered)],
         (model, tasks) in (network(), tasks()),
         (inner, outer, strategy) in (inner(), outer(), strategy()),
-        (capacity, blend) in (count(), number()),
+        (capacity, blend, distributed) in (count(), number(), distributed()),
         (eval, stop, log) in rest(),
     ) -> Config {
         let iterations = iterations as u64;
         let memory = MemorySpec { capacity, blend };
         Config {
-            seed, runs, iterations, plan, model, tasks, inner, outer, strategy, memory, eval, stop, log,
+            seed, runs, iterations, plan, model, tasks, inner, outer, strategy, memory, distributed, eval, stop, log,
         }
     }
 }

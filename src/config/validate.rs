@@ -43,6 +43,7 @@ fn validate(config: &Config, model: &Model) -> Result<()> {
     outer(config, &config.outer)?;
     strategy::strategy(config)?;
     config.memory.check(&config.outer)?;
+    config.distributed.check()?;
     evaluation(config)?;
     products(config)?;
     at_least("log.every", config.log.every, 1)?;

@@ -20,6 +20,9 @@ pub struct AdapterChoice {
     pub device: Option<String>,
     /// A part of the name alone, where `device` is none.
     pub name: Option<String>,
+    /// Which of the GPUs that are the fastest kind to take where neither names one, from 0 on, all around: processes that share
+    /// a machine count them through. Software devices do not count: there is one.
+    pub place: usize,
     /// What to prefer where neither names one; [`wgpu::PowerPreference::None`] takes the fastest kind.
     pub power: wgpu::PowerPreference,
     /// Turns the API's validation layers on, where they are installed.
@@ -166,9 +169,10 @@ pub(super) async fn choose(choice: &AdapterChoice) -> Result<AdapterEntry> {
             let wanted = || unknown(choice, &entries, &format!("`{name}` ({ADAPTER_NAME})"));
             named(&listed, name).ok_or_else(wanted)?
         }
-        (None, None) => (0..entries.len())
-            .min_by_key(|index| preference(&entries[*index].info, choice.power))
-            .expect("the list is not empty"),
+        (None, None) => {
+            let infos: Vec<_> = entries.iter().map(|entry| &entry.info).collect();
+            fastest(&infos, choice.power, choice.place)
+        }
     };
     Ok(entries.swap_remove(position))
 }
@@ -199,6 +203,20 @@ fn unknown(choice: &AdapterChoice, entries: &[AdapterEntry], wanted: &str) -> Er
         .collect();
     let of = choice.backend.map_or(String::new(), |backend| format!(" of the backend {backend}"));
     Error::Adapter(format!("no adapter{of} matches {wanted}; there are: {}", names.join(", ")))
+}
+
+/// The place of the fastest kind of `infos`; of several such GPUs of one backend, number `place`, all around.
+fn fastest(infos: &[&wgpu::AdapterInfo], power: wgpu::PowerPreference, place: usize) -> usize {
+    let best = (0..infos.len())
+        .min_by_key(|index| preference(infos[*index], power))
+        .expect("the list is not empty");
+    let kind = |info: &wgpu::AdapterInfo| (preference(info, power), info.backend);
+    let same: Vec<usize> =
+        (0..infos.len()).filter(|index| kind(infos[*index]) == kind(infos[best])).collect();
+    match infos[best].device_type {
+        wgpu::DeviceType::Cpu => best,
+        _ => same[place % same.len()],
+    }
 }
 
 /// Smaller is better.
@@ -249,6 +267,22 @@ mod tests {
         assert_eq!([find(&entries, "0"), find(&entries, "40"), find(&entries, "5")], [None; 3]);
         assert_eq!(named(&entries, "2"), Some(1), "WGPU_ADAPTER_NAME is no index");
         assert_eq!(find(&entries, "radeon"), None);
+    }
+
+    #[test]
+    fn processes_of_one_machine_take_its_gpus_in_turn() {
+        use wgpu::{Backend::Gl, Backend::Vulkan, DeviceType as Kind, PowerPreference};
+        let of = |list: &[(Kind, wgpu::Backend)]| {
+            let infos: Vec<_> =
+                list.iter().map(|(kind, api)| wgpu::AdapterInfo::new(*kind, *api)).collect();
+            let infos: Vec<_> = infos.iter().collect();
+            [0, 1, 2, 3].map(|place| fastest(&infos, PowerPreference::None, place))
+        };
+        let gpus = [Kind::Cpu, Kind::DiscreteGpu, Kind::IntegratedGpu, Kind::DiscreteGpu];
+        let gpus = gpus.map(|kind| (kind, Vulkan));
+        assert_eq!(of(&gpus), [1, 3, 1, 3]);
+        assert_eq!(of(&[(Kind::DiscreteGpu, Vulkan), (Kind::DiscreteGpu, Gl)]), [0; 4]);
+        assert_eq!(of(&[(Kind::Cpu, Vulkan), (Kind::Cpu, Vulkan)]), [0; 4]);
     }
 
     #[test]

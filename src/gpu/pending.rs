@@ -5,9 +5,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use web_time::Instant;
 
 use crate::error::{Error, Result};
 use crate::gpu::context::Gpu;
+
+/// How long another thread may take to say that values are there.
+const HEARD: Duration = Duration::from_secs(10);
 
 /// What the device says of a staging buffer, and who waits for it.
 #[derive(Debug, Default)]
@@ -166,8 +172,15 @@ impl<T> Pending<T> {
     /// [`Error::DeviceLost`] if the device does not answer, or the encoder was not submitted.
     pub fn wait(mut self, gpu: &Gpu, submission: Option<wgpu::SubmissionIndex>) -> Result<T> {
         gpu.poll(submission)?;
-        let never = || Err(Error::DeviceLost("the values never arrived".into()));
-        self.try_take().unwrap_or_else(never)
+        // Where another thread polls the same device, it may be about to say that they are there.
+        let began = Instant::now();
+        loop {
+            match self.try_take() {
+                Some(taken) => return taken,
+                None if began.elapsed() < HEARD => std::thread::yield_now(),
+                None => return Err(Error::DeviceLost("the values never arrived".into())),
+            }
+        }
     }
 }
 

@@ -47,7 +47,7 @@ pub fn memory(gpu: &Gpu, setup: &TrainerSetup) -> Result<u64> {
 pub(super) fn run_buffers(setup: &TrainerSetup, waves: usize) -> BufferList<9> {
     let sets = setup.runs * setup.model.packed_len();
     let (inner, outer) = (setup.rule().kept(), setup.outer_rule().kept());
-    let several = waves > 1;
+    let several = waves > 1 || setup.shared_tasks.is_some();
     let mean = several && setup.inner.state == StatePolicy::Mean;
     let if_used = |used: bool| if used { sets } else { 0 };
     BufferList([
@@ -68,7 +68,7 @@ pub(super) fn run_buffers(setup: &TrainerSetup, waves: usize) -> BufferList<9> {
 /// # Errors
 /// Those of `attempt`.
 pub fn halving<T>(size: usize, mut attempt: impl FnMut(usize) -> Result<T>) -> Result<T> {
-    let mut parts = Parts::new(size, size);
+    let mut parts = Parts::new(0..size, size);
     loop {
         if let Some(made) = parts.or_half(attempt(parts.size()))? {
             return Ok(made);
@@ -76,17 +76,16 @@ pub fn halving<T>(size: usize, mut attempt: impl FnMut(usize) -> Result<T>) -> R
     }
 }
 
-/// The parts of 0..total, as long as the device has room for: half as long from where its memory runs out on.
+/// The parts of some tasks, as long as the device has room for: half as long from where its memory runs out on.
 pub struct Parts {
-    total: usize,
+    left: Range<usize>,
     size: usize,
-    first: usize,
 }
 
 impl Parts {
-    /// At most `size` long.
-    pub fn new(total: usize, size: usize) -> Self {
-        Self { total, size, first: 0 }
+    /// Those of `all`, at most `size` long.
+    pub fn new(all: Range<usize>, size: usize) -> Self {
+        Self { left: all, size }
     }
 
     /// How long they are at most by now.
@@ -96,7 +95,7 @@ impl Parts {
 
     /// The next one, until all are done.
     pub fn next(&self) -> Option<Range<usize>> {
-        let part = self.first..self.total.min(self.first + self.size);
+        let part = self.left.start..self.left.end.min(self.left.start + self.size);
         Some(part).filter(|part| !part.is_empty())
     }
 
@@ -108,7 +107,7 @@ impl Parts {
         let size = self.size;
         let done = self.or_half(done)?;
         if done.is_some() {
-            self.first += size;
+            self.left.start += size;
         }
         Ok(done)
     }
@@ -150,14 +149,14 @@ mod tests {
 
     #[test]
     fn parts_are_halved_and_none_is_left_out() {
-        let (mut parts, mut tried) = (Parts::new(11, 5), Vec::new());
+        let (mut parts, mut tried) = (Parts::new(0..11, 5), Vec::new());
         while let Some(part) = parts.next() {
             tried.push(part.clone());
             let done = parts.end(if part.len() > 3 { Err(full()) } else { Ok(()) });
             assert_eq!(done.unwrap().is_some(), part.len() <= 3);
         }
         assert_eq!(tried, [0..5, 0..3, 3..6, 6..9, 9..11]);
-        assert!(Parts::new(2, 1).end::<()>(Err(full())).is_err());
+        assert!(Parts::new(0..2, 1).end::<()>(Err(full())).is_err());
     }
 
     #[test]

@@ -106,7 +106,7 @@ impl CodeLayout {
     ) -> Result<Coded> {
         check_lengths(self.parameters(), base, sets)?;
         let mut coded = Coded { codes: Vec::new(), scales: Vec::new() };
-        let mut parts = Parts::new(sets.len(), at_once(gpu, self.parameters())?);
+        let mut parts = Parts::new(0..sets.len(), at_once(gpu, self.parameters())?);
         while let Some(part) = parts.next() {
             if let Some(part) = parts.end(self.encode_part(wait, gpu, base, &sets[part]).await)? {
                 coded.codes.extend(part.codes);
@@ -176,7 +176,7 @@ impl CodeLayout {
             return Err(Error::config("codes", message));
         }
         let mut sets = Vec::new();
-        let mut parts = Parts::new(models, at_once(gpu, parameters)?);
+        let mut parts = Parts::new(0..models, at_once(gpu, parameters)?);
         while let Some(part) = parts.next() {
             let codes = &coded.codes[part.start * words..part.end * words];
             let scales = &coded.scales[part.start * groups..part.end * groups];
@@ -262,7 +262,7 @@ async fn largest_by(
     }
     let mut thresholds = Vec::new();
     let base_buffer = gpu.storage_with("base", base)?;
-    let mut parts = Parts::new(sets.len(), at_once(gpu, base.len())?);
+    let mut parts = Parts::new(0..sets.len(), at_once(gpu, base.len())?);
     while let Some(part) = parts.next() {
         let found = largest_of(wait, gpu, &base_buffer, &sets[part], kept).await;
         thresholds.extend(parts.end(found)?.into_iter().flatten());

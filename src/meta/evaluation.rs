@@ -24,7 +24,7 @@ pub fn evaluate<'a>(
     start: impl Into<Start<'a>>,
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    evaluate_until(gpu, setup, start.into(), Tested::Drawn(tasks), None)
+    evaluate_until(gpu, setup, start.into(), Tested::Drawn, 0..tasks, None)
 }
 
 /// The async twin of [`evaluate`]: the device is polled and never waited for.
@@ -37,7 +37,7 @@ pub async fn evaluate_async<'a>(
     start: impl Into<Start<'a>>,
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    tested_by(Wait::Awaiting, gpu, setup, start.into(), Tested::Drawn(tasks), None).await
+    tested_by(Wait::Awaiting, gpu, setup, start.into(), Tested::Drawn, 0..tasks, None).await
 }
 
 /// As [`evaluate`], but each task starts from the one of `entries` that fits its support set best.
@@ -50,7 +50,7 @@ pub fn evaluate_warm(
     entries: &[StartingPoint],
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    evaluate_until(gpu, setup, Start::Each, Tested::Warm(entries, tasks), None)
+    evaluate_until(gpu, setup, Start::Each, Tested::Warm(entries), 0..tasks, None)
 }
 
 /// The async twin of [`evaluate_warm`].
@@ -63,7 +63,7 @@ pub async fn evaluate_warm_async(
     entries: &[StartingPoint],
     tasks: usize,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    tested_by(Wait::Awaiting, gpu, setup, Start::Each, Tested::Warm(entries, tasks), None).await
+    tested_by(Wait::Awaiting, gpu, setup, Start::Each, Tested::Warm(entries), 0..tasks, None).await
 }
 
 /// As [`evaluate`], but with `models` (one for each task, `[P]`) in place of an adaptation.
@@ -76,7 +76,7 @@ pub fn evaluate_models(
     start: &StartingPoint,
     models: &[Vec<f32>],
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    evaluate_until(gpu, setup, start.into(), Tested::Models(models), None)
+    evaluate_until(gpu, setup, start.into(), Tested::Models(models), 0..models.len(), None)
 }
 
 /// The async twin of [`evaluate_models`].
@@ -89,7 +89,16 @@ pub async fn evaluate_models_async(
     start: &StartingPoint,
     models: &[Vec<f32>],
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    tested_by(Wait::Awaiting, gpu, setup, start.into(), Tested::Models(models), None).await
+    tested_by(
+        Wait::Awaiting,
+        gpu,
+        setup,
+        start.into(),
+        Tested::Models(models),
+        0..models.len(),
+        None,
+    )
+    .await
 }
 
 /// As [`evaluate`], but on the tasks of `episodes`, whose sizes may differ from those of `setup`. The
@@ -105,7 +114,7 @@ pub fn evaluate_episodes(
     start: &StartingPoint,
     episodes: &Episodes,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    evaluate_until(gpu, setup, start.into(), Tested::Listed(episodes), None)
+    evaluate_until(gpu, setup, start.into(), Tested::Listed(episodes), 0..episodes.len(), None)
 }
 
 /// The async twin of [`evaluate_episodes`].
@@ -118,22 +127,31 @@ pub async fn evaluate_episodes_async(
     start: &StartingPoint,
     episodes: &Episodes,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    tested_by(Wait::Awaiting, gpu, setup, start.into(), Tested::Listed(episodes), None).await
+    tested_by(
+        Wait::Awaiting,
+        gpu,
+        setup,
+        start.into(),
+        Tested::Listed(episodes),
+        0..episodes.len(),
+        None,
+    )
+    .await
 }
 
 /// What is evaluated.
 pub(crate) enum Tested<'a> {
-    /// So many tasks of the setup's stream.
-    Drawn(usize),
+    /// Tasks of the setup's stream.
+    Drawn,
     /// The same, each from the best of these.
-    Warm(&'a [StartingPoint], usize),
+    Warm(&'a [StartingPoint]),
     /// One for each task of the stream, in place of an adaptation.
     Models(&'a [Vec<f32>]),
     /// Tasks of a list.
     Listed(&'a Episodes),
 }
 
-/// What [`evaluate`] and the others do. Once `stop` is true, batches of tasks that are not begun are left out: there are
+/// What [`evaluate`] and the others do, with the tasks of these numbers alone. Once `stop` is true, batches of tasks that are not begun are left out: there are
 /// fewer scores than tasks.
 ///
 /// # Errors
@@ -143,9 +161,10 @@ pub(crate) fn evaluate_until(
     setup: &AdaptationSetup,
     start: Start<'_>,
     tested: Tested<'_>,
+    tasks: Range<usize>,
     stop: Option<&AtomicBool>,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    now(tested_by(Wait::Blocking, gpu, setup, start, tested, stop))
+    now(tested_by(Wait::Blocking, gpu, setup, start, tested, tasks, stop))
 }
 
 /// Either of them.
@@ -155,15 +174,16 @@ async fn tested_by(
     setup: &AdaptationSetup,
     start: Start<'_>,
     tested: Tested<'_>,
+    tasks: Range<usize>,
     stop: Option<&AtomicBool>,
 ) -> Result<Vec<Vec<[Score; 2]>>> {
-    let (tasks, way) = match tested {
-        Tested::Drawn(tasks) => (tasks, Way::Adapted),
-        Tested::Warm(entries, tasks) => (tasks, Way::Warm(entries)),
-        Tested::Models(models) => (models.len(), Way::Models(models)),
+    let way = match tested {
+        Tested::Drawn => Way::Adapted,
+        Tested::Warm(entries) => Way::Warm(entries),
+        Tested::Models(models) => Way::Models(models),
         Tested::Listed(episodes) => {
             let (setup, way) = listed(setup, episodes)?;
-            return scored(wait, gpu, &setup, start, episodes.len(), &way, stop).await;
+            return scored(wait, gpu, &setup, start, tasks, &way, stop).await;
         }
     };
     scored(wait, gpu, setup, start, tasks, &way, stop).await
@@ -255,13 +275,13 @@ enum Way<'a> {
     },
 }
 
-/// The scores of `tasks` tasks in each mode, or of those that were begun before `stop`.
+/// The scores of these tasks in each mode, or of those that were begun before `stop`.
 async fn scored(
     wait: Wait,
     gpu: &Gpu,
     setup: &AdaptationSetup,
     start: Start<'_>,
-    tasks: usize,
+    tasks: Range<usize>,
     way: &Way<'_>,
     stop: Option<&AtomicBool>,
 ) -> Result<Vec<Vec<[Score; 2]>>> {

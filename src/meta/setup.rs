@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::kernels::{InnerRule, OuterRule};
 use crate::meta::checks;
 use crate::meta::source::Origin;
-use crate::meta::spec::{Algorithm, InnerSpec, MemorySpec, OuterSpec, PlanKind};
+use crate::meta::spec::{Algorithm, InnerSpec, MemorySpec, OuterSpec, PlanKind, StatePolicy};
 use crate::meta::strategy_spec::{StrategyKind, StrategySpec};
 use crate::model::Model;
 use crate::optimizers::OuterOptimizer;
@@ -47,6 +47,11 @@ pub struct TrainerSetup {
     pub batches: Batches,
     /// Where training tasks come from: drawn on the device or uploaded.
     pub origin: Origin,
+    /// Number of its first task in a meta-iteration; the tasks before it are other trainers'.
+    pub first_task: usize,
+    /// Tasks of a run in a meta-iteration that several trainers share, all of them together: what theirs add up to is then
+    /// exchanged in its midst ([`Trainer::advance_shared`](crate::meta::Trainer::advance_shared)). None: nothing is shared.
+    pub shared_tasks: Option<usize>,
 }
 
 /// What may differ between the runs of a trainer; [`TrainerSetup::of_run`] makes it.
@@ -65,7 +70,8 @@ pub struct RunSettings {
 
 impl TrainerSetup {
     /// How `model` is trained on `tasks`, whose support examples become minibatches as `batches` says. What is not said: one
-    /// run with seed 0, 30,000 meta-iterations, the faster plan, rates that are not learned, no memory, no telemetry.
+    /// run with seed 0, 30,000 meta-iterations, the faster plan, rates that are not learned, no memory, no telemetry, all tasks
+    /// its own.
     pub fn new(
         model: &Model,
         tasks: impl Into<Origin>,
@@ -87,6 +93,8 @@ impl TrainerSetup {
             telemetry: false,
             batches,
             origin: tasks.into(),
+            first_task: 0,
+            shared_tasks: None,
         }
     }
 
@@ -101,6 +109,7 @@ impl TrainerSetup {
         checks::count("runs", self.runs)?;
         checks::count("outer.meta_batch", outer.meta_batch)?;
         checks::counted("runs × outer.meta_batch", &[self.runs, outer.meta_batch])?;
+        self.check_share()?;
         if !self.own.is_empty() && self.own.len() != self.runs {
             let message = format!(
                 "{} runs have settings of {}; give one for each, or none",
@@ -147,6 +156,45 @@ impl TrainerSetup {
         let example = self.model.inputs_padded().max(self.model.target_words());
         let examples = self.batches.support().max(self.batches.batch);
         checks::allocatable("a task's examples", &[self.runs, examples, example.max(set)])
+    }
+
+    /// Checks its part of tasks that several trainers share.
+    fn check_share(&self) -> Result<()> {
+        let end = self.first_task.saturating_add(self.outer.meta_batch);
+        checks::counted("first_task + outer.meta_batch", &[end])?;
+        let Some(tasks) = self.shared_tasks else { return Ok(()) };
+        checks::counted("runs × shared_tasks", &[self.runs, tasks])?;
+        if tasks < end {
+            let message = format!(
+                "{tasks} tasks are shared, and this trainer's are {} to {}; give the number of all",
+                self.first_task,
+                end - 1
+            );
+            return Err(Error::config("shared_tasks", message));
+        }
+        self.check_shareable()
+    }
+
+    /// Refuses what several trainers do not have together.
+    pub(crate) fn check_shareable(&self) -> Result<()> {
+        let (key, message) = if self.inner.state == StatePolicy::Slot && self.rule().kept().any() {
+            (
+                "inner.state",
+                "every task has a state of its own, which is not shared; set it to `mean` or `reset`",
+            )
+        } else if self.memory.capacity > 0 {
+            ("memory.capacity", "trainers that share tasks have no memory together; set it to 0")
+        } else if self.telemetry {
+            ("log.telemetry", "it is of one trainer's tasks; leave it out where several share them")
+        } else {
+            return Ok(());
+        };
+        Err(Error::config(key, message))
+    }
+
+    /// Tasks of a run in a meta-iteration, those of all trainers that share them.
+    pub(super) fn all_tasks(&self) -> usize {
+        self.shared_tasks.unwrap_or(self.outer.meta_batch)
     }
 
     /// The settings of run `run`.

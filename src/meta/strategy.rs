@@ -86,6 +86,11 @@ impl Strategy {
         &self.sums
     }
 
+    /// `[R]`, whole numbers: tasks that do not count.
+    pub fn left_out(&self) -> &wgpu::Buffer {
+        &self.left_out
+    }
+
     /// Records the step on σ; the layers' mean rates go to `metrics` behind the first of `columns`.
     pub fn record_step(
         &self,

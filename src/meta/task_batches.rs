@@ -99,7 +99,7 @@ async fn in_batches_by(
     tasks: usize,
     mut each: impl AsyncFnMut(&mut Adaptation, Range<usize>) -> Result<()>,
 ) -> Result<()> {
-    let mut batches = TaskBatches::new(gpu, setup, start, tasks);
+    let mut batches = TaskBatches::new(gpu, setup, start, 0..tasks);
     while let Some((adaptation, tasks)) = batches.next(wait).await? {
         let done = each(adaptation, tasks).await;
         batches.end(done)?;
@@ -107,7 +107,7 @@ async fn in_batches_by(
     Ok(())
 }
 
-/// Tasks 0..`tasks`, as many at a time as the device allows; half as many where its memory runs out.
+/// Tasks by their numbers, as many at a time as the device allows; half as many where its memory runs out.
 pub(super) struct TaskBatches<'a> {
     gpu: &'a Gpu,
     setup: &'a AdaptationSetup,
@@ -117,8 +117,14 @@ pub(super) struct TaskBatches<'a> {
 }
 
 impl<'a> TaskBatches<'a> {
-    pub fn new(gpu: &'a Gpu, setup: &'a AdaptationSetup, start: Start<'a>, tasks: usize) -> Self {
-        let parts = Parts::new(tasks, Adaptation::batch_size(gpu, setup, tasks));
+    pub fn new(
+        gpu: &'a Gpu,
+        setup: &'a AdaptationSetup,
+        start: Start<'a>,
+        tasks: Range<usize>,
+    ) -> Self {
+        let at_once = Adaptation::batch_size(gpu, setup, tasks.len());
+        let parts = Parts::new(tasks, at_once);
         Self { gpu, setup, start, parts, made: None }
     }
 

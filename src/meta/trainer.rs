@@ -5,6 +5,7 @@ mod ask;
 mod metrics;
 mod pace;
 mod record;
+mod shared;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use std::sync::Mutex;
 use crate::error::Result;
 use crate::gpu::{Gpu, HeldDispatch, Preparing, Recording, Wait, now};
 use crate::kernels::{
-    self, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunSteps, Telemetry, empty,
+    self, Axis, InnerRule, MeanState, OuterRule, OuterSum, OuterUpdate, RunSteps, Telemetry, empty,
     mean_state, outer_sum, outer_update,
 };
 use crate::meta::budget::{halving, memory, run_buffers};
@@ -39,7 +40,9 @@ pub struct Trainer {
     waves: Vec<Wave>,
     runs: RunSteps,
     recording: Recording,
-    /// [R, packed] each, where there are several waves: sums of θ_i − start_i, and of the inner
+    /// Where tasks are shared: the dispatches before their sums are exchanged.
+    alone: usize,
+    /// [R, packed] each, where there are several waves or trainers: sums of θ_i − start_i, and of the inner
     /// second and first moments.
     sums: [wgpu::Buffer; 3],
     /// `[R, packed]`
@@ -111,6 +114,7 @@ impl Trainer {
             waves,
             sums,
             recording: Recording::default(),
+            alone: 0,
             theta,
             shared,
             outer,
@@ -127,7 +131,7 @@ impl Trainer {
             pace: Mutex::default(),
             setup,
         };
-        trainer.recording = trainer.record_iteration(rule, outer_rule)?;
+        (trainer.recording, trainer.alone) = trainer.record_iteration(rule, outer_rule)?;
         let initial: Vec<Vec<f32>> = (0..runs)
             .map(|run| trainer.setup.model.initial(trainer.setup.of_run(run).seed))
             .collect();
@@ -141,9 +145,14 @@ impl Trainer {
         Ok(trainer)
     }
 
-    fn record_iteration(&self, rule: InnerRule, outer_rule: OuterRule) -> Result<Recording> {
+    /// The dispatches of a meta-iteration, and how many of them come before sums are exchanged.
+    fn record_iteration(
+        &self,
+        rule: InnerRule,
+        outer_rule: OuterRule,
+    ) -> Result<(Recording, usize)> {
         let (gpu, steps) = (&self.gpu, self.setup.batches.steps);
-        let (vectors, tasks) = (self.setup.model.packed_len() / 4, self.setup.outer.meta_batch);
+        let (vectors, tasks) = (self.setup.model.packed_len() / 4, self.setup.all_tasks());
         let fomaml = self.setup.outer.algorithm == Algorithm::Fomaml && steps > 1;
         let policy = self.setup.inner.state;
         let state = (policy != StatePolicy::Slot).then_some([&self.shared[0], &self.shared[1]]);
@@ -153,6 +162,8 @@ impl Trainer {
         let [delta, second_sums, first_sums] = &self.sums;
         let (theta, metrics) = (&self.theta, &self.metrics);
         let last = self.waves.len() - 1;
+        let shared = self.setup.shared_tasks.is_some();
+        let (summed, mut alone) = (last > 0 || shared, 0);
         let mut out = Recording::default();
         for (index, wave) in self.waves.iter().enumerate() {
             let runs = &self.runs.behind(index);
@@ -164,12 +175,15 @@ impl Trainer {
                 (rule.kept().first, &inner.state.first, first_sums, &self.shared[1]),
             ];
             let (begins, ends) = (index == 0, index == last);
-            for (_, state, sums, shared) in
-                moments.into_iter().filter(|(used, ..)| *used && policy == StatePolicy::Mean)
-            {
-                let mean = MeanState { axis, tasks, begins, ends, vectors, state, sums, shared };
-                mean_state(gpu, &mut out, &mean)?;
-            }
+            let means: Vec<MeanState<'_>> = moments
+                .into_iter()
+                .filter(|(used, ..)| *used && policy == StatePolicy::Mean)
+                .map(|(_, state, sums, mean)| {
+                    let ends = ends && !shared;
+                    MeanState { axis, tasks, begins, ends, vectors, state, sums, shared: mean }
+                })
+                .collect();
+            means.iter().try_for_each(|mean| mean_state(gpu, &mut out, mean))?;
             if let Some(strategy) = &self.strategy {
                 strategy.record_wave(gpu, &mut out, wave, begins, self.model(), theta)?;
             }
@@ -192,7 +206,7 @@ impl Trainer {
                 };
                 kernels::telemetry(gpu, &mut out, runs, &telemetry)?;
             }
-            if last > 0 {
+            if summed {
                 let sum = OuterSum {
                     axis,
                     vectors,
@@ -211,6 +225,12 @@ impl Trainer {
                 outer_sum(gpu, &mut out, runs, &sum)?;
             }
             if ends {
+                alone = out.len();
+                // Their sums are of all trainers by then.
+                let none = Axis { per_run: 0, ..axis };
+                let of_all = |mean| MeanState { axis: none, begins: false, ends: true, ..mean };
+                let all = means.into_iter().filter(|_| shared).map(of_all);
+                all.into_iter().try_for_each(|mean| mean_state(gpu, &mut out, &mean))?;
                 let update = OuterUpdate {
                     rule: outer_rule,
                     axis,
@@ -219,11 +239,11 @@ impl Trainer {
                     columns,
                     guard,
                     fomaml,
-                    summed: last > 0,
+                    summed,
                     capacity: self.setup.memory.capacity,
                     adapted: match &self.entries {
                         Some(entries) => &entries.parameters,
-                        None if last > 0 => delta,
+                        None if summed => delta,
                         None => adapted,
                     },
                     anchors,
@@ -243,7 +263,7 @@ impl Trainer {
                 }
             }
         }
-        Ok(out)
+        Ok((out, alone))
     }
 
     /// The device.
@@ -306,6 +326,7 @@ impl Trainer {
     }
 
     async fn time_dispatches_by(&mut self, wait: Wait) -> Result<Option<Vec<HeldDispatch>>> {
+        self.check_alone()?;
         self.check_count(1)?;
         let offset = self.write_settings();
         let seconds = self.recording.time_each_by(wait, &self.gpu, offset).await?;

@@ -77,14 +77,16 @@ pub struct TrainingState {
     pub memory_statistics: Sets,
     /// `[R · n][1]`: the losses of their last inner steps.
     pub memory_losses: Sets,
+    /// `[R][P]` momentum of the steps between ranks, which no trainer has: [`crate::cluster::Distributed`] does.
+    pub round_momentum: Sets,
 }
 
 impl TrainingState {
     /// Kinds of sets.
-    pub(super) const KINDS: usize = 13;
+    pub(crate) const KINDS: usize = 13;
 
     /// All sets by kind, each with its name.
-    pub(super) fn sets(&self) -> [(&'static str, &Sets); Self::KINDS] {
+    pub(crate) fn sets(&self) -> [(&'static str, &Sets); Self::KINDS] {
         [
             ("parameters", &self.parameters),
             ("inner second moments", &self.inner_second),
@@ -99,6 +101,26 @@ impl TrainingState {
             ("first moments of the memory", &self.memory_first),
             ("statistics of the memory", &self.memory_statistics),
             (LOSSES, &self.memory_losses),
+        ]
+    }
+
+    /// The sets to change, in the same order.
+    #[cfg(feature = "files")]
+    pub(crate) fn sets_mut(&mut self) -> [&mut Sets; Self::KINDS] {
+        [
+            &mut self.parameters,
+            &mut self.inner_second,
+            &mut self.inner_first,
+            &mut self.outer_first,
+            &mut self.outer_second,
+            &mut self.rates,
+            &mut self.ways,
+            &mut self.squares,
+            &mut self.memory,
+            &mut self.memory_second,
+            &mut self.memory_first,
+            &mut self.memory_statistics,
+            &mut self.memory_losses,
         ]
     }
 

@@ -1,11 +1,13 @@
 //! What a run's states are worth: scores on test tasks, and what of them is written down.
 
 mod per_task;
+mod sharing;
 
 use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::Ranks;
 use crate::config::Job;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
@@ -19,6 +21,7 @@ use crate::store::metrics::{nan_if_null, some_nan_if_null};
 use crate::tasks::Episodes;
 
 pub use per_task::PerTask;
+pub(crate) use sharing::shared_scores;
 
 /// What is said where a memory is asked for and there is none.
 pub(crate) const NO_MEMORY: &str =
@@ -72,12 +75,20 @@ pub struct Test<'a> {
     pub episodes: Option<&'a Episodes>,
     /// Once this is true, tasks that are not begun are left out.
     pub stop: Option<&'a AtomicBool>,
+    /// The ranks that have the tasks together; all of them get all scores.
+    pub ranks: Option<&'a Ranks>,
 }
 
 impl<'a> Test<'a> {
     /// The tasks that each run's own seed draws, in the modes `transductive`.
     pub fn new(transductive: &'a [bool]) -> Self {
-        Self { transductive, seed: None, episodes: None, stop: None }
+        Self { transductive, seed: None, episodes: None, stop: None, ranks: None }
+    }
+
+    /// How many tasks there are.
+    fn count(&self, job: &Job, models: Option<&[Vec<f32>]>) -> usize {
+        let listed = self.episodes.map(Episodes::len);
+        models.map(<[_]>::len).or(listed).unwrap_or(job.config().eval.tasks)
     }
 }
 
@@ -135,8 +146,9 @@ impl Evaluation {
             return Err(Error::config("warm_start", message));
         }
         let setup = Self::setup(job, run, test);
-        let warm = Tested::Warm(&entries, job.config().eval.tasks);
-        let scores = evaluate_until(gpu, &setup, Start::Each, warm, test.stop)?;
+        let scores = shared_scores(test.ranks, job.config().eval.tasks, |tasks| {
+            evaluate_until(gpu, &setup, Start::Each, Tested::Warm(&entries), tasks, test.stop)
+        })?;
         Ok(Self::in_modes(job, Origin::Trained, run, test, scores))
     }
 
@@ -164,12 +176,14 @@ impl Evaluation {
             // There are no sums that its rates could go on from.
             setup.rule = InnerRule::learned(job.config().inner_steps());
         }
-        let tested = match (test.episodes, models) {
-            (_, Some(models)) => Tested::Models(models),
-            (Some(episodes), None) => Tested::Listed(episodes),
-            (None, None) => Tested::Drawn(job.config().eval.tasks),
-        };
-        let scores = evaluate_until(gpu, &setup, start.into(), tested, test.stop)?;
+        let scores = shared_scores(test.ranks, test.count(job, models), |tasks| {
+            let tested = match (test.episodes, models) {
+                (_, Some(models)) => Tested::Models(models),
+                (Some(episodes), None) => Tested::Listed(episodes),
+                (None, None) => Tested::Drawn,
+            };
+            evaluate_until(gpu, &setup, start.into(), tested, tasks, test.stop)
+        })?;
         Ok(Self::in_modes(job, origin, run, test, scores))
     }
 

@@ -21,7 +21,10 @@ struct Window {
 /// Writes what a session hears of its iterations, and times it.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    journal: Journal,
+    /// Of the rank that writes.
+    journal: Option<Journal>,
+    /// Ranks that train together.
+    ranks: usize,
     /// Names of the layers that have parameters.
     layers: Vec<String>,
     window: Vec<Window>,
@@ -32,11 +35,21 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    /// For `runs` runs of `model` that go on at iteration `began_at`, after `earlier` seconds of training.
-    pub fn new(journal: Journal, model: &Model, runs: usize, began_at: u64, earlier: f64) -> Self {
+    /// For `runs` runs of `model` that go on at iteration `began_at`.
+    pub fn new(model: &Model, runs: usize, began_at: u64) -> Self {
         let layers = model.layers_with_parameters().map(|layer| layer.name.clone()).collect();
-        let window = vec![Window::default(); runs];
-        Self { journal, layers, window, began: Instant::now(), began_at, earlier }
+        let (window, began) = (vec![Window::default(); runs], Instant::now());
+        Self { journal: None, ranks: 1, layers, window, began, began_at, earlier: 0.0 }
+    }
+
+    /// Writes to `journal`, after `earlier` seconds of training.
+    pub fn writing(self, journal: Journal, earlier: f64) -> Self {
+        Self { journal: Some(journal), earlier, ..self }
+    }
+
+    /// Of tasks that so many ranks have.
+    pub fn of_ranks(self, ranks: usize) -> Self {
+        Self { ranks, ..self }
     }
 
     /// Time since the session began.
@@ -50,7 +63,7 @@ impl Recorder {
         record: &Record,
         observe: &mut impl FnMut(Event<'_>) -> bool,
     ) -> Result<bool> {
-        self.journal.write(record)?;
+        self.journal.as_mut().map_or(Ok(()), |journal| journal.write(record))?;
         Ok(observe(Event::Record(record)))
     }
 
@@ -65,7 +78,7 @@ impl Recorder {
         let runs = config.runs;
         let done = metrics.iteration + 1;
         let seconds = self.elapsed().as_secs_f64();
-        let tasks = (done - self.began_at) * (runs * config.outer.meta_batch) as u64;
+        let tasks = (done - self.began_at) * (runs * config.outer.meta_batch * self.ranks) as u64;
         let tasks_per_second = tasks as f64 / seconds.max(1e-9);
         let mut loss = [0.0; 2];
         let mut going = true;

@@ -1,15 +1,20 @@
 //! Training a run: iterations, metrics, validation, checkpoints and stopping.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cluster::{Distributed, Ranks};
 use crate::config::{Config, Job};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::meta::{Start, Summary, Trainer, TrainingState, evaluate};
+use crate::meta::{
+    IterationMetrics, Score, Start, Summary, Tested, Trainer, TrainingState, evaluate_until,
+};
 use crate::model::Loss;
 use crate::rng::Phase;
 use crate::session::best::Best;
+use crate::session::evaluation::shared_scores;
 use crate::session::progress::{Event, Outcome};
 use crate::session::recorder::Recorder;
 use crate::store::checkpoint::{Checkpoint, RunInfo};
@@ -23,7 +28,10 @@ pub struct Session {
     gpu: Gpu,
     job: Job,
     trainer: Trainer,
-    directory: RunDirectory,
+    /// Of a run that several ranks train.
+    ranks: Option<Distributed>,
+    /// Of the rank that writes.
+    directory: Option<RunDirectory>,
     recorder: Recorder,
     best: Best,
     set_aside: Vec<PathBuf>,
@@ -35,7 +43,7 @@ impl Session {
     /// # Errors
     /// As [`Trainer::new`] and [`RunDirectory::create`].
     pub fn start(gpu: &Gpu, job: Job, path: &Path) -> Result<Self> {
-        Self::begin(gpu, job, path, None)
+        Self::begin(gpu, job, path, None, None)
     }
 
     /// The same, from `weights` in every run instead of drawn ones (where there are any); the first checkpoint is of them, so that
@@ -44,23 +52,39 @@ impl Session {
     /// # Errors
     /// As [`Session::start`].
     pub fn start_from(gpu: &Gpu, job: Job, path: &Path, weights: &Weights) -> Result<Self> {
-        Self::begin(gpu, job, path, Some(weights))
+        Self::begin(gpu, job, path, Some(weights), None)
     }
 
-    /// Either of them.
-    fn begin(gpu: &Gpu, job: Job, path: &Path, weights: Option<&Weights>) -> Result<Self> {
-        let mut trainer = job.trainer(gpu)?;
-        if let Some(weights) = weights {
-            let mut state = trainer.snapshot()?;
-            state.parameters.iter_mut().for_each(|parameters| weights.onto(parameters));
-            trainer.restore(&state)?;
-        }
-        let session = Self::new(gpu, job, trainer, RunDirectory::create(path)?)?;
+    /// Either of them, by all `ranks` together (where there are some), of which the first has the folder.
+    ///
+    /// # Errors
+    /// As [`Session::start`]; [`Error::Ranks`] if another rank could not start.
+    pub fn begin(
+        gpu: &Gpu,
+        job: Job,
+        path: &Path,
+        weights: Option<&Weights>,
+        ranks: Option<Arc<Ranks>>,
+    ) -> Result<Self> {
+        let of = ranks.as_deref();
+        let made = Self::trainer_of(gpu, &job, of).and_then(|mut trainer| {
+            if let Some(weights) = weights {
+                let mut state = trainer.snapshot()?;
+                state.parameters.iter_mut().for_each(|parameters| weights.onto(parameters));
+                trainer.restore(&state)?;
+            }
+            Ok(trainer)
+        });
+        let trainer = agreed(of, made)?;
+        let writes = of.is_none_or(|ranks| ranks.rank() == 0);
+        let directory = writes.then(|| RunDirectory::create(path)).transpose();
+        let directory = agreed(of, directory)?;
+        let session = Self::new(gpu, job, trainer, directory, ranks)?;
         if weights.is_some() {
             session.save()?;
         }
         // At last: a folder with a configuration is a run that can go on, and it must not go on from drawn weights.
-        session.directory.describe(&session.job.config().to_toml(), session.job.stored_split())?;
+        session.describe()?;
         Ok(session)
     }
 
@@ -77,35 +101,82 @@ impl Session {
         directory: RunDirectory,
         checkpoint: Option<Checkpoint>,
     ) -> Result<Self> {
-        let mut trainer = job.trainer(gpu)?;
+        Self::go_on(gpu, job, Some(directory), checkpoint, None)
+    }
+
+    /// The same by all `ranks` together, each with the same checkpoint and the first with the folder. There may be more or fewer
+    /// of them than before.
+    ///
+    /// # Errors
+    /// As [`Session::resume`]; [`Error::Ranks`] if another rank could not go on.
+    pub fn go_on(
+        gpu: &Gpu,
+        job: Job,
+        directory: Option<RunDirectory>,
+        checkpoint: Option<Checkpoint>,
+        ranks: Option<Arc<Ranks>>,
+    ) -> Result<Self> {
         let iteration = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.state.iteration);
-        if let Some(checkpoint) = checkpoint {
-            checkpoint.run.check_arithmetic(directory.path())?;
-            trainer.restore(&checkpoint.state)?;
+        let made = Self::trainer_of(gpu, &job, ranks.as_deref()).and_then(|mut trainer| {
+            if let Some(checkpoint) = &checkpoint {
+                let path = directory.as_ref().map_or(Path::new("the run"), RunDirectory::path);
+                checkpoint.run.check_arithmetic(path)?;
+                trainer.restore(&checkpoint.state)?;
+            }
+            Ok(trainer)
+        });
+        let trainer = agreed(ranks.as_deref(), made)?;
+        let mut set_aside = Vec::new();
+        if let Some(directory) = &directory {
+            set_aside = directory.set_aside_after(iteration)?;
+            metrics::truncate_after(directory.metrics_path(), iteration)?;
         }
-        let set_aside = directory.set_aside_after(iteration)?;
-        metrics::truncate_after(directory.metrics_path(), iteration)?;
-        directory.describe(&job.config().to_toml(), job.stored_split())?;
-        Ok(Self { set_aside, ..Self::new(gpu, job, trainer, directory)? })
+        let mut session = Self::new(gpu, job, trainer, directory, ranks)?;
+        session.describe()?;
+        session.set_aside = set_aside;
+        if let (Some(ranks), Some(checkpoint)) = (&mut session.ranks, &checkpoint) {
+            ranks.restore_momentum(&checkpoint.state.round_momentum);
+        }
+        Ok(session)
+    }
+
+    /// The trainer of a rank's tasks, of all tasks without ranks.
+    fn trainer_of(gpu: &Gpu, job: &Job, ranks: Option<&Ranks>) -> Result<Trainer> {
+        let mut setup = job.trainer_setup();
+        if let Some(ranks) = ranks {
+            job.config().distributed.share(&mut setup, ranks.rank(), ranks.size())?;
+        }
+        Trainer::new(gpu, setup)
     }
 
     /// Takes what the folder knows of earlier sessions.
-    fn new(gpu: &Gpu, job: Job, trainer: Trainer, directory: RunDirectory) -> Result<Self> {
+    fn new(
+        gpu: &Gpu,
+        job: Job,
+        trainer: Trainer,
+        directory: Option<RunDirectory>,
+        ranks: Option<Arc<Ranks>>,
+    ) -> Result<Self> {
         let iteration = trainer.iteration();
-        let journal = Journal::open(&directory, job.config(), iteration)?;
-        let records = metrics::read(directory.metrics_path())?;
-        let validations = metrics::validations(&records);
-        let best = Best::recall(job.model().loss(), &validations, directory.best_iteration());
-        let earlier = metrics::seconds(&records);
-        Ok(Self {
-            gpu: gpu.clone(),
-            recorder: Recorder::new(journal, job.model(), job.config().runs, iteration, earlier),
-            best,
-            job,
-            trainer,
-            directory,
-            set_aside: Vec::new(),
-        })
+        let size = ranks.as_ref().map_or(1, |ranks| ranks.size());
+        let mut recorder = Recorder::new(job.model(), job.config().runs, iteration).of_ranks(size);
+        let mut best = Best::recall(job.model().loss(), &[], None);
+        if let Some(directory) = &directory {
+            let journal = Journal::open(directory, job.config(), iteration)?;
+            let records = metrics::read(directory.metrics_path())?;
+            let validations = metrics::validations(&records);
+            best = Best::recall(job.model().loss(), &validations, directory.best_iteration());
+            recorder = recorder.writing(journal, metrics::seconds(&records));
+        }
+        let ranks = ranks.map(|ranks| Distributed::new(ranks, job.config().distributed.clone()));
+        let (gpu, set_aside) = (gpu.clone(), Vec::new());
+        Ok(Self { gpu, job, trainer, ranks, directory, recorder, best, set_aside })
+    }
+
+    /// Writes what the run is.
+    fn describe(&self) -> Result<()> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        directory.describe(&self.job.config().to_toml(), self.job.stored_split())
     }
 
     /// The configuration.
@@ -113,9 +184,9 @@ impl Session {
         self.job.config()
     }
 
-    /// The folder of the run.
-    pub fn directory(&self) -> &RunDirectory {
-        &self.directory
+    /// The folder of the run; none where another rank has it.
+    pub fn directory(&self) -> Option<&RunDirectory> {
+        self.directory.as_ref()
     }
 
     /// What lay in the folder from after the state that the run goes on from, by its new names.
@@ -133,11 +204,12 @@ impl Session {
         &self.trainer
     }
 
-    /// Trains until the end, a stopping rule, or until `observe` returns false; the last state is
+    /// Trains until the end, a stopping rule, or until `observe` returns false (to any of several ranks); the last state is
     /// saved in every case.
     ///
     /// # Errors
-    /// [`Error::Diverged`] (the last good checkpoint stays), [`Error::DeviceLost`], [`Error::Io`].
+    /// [`Error::Diverged`] (the last good checkpoint stays), [`Error::DeviceLost`], [`Error::Io`]; [`Error::Ranks`] if another
+    /// rank has failed or does not answer.
     pub fn train(&mut self, mut observe: impl FnMut(Event<'_>) -> bool) -> Result<Outcome> {
         let config = self.job.config().clone();
         let outcome = loop {
@@ -165,7 +237,9 @@ impl Session {
                 break outcome;
             }
         };
-        if !self.directory.checkpoint_path(self.trainer.iteration()).exists() {
+        let is_saved =
+            |directory: &RunDirectory| directory.checkpoint_path(self.trainer.iteration()).exists();
+        if !self.directory.as_ref().is_none_or(is_saved) {
             self.save()?;
         }
         Ok(outcome)
@@ -181,38 +255,83 @@ impl Session {
         let budget = config.stop.seconds.map(Duration::from_secs_f64);
         let (inner, outer, all) = (&config.inner, &config.outer, config.iterations);
         let recorder = &mut self.recorder;
-        let mut stopped = None;
+        let stopped = std::cell::Cell::new(None);
         let mut failure = None;
-        let result = self.trainer.advance(iterations, |losses| {
+        let mut take = |losses: &IterationMetrics| {
             let rates = [
                 outer.schedule.rate(outer.rate, losses.iteration, all),
                 inner.schedule.rate(inner.rate, losses.iteration, all),
             ];
             match recorder.take(config, losses, rates, observe) {
                 Ok(true) => {}
-                Ok(false) => stopped = Some(Outcome::Interrupted),
-                Err(error) => failure = Some(error),
+                Ok(false) => stopped.set(Some(Outcome::Interrupted)),
+                Err(error) => {
+                    failure = Some(error);
+                    stopped.set(Some(Outcome::Interrupted));
+                }
             }
-            if stopped.is_none() && budget.is_some_and(|budget| recorder.elapsed() >= budget) {
-                stopped = Some(Outcome::Time);
+            let late = budget.is_some_and(|budget| recorder.elapsed() >= budget);
+            if late && stopped.get().is_none() {
+                stopped.set(Some(Outcome::Time));
             }
-            stopped.is_none() && failure.is_none()
-        });
-        result?;
-        failure.map_or(Ok(stopped), Err)
+            stopped.get().is_none()
+        };
+        match &mut self.ranks {
+            None => self.trainer.advance(iterations, take)?,
+            Some(ranks) => {
+                // What one rank stops for, all do.
+                let outcomes = [Outcome::Interrupted, Outcome::Time];
+                let wishes = || outcomes.map(|outcome| stopped.get() == Some(outcome));
+                let wished = ranks.advance(&mut self.trainer, iterations, wishes, |losses| {
+                    take(losses);
+                })?;
+                let agreed = outcomes.into_iter().zip(wished).find(|(_, wished)| *wished);
+                stopped.set(agreed.map(|(outcome, _)| outcome));
+            }
+        }
+        failure.map_or(Ok(stopped.get()), Err)
     }
 
     /// Evaluates every run on validation tasks; says why if training should stop.
     fn validate(&mut self, observe: &mut impl FnMut(Event<'_>) -> bool) -> Result<Option<Outcome>> {
-        let config = self.job.config().clone();
-        let tasks = config.eval.validation_tasks;
-        let mut lines = Vec::new();
-        for run in 0..config.runs {
+        let scores = self.validation_scores()?;
+        let verdict = match self.directory.is_some() {
+            true => self.judge(&scores, observe)?,
+            false => None,
+        };
+        let Some(ranks) = &self.ranks else { return Ok(verdict) };
+        let reasons = [None, Some(Outcome::Target), Some(Outcome::Patience)];
+        let own = reasons.iter().position(|reason| *reason == verdict).unwrap_or(0);
+        let first = ranks.ranks().from_first(Some(vec![own as u8]))?;
+        Ok(first.first().and_then(|place| *reasons.get(usize::from(*place))?))
+    }
+
+    /// The scores after adaptation to the validation tasks, of each run.
+    fn validation_scores(&self) -> Result<Vec<Vec<Score>>> {
+        let config = self.job.config();
+        let ranks = self.ranks.as_ref().map(Distributed::ranks);
+        let of_run = |run| {
             let setup = self.job.evaluation(run, Phase::Validation);
-            let scores = evaluate(&self.gpu, &setup, Start::Run(&self.trainer, run), tasks)?;
-            let scores = || scores.iter().flatten().map(|pair| pair[1]);
-            let after = Summary::of(scores());
-            let queries = scores().map(|score| u64::from(score.queries)).sum();
+            let scores = shared_scores(ranks, config.eval.validation_tasks, |tasks| {
+                let start = Start::Run(&self.trainer, run);
+                evaluate_until(&self.gpu, &setup, start, Tested::Drawn, tasks, None)
+            })?;
+            Ok(scores.iter().flatten().map(|pair| pair[1]).collect())
+        };
+        (0..config.runs).map(of_run).collect()
+    }
+
+    /// Writes down what a validation says and keeps the best state; says why if training should stop.
+    fn judge(
+        &mut self,
+        scores: &[Vec<Score>],
+        observe: &mut impl FnMut(Event<'_>) -> bool,
+    ) -> Result<Option<Outcome>> {
+        let config = self.job.config().clone();
+        let mut lines = Vec::new();
+        for (run, scores) in scores.iter().enumerate() {
+            let after = Summary::of(scores.iter().copied());
+            let queries = scores.iter().map(|score| u64::from(score.queries)).sum();
             let classes = self.job.model().loss() == Loss::CrossEntropy;
             let metric = after.metric(self.job.model().loss());
             let record = ValidationRecord {
@@ -222,7 +341,7 @@ impl Session {
                 loss: after.loss.mean,
                 accuracy: classes.then_some(after.accuracy.mean),
                 interval: metric.interval,
-                tasks,
+                tasks: config.eval.validation_tasks,
                 diverged: after.diverged,
                 right: classes.then_some([after.right, queries]),
             };
@@ -230,12 +349,8 @@ impl Session {
             self.recorder.write(&Record::Validation(record), observe)?;
         }
         let metric = metrics::metric_of_runs(lines.iter());
-        if self.best.take(metric) {
-            let best = self.directory.best_path();
-            let split = self.job.stored_split();
-            let state = self.trainer.snapshot()?;
-            let checkpoint = Checkpoint { run: RunInfo::of(&config, split), state };
-            checkpoint.save(self.job.model(), best)?;
+        if let Some(directory) = self.directory.as_ref().filter(|_| self.best.take(metric)) {
+            self.checkpoint()?.save(self.job.model(), directory.best_path())?;
         }
         let stop = &config.stop;
         if stop.target.is_some_and(|target| self.best.reaches(metric, target)) {
@@ -245,19 +360,36 @@ impl Session {
         Ok(tired.then_some(Outcome::Patience))
     }
 
+    /// What the run goes on from.
+    fn checkpoint(&self) -> Result<Checkpoint> {
+        let mut state: TrainingState = self.trainer.snapshot()?;
+        let mut run = RunInfo::of(self.job.config(), self.job.stored_split());
+        if let Some(ranks) = &self.ranks {
+            state.round_momentum = ranks.momentum(state.runs);
+            run.ranks = ranks.ranks().size();
+        }
+        Ok(Checkpoint { run, state })
+    }
+
+    /// Stores it, where this process is the one that writes.
     fn save(&self) -> Result<()> {
-        let snapshot: TrainingState = self.trainer.snapshot()?;
-        let (iteration, config) = (snapshot.iteration, self.job.config());
-        if let Some(run) = snapshot
-            .parameters
-            .iter()
-            .position(|parameters| parameters.iter().any(|value| !value.is_finite()))
-        {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let checkpoint = self.checkpoint()?;
+        let parameters = &checkpoint.state.parameters;
+        let spoiled = |set: &Vec<f32>| set.iter().any(|value| !value.is_finite());
+        if let Some(run) = parameters.iter().position(spoiled) {
+            let iteration = checkpoint.state.iteration;
             return Err(Error::Diverged { run, iteration, loss: f32::NAN });
         }
-        let run = RunInfo::of(config, self.job.stored_split());
-        let checkpoint = Checkpoint { run, state: snapshot };
-        self.directory.save(&checkpoint, self.job.model(), config.log.keep)?;
+        directory.save(&checkpoint, self.job.model(), self.job.config().log.keep)?;
         Ok(())
+    }
+}
+
+/// What all ranks have made, if all could.
+fn agreed<T>(ranks: Option<&Ranks>, made: Result<T>) -> Result<T> {
+    match ranks {
+        Some(ranks) => ranks.agree(made),
+        None => made,
     }
 }

@@ -15,9 +15,10 @@
 //! | `memory.v/NAME`, `memory.m/NAME`, `memory.h/NAME` | like `memory/NAME` | their inner moments; what they tell a strategy |
 //! | `memory.loss` | `[R, n]` | the losses of their last inner steps |
 //! | `strategy.b/NAME`, `strategy.g/NAME` | like `NAME` | the strategy ARUBA |
+//! | `rounds.u/NAME` | like `NAME` | momentum of the steps between ranks |
 //!
 //! Metadata (strings): `format`, `iteration`, `adam_steps`, `seed`, `runs`, `config_hash`, `config`
-//! (TOML), `arithmetic` ([`ARITHMETIC`], where it is not 1), `split` (JSON: the classes of the data set's parts with digests),
+//! (TOML), `arithmetic` ([`ARITHMETIC`], where it is not 1), `ranks` (likewise), `split` (JSON: the classes of the data set's parts with digests),
 //! and the digests of all of it (`src/store/digests.rs`). The same content gives the same bytes.
 
 #[cfg(feature = "files")]
@@ -60,12 +61,14 @@ pub struct RunInfo {
     pub split: Option<String>,
     /// The [`ARITHMETIC`] that made it.
     pub arithmetic: u32,
+    /// How many ranks trained it together.
+    pub ranks: usize,
 }
 
 impl RunInfo {
     /// That of a run with `seed` under `config`, a text in TOML, on the data set with this split, if there is one.
     pub fn new(seed: u64, config: String, split: Option<String>) -> Self {
-        Self { seed, config_hash: String::new(), config, split, arithmetic: ARITHMETIC }
+        Self { seed, config_hash: String::new(), config, split, arithmetic: ARITHMETIC, ranks: 1 }
     }
 
     /// Refuses what training would go on from, but not to the bytes of a run that was never interrupted. Who wants to

@@ -8,6 +8,7 @@ mod adapted;
 mod arrays;
 mod bench;
 mod browser;
+mod cluster;
 mod compression;
 mod episodes;
 mod every_kernel;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
     tests.module("frozen", frozen::tests);
     tests.module("kernels_gather", kernels_gather::tests);
     tests.module("kernels_other", kernels_other::tests);
+    tests.module("cluster", cluster::tests);
     tests.module("compression", compression::tests);
     tests.module("episodes", episodes::tests);
     tests.module("memory", memory::tests);

@@ -58,6 +58,7 @@ impl Trainer {
         iterations: u64,
         mut visit: impl FnMut(&IterationMetrics) -> bool,
     ) -> Result<()> {
+        self.check_alone()?;
         let end = self.iteration.saturating_add(iterations);
         let mut flights: VecDeque<Flight> = VecDeque::new();
         let mut going = true;
@@ -85,7 +86,7 @@ impl Trainer {
     }
 
     /// Hands the metrics of `count` iterations from `first` on to `visit`, and says whether it wants more.
-    fn visit(
+    pub(super) fn visit(
         &self,
         first: u64,
         count: usize,

@@ -24,7 +24,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Config`] if more than [`Trainer::most_recorded`] are asked for at once, or more in all than the device
-    /// counts (2³² − 1); nothing is recorded then. [`Error::DeviceLost`].
+    /// counts (2³² − 1), or if its tasks are shared; nothing is recorded then. [`Error::DeviceLost`].
     pub fn record(&mut self, encoder: &mut wgpu::CommandEncoder, iterations: usize) -> Result<u64> {
         if iterations > RING {
             return Err(Error::config(
@@ -34,6 +34,7 @@ impl Trainer {
                 ),
             ));
         }
+        self.check_alone()?;
         self.check_count(iterations as u64)?;
         let slot = |iteration: u64| (iteration % RING as u64) as usize;
         let (first, waves) = (self.iteration, self.waves.len());
@@ -100,7 +101,7 @@ impl Trainer {
 
     fn run_steps(&self, slot: usize, first_task: usize) -> impl Iterator<Item = RunStep> {
         let (inner, outer) = (&self.setup.inner, &self.setup.outer);
-        let axis = Axis { runs: self.setup.runs, per_run: outer.meta_batch };
+        let axis = Axis { runs: self.setup.runs, per_run: self.setup.all_tasks() };
         let entries = self.setup.memory.filled(self.iteration + 1, outer.meta_batch);
         let settings = (0..axis.runs).map(|run| self.setup.of_run(run));
         settings.map(move |own| RunStep {
@@ -108,7 +109,7 @@ impl Trainer {
             adam_steps: self.adam_steps.min(u64::from(u32::MAX / 2)) as u32,
             outer_steps: (self.iteration as u32).saturating_add(1),
             slot: slot as u32,
-            first_task: first_task as u32,
+            first_task: (self.setup.first_task + first_task) as u32,
             inner_rate: inner.schedule.rate(own.inner_rate, self.iteration, self.setup.iterations),
             strategy_rate: own.strategy_rate,
             strategy_prior: self.setup.strategy.prior(self.iteration),

@@ -85,6 +85,7 @@ impl Checkpoint {
             rates: if has(file, "strategy.") { read("strategy.rate/")? } else { Sets::new() },
             ways,
             squares,
+            round_momentum: optional(model, file, "rounds.u/", &lead)?,
             ..read_memory(model, file, runs)?
         };
         let checkpoint = Self { run, state };
@@ -113,6 +114,7 @@ impl Checkpoint {
             ("strategy.rate/", run_axis(runs), &state.rates),
             ("strategy.b/", run_axis(runs), &state.ways),
             ("strategy.g/", run_axis(runs), &state.squares),
+            ("rounds.u/", run_axis(runs), &state.round_momentum),
             ("memory/", entries(), &state.memory),
             ("memory.v/", entries(), &state.memory_second),
             ("memory.m/", entries(), &state.memory_first),
@@ -138,6 +140,9 @@ impl Checkpoint {
         fields.extend(self.run.split.clone().map(|split| ("split".to_owned(), split)));
         if self.run.arithmetic != 1 {
             fields.insert("arithmetic".to_owned(), self.run.arithmetic.to_string());
+        }
+        if self.run.ranks != 1 {
+            fields.insert("ranks".to_owned(), self.run.ranks.to_string());
         }
         fields
     }
@@ -240,6 +245,10 @@ impl Header {
                 split: metadata.get("split").cloned(),
                 arithmetic: match metadata.contains_key("arithmetic") {
                     true => number(metadata, "arithmetic")?,
+                    false => 1,
+                },
+                ranks: match metadata.contains_key("ranks") {
+                    true => number(metadata, "ranks")?,
                     false => 1,
                 },
             },

@@ -26,6 +26,7 @@ fn checkpoint(state: TrainingState) -> Checkpoint {
         split: Some(r#"{"train":[],"val":[],"test":[]}"#.into()),
         config: "seed = 0\n[model]\nloss = \"mse\" # é\n".into(),
         arithmetic: ARITHMETIC,
+        ranks: 4,
     };
     Checkpoint { run, state }
 }
@@ -48,6 +49,7 @@ fn full(runs: usize) -> Checkpoint {
         rates: set(500.0),
         ways: set(600.0),
         squares: set(700.0),
+        round_momentum: set(750.0),
         memory: entries(800.0),
         memory_second: entries(900.0),
         memory_statistics: entries(1000.0),

@@ -15,6 +15,7 @@ fn checkpoint(iteration: u64) -> Checkpoint {
         config: String::new(),
         split: None,
         arithmetic: ARITHMETIC,
+        ranks: 1,
     };
     let parameters = vec![vec![iteration as f32; 3]];
     Checkpoint {
