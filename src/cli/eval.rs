@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -9,10 +10,12 @@ use serde_json::{Value, json};
 
 use crate::cli::common::{DeviceArgs, Stored, WarmStart, load_job, note_missing_split, working};
 use crate::cli::models::Models;
+use crate::cli::ranks::{RanksArgs, agree, introduce};
 use crate::cli::stop::Stop;
 use crate::cli::words::say;
+use crate::cluster::Ranks;
 use crate::config::Job;
-use crate::data::{EpisodeList, listed};
+use crate::data::{EpisodeList, StoredSplit, listed};
 use crate::disk::partial;
 use crate::model::Loss;
 use crate::session::evaluation::{self, Evaluation, Origin, PerTask, Test};
@@ -75,57 +78,37 @@ pub struct Eval {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    ranks: RanksArgs,
+    #[command(flatten)]
     device: DeviceArgs,
+}
+
+/// What is tested.
+struct Prepared {
+    stored: Stored,
+    /// In place of an adaptation.
+    models: Option<Models>,
+    list: Option<EpisodeList>,
+    /// The run's own split.
+    own: Option<StoredSplit>,
 }
 
 impl Eval {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let per_task = self.per_task.as_deref().map(PerTask::check).transpose()?;
-        let data = self.data.as_deref();
-        let path = match (Models::are_in(&self.run), &self.base) {
-            (true, Some(base)) => base,
-            (false, None) => &self.run,
-            (true, None) => bail!(
-                "{}: holds adapted models; name the checkpoint that they were adapted from as --base",
-                self.run.display()
-            ),
-            (false, Some(base)) if self.run.is_file() => {
-                Models::open(&self.run, &Stored::open(base, data)?)?;
-                base
-            }
-            (false, Some(_)) if !self.run.exists() => bail!("{}: no such file", self.run.display()),
-            (false, Some(_)) => bail!(
-                "{}: --base goes with a file that `reptile adapt` or `reptile compress` wrote",
-                self.run.display()
-            ),
-        };
-        let mut stored = match self.best {
-            true => Stored::open_best(path, data)?,
-            false => Stored::open(path, data)?,
-        };
-        let models = self.base.as_ref().map(|_| Models::of_test_tasks(&self.run, &stored));
-        let models = models.transpose()?;
-        stored.changed_data = self.changed_data;
-        let own = stored.split.clone();
-        match &self.on {
-            Some(other) => stored.take_tasks(other, data)?,
-            None => note_missing_split(&stored.config.tasks, stored.split.as_ref()),
+        self.ranks.on_all(None, |ranks| self.run_on(ranks))
+    }
+
+    /// Tests, on all `ranks` if there are several: each has a part of the tasks, and the first says what came of them.
+    fn run_on(&self, ranks: Option<&Arc<Ranks>>) -> Result<ExitCode> {
+        let per_task = self.per_task.as_deref().filter(|_| ranks.is_none_or(|it| it.rank() == 0));
+        let format = agree(ranks, per_task.map(PerTask::check).transpose().map_err(Into::into))?;
+        let Prepared { stored, models, list, own } = agree(ranks, self.prepare())?;
+        let snapshot = agree(ranks, stored.snapshot())?;
+        let gpu = agree(ranks, self.device.open_for(ranks.map(|ranks| &**ranks)))?;
+        let job = agree(ranks, load_job(&gpu, stored.config.clone(), stored.data()))?;
+        if let Some(ranks) = ranks {
+            introduce(ranks, &gpu, Some(&job), Some(stored.file.path()))?;
         }
-        let list = self.episodes.as_ref().map(EpisodeList::load).transpose()?;
-        let config = &mut stored.config;
-        let tasks = list.as_ref().map(EpisodeList::len).or(self.tasks);
-        let tasks = tasks.or(models.as_ref().map(Models::count));
-        if let Some(models) = &models {
-            let recipe = models.settings().recipe()?;
-            (config.eval.steps, config.eval.batch) = (recipe.steps, recipe.batch);
-        }
-        config.eval.tasks = tasks.unwrap_or(config.eval.tasks);
-        config.eval.steps = self.steps.unwrap_or(config.eval.steps);
-        config.eval.batch = self.batch.unwrap_or(config.eval.batch);
-        config.strategy.refine = self.refine.unwrap_or(config.strategy.refine);
-        let snapshot = stored.snapshot()?;
-        let gpu = self.device.open()?;
-        let job = load_job(&gpu, stored.config.clone(), stored.data())?;
         if let (Some(own), Some(tested), true) = (&own, job.stored_split(), self.on.is_some())
             && let trained @ [_, ..] = &own.trained_on(tested)[..]
         {
@@ -143,6 +126,7 @@ impl Eval {
             seed: self.seed,
             episodes: episodes.as_ref(),
             stop: Some(stop.flag()),
+            ranks: ranks.map(|ranks| &**ranks),
             ..Test::new(&modes)
         };
         if let Some(models) = &models {
@@ -170,7 +154,7 @@ impl Eval {
         let whole = evaluations.iter().all(|one| one.scores.len() == wanted);
         evaluations.retain(|one| !one.scores.is_empty());
         evaluations.sort_by_key(|one| one.transductive);
-        if let (Some(format), Some(path)) = (per_task, &self.per_task) {
+        if let (Some(format), Some(path)) = (format, per_task) {
             let path = partial::place(path, whole);
             format.write(&path, &evaluations, loss)?;
             note!("the scores of every task are in {}", path.display());
@@ -215,6 +199,53 @@ impl Eval {
             return Ok(stop.code());
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What is tested, as the files and flags say it.
+    fn prepare(&self) -> Result<Prepared> {
+        let data = self.data.as_deref();
+        let path = match (Models::are_in(&self.run), &self.base) {
+            (true, Some(base)) => base,
+            (false, None) => &self.run,
+            (true, None) => bail!(
+                "{}: holds adapted models; name the checkpoint that they were adapted from as --base",
+                self.run.display()
+            ),
+            (false, Some(base)) if self.run.is_file() => {
+                Models::open(&self.run, &Stored::open(base, data)?)?;
+                base
+            }
+            (false, Some(_)) if !self.run.exists() => bail!("{}: no such file", self.run.display()),
+            (false, Some(_)) => bail!(
+                "{}: --base goes with a file that `reptile adapt` or `reptile compress` wrote",
+                self.run.display()
+            ),
+        };
+        let mut stored = match self.best {
+            true => Stored::open_best(path, data)?,
+            false => Stored::open(path, data)?,
+        };
+        let models = self.base.as_ref().map(|_| Models::of_test_tasks(&self.run, &stored));
+        let models = models.transpose()?;
+        stored.changed_data = self.changed_data;
+        let own = stored.split.clone();
+        match &self.on {
+            Some(other) => stored.take_tasks(other, data)?,
+            None => note_missing_split(&stored.config.tasks, stored.split.as_ref()),
+        }
+        let list = self.episodes.as_ref().map(EpisodeList::load).transpose()?;
+        let config = &mut stored.config;
+        let tasks = list.as_ref().map(EpisodeList::len).or(self.tasks);
+        let tasks = tasks.or(models.as_ref().map(Models::count));
+        if let Some(models) = &models {
+            let recipe = models.settings().recipe()?;
+            (config.eval.steps, config.eval.batch) = (recipe.steps, recipe.batch);
+        }
+        config.eval.tasks = tasks.unwrap_or(config.eval.tasks);
+        config.eval.steps = self.steps.unwrap_or(config.eval.steps);
+        config.eval.batch = self.batch.unwrap_or(config.eval.batch);
+        config.strategy.refine = self.refine.unwrap_or(config.strategy.refine);
+        Ok(Prepared { stored, models, list, own })
     }
 
     /// What helps where tasks diverge.

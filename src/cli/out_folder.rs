@@ -13,6 +13,18 @@ pub struct OutFolder {
 }
 
 impl OutFolder {
+    /// What `make` finds for the `first` of several processes. The others do not write: `given` is a name for them, there or not.
+    pub fn of_first(
+        first: bool,
+        given: Option<&Path>,
+        make: impl FnOnce() -> Result<Self>,
+    ) -> Result<Self> {
+        match first {
+            true => make(),
+            false => Ok(Self { path: given.unwrap_or(Path::new("run")).into(), own: false }),
+        }
+    }
+
     /// `given`, or a new folder below `runs`: `name`, or that with a number. Commands that are started at the same
     /// moment get different ones.
     pub fn new(given: Option<&Path>, name: &str) -> Result<Self> {

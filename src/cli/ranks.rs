@@ -5,26 +5,39 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::cli::device_lost::DeviceLost;
 use crate::cli::flags;
 use crate::cli::words::silence;
 use crate::cluster::Ranks;
 use crate::config::Job;
+use crate::data::StoredSplit;
 use crate::gpu::Gpu;
 use crate::store::checkpoint::ARITHMETIC;
 use crate::store::sha256_file;
 
-/// The flags of a job of several ranks.
+/// The flags of a command that several ranks share.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Ranks")]
 pub struct RanksArgs {
-    /// Train with all ranks that `mpirun` or Slurm started; --device may list a device for each of a machine: 0,1,2,3.
+    /// Share the work among all ranks that `mpirun` or Slurm started (docs/cluster.md); --device may list a device for each of
+    /// a machine: 0,1,2,3.
     #[arg(long)]
     distributed: bool,
+    /// Seconds that a rank waits for the others before it gives the job up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, requires = "distributed", value_parser = seconds)]
+    timeout: f64,
+}
+
+/// The flags of how ranks train one network.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Ranks")]
+pub struct RoundsArgs {
     /// Meta-iterations that a rank takes on its own between two exchanges (distributed.local_steps).
     #[arg(long, value_name = "H", requires = "distributed")]
     local_steps: Option<u64>,
@@ -37,9 +50,6 @@ pub struct RanksArgs {
     /// As what differences are sent (distributed.exchange).
     #[arg(long, value_name = "TYPE", requires = "distributed")]
     exchange: Option<Type>,
-    /// Seconds that a rank waits for the others before it gives the job up.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300.0, requires = "distributed", value_parser = seconds)]
-    timeout: f64,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -70,7 +80,7 @@ fn name(value: impl ValueEnum) -> Option<String> {
 
 impl RanksArgs {
     /// Starts the ranks, where they are asked for; all but the first say nothing from then on.
-    pub fn start(&self) -> Result<Option<Arc<Ranks>>> {
+    fn start(&self) -> Result<Option<Arc<Ranks>>> {
         if !self.distributed {
             return Ok(None);
         }
@@ -79,11 +89,25 @@ impl RanksArgs {
         Ok(Some(Arc::new(ranks)))
     }
 
-    /// Whether ranks are asked for.
-    pub fn wanted(&self) -> bool {
-        self.distributed
+    /// Does `work`, with all ranks where they are asked for; `lost`: what is to be done where a device is lost.
+    pub fn on_all(
+        &self,
+        lost: Option<&DeviceLost>,
+        work: impl FnOnce(Option<&Arc<Ranks>>) -> Result<ExitCode>,
+    ) -> Result<ExitCode> {
+        if self.distributed && lost.is_some_and(DeviceLost::retries) {
+            bail!(
+                "--on-device-lost: a device that is lost ends the job of all ranks; leave it out, and go on with --resume"
+            );
+        }
+        match self.start()? {
+            None => work(None),
+            Some(ranks) => end(&ranks, work(Some(&ranks))),
+        }
     }
+}
 
+impl RoundsArgs {
     /// What the flags set in a configuration.
     pub fn overrides(&self) -> impl Iterator<Item = (&'static str, Option<String>)> {
         [
@@ -103,9 +127,7 @@ fn start(timeout: Duration) -> Result<Ranks> {
 
 #[cfg(not(feature = "mpi"))]
 fn start(_: Duration) -> Result<Ranks> {
-    anyhow::bail!(
-        "--distributed: this program was built without MPI; build one with it: `make mpi`"
-    )
+    bail!("--distributed: this program was built without MPI; build one with it: `make mpi`")
 }
 
 /// The result of a step that every rank has taken, if all of them could.
@@ -113,6 +135,35 @@ pub fn agree<T>(ranks: Option<&Arc<Ranks>>, result: Result<T>) -> Result<T> {
     match ranks {
         Some(ranks) => Ok(ranks.agree(result)?),
         None => result,
+    }
+}
+
+/// Whether this process is the one that writes.
+pub fn first(ranks: Option<&Arc<Ranks>>) -> bool {
+    ranks.is_none_or(|ranks| ranks.rank() == 0)
+}
+
+/// What the first rank has; the others have nothing.
+pub fn of_first<T: Serialize + DeserializeOwned>(
+    ranks: Option<&Arc<Ranks>>,
+    own: Option<T>,
+) -> Result<T> {
+    match ranks {
+        Some(ranks) => {
+            let message = own.map(|own| serde_json::to_vec(&own)).transpose()?;
+            Ok(serde_json::from_slice(&ranks.of_first(message)?)?)
+        }
+        None => own.context("there is one process, and it is the first"),
+    }
+}
+
+/// How to go on with what `command` began.
+pub fn again(ranks: Option<&Arc<Ranks>>, command: &str) -> String {
+    match ranks {
+        Some(ranks) => {
+            format!("mpirun -n {} reptile {command} --resume --distributed", ranks.size())
+        }
+        None => format!("reptile {command} --resume"),
     }
 }
 
@@ -129,17 +180,20 @@ struct Passport {
     init: Option<String>,
 }
 
-/// Refuses ranks that do not do the same job; says which device each has.
-pub fn introduce(ranks: &Ranks, gpu: &Gpu, job: &Job, init: Option<&Path>) -> Result<()> {
-    let mut config = job.config().clone();
-    config.tasks.forget_data();
+/// Refuses ranks that do not do the same job, where it is known already; says which device each has.
+pub fn introduce(ranks: &Ranks, gpu: &Gpu, job: Option<&Job>, init: Option<&Path>) -> Result<()> {
+    let config = job.map(|job| {
+        let mut config = job.config().clone();
+        config.tasks.forget_data();
+        config.to_toml()
+    });
     let init = init.map(sha256_file).transpose();
     let own = ranks.agree(init)?;
     let passport = Passport {
         version: env!("CARGO_PKG_VERSION").into(),
         arithmetic: ARITHMETIC,
-        config: config.to_toml(),
-        split: job.stored_split().map(|split| split.to_json()),
+        config: config.unwrap_or_default(),
+        split: job.and_then(Job::stored_split).map(StoredSplit::to_json),
         init: own,
     };
     let info = gpu.info();
@@ -188,7 +242,7 @@ impl Passport {
 }
 
 /// Ends a command of `ranks`: tells the others of a failure that they wait for, and says what is this rank's to say.
-pub fn end(ranks: &Ranks, result: Result<ExitCode>) -> Result<ExitCode> {
+fn end(ranks: &Ranks, result: Result<ExitCode>) -> Result<ExitCode> {
     let Err(error) = result else { return result };
     let own = !error.chain().any(|it| matches!(it.downcast_ref(), Some(Error::Ranks(_))));
     let speaks = own || ranks.speaks();

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -10,9 +11,11 @@ use clap::Args;
 use crate::cli::common::{DeviceArgs, device_name, load_job, working};
 use crate::cli::device_lost::DeviceLost;
 use crate::cli::out_folder::OutFolder;
+use crate::cli::ranks::{RanksArgs, again, agree, first, introduce, of_first};
 use crate::cli::stop::Stop;
 use crate::cli::training::{self, On, Reopened, Resuming};
 use crate::cli::words::say;
+use crate::cluster::Ranks;
 use crate::config::{Data, Purpose, overrides, presets};
 use crate::data::listed;
 use crate::disk::shell::quoted;
@@ -63,33 +66,63 @@ pub struct Reproduce {
     #[command(flatten)]
     device_lost: DeviceLost,
     #[command(flatten)]
+    ranks: RanksArgs,
+    #[command(flatten)]
     device: DeviceArgs,
 }
 
 impl Reproduce {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let (out, mut stop) = (OutFolder::new(self.out.as_deref(), "reproduce")?, None);
-        self.device_lost.survived(|again| {
-            let begun = again && out.join(PLAN).exists();
-            self.reproduce(&out, self.resume || begun, &mut stop)
+        self.ranks.on_all(Some(&self.device_lost), |ranks| {
+            let first = first(ranks);
+            let folder = first.then(|| OutFolder::new(self.out.as_deref(), "reproduce"));
+            let folder = agree(ranks, folder.transpose())?;
+            // All ranks have the one folder.
+            let (out, mut stop) =
+                (of_first(ranks, folder.as_ref().map(|it| it.to_path_buf()))?, None);
+            self.device_lost.survived(|again| {
+                let begun = again && out.join(PLAN).exists();
+                self.reproduce(&out, self.resume || begun, ranks, &mut stop)
+            })
         })
     }
 
-    /// Begins or goes on, and says what came of it.
-    fn reproduce(&self, out: &Path, resume: bool, stop: &mut Option<Stop>) -> Result<ExitCode> {
-        let plan = if resume { self.stored_plan(out)? } else { self.new_plan(out)? };
+    /// Begins or goes on, and says what came of it. Of several ranks each takes trainings of its own, and the first writes the
+    /// table.
+    fn reproduce(
+        &self,
+        out: &Path,
+        resume: bool,
+        ranks: Option<&Arc<Ranks>>,
+        stop: &mut Option<Stop>,
+    ) -> Result<ExitCode> {
+        let first = first(ranks);
+        let plan = || if resume { self.stored_plan(out) } else { self.new_plan(out) };
+        let plan = agree(ranks, first.then(plan).transpose())?;
+        let plan = of_first(ranks, plan)?;
         let trainings = plan.trainings()?;
-        check_data(&trainings)?;
-        let gpu = self.device.open()?;
-        std::fs::create_dir_all(out).map_err(Error::io(out))?;
-        plan.save(out)?;
+        agree(ranks, check_data(&trainings))?;
+        let gpu = agree(ranks, self.device.open_for(ranks.map(|ranks| &**ranks)))?;
+        if let Some(ranks) = ranks {
+            introduce(ranks, &gpu, None, None)?;
+        }
+        let begin = || -> Result<()> {
+            std::fs::create_dir_all(out).map_err(Error::io(out))?;
+            Ok(plan.save(out)?)
+        };
+        agree(ranks, if first { begin() } else { Ok(()) })?;
         let (device, stop) = (device_name(&gpu), Stop::once(stop)?);
         let (changed_data, other_arithmetic) = (self.changed_data, self.other_arithmetic);
         let work =
             Work { gpu, flags: &self.device, device, stop, out, changed_data, other_arithmetic };
-        let mut table = write_table(out, &plan, &trainings)?;
+        let table = || match first {
+            true => Ok(write_table(out, &plan, &trainings)?),
+            false => Ok(String::new()),
+        };
+        let mut text: String = agree(ranks, table())?;
         let (mut finished, mut failed) = (true, false);
-        for (index, training) in trainings.iter().enumerate() {
+        let [rank, size] = ranks.map_or([0, 1], |ranks| [ranks.rank(), ranks.size()]);
+        for (index, training) in trainings.iter().enumerate().skip(rank).step_by(size) {
             let config = &training.config;
             note!(
                 "[{}/{}] {}: {} meta-iterations, {} seeds",
@@ -100,7 +133,7 @@ impl Reproduce {
                 config.runs,
             );
             let done = work.one(training);
-            table = write_table(out, &plan, &trainings)?;
+            text = table()?;
             match done.with_context(|| training.preset.name().to_string())? {
                 Done::Finished => {}
                 Done::Failed => failed = true,
@@ -110,10 +143,16 @@ impl Reproduce {
                 }
             }
         }
-        say(table.trim_end());
+        if let Some(ranks) = ranks {
+            let all = ranks.gather(vec![u8::from(finished), u8::from(failed)])?;
+            finished = all.iter().all(|one| one.first() == Some(&1));
+            failed = all.iter().any(|one| one.get(1) == Some(&1));
+            text = table()?;
+        }
+        say(text.trim_end());
         note!("the table and the learning curves are in {}", out.display());
         if !finished {
-            note!("go on with: reptile reproduce --out {} --resume", quoted(out));
+            note!("go on with: {}", again(ranks, &format!("reproduce --out {}", quoted(out))));
         }
         Ok(match failed {
             _ if !finished => work.stop.code(),

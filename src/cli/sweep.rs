@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -11,8 +12,10 @@ use indicatif::HumanBytes;
 use crate::cli::common::{DeviceArgs, load_job, note_missing_split, progress_bar};
 use crate::cli::device_lost::DeviceLost;
 use crate::cli::out_folder::OutFolder;
+use crate::cli::ranks::{RanksArgs, again, agree, first, introduce};
 use crate::cli::stop::Stop;
 use crate::cli::words::say;
+use crate::cluster::Ranks;
 use crate::config::{Data, Purpose};
 use crate::disk::shell::quoted;
 use crate::experiments::sweep::{Prepared, Search};
@@ -43,36 +46,50 @@ pub struct Sweep {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    ranks: RanksArgs,
+    #[command(flatten)]
     device: DeviceArgs,
 }
 
 impl Sweep {
     pub(super) fn run(self) -> Result<ExitCode> {
-        let (out, mut stop) = (self.folder()?, None);
-        self.device_lost.survived(|again| {
-            let begun = again && Prepared::is_in(&out);
-            self.search(&out, self.resume || begun, &mut stop)
+        self.ranks.on_all(Some(&self.device_lost), |ranks| {
+            let folder = OutFolder::of_first(first(ranks), self.out.as_deref(), || self.folder());
+            let (out, mut stop) = (agree(ranks, folder)?, None);
+            self.device_lost.survived(|again| {
+                let begun = again && Prepared::is_in(&out);
+                self.search(&out, self.resume || begun, ranks, &mut stop)
+            })
         })
     }
 
     /// Begins or goes on, and says what came of it.
-    fn search(&self, out: &Path, resume: bool, stop: &mut Option<Stop>) -> Result<ExitCode> {
-        let mut prepared = self.prepare(out, resume)?;
+    fn search(
+        &self,
+        out: &Path,
+        resume: bool,
+        ranks: Option<&Arc<Ranks>>,
+        stop: &mut Option<Stop>,
+    ) -> Result<ExitCode> {
+        let mut prepared = agree(ranks, self.prepare(out, resume, first(ranks)))?;
         if let Some(data) = &self.data {
             prepared.set_data(data)?;
         }
         let [trials, seeds] = prepared.size();
-        let gpu = self.device.open()?;
+        let gpu = agree(ranks, self.device.open_for(ranks.map(|ranks| &**ranks)))?;
         let split = if resume { Prepared::split(out)? } else { None };
         if resume {
             note_missing_split(&prepared.base().tasks, split.as_ref());
         }
         let data =
             Data { split: split.as_ref(), changed: self.changed_data, purpose: Purpose::Search };
-        let job = load_job(&gpu, prepared.base().clone(), data)?;
+        let job = agree(ranks, load_job(&gpu, prepared.base().clone(), data))?;
+        if let Some(ranks) = ranks {
+            introduce(ranks, &gpu, Some(&job), None)?;
+        }
         let mut search = match resume {
-            true => Search::resume(&gpu, prepared, job, out)?,
-            false => Search::start(&gpu, prepared, job, out)?,
+            true => Search::resume_on(&gpu, prepared, job, out, ranks.cloned())?,
+            false => Search::start_on(&gpu, prepared, job, out, ranks.cloned())?,
         };
         let largest = search.largest_setup()?;
         note!("memory: {} on the device", HumanBytes(memory(&gpu, &largest)?));
@@ -96,7 +113,7 @@ impl Sweep {
             say(text.trim_end());
         }
         if !finished {
-            note!("go on with: reptile sweep --out {} --resume", quoted(out));
+            note!("go on with: {}", again(ranks, &format!("sweep --out {}", quoted(out))));
             return Ok(stop.code());
         }
         note!("{:.1} s; the results are in {}", start.elapsed().as_secs_f64(), out.display());
@@ -114,12 +131,14 @@ impl Sweep {
         OutFolder::new(self.out.as_deref(), &name)
     }
 
-    fn prepare(&self, out: &Path, resume: bool) -> Result<Prepared> {
+    fn prepare(&self, out: &Path, resume: bool, writes: bool) -> Result<Prepared> {
         if !resume {
             let Some(path) = &self.sweep else {
                 bail!("nothing to search: give a SWEEP.toml (see docs/sweep.md)");
             };
-            Prepared::check_unused(out)?;
+            if writes {
+                Prepared::check_unused(out)?;
+            }
             return Ok(Prepared::read(path)?);
         }
         let prepared = Prepared::reopen(out)?;

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::cli::common::{DeviceArgs, config_text};
 use crate::cli::device_lost::DeviceLost;
 use crate::cli::out_folder::OutFolder;
-use crate::cli::ranks::{self, RanksArgs, agree};
+use crate::cli::ranks::{RanksArgs, RoundsArgs, again, agree, first};
 use crate::cli::stop::Stop;
 use crate::cli::training::{self, On, Resuming};
 use crate::cluster::{DistributedSpec, Ranks};
@@ -88,6 +88,8 @@ pub struct Train {
     device_lost: DeviceLost,
     #[command(flatten)]
     ranks: RanksArgs,
+    #[command(flatten)]
+    rounds: RoundsArgs,
     /// Print the metrics as JSON lines on stdout.
     #[arg(long)]
     json: bool,
@@ -97,18 +99,7 @@ pub struct Train {
 
 impl Train {
     pub(super) fn run(self) -> Result<ExitCode> {
-        if self.ranks.wanted() && self.device_lost.retries() {
-            bail!(
-                "--on-device-lost: a device that is lost ends the job of all ranks; leave it out, and go on with --resume"
-            );
-        }
-        match self.ranks.start()? {
-            None => self.run_on(None),
-            Some(ranks) => {
-                let result = self.run_on(Some(&ranks));
-                ranks::end(&ranks, result)
-            }
-        }
+        self.ranks.on_all(Some(&self.device_lost), |ranks| self.run_on(ranks))
     }
 
     /// Trains, on all `ranks` if there are several.
@@ -117,12 +108,8 @@ impl Train {
         if ranks.is_none() && config.distributed != DistributedSpec::default() {
             note!("note: the keys below `distributed` count with --distributed alone");
         }
-        // Only who writes makes one.
-        let out = match ranks.filter(|ranks| ranks.rank() > 0) {
-            None => self.folder(),
-            Some(_) => OutFolder::new(Some(self.out.as_deref().unwrap_or(Path::new("run"))), ""),
-        };
-        let out = agree(ranks, out)?;
+        let out =
+            agree(ranks, OutFolder::of_first(first(ranks), self.out.as_deref(), || self.folder()))?;
         let mut stop = None;
         let (outcome, iteration) = self.device_lost.survived(|again| {
             let begun = self.resume || again && RunDirectory::open(&*out).is_ok();
@@ -145,11 +132,7 @@ impl Train {
         };
         note!("{why}: {iteration} meta-iterations, saved in {}", out.display());
         if matches!(outcome, Outcome::Interrupted | Outcome::Time) {
-            let [with, flag] = match ranks {
-                Some(ranks) => [format!("mpirun -n {} ", ranks.size()), " --distributed".into()],
-                None => Default::default(),
-            };
-            note!("go on with: {with}reptile train --out {} --resume{flag}", quoted(&out));
+            note!("go on with: {}", again(ranks, &format!("train --out {}", quoted(&out))));
         } else {
             note!("next: reptile eval {}", quoted(&out));
         }
@@ -172,7 +155,7 @@ impl Train {
             Some(ranks) => {
                 let first = (ranks.rank() == 0).then(read).transpose();
                 let text = ranks.agree(first)?.map(|config| config.to_toml().into_bytes());
-                let text = ranks.from_first(text)?;
+                let text = ranks.of_first(text)?;
                 Ok(Config::from_toml(&String::from_utf8_lossy(&text), "the run's configuration")?)
             }
         }
@@ -221,7 +204,7 @@ impl Train {
             ("log.tensorboard", self.tensorboard.then(|| true.to_string())),
             ("log.telemetry", self.telemetry.then(|| true.to_string())),
         ];
-        for (key, value) in flags.into_iter().chain(self.ranks.overrides()) {
+        for (key, value) in flags.into_iter().chain(self.rounds.overrides()) {
             list.extend(value.map(|value| (key.to_string(), value)));
         }
         Ok(list)

@@ -54,7 +54,7 @@ pub fn start(
     };
     let job = agree(on.ranks, read())?;
     if let Some(ranks) = on.ranks {
-        introduce(ranks, on.gpu, &job, weights.map(|(path, _)| path))?;
+        introduce(ranks, on.gpu, Some(&job), weights.map(|(path, _)| path))?;
     }
     let weights = weights.map(|(_, weights)| weights);
     Ok(Session::begin(on.gpu, job, out, weights, on.ranks.cloned())?)
@@ -100,7 +100,7 @@ pub fn resume(on: On<'_>, config: Config, from: Reopened, how: Resuming) -> Resu
     let data = Data { split: split.as_ref(), changed: how.changed_data, purpose: how.purpose };
     let job = agree(ranks, tuned_job(on, config, data))?;
     if let Some(ranks) = ranks {
-        introduce(ranks, on.gpu, &job, None)?;
+        introduce(ranks, on.gpu, Some(&job), None)?;
     }
     let session = Session::go_on(on.gpu, job, directory, checkpoint, ranks.cloned())?;
     session.set_aside().iter().for_each(|path| note!("set aside: {}", path.display()));
@@ -166,8 +166,8 @@ pub fn reopen_on(
     let file = found.as_ref().and_then(|found| found.checkpoint.as_ref());
     let file = file.map(|checkpoint| CheckpointFile::of(out, checkpoint, &model)).transpose();
     let file = ranks.agree(file)?.map(|file| file.bytes().to_vec());
-    let split = ranks.from_first(split.map(String::into_bytes))?;
-    let bytes = ranks.from_first(file)?;
+    let split = ranks.of_first(split.map(String::into_bytes))?;
+    let bytes = ranks.of_first(file)?;
     if let Some(found) = found {
         return Ok(found);
     }

@@ -121,7 +121,7 @@ impl Distributed {
         if digests.iter().all(|digest| *digest == digests[0]) {
             return Ok(());
         }
-        let first = self.ranks.from_first((self.ranks.rank() == 0).then_some(own))?;
+        let first = self.ranks.of_first((self.ranks.rank() == 0).then_some(own))?;
         let numbers = first.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
         let sets = state.sets_mut().into_iter().flatten().flatten();
         sets.zip(numbers).for_each(|(value, number)| *value = number);

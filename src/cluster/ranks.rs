@@ -126,9 +126,30 @@ impl Ranks {
     ///
     /// # Errors
     /// As [`Ranks::gather`].
-    pub fn from_first(&self, message: Option<Vec<u8>>) -> Result<Vec<u8>> {
+    pub fn of_first(&self, message: Option<Vec<u8>>) -> Result<Vec<u8>> {
         let mut all = self.gather(message.unwrap_or_default())?;
         Ok(all.swap_remove(0))
+    }
+
+    /// Rank 0 gives each rank something; the others give nothing.
+    ///
+    /// # Errors
+    /// As [`Ranks::gather`].
+    pub fn scatter(&self, messages: Vec<Vec<u8>>) -> Result<Vec<u8>> {
+        let size = self.size();
+        let messages = if self.rank == 0 { messages } else { vec![Vec::new(); size] };
+        let mut all = self.begin(move |transport| transport.exchange(messages)).wait()?;
+        Ok(all.swap_remove(0))
+    }
+
+    /// What each rank has to say to rank 0, in their order; the others get nothing.
+    ///
+    /// # Errors
+    /// As [`Ranks::gather`].
+    pub fn to_first(&self, message: Vec<u8>) -> Result<Vec<Vec<u8>>> {
+        let mut messages = vec![Vec::new(); self.size()];
+        messages[0] = message;
+        self.begin(move |transport| transport.exchange(messages)).wait()
     }
 
     /// Puts the sums over all ranks in the place of `values`, of which all ranks have as many: the same bytes everywhere.
@@ -286,7 +307,7 @@ mod tests {
                 .iter_mut()
                 .map(|ranks| {
                     scope.spawn(|| {
-                        let first = ranks.from_first((ranks.rank() == 0).then(|| vec![7])).unwrap();
+                        let first = ranks.of_first((ranks.rank() == 0).then(|| vec![7])).unwrap();
                         assert_eq!(first, [7]);
                         ranks.agree::<_, Error>(Ok(())).unwrap();
                         let own = if ranks.rank() == 0 { Ok(()) } else { Err("no device") };

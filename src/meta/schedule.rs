@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn linear_goes_from_first_towards_final() {
+    fn linear_goes_of_first_towards_final() {
         let schedule = Schedule::Linear { last: 0.0 };
         close(schedule.rate(0.1, 0, 100), 0.1);
         close(schedule.rate(0.1, 25, 100), 0.075);

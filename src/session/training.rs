@@ -302,7 +302,7 @@ impl Session {
         let Some(ranks) = &self.ranks else { return Ok(verdict) };
         let reasons = [None, Some(Outcome::Target), Some(Outcome::Patience)];
         let own = reasons.iter().position(|reason| *reason == verdict).unwrap_or(0);
-        let first = ranks.ranks().from_first(Some(vec![own as u8]))?;
+        let first = ranks.ranks().of_first(Some(vec![own as u8]))?;
         Ok(first.first().and_then(|place| *reasons.get(usize::from(*place))?))
     }
 

@@ -1,11 +1,15 @@
 //! Training and comparing the trials of a sweep, rung by rung, into a folder.
 
+mod rounds;
 mod store;
+mod team;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::cluster::Ranks;
 use crate::config::{Config, Job};
 use crate::data::listed;
 use crate::disk::atomic;
@@ -20,7 +24,9 @@ use crate::meta::{
 use crate::model::Loss;
 use crate::rng::Phase;
 use crate::store::directory::lock;
+use rounds::Trained;
 use store::file_name;
+use team::Team;
 
 /// How far a sweep is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,18 +51,9 @@ pub struct Search {
     /// Meta-iterations after each rung, and the trials that take part.
     rungs: Vec<(u64, usize)>,
     state: State,
-    /// Against other writers.
-    _lock: File,
-}
-
-/// What became of a batch.
-enum Trained {
-    /// It is at the end of the rung.
-    Runs(Box<TrainingState>),
-    /// All its runs diverged.
-    Nothing,
-    /// The observer asked to stop.
-    Stopped,
+    team: Team,
+    /// Against other writers; none where another rank writes.
+    _lock: Option<File>,
 }
 
 impl Search {
@@ -65,16 +62,41 @@ impl Search {
     /// # Errors
     /// [`Error::Limit`] if the device has no room for a single run, [`Error::Io`].
     pub fn start(gpu: &Gpu, sweep: Prepared, job: Job, folder: &Path) -> Result<Self> {
-        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
-        let mut search = Self::new(gpu, &sweep, job, folder)?;
-        Prepared::check_unused(folder)?;
-        search.batches(0)?;
-        sweep.save(folder)?;
-        if let Some(split) = search.job.stored_split() {
-            split.save(folder)?;
+        Self::start_on(gpu, sweep, job, folder, None)
+    }
+
+    /// The same on all `ranks`, if there are several, of which the first has the folder: each trains a part of the runs.
+    ///
+    /// # Errors
+    /// As [`Search::start`]; [`Error::Ranks`] if another rank cannot.
+    pub fn start_on(
+        gpu: &Gpu,
+        sweep: Prepared,
+        job: Job,
+        folder: &Path,
+        ranks: Option<Arc<Ranks>>,
+    ) -> Result<Self> {
+        let team = Team::new(ranks);
+        team.same("sweep", &sweep.hash())?;
+        let begun = Self::begin(gpu, &sweep, job, folder, team.clone());
+        team.agree(begun)
+    }
+
+    fn begin(gpu: &Gpu, sweep: &Prepared, job: Job, folder: &Path, team: Team) -> Result<Self> {
+        if team.writes() {
+            std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
+        let mut search = Self::new(gpu, sweep, job, folder, team)?;
         search.state.sweep = sweep.hash();
-        search.state.save(folder)?;
+        if search.team.writes() {
+            Prepared::check_unused(folder)?;
+            search.batches(0)?;
+            sweep.save(folder)?;
+            if let Some(split) = search.job.stored_split() {
+                split.save(folder)?;
+            }
+        }
+        search.save_state()?;
         Ok(search)
     }
 
@@ -83,7 +105,33 @@ impl Search {
     /// # Errors
     /// [`Error::Data`] if its state is damaged or its files have changed, [`Error::Io`].
     pub fn resume(gpu: &Gpu, sweep: Prepared, job: Job, folder: &Path) -> Result<Self> {
-        let mut search = Self::new(gpu, &sweep, job, folder)?;
+        Self::resume_on(gpu, sweep, job, folder, None)
+    }
+
+    /// The same on all `ranks`, if there are several; there may be more or fewer of them than before.
+    ///
+    /// # Errors
+    /// As [`Search::resume`]; [`Error::Ranks`] if another rank cannot.
+    pub fn resume_on(
+        gpu: &Gpu,
+        sweep: Prepared,
+        job: Job,
+        folder: &Path,
+        ranks: Option<Arc<Ranks>>,
+    ) -> Result<Self> {
+        let team = Team::new(ranks);
+        team.same("sweep", &sweep.hash())?;
+        let reopened = Self::reopen(gpu, &sweep, job, folder, team.clone());
+        let mut search = team.agree(reopened)?;
+        search.state = team.of_first(&search.state)?;
+        Ok(search)
+    }
+
+    fn reopen(gpu: &Gpu, sweep: &Prepared, job: Job, folder: &Path, team: Team) -> Result<Self> {
+        let mut search = Self::new(gpu, sweep, job, folder, team)?;
+        if !search.team.writes() {
+            return Ok(search);
+        }
         search.state = State::load(folder)?;
         if search.state.sweep != sweep.hash() {
             let message = "sweep.toml or base.toml is not what the sweep was begun with; put it \
@@ -102,12 +150,18 @@ impl Search {
         Ok(search)
     }
 
-    fn new(gpu: &Gpu, sweep: &Prepared, job: Job, folder: &Path) -> Result<Self> {
+    fn new(gpu: &Gpu, sweep: &Prepared, job: Job, folder: &Path, team: Team) -> Result<Self> {
         let state = State::default();
         let Prepared { spec, trials, rungs, .. } = sweep;
-        let (gpu, folder, _lock) = (gpu.clone(), folder.into(), lock(folder)?);
+        let _lock = team.writes().then(|| lock(folder)).transpose()?;
+        let (gpu, folder) = (gpu.clone(), folder.into());
         let (spec, trials, rungs) = (spec.clone(), trials.clone(), rungs.clone());
-        Ok(Self { gpu, folder, spec, job, trials, rungs, state, _lock })
+        Ok(Self { gpu, folder, spec, job, trials, rungs, state, team, _lock })
+    }
+
+    /// Stores what is known, where this process is the one that writes.
+    fn save_state(&self) -> Result<()> {
+        if self.team.writes() { self.state.save(&self.folder) } else { Ok(()) }
     }
 
     /// What trains the largest batch of the first rung: what kernels should be tuned for.
@@ -133,15 +187,19 @@ impl Search {
             self.state.scores.clear();
             let old =
                 std::mem::replace(&mut self.state.before, std::mem::take(&mut self.state.now));
-            self.state.save(&self.folder)?;
-            for batch in old {
-                atomic::remove(&self.folder.join(batch.file))?;
+            self.save_state()?;
+            if self.team.writes() {
+                for batch in old {
+                    atomic::remove(&self.folder.join(batch.file))?;
+                }
+                self.report().write(&self.folder)?;
             }
-            self.report().write(&self.folder)?;
         }
-        // Again, for a process that was killed between a rung's state and its results.
-        self.report().write(&self.folder)?;
-        self.write_best()?;
+        if self.team.writes() {
+            // Again, for a process that was killed between a rung's state and its results.
+            self.report().write(&self.folder)?;
+            self.write_best()?;
+        }
         Ok(true)
     }
 
@@ -163,7 +221,8 @@ impl Search {
         trials
     }
 
-    /// The runs of a rung in device batches: those of one shape together, as many as the device holds.
+    /// The runs of a rung in device batches: those of one shape together, as many as the device holds, but no more than leave
+    /// something to do for each rank.
     fn batches(&self, rung: usize) -> Result<Vec<Batch>> {
         let mut shapes: BTreeMap<String, Vec<Member>> = BTreeMap::new();
         for trial in self.survivors(rung) {
@@ -173,8 +232,9 @@ impl Search {
         }
         shapes.retain(|_, members| !members.is_empty());
         let mut batches: Vec<Batch> = Vec::new();
+        let share = shapes.values().map(Vec::len).sum::<usize>().div_ceil(self.team.size());
         for members in shapes.into_values() {
-            let mut size = members.len();
+            let mut size = members.len().min(share.max(1));
             while let Err(error) =
                 self.setup(&members[..size]).and_then(|it| memory(&self.gpu, &it))
             {
@@ -214,86 +274,31 @@ impl Search {
         })
     }
 
-    /// Trains and scores the rung under way; nothing if `observe` says false.
+    /// Trains and scores the rung under way; nothing if an observer says false.
     fn rung(&mut self, observe: &mut impl FnMut(Progress) -> bool) -> Result<Option<Rung>> {
         let rung = self.state.rungs.len();
         if self.state.now.is_empty() {
-            self.state.now = self.batches(rung)?;
-            self.state.save(&self.folder)?;
+            // The first rank's device decides.
+            let batches = if self.team.writes() { self.batches(rung) } else { Ok(Vec::new()) };
+            let batches = self.team.agree(batches)?;
+            self.state.now = self.team.of_first(&batches)?;
+            self.save_state()?;
         }
-        for index in 0..self.state.now.len() {
-            let snapshot = match self.train(rung, index, observe)? {
+        let (count, at_once) = (self.state.now.len(), self.team.size());
+        for first in (0..count).step_by(at_once) {
+            let round = first..count.min(first + at_once);
+            let snapshot = match self.train(rung, round.clone(), observe)? {
                 Trained::Stopped => return Ok(None),
-                Trained::Nothing => continue,
-                Trained::Runs(snapshot) => snapshot,
+                Trained::Nothing => None,
+                Trained::Runs(snapshot) => Some(snapshot),
             };
-            let end = self.rungs[rung].0;
-            let progress = Progress {
-                rung: [rung + 1, self.rungs.len()],
-                batch: [index + 1, self.state.now.len()],
-                iterations: [end, end],
-            };
-            for (run, member) in self.state.now[index].members.clone().into_iter().enumerate() {
-                if self.state.scores.iter().any(|score| score.member == member) {
-                    continue;
-                }
-                if !observe(progress) {
-                    return Ok(None);
-                }
-                let score = self.score(&snapshot, run, member)?;
-                self.state.scores.push(score);
-                self.state.save(&self.folder)?;
+            if !self.score_round(rung, round, snapshot.as_deref(), observe)? {
+                return Ok(None);
             }
         }
         let of_trial = |trial| self.trial_score(trial);
         let scores = self.survivors(rung).into_iter().map(of_trial).collect();
         Ok(Some(Rung { iterations: self.rungs[rung].0, scores }))
-    }
-
-    /// Trains a batch to the end of the rung. Runs that diverge leave it.
-    fn train(
-        &mut self,
-        rung: usize,
-        index: usize,
-        observe: &mut impl FnMut(Progress) -> bool,
-    ) -> Result<Trained> {
-        let members = self.state.now[index].members.clone();
-        if members.is_empty() {
-            return Ok(Trained::Nothing);
-        }
-        let file = self.folder.join(&self.state.now[index].file);
-        let from = match rung {
-            _ if file.exists() => Some(self.load(&file)?),
-            0 => None,
-            _ => Some(self.handed_on(&members)?),
-        };
-        let mut trainer = self.trainer(&members, from.as_ref())?;
-        let place = [index + 1, self.state.now.len()];
-        let (end, rung) = (self.rungs[rung].0, [rung + 1, self.rungs.len()]);
-        let every = self.job.config().log.checkpoint_every.max(1);
-        let mut going = true;
-        while going && trainer.iteration() < end {
-            let next = (trainer.iteration() / every + 1) * every;
-            let members = self.state.now[index].members.clone();
-            let mut diverged = BTreeSet::new();
-            trainer.advance(next.min(end) - trainer.iteration(), |metrics| {
-                diverged.extend(metrics.diverged.iter().map(|run| members[*run]));
-                let iterations = [metrics.iteration + 1, end];
-                going &= observe(Progress { rung, batch: place, iterations });
-                going && diverged.is_empty()
-            })?;
-            self.state.diverged.extend(diverged);
-            let snapshot = self.save(&trainer, index)?;
-            let left = &self.state.now[index].members;
-            if left.is_empty() {
-                return Ok(Trained::Nothing);
-            }
-            if left.len() < members.len() {
-                drop(trainer);
-                trainer = self.trainer(left, Some(&snapshot))?;
-            }
-        }
-        if going { Ok(Trained::Runs(Box::new(trainer.snapshot()?))) } else { Ok(Trained::Stopped) }
     }
 
     fn trainer(&self, members: &[Member], from: Option<&TrainingState>) -> Result<Trainer> {

@@ -1,15 +1,17 @@
 //! The states of a sweep's batches in its folder, whole at any moment.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 
 use super::Search;
+use super::rounds::News;
 use crate::config::Config;
 use crate::disk::atomic;
 use crate::error::{Error, Result};
 use crate::experiments::sweep::state::Member;
-use crate::meta::{Trainer, TrainingState};
-use crate::store::checkpoint::{Checkpoint, RunInfo};
+use crate::meta::TrainingState;
+use crate::store::checkpoint::{Checkpoint, CheckpointFile, RunInfo};
 
 /// How the names of files with states of batches end.
 const STATES: &str = ".states";
@@ -37,42 +39,78 @@ impl Search {
         Ok(())
     }
 
-    /// Saves the runs of a batch that have not diverged, which make up the batch from then on.
-    pub(super) fn save(&mut self, trainer: &Trainer, index: usize) -> Result<TrainingState> {
-        let snapshot = trainer.snapshot()?;
-        let members = self.state.now[index].members.clone();
-        for (run, member) in members.iter().enumerate() {
-            if !snapshot.is_finite(run) {
-                self.state.diverged.insert(*member);
+    /// Takes what all ranks say of their batches, from number `first` on: which runs are left of each, and where there is a new
+    /// state of them (`own`, of this rank's), that as well.
+    pub(super) fn keep(
+        &mut self,
+        first: usize,
+        all: &[News],
+        own: Option<&TrainingState>,
+    ) -> Result<()> {
+        let rung = self.state.rungs.len();
+        let own = own.map(|state| self.file_of(first + self.team.rank(), state)).transpose()?;
+        let states = self.team.to_first(own.unwrap_or_default())?;
+        let mut files = Vec::new();
+        for (rank, news) in all.iter().enumerate() {
+            let Some(batch) = self.state.now.get_mut(first + rank) else { break };
+            self.state.diverged.extend(&news.diverged);
+            let fewer = news.members.len() < batch.members.len();
+            batch.members.clone_from(&news.members);
+            let old = self.folder.join(&batch.file);
+            if !news.moved {
+                continue;
+            }
+            // Another number of runs is another file, so that state and file fit together at any moment.
+            if fewer {
+                batch.file = file_name(rung, first + rank, news.members.len());
+            }
+            if self.team.writes() {
+                atomic::write(&self.folder.join(&batch.file), &states[rank])?;
+                files.extend(Some(old).filter(|old| fewer && old.exists()));
             }
         }
-        let alive = (0..members.len()).filter(|run| !self.state.diverged.contains(&members[*run]));
-        let alive: Vec<usize> = alive.collect();
-        let old = self.folder.join(&self.state.now[index].file);
-        let batch = &mut self.state.now[index];
-        batch.members = alive.iter().map(|run| members[*run]).collect();
-        if alive.is_empty() {
-            self.state.save(&self.folder)?;
-            return Ok(snapshot);
+        if all.iter().any(|news| news.moved || !news.diverged.is_empty()) {
+            self.save_state()?;
         }
-        // Another number of runs is another file, so that state and file fit together at any moment.
-        let fewer = alive.len() < members.len();
-        if fewer {
-            batch.file = file_name(self.state.rungs.len(), index, alive.len());
-        }
-        let path = self.folder.join(&batch.file);
-        let runs: Vec<_> = alive.iter().map(|run| (&snapshot, *run)).collect();
-        let snapshot = TrainingState::of_runs(&runs)?;
+        files.into_iter().try_for_each(|old| std::fs::remove_file(&old).map_err(Error::io(old)))
+    }
+
+    /// The bytes of a batch's states.
+    fn file_of(&self, batch: usize, state: &TrainingState) -> Result<Vec<u8>> {
+        let members = &self.state.now[batch].members;
         let config = &self.trials[members[0][0]].config;
-        let config = Config { runs: alive.len(), ..config.clone() };
-        let split = self.job.stored_split();
-        let run = RunInfo::of(&config, split);
-        Checkpoint { run, state: snapshot.clone() }.save(trainer.model(), path)?;
-        self.state.save(&self.folder)?;
-        if fewer && old.exists() {
-            std::fs::remove_file(&old).map_err(Error::io(old))?;
+        let config = Config { runs: state.runs, ..config.clone() };
+        let run = RunInfo::of(&config, self.job.stored_split());
+        let checkpoint = Checkpoint { run, state: state.clone() };
+        let path = self.folder.join(&self.state.now[batch].file);
+        Ok(CheckpointFile::of(path, &checkpoint, self.job.model())?.bytes().to_vec())
+    }
+
+    /// What this rank's batch of `round` goes on from; the first rank reads it. Nothing at the beginning, or where there is no
+    /// batch.
+    pub(super) fn starts(&self, rung: usize, round: Range<usize>) -> Result<Option<TrainingState>> {
+        let start = |index: usize| -> Result<Vec<u8>> {
+            let batch = &self.state.now[index];
+            let file = self.folder.join(&batch.file);
+            let state = match rung {
+                _ if batch.members.is_empty() => return Ok(Vec::new()),
+                _ if file.exists() => self.load(&file)?,
+                0 => return Ok(Vec::new()),
+                _ => self.handed_on(&batch.members)?,
+            };
+            self.file_of(index, &state)
+        };
+        let mut starts = Vec::new();
+        if self.team.writes() {
+            starts = round.map(start).collect::<Result<_>>()?;
+            starts.resize(self.team.size(), Vec::new());
         }
-        Ok(snapshot)
+        let bytes = self.team.scatter(starts)?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let file = CheckpointFile::from_bytes(&self.folder, bytes);
+        Ok(Some(file.checkpoint(self.job.model())?.state))
     }
 
     /// The runs in the file `path`.
