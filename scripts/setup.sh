@@ -4,6 +4,7 @@
 #
 #   scripts/setup.sh          what building and running need
 #   scripts/setup.sh --test   also what the tests use; a warning where an optional part is missing
+#   scripts/setup.sh --mpi    also Open MPI, which the feature `mpi` is built with
 #   scripts/setup.sh --window also what scripts/egui.sh uses: a screen in memory, and a hand on its mouse
 set -euo pipefail
 
@@ -104,6 +105,16 @@ want() {
 
 have_xvfb() { command -v Xvfb >/dev/null; }
 have_xdotool() { command -v xdotool >/dev/null; }
+have_mpi() { command -v mpirun >/dev/null && command -v mpicc >/dev/null; }
+# bindgen reads MPI's header with it.
+have_libclang() {
+    local file
+    if [ -n "${LIBCLANG_PATH:-}" ]; then return 0; fi
+    for file in /usr/lib*/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib/llvm*/lib/libclang*.so* /opt/homebrew/opt/llvm/lib/libclang*; do
+        if [ -e "$file" ]; then return 0; fi
+    done
+    return 1
+}
 
 need_cargo() {
     command -v cargo >/dev/null || fail "cargo is not on the PATH; install Rust with
@@ -137,8 +148,8 @@ want_onnx_runtime() {
 }
 
 case "${1:-}" in
-'' | --test | --window) ;;
-*) echo "usage: scripts/setup.sh [--test|--window]" >&2; exit 2 ;;
+'' | --test | --mpi | --window) ;;
+*) echo "usage: scripts/setup.sh [--test|--mpi|--window]" >&2; exit 2 ;;
 esac
 
 log=$(mktemp)
@@ -173,5 +184,9 @@ if [ "${1:-}" = --window ]; then
     if [ -n "$sudo" ]; then sudo="sudo -n"; fi
     want "screen in memory (Xvfb)" have_xvfb xvfb
     want "hand on its mouse (xdotool)" have_xdotool xdotool
+fi
+if [ "${1:-}" = --mpi ]; then
+    need "MPI (mpirun, mpicc)" have_mpi openmpi-bin libopenmpi-dev
+    need "libclang" have_libclang libclang-dev
 fi
 say "ready"

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::cli::device_lost::DeviceLost;
+use crate::cli::device_lost::{DeviceLost, in_one_line, is_lost};
 use crate::cli::flags;
 use crate::cli::words::silence;
 use crate::cluster::Ranks;
@@ -251,7 +251,10 @@ fn end(ranks: &Ranks, result: Result<ExitCode>) -> Result<ExitCode> {
         // All ranks have heard of it and end in order.
         return if speaks { Err(error) } else { Ok(ExitCode::FAILURE) };
     }
-    let error = flags::with_flags(error);
+    let error = match is_lost(&error) {
+        true => anyhow::anyhow!("{}", in_one_line(&error)),
+        false => flags::with_flags(error),
+    };
     if own {
         ranks.fail(format!("{error:#}"));
         note!("error: {}: {error:#}", ranks.name());
