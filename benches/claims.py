@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The figures of docs/strategy.md, docs/compression.md and docs/sweep.md, each a mean over five seeds ± its standard deviation:
+"""The figures of docs/strategy.md, docs/compression.md, docs/sweep.md and docs/cluster.md, each a mean over five seeds ± its standard deviation:
 
     benches/claims.py NAME...      # one or more of those below, or `all`; tables in Markdown on stdout
 
 It runs `target/release/reptile` (another one: REPTILE=PROGRAM). What is trained lies in target/claims and is not trained
 again with the same arguments; with another program delete that folder first. Needs nothing but Python; `omniglot` and
-`compression` need Omniglot (REPTILE_DATA). On two cores without a GPU `omniglot` takes more than an hour, the others
+`compression` need Omniglot (REPTILE_DATA), `ranks` a program with MPI (`make mpi`) and `mpirun`. On two cores without a GPU `omniglot` takes more than an hour, the others
 minutes each."""
 
 import json
@@ -40,8 +40,9 @@ def reptile(*arguments):
     return done.stdout
 
 
-def trained(name, job, rate=None, settings=()):
-    """The folder of five runs, trained side by side unless they are there; none if one of them diverged."""
+def trained(name, job, rate=None, settings=(), ranks=0):
+    """The folder of five runs, trained side by side unless they are there, by so many ranks if there are several; none if one of
+    them diverged."""
     folder, note = FOLDER / name, FOLDER / f"{name}.txt"
     rates = [] if rate is None else ["--set", f"inner.rate={rate}"]
     arguments = ["train", *job, "--seed", SEED, "--runs", SEEDS, "--set", "eval.every=0"]
@@ -50,7 +51,8 @@ def trained(name, job, rate=None, settings=()):
     if not note.exists() or note.read_text() not in ends.values():
         shutil.rmtree(folder, ignore_errors=True)
         print("reptile", *arguments, file=sys.stderr)
-        done = subprocess.run([PROGRAM, *arguments], capture_output=True, text=True)
+        start = ["mpirun", "--oversubscribe", "--bind-to", "none", "-n", str(ranks)] if ranks else []
+        done = subprocess.run([*start, PROGRAM, *arguments], capture_output=True, text=True)
         if done.returncode != 0 and "diverged" not in done.stderr:
             sys.exit(done.stderr)
         note.write_text(ends["trained" if done.returncode == 0 else "diverged"])
@@ -186,6 +188,43 @@ seeds = {SEEDS}
     table(["inner.rate", "validation loss"], rows)
 
 
+RANKS = 4
+GLYPHS = ["--preset", "glyphs-5w1s", "--iterations", "600", "--set", "plan=layered", "--set"]
+GLYPHS += ["model.layers=[{type='dense',units=64,activation='relu'},{type='dense',units=5}]"]
+WAYS = {
+    "averaged": [],
+    "int8": ["--exchange", "int8"],
+    "overlap": ["--overlap"],
+    "overlap, int8": ["--overlap", "--exchange", "int8"],
+    "nesterov (DiLoCo)": ["--outer-optimizer", "nesterov"],
+    "nesterov, overlap": ["--outer-optimizer", "nesterov", "--overlap"],
+}
+
+
+def ranks():
+    """Four ranks with H meta-iterations of their own between exchanges, beside one process with four times the tasks."""
+    locals_ = [1, 10, 100]
+    for name, job, test in [("sine", SINE, ["--tasks", 1000]), ("glyphs", GLYPHS, ["--tasks", 200])]:
+        few, many = ["--set", "outer.meta_batch=5"], ["--set", f"outer.meta_batch={5 * RANKS}"]
+        one = tested(trained(f"{name}-ranks-one", job, None, many), *test)
+        less = tested(trained(f"{name}-ranks-less", job, None, few), *test)
+        summed = trained(f"{name}-ranks-summed", job, None, [*few, "--distributed"], RANKS)
+        rows = [[f"one process, {5 * RANKS} tasks", cell(one), "", ""]]
+        rows += [["one process, 5 tasks", cell(less), "", ""]]
+        rows += [["four ranks, 5 tasks each: summed", cell(tested(summed, *test)), "", ""]]
+        for way, flags in WAYS.items():
+            of = []
+            for local in locals_:
+                if local == 1 and not flags:
+                    of.append("as summed")
+                    continue
+                own = [*few, "--distributed", "--local-steps", local, *flags]
+                folder = f"{name}-ranks-{way.replace(' ', '')}-{local}"
+                of.append(cell(tested(trained(folder, job, None, own, RANKS), *test)))
+            rows.append([way, *of])
+        table([name, *(f"H = {local}" for local in locals_)], rows)
+
+
 CODECS = ["f16", "int8", "int4", "1bit", "topk:0.05", "topk:0.1"]
 
 
@@ -231,6 +270,7 @@ CLAIMS = {
     "refine": refine,
     "warm-start": warm_start,
     "compression": compression,
+    "ranks": ranks,
     "sweep": sweep,
 }
 

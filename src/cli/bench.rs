@@ -9,7 +9,9 @@ use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use crate::cli::common::{DeviceArgs, working};
+use crate::cli::ranks::RanksArgs;
 use crate::cli::words::say;
+use crate::cluster::Ranks;
 use crate::disk::atomic;
 use crate::disk::cache::CACHE_VARIABLE;
 use crate::disk::text_file;
@@ -78,15 +80,45 @@ pub struct Bench {
     #[arg(long, num_args = 2, value_names = ["A.json", "B.json"], conflicts_with_all =
         ["workload", "tasks", "quick", "json", "out", "variants", "scaling", "kernels", "report"])]
     compare: Vec<PathBuf>,
+    /// Measure instead what an exchange between ranks costs, and calculate what follows for many of them (docs/cluster.md).
+    #[arg(long, requires = "distributed", conflicts_with_all =
+        ["workload", "tasks", "quick", "json", "out", "variants", "scaling", "kernels", "report", "plot", "compare"])]
+    exchange: bool,
+    /// With --exchange: parameters of the network.
+    #[arg(long, value_name = "N", requires = "exchange", default_value_t = 112_005)]
+    parameters: usize,
+    /// With --exchange: milliseconds that a meta-iteration takes a rank.
+    #[arg(long, value_name = "MS", requires = "exchange", default_value_t = 10.0)]
+    step: f64,
     /// Do one meta-iteration and end: what a first result costs.
     #[arg(long, hide = true)]
     first_result: bool,
+    #[command(flatten)]
+    ranks: RanksArgs,
     #[command(flatten)]
     device: DeviceArgs,
 }
 
 impl Bench {
     pub(super) fn run(self) -> Result<ExitCode> {
+        self.ranks.on_all(None, |ranks| match ranks {
+            Some(ranks) => self.exchanges(ranks),
+            None => self.run_alone(),
+        })
+    }
+
+    /// Measures what is between ranks, and no device.
+    fn exchanges(&self, ranks: &Ranks) -> Result<ExitCode> {
+        if !(self.exchange && self.step.is_finite() && self.step > 0.0) {
+            bail!(
+                "--distributed: give --exchange, and --step above 0; a device is measured by one process"
+            );
+        }
+        say(bench::exchange(ranks, self.parameters, 1e-3 * self.step)?.trim_end());
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn run_alone(&self) -> Result<ExitCode> {
         if let Some(path) = &self.plot {
             check_extension("--plot", path)?;
         }

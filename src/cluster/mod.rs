@@ -5,10 +5,13 @@
 //! - [`Ranks`] is what a rank knows of the others: sums and means over all of them, in the order of the ranks, so that every
 //!   rank has the same bytes and the same job gives them again.
 //! - [`Distributed`] trains one network on all ranks.
+//! - [`Network`] and [`Clock`] calculate what many ranks cost.
 //! - [`DistributedSpec`] says how (docs/cluster.md).
 
 #[cfg(feature = "files")]
 mod agreed;
+#[cfg(feature = "files")]
+mod clock;
 #[cfg(feature = "files")]
 mod codec;
 #[cfg(feature = "files")]
@@ -25,6 +28,8 @@ mod threads;
 #[cfg(feature = "files")]
 mod transport;
 
+#[cfg(feature = "files")]
+pub use clock::{Clock, Network};
 #[cfg(feature = "files")]
 pub use distributed::{Distributed, Wishes};
 #[cfg(feature = "files")]

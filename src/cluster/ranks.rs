@@ -5,8 +5,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::cluster::mean::sum;
-use crate::cluster::{Failure, Transport};
+use crate::cluster::mean::{Averager, sum};
+use crate::cluster::{Exchange, Failure, Transport};
 use crate::error::{Error, Result};
 
 /// How often the transport is looked at while nothing is to be sent, and failures while something is waited for.
@@ -161,6 +161,22 @@ impl Ranks {
         *values = self
             .begin(move |transport| {
                 sum(transport, &mut own)?;
+                Ok(own)
+            })
+            .wait()?;
+        Ok(())
+    }
+
+    /// Puts the means over all ranks in the place of `values`, of which all ranks have as many, sent as `exchange` says; what that
+    /// leaves out is lost.
+    ///
+    /// # Errors
+    /// As [`Ranks::gather`].
+    pub fn mean(&self, values: &mut Vec<f32>, exchange: Exchange) -> Result<()> {
+        let mut own = std::mem::take(values);
+        *values = self
+            .begin(move |transport| {
+                Averager::new(exchange).mean(transport, &mut own, false)?;
                 Ok(own)
             })
             .wait()?;

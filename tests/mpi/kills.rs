@@ -22,6 +22,7 @@ fn a_killed_job_goes_on_to_the_bytes_of_one_that_was_stopped() {
         &["--local-steps", "3", "--overlap", "--exchange", "int8"],
         &["--local-steps", "5", "--outer-optimizer", "nesterov", "--exchange", "f16"],
     ];
+    let mut compared = 0;
     for kill in 0..kills {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("killed");
@@ -73,5 +74,11 @@ fn a_killed_job_goes_on_to_the_bytes_of_one_that_was_stopped() {
         done(mpirun(3, &resume));
         let [a, b] = [&out, &stopped].map(|run| parameters(run, newest + 30));
         assert!(a == b, "{kill}: {more:?} at {newest} after {moment} ms");
+        compared += 1;
     }
+    eprintln!("{compared} of {kills} jobs had a checkpoint to go on from");
+    assert!(
+        3 * compared >= kills,
+        "{compared} of {kills}: most were killed too early to tell anything"
+    );
 }

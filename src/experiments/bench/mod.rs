@@ -5,6 +5,7 @@
 
 mod ceilings;
 mod dispatches;
+mod exchange;
 mod kernels;
 mod markdown;
 mod page;
@@ -15,6 +16,7 @@ mod timing;
 mod training;
 mod workload;
 
+pub use exchange::exchange;
 pub use kernels::{Alone, kernels_of};
 pub use page::variants;
 pub use report::{
