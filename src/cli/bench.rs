@@ -101,7 +101,7 @@ pub struct Bench {
 
 impl Bench {
     pub(super) fn run(self) -> Result<ExitCode> {
-        self.ranks.on_all(None, |ranks| match ranks {
+        self.ranks.on_all("bench", None, |ranks| match ranks {
             Some(ranks) => self.exchanges(ranks),
             None => self.run_alone(),
         })
@@ -112,6 +112,11 @@ impl Bench {
         if !(self.exchange && self.step.is_finite() && self.step > 0.0) {
             bail!(
                 "--distributed: give --exchange, and --step above 0; a device is measured by one process"
+            );
+        }
+        if ranks.size() < 2 {
+            bail!(
+                "--exchange: there is one rank, and nothing to exchange; start several: mpirun -n 4 …"
             );
         }
         say(bench::exchange(ranks, self.parameters, 1e-3 * self.step)?.trim_end());

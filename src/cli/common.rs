@@ -162,7 +162,8 @@ impl DeviceArgs {
         let mut choice = self.choice();
         if let Some(ranks) = ranks {
             choice.place = ranks.place_on_host();
-            choice.device = choice.device.map(|listed| in_place(&listed, choice.place));
+            choice.device =
+                choice.device.map(|listed| in_place(&listed, choice.place)).transpose()?;
         }
         self.open_choice(choice)
     }
@@ -189,9 +190,14 @@ impl DeviceArgs {
 }
 
 /// The device in a place of a list, `0,1,2,3`, all around.
-fn in_place(listed: &str, place: usize) -> String {
-    let devices: Vec<&str> = listed.split(',').collect();
-    devices[place % devices.len()].trim().to_string()
+fn in_place(listed: &str, place: usize) -> Result<String> {
+    let devices: Vec<&str> = listed.split(',').map(str::trim).collect();
+    if devices.contains(&"") {
+        bail!(
+            "--device: `{listed}` has an empty entry; name a device for each rank of a machine: 0,1,2,3"
+        );
+    }
+    Ok(devices[place % devices.len()].to_string())
 }
 
 /// What tasks may start from beside the run's parameters.

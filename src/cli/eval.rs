@@ -95,7 +95,7 @@ struct Prepared {
 
 impl Eval {
     pub(super) fn run(self) -> Result<ExitCode> {
-        self.ranks.on_all(None, |ranks| self.run_on(ranks))
+        self.ranks.on_all("eval", None, |ranks| self.run_on(ranks))
     }
 
     /// Tests, on all `ranks` if there are several: each has a part of the tasks, and the first says what came of them.
@@ -107,7 +107,7 @@ impl Eval {
         let gpu = agree(ranks, self.device.open_for(ranks.map(|ranks| &**ranks)))?;
         let job = agree(ranks, load_job(&gpu, stored.config.clone(), stored.data()))?;
         if let Some(ranks) = ranks {
-            introduce(ranks, &gpu, Some(&job), Some(stored.file.path()))?;
+            introduce(ranks, &gpu, Some(&job), Some(("checkpoint", stored.file.path())))?;
         }
         if let (Some(own), Some(tested), true) = (&own, job.stored_split(), self.on.is_some())
             && let trained @ [_, ..] = &own.trained_on(tested)[..]

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::disk::shell::quoted;
+
 /// The folder that a command writes to: what the user named, or one of its own below `runs`, which goes again if
 /// nothing was put there.
 #[derive(Debug)]
@@ -13,6 +15,12 @@ pub struct OutFolder {
 }
 
 impl OutFolder {
+    /// What `command` is in messages, with its flags for the folder.
+    pub fn command(command: &str, out: Option<&Path>, resume: bool) -> String {
+        let out = out.map(|out| format!(" --out {}", quoted(out))).unwrap_or_default();
+        format!("{command}{out}{}", if resume { " --resume" } else { "" })
+    }
+
     /// What `make` finds for the `first` of several processes. The others do not write: `given` is a name for them, there or not.
     pub fn of_first(
         first: bool,

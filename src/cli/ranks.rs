@@ -15,7 +15,7 @@ use crate::cli::device_lost::{DeviceLost, in_one_line, is_lost};
 use crate::cli::flags;
 use crate::cli::words::silence;
 use crate::cluster::Ranks;
-use crate::config::Job;
+use crate::config::{Config, Job};
 use crate::data::StoredSplit;
 use crate::gpu::Gpu;
 use crate::store::checkpoint::ARITHMETIC;
@@ -89,9 +89,11 @@ impl RanksArgs {
         Ok(Some(Arc::new(ranks)))
     }
 
-    /// Does `work`, with all ranks where they are asked for; `lost`: what is to be done where a device is lost.
+    /// Does `work`, with all ranks where they are asked for. `command`: what must be the same for all of them; `lost`: what is to
+    /// be done where a device is lost.
     pub fn on_all(
         &self,
+        command: &str,
         lost: Option<&DeviceLost>,
         work: impl FnOnce(Option<&Arc<Ranks>>) -> Result<ExitCode>,
     ) -> Result<ExitCode> {
@@ -102,7 +104,11 @@ impl RanksArgs {
         }
         match self.start()? {
             None => work(None),
-            Some(ranks) => end(&ranks, work(Some(&ranks))),
+            Some(ranks) => {
+                let command = format!("{command} --timeout {}", self.timeout);
+                let result = greet(&ranks, &command).and_then(|()| work(Some(&ranks)));
+                end(&ranks, result)
+            }
         }
     }
 }
@@ -167,34 +173,54 @@ pub fn again(ranks: Option<&Arc<Ranks>>, command: &str) -> String {
     }
 }
 
+/// Refuses ranks of another version or command: what they exchange later would not fit together.
+fn greet(ranks: &Ranks, command: &str) -> Result<()> {
+    let own = format!("reptile {} {command}", env!("CARGO_PKG_VERSION"));
+    let all = ranks.gather(own.into_bytes())?;
+    let text = |rank: usize| String::from_utf8_lossy(&all[rank]).into_owned();
+    match (1..all.len()).find(|rank| all[*rank] != all[0]) {
+        None => Ok(()),
+        Some(rank) => Err(Error::Ranks(format!(
+            "rank {rank} on {} was started as `{}`, rank 0 as `{}`; start all ranks with the same version, command and flags",
+            ranks.hosts()[rank],
+            text(rank),
+            text(0)
+        ))
+        .into()),
+    }
+}
+
 /// What must be the same for all ranks of a job.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Passport {
-    version: String,
     arithmetic: u32,
     /// Without the place of the data.
-    config: String,
+    config: Option<String>,
     /// What is stored of the data set: its classes and digests.
     split: Option<String>,
-    /// The SHA-256 of the weights that the training starts from.
-    init: Option<String>,
+    /// The SHA-256 of what they start from.
+    file: Option<String>,
 }
 
-/// Refuses ranks that do not do the same job, where it is known already; says which device each has.
-pub fn introduce(ranks: &Ranks, gpu: &Gpu, job: Option<&Job>, init: Option<&Path>) -> Result<()> {
+/// Refuses ranks that do not do the same job, where it is known already, from the same `file`, by its name in messages; says which
+/// device each has.
+pub fn introduce(
+    ranks: &Ranks,
+    gpu: &Gpu,
+    job: Option<&Job>,
+    file: Option<(&str, &Path)>,
+) -> Result<()> {
     let config = job.map(|job| {
         let mut config = job.config().clone();
         config.tasks.forget_data();
         config.to_toml()
     });
-    let init = init.map(sha256_file).transpose();
-    let own = ranks.agree(init)?;
+    let digest = file.map(|(_, path)| sha256_file(path)).transpose();
     let passport = Passport {
-        version: env!("CARGO_PKG_VERSION").into(),
         arithmetic: ARITHMETIC,
-        config: config.unwrap_or_default(),
+        config,
         split: job.and_then(Job::stored_split).map(StoredSplit::to_json),
-        init: own,
+        file: ranks.agree(digest)?,
     };
     let info = gpu.info();
     let device = format!("{} ({})", info.name, info.backend);
@@ -209,8 +235,8 @@ pub fn introduce(ranks: &Ranks, gpu: &Gpu, job: Option<&Job>, init: Option<&Path
     let others = all.iter().enumerate().filter(|(_, (passport, _))| passport != first);
     let wrong: Vec<String> = others
         .map(|(rank, (passport, _))| {
-            let what = passport.difference(first);
-            format!("rank {rank} on {} has {what} than rank 0", ranks.hosts()[rank])
+            let what = passport.difference(first, file.map_or("", |(name, _)| name));
+            format!("rank {rank} on {} has {what}", ranks.hosts()[rank])
         })
         .collect();
     if wrong.is_empty() {
@@ -220,36 +246,40 @@ pub fn introduce(ranks: &Ranks, gpu: &Gpu, job: Option<&Job>, init: Option<&Path
 }
 
 impl Passport {
-    /// The first thing that is not as `other` has it.
-    fn difference(&self, other: &Self) -> String {
-        if self.version != other.version {
-            return format!("another version ({}, {})", self.version, other.version);
+    /// The first thing that is not as rank 0 has it, `first`.
+    fn difference(&self, first: &Self, file: &str) -> String {
+        if self.arithmetic != first.arithmetic {
+            let (own, first) = (self.arithmetic, first.arithmetic);
+            return format!("another arithmetic ({own}) than rank 0 ({first})");
         }
-        if self.arithmetic != other.arithmetic {
-            return format!("another arithmetic ({}, {})", self.arithmetic, other.arithmetic);
+        if self.config != first.config {
+            let read = |text: &Option<String>| {
+                let text = text.as_deref().unwrap_or_default();
+                Config::from_toml(text, "a rank's configuration")
+            };
+            let differences = match (read(&self.config), read(&first.config)) {
+                (Ok(own), Ok(first)) => own.differences(&first).join(", "),
+                _ => "it is no configuration".into(),
+            };
+            return format!("another configuration than rank 0 ({differences})");
         }
-        if self.config != other.config {
-            let known: Vec<&str> = other.config.lines().collect();
-            let lines = self.config.lines().filter(|line| !known.contains(line));
-            let lines: Vec<&str> = lines.take(3).collect();
-            return format!("another configuration ({})", lines.join(", "));
+        if self.split != first.split {
+            return "other data than rank 0 (their classes or digests differ)".into();
         }
-        if self.split != other.split {
-            return "other data (their classes or digests differ)".into();
-        }
-        "other weights in the file of --init".into()
+        format!("another {file} than rank 0")
     }
 }
 
-/// Ends a command of `ranks`: tells the others of a failure that they wait for, and says what is this rank's to say.
+/// What rank 0 gets to say what it has heard of a rank that failed, and to end all.
+const FIRST: Duration = Duration::from_secs(3);
+
+/// Ends a command of `ranks`. What all have found out together rank 0 says, and they end in order. A failure of one is told to the
+/// others, which may wait for it; rank 0 says it and ends all, and where it does not, the rank itself.
 fn end(ranks: &Ranks, result: Result<ExitCode>) -> Result<ExitCode> {
     let Err(error) = result else { return result };
     let own = !error.chain().any(|it| matches!(it.downcast_ref(), Some(Error::Ranks(_))));
-    let speaks = own || ranks.speaks();
-    silence(!speaks);
     if !own && !ranks.has_failed() {
-        // All ranks have heard of it and end in order.
-        return if speaks { Err(error) } else { Ok(ExitCode::FAILURE) };
+        return if ranks.rank() == 0 { Err(error) } else { Ok(ExitCode::FAILURE) };
     }
     let error = match is_lost(&error) {
         true => anyhow::anyhow!("{}", in_one_line(&error)),
@@ -257,10 +287,17 @@ fn end(ranks: &Ranks, result: Result<ExitCode>) -> Result<ExitCode> {
     };
     if own {
         ranks.fail(format!("{error:#}"));
+        if ranks.rank() > 0 {
+            std::thread::sleep(FIRST);
+        }
+        silence(false);
         note!("error: {}: {error:#}", ranks.name());
     } else {
+        silence(!ranks.speaks());
         note!("error: {error:#}");
     }
+    // The signals that end the others are no news.
+    silence(true);
     ranks.leave();
     Ok(ExitCode::FAILURE)
 }

@@ -73,7 +73,8 @@ pub struct Reproduce {
 
 impl Reproduce {
     pub(super) fn run(self) -> Result<ExitCode> {
-        self.ranks.on_all(Some(&self.device_lost), |ranks| {
+        let command = OutFolder::command("reproduce", self.out.as_deref(), self.resume);
+        self.ranks.on_all(&command, Some(&self.device_lost), |ranks| {
             let first = first(ranks);
             let folder = first.then(|| OutFolder::new(self.out.as_deref(), "reproduce"));
             let folder = agree(ranks, folder.transpose())?;
@@ -100,7 +101,7 @@ impl Reproduce {
         let plan = || if resume { self.stored_plan(out) } else { self.new_plan(out) };
         let plan = agree(ranks, first.then(plan).transpose())?;
         let plan = of_first(ranks, plan)?;
-        let trainings = plan.trainings()?;
+        let trainings = agree(ranks, plan.trainings().map_err(Into::into))?;
         agree(ranks, check_data(&trainings))?;
         let gpu = agree(ranks, self.device.open_for(ranks.map(|ranks| &**ranks)))?;
         if let Some(ranks) = ranks {

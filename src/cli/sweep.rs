@@ -53,7 +53,8 @@ pub struct Sweep {
 
 impl Sweep {
     pub(super) fn run(self) -> Result<ExitCode> {
-        self.ranks.on_all(Some(&self.device_lost), |ranks| {
+        let command = OutFolder::command("sweep", self.out.as_deref(), self.resume);
+        self.ranks.on_all(&command, Some(&self.device_lost), |ranks| {
             let folder = OutFolder::of_first(first(ranks), self.out.as_deref(), || self.folder());
             let (out, mut stop) = (agree(ranks, folder)?, None);
             self.device_lost.survived(|again| {

@@ -99,7 +99,8 @@ pub struct Train {
 
 impl Train {
     pub(super) fn run(self) -> Result<ExitCode> {
-        self.ranks.on_all(Some(&self.device_lost), |ranks| self.run_on(ranks))
+        let command = OutFolder::command("train", self.out.as_deref(), self.resume);
+        self.ranks.on_all(&command, Some(&self.device_lost), |ranks| self.run_on(ranks))
     }
 
     /// Trains, on all `ranks` if there are several.

@@ -54,7 +54,7 @@ pub fn start(
     };
     let job = agree(on.ranks, read())?;
     if let Some(ranks) = on.ranks {
-        introduce(ranks, on.gpu, Some(&job), weights.map(|(path, _)| path))?;
+        introduce(ranks, on.gpu, Some(&job), weights.map(|(path, _)| ("file of --init", path)))?;
     }
     let weights = weights.map(|(_, weights)| weights);
     Ok(Session::begin(on.gpu, job, out, weights, on.ranks.cloned())?)
@@ -188,8 +188,9 @@ fn announce(checkpoint: Option<&Checkpoint>, ranks: usize) {
     note!("resuming at iteration {}", checkpoint.state.iteration);
     let before = checkpoint.run.ranks;
     if before != ranks {
+        let tasks = if ranks == 1 { String::new() } else { format!("{ranks} × ") };
         note!(
-            "note: {before} rank(s) trained the run so far, now {ranks}: a meta-iteration has {ranks} times outer.meta_batch \
+            "note: the ranks that train the run were {before} and are {ranks}: a meta-iteration has {tasks}outer.meta_batch \
              tasks from here on"
         );
     }
@@ -233,7 +234,7 @@ fn check_same(config: &Config, checkpoint: &Checkpoint, out: &Path) -> Result<()
              (only iterations, plan, stop.*, log.*, tasks.data, eval.tasks, eval.every, eval.validation_tasks and \
              strategy.refine may change), or train into another --out",
             out.display(),
-            differences(&stored, &same_length),
+            now(&same_length.differences(&stored)),
         );
     }
     let schedules = [&config.inner.schedule, &config.outer.schedule];
@@ -248,15 +249,11 @@ fn check_same(config: &Config, checkpoint: &Checkpoint, out: &Path) -> Result<()
     Ok(())
 }
 
-/// The lines in which two configurations differ.
-fn differences(stored: &Config, wanted: &Config) -> String {
-    let (stored, wanted) = (stored.to_toml(), wanted.to_toml());
-    let changed: Vec<&str> =
-        wanted.lines().filter(|line| !stored.lines().any(|old| old == *line)).collect();
-    if changed.is_empty() {
-        "keys were removed".into()
-    } else {
-        format!("now {}", changed.join(", "))
+/// What of a configuration is another now.
+fn now(differences: &[String]) -> String {
+    match differences {
+        [] => "other class lists".into(),
+        some => format!("now {}", some.join(", ")),
     }
 }
 
@@ -292,7 +289,7 @@ impl View {
                 let text = validation(line);
                 self.bar.suspend(|| note!("{text}"));
             }
-            Event::Record(_) => {}
+            Event::Record(_) | Event::Exchange => {}
             Event::Iteration(progress) => self.iteration(progress),
         }
     }

@@ -31,6 +31,19 @@ impl Agreed {
         self.parameters = narrow(parameters);
     }
 
+    /// Adds what the mean difference of the last step had left out: what it is then is what it would have been with all of it.
+    pub fn complete(&mut self, spec: &DistributedSpec, left_out: &[f32]) {
+        let (rate, momentum) = (f64::from(spec.rate()), f64::from(spec.momentum));
+        let factor = match spec.optimizer {
+            RoundOptimizer::Interpolation | RoundOptimizer::Momentum => rate,
+            RoundOptimizer::Nesterov => rate * (1.0 + momentum),
+        };
+        for (value, rest) in self.parameters.iter_mut().zip(left_out) {
+            *value = (f64::from(*value) + factor * f64::from(*rest)) as f32;
+        }
+        self.momentum.iter_mut().zip(left_out).for_each(|(u, rest)| *u -= rest);
+    }
+
     /// The momentum, `[R][P]`; none where there is none.
     pub fn momentum(&self, runs: usize) -> Sets {
         let one = self.momentum.len().checked_div(runs).unwrap_or(0);
@@ -103,6 +116,23 @@ mod tests {
         assert_eq!(steps(RoundOptimizer::Interpolation), [1.5, 1.25]);
         assert_eq!(steps(RoundOptimizer::Momentum), [1.5, 1.5]);
         assert_eq!(steps(RoundOptimizer::Nesterov), [1.75, 1.5]);
+    }
+
+    #[test]
+    fn what_was_left_out_can_be_added_to_the_last_step() {
+        use RoundOptimizer::{Interpolation, Momentum, Nesterov};
+        for optimizer in [Interpolation, Momentum, Nesterov] {
+            let spec = spec(optimizer, 0.25);
+            let mut whole = Agreed { parameters: vec![1.0], ..Agreed::default() };
+            whole.step(&spec, &[4.0]);
+            let mut parts = whole.clone();
+            whole.step(&spec, &[-3.0]);
+            parts.step(&spec, &[-2.0]);
+            assert_ne!(parts.parameters, whole.parameters);
+            parts.complete(&spec, &[-1.0]);
+            assert_eq!(parts.parameters, whole.parameters, "{optimizer:?}");
+            assert_eq!(parts.momentum, whole.momentum, "{optimizer:?}");
+        }
     }
 
     #[test]

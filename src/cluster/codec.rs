@@ -14,11 +14,18 @@ impl Exchange {
     /// The bytes of `values`.
     pub(super) fn encode(self, values: &[f32]) -> Vec<u8> {
         match self {
-            Self::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-            Self::F16 => {
-                values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect()
+            Self::F32 => {
+                all(4 * values.len(), values, |bytes, value| bytes.extend(value.to_le_bytes()))
             }
-            Self::Int8 => values.chunks(BLOCK).flat_map(encode_block).collect(),
+            Self::F16 => all(2 * values.len(), values, |bytes, value| {
+                bytes.extend(f16::from_f32(*value).to_le_bytes());
+            }),
+            Self::Int8 => {
+                let bytes = values.len() + 4 * values.len().div_ceil(BLOCK);
+                let mut bytes = Vec::with_capacity(bytes);
+                values.chunks(BLOCK).for_each(|block| encode_block(block, &mut bytes));
+                bytes
+            }
         }
     }
 
@@ -35,7 +42,11 @@ impl Exchange {
                 let values = bytes.as_chunks().0.iter();
                 values.map(|value| f16::from_le_bytes(*value).to_f32()).collect()
             }
-            Self::Int8 => bytes.chunks(4 + BLOCK).flat_map(decode_block).collect(),
+            Self::Int8 => {
+                let mut values = Vec::with_capacity(bytes.len());
+                bytes.chunks(4 + BLOCK).for_each(|block| decode_block(block, &mut values));
+                values
+            }
         };
         if values.len() == count {
             return Ok(values);
@@ -48,20 +59,28 @@ impl Exchange {
     }
 }
 
+/// What `add` makes of all `values`, together so many bytes.
+fn all(bytes: usize, values: &[f32], add: impl Fn(&mut Vec<u8>, &f32)) -> Vec<u8> {
+    let mut made = Vec::with_capacity(bytes);
+    values.iter().for_each(|value| add(&mut made, value));
+    made
+}
+
 /// A scale, and a byte for each value. What is not finite makes the scale NaN, and with it all values.
-fn encode_block(values: &[f32]) -> Vec<u8> {
+fn encode_block(values: &[f32], bytes: &mut Vec<u8>) {
     let finite = values.iter().all(|value| value.is_finite());
     let most = values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
     let scale = if finite { most / LARGEST } else { f32::NAN };
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     let whole = |value: &f32| (value * inverse).round().clamp(-LARGEST, LARGEST) as i8 as u8;
-    scale.to_le_bytes().into_iter().chain(values.iter().map(whole)).collect()
+    bytes.extend(scale.to_le_bytes());
+    bytes.extend(values.iter().map(whole));
 }
 
-fn decode_block(block: &[u8]) -> Vec<f32> {
-    let Some((scale, values)) = block.split_first_chunk() else { return Vec::new() };
+fn decode_block(block: &[u8], all: &mut Vec<f32>) {
+    let Some((scale, values)) = block.split_first_chunk() else { return };
     let scale = f32::from_le_bytes(*scale);
-    values.iter().map(|value| f32::from(*value as i8) * scale).collect()
+    all.extend(values.iter().map(|value| f32::from(*value as i8) * scale));
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::cluster::agreed::{Agreed, late};
 use crate::cluster::mean::Averager;
 use crate::cluster::ranks::Begun;
-use crate::cluster::{DistributedSpec, Ranks};
+use crate::cluster::{DistributedSpec, Exchange, Ranks};
 use crate::error::{Error, Result};
 use crate::meta::{IterationMetrics, Sets, Trainer, TrainingState};
 
@@ -160,12 +160,29 @@ impl Distributed {
             }
         }
         if let Some((round, begun)) = under_way {
-            let averaged = self.take(round, begun, &mut wished, &mut visit)?;
-            trainer.restore(&averaged)?;
+            began = self.take(round, begun, &mut wished, &mut visit)?;
+            trainer.restore(&began)?;
         }
-        // Ended early, it may have kept something: a state that is stored has no more of it.
-        self.averager = Averager::new(self.spec.exchange);
+        if trainer.iteration() < end && self.spec.exchange != Exchange::F32 {
+            self.send_rest(trainer, began)?;
+        }
         Ok(wished)
+    }
+
+    /// Sends what earlier rounds have left out: a state that is stored has all of it.
+    fn send_rest(&mut self, trainer: &mut Trainer, mut state: TrainingState) -> Result<()> {
+        let mut averager = std::mem::take(&mut self.averager);
+        let mut left_out = vec![0.0; self.agreed.parameters.len()];
+        let begun = self.ranks.begin(move |transport| {
+            averager.mean(transport, &mut left_out, true)?;
+            Ok((averager, left_out))
+        });
+        let (averager, left_out) = begun.wait()?;
+        self.averager = averager;
+        self.agreed.complete(&self.spec, &left_out);
+        let values = state.parameters.iter_mut().flatten().zip(&self.agreed.parameters);
+        values.for_each(|(value, agreed)| *value = *agreed);
+        trainer.restore(&state)
     }
 
     /// Begins the means over all ranks of what `round` changed since `began`.

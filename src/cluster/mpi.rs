@@ -18,10 +18,9 @@ use crate::error::{Error, Result};
 const BUSY: Duration = Duration::from_micros(200);
 /// How often it looks then.
 const LOOK: Duration = Duration::from_micros(50);
-/// What the thread that trains gets to tell the user why the job ends.
+/// What the thread that trains gets to tell the user why the job ends: it may be at a submission of some seconds, and whoever
+/// waits for more than that hangs.
 const GRACE: Duration = Duration::from_secs(5);
-/// What rank 0 gets for that where another rank has failed.
-const FIRST: Duration = Duration::from_millis(500);
 
 /// One process of a job that `mpirun` or Slurm started; alone, the only one of its job. It stays on the thread that opened it.
 ///
@@ -84,17 +83,13 @@ impl Mpi {
         if let Some(reason) = self.failure.own() {
             self.tell(&reason);
             self.failure.until_left(GRACE);
-            // Rank 0 says where to go on.
-            std::thread::sleep(FIRST);
             self.abort();
         }
         if let Some(told) = self.failures.any_process().immediate_matched_probe() {
             let (reason, status) = told.matched_receive_vec::<u8>();
             let (rank, reason) = (status.source_rank() as usize, String::from_utf8_lossy(&reason));
             let text = format!("rank {rank} on {}: {reason}", self.hosts[rank]);
-            self.failure.of_others(text, self.rank() == 0);
-            self.failure.until_left(GRACE);
-            self.abort();
+            self.end(text, self.rank() == 0);
         }
     }
 
@@ -108,11 +103,15 @@ impl Mpi {
             hosts.join(", "),
             self.timeout.as_secs_f64(),
         );
-        let speaks = (0..self.rank()).all(|rank| missing.contains(&rank));
-        self.failure.of_others(text, speaks);
-        // Another that speaks gets the time for it.
+        self.end(text, (0..self.rank()).all(|rank| missing.contains(&rank)))
+    }
+
+    /// Ends the job for what is known of others; `speaks`: this rank is the one that tells the user.
+    fn end(&self, reason: String, speaks: bool) -> ! {
+        self.failure.of_others(reason, speaks);
         self.failure.until_left(GRACE);
         if !speaks {
+            // The one that does ends all.
             std::thread::sleep(GRACE);
         }
         self.abort()

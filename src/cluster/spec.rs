@@ -75,8 +75,11 @@ impl DistributedSpec {
     /// Whether the sums over the tasks of each meta-iteration are exchanged in its midst, so that all ranks together do what
     /// one process does with all tasks. Otherwise ranks go their own ways for a round, and the differences are averaged.
     pub fn sums_tasks(&self) -> bool {
-        Self { momentum: Self::default().momentum, rate: None, ..self.clone() } == Self::default()
+        self.local_steps == 1
+            && self.optimizer == RoundOptimizer::Interpolation
             && self.rate() == 1.0
+            && !self.overlap
+            && self.exchange == Exchange::F32
     }
 
     /// Checks the values.

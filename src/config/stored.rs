@@ -1,5 +1,6 @@
 //! What a run keeps of its configuration: the text, a hash, paths that hold from everywhere.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -75,6 +76,21 @@ impl Config {
         a == b
     }
 
+    /// The keys whose values are not those of `other`, each as `key = value` here.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let values = |config: &Self| {
+            let mut values = BTreeMap::new();
+            let table = toml::Value::try_from(config).expect("a configuration is plain data");
+            flatten(String::new(), table, &mut values);
+            values
+        };
+        let (own, other) = (values(self), values(other));
+        let changed = own.iter().filter(|(key, value)| other.get(*key) != Some(value));
+        let removed = other.keys().filter(|key| !own.contains_key(*key));
+        let changed = changed.map(|(key, value)| format!("{key} = {value}"));
+        changed.chain(removed.map(|key| format!("without {key}"))).collect()
+    }
+
     /// The sizes that the files of arrays say, where the configuration leaves them open: classes of a task, support
     /// examples of a training task, queries of a test task.
     pub(super) fn take_sizes(&mut self, [way, train_shots, queries]: [usize; 3]) {
@@ -100,5 +116,23 @@ impl Config {
             false => spec.test_classes.as_ref().map(absolute),
         };
         [spec.train_classes.as_ref().map(absolute), test_classes]
+    }
+}
+
+/// The values in `value` by their dotted keys, elements of lists by their numbers.
+fn flatten(key: String, value: toml::Value, all: &mut BTreeMap<String, String>) {
+    let below =
+        |name: &str| if key.is_empty() { name.to_string() } else { format!("{key}.{name}") };
+    match value {
+        toml::Value::Table(table) => {
+            table.into_iter().for_each(|(name, value)| flatten(below(&name), value, all));
+        }
+        toml::Value::Array(list) if list.iter().any(toml::Value::is_table) => {
+            let numbered = list.into_iter().enumerate();
+            numbered.for_each(|(place, value)| flatten(below(&place.to_string()), value, all));
+        }
+        value => {
+            all.insert(key, value.to_string());
+        }
     }
 }

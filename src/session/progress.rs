@@ -38,4 +38,6 @@ pub enum Event<'a> {
     Iteration(Progress),
     /// A line was added to the metrics.
     Record(&'a Record),
+    /// An exchange between ranks begins, at which all of them can stop.
+    Exchange,
 }

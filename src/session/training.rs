@@ -1,5 +1,6 @@
 //! Training a run: iterations, metrics, validation, checkpoints and stopping.
 
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -255,14 +256,14 @@ impl Session {
         let budget = config.stop.seconds.map(Duration::from_secs_f64);
         let (inner, outer, all) = (&config.inner, &config.outer, config.iterations);
         let recorder = &mut self.recorder;
-        let stopped = std::cell::Cell::new(None);
-        let mut failure = None;
+        let (stopped, mut failure) = (Cell::new(None), None);
+        let observe = RefCell::new(observe);
         let mut take = |losses: &IterationMetrics| {
             let rates = [
                 outer.schedule.rate(outer.rate, losses.iteration, all),
                 inner.schedule.rate(inner.rate, losses.iteration, all),
             ];
-            match recorder.take(config, losses, rates, observe) {
+            match recorder.take(config, losses, rates, *observe.borrow_mut()) {
                 Ok(true) => {}
                 Ok(false) => stopped.set(Some(Outcome::Interrupted)),
                 Err(error) => {
@@ -281,7 +282,12 @@ impl Session {
             Some(ranks) => {
                 // What one rank stops for, all do.
                 let outcomes = [Outcome::Interrupted, Outcome::Time];
-                let wishes = || outcomes.map(|outcome| stopped.get() == Some(outcome));
+                let wishes = || {
+                    if !(observe.borrow_mut())(Event::Exchange) {
+                        stopped.set(Some(Outcome::Interrupted));
+                    }
+                    outcomes.map(|outcome| stopped.get() == Some(outcome))
+                };
                 let wished = ranks.advance(&mut self.trainer, iterations, wishes, |losses| {
                     take(losses);
                 })?;

@@ -31,11 +31,14 @@ pub fn signal(process: u32, name: &str) {
     assert!(sent.unwrap().success());
 }
 
-/// Waits for the end, which must come within `most`.
+/// Waits for the end, that of all ranks too, which must come within `most`.
 pub fn ends(mut child: Child, most: Duration) -> std::process::ExitStatus {
-    let began = Instant::now();
+    let (began, ranks) = (Instant::now(), processes(&child));
     loop {
         if let Some(status) = child.try_wait().unwrap() {
+            // A rank that is ended may be there for a moment longer than `mpirun`.
+            let is_there = |rank: &u32| Path::new(&format!("/proc/{rank}/exe")).exists();
+            wait_for(|| !ranks.iter().any(is_there));
             return status;
         }
         if began.elapsed() > most {
@@ -46,7 +49,7 @@ pub fn ends(mut child: Child, most: Duration) -> std::process::ExitStatus {
     }
 }
 
-fn has_checkpoint(out: &Path) -> bool {
+pub fn has_checkpoint(out: &Path) -> bool {
     out.join("checkpoints").read_dir().is_ok_and(|files| {
         files.flatten().any(|file| file.file_name().to_string_lossy().starts_with("00000"))
     })
@@ -171,6 +174,49 @@ fn ranks_of_different_jobs_are_refused() {
     let retry = ["--distributed", "--on-device-lost", "retry"];
     let said = refused(mpirun(2, &train("outer.meta_batch=2", "20", &retry, &out)));
     assert!(said.contains("--on-device-lost"), "{said}");
+}
+
+/// Also where they would wait for each other's words in another order.
+#[test]
+fn ranks_of_different_commands_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let [out, run] = ["out", "run"].map(|name| folder.path().join(name));
+    done(mpirun(2, &train("outer.meta_batch=2", "20", &["--distributed"], &run)));
+    let begin = train("outer.meta_batch=2", "20", &["--distributed"], &out);
+    let run = run.to_str().unwrap();
+    let resume = ["train", "--resume", "--out", run, "--distributed"];
+    let eval = ["eval", run, "--distributed"];
+    for ranks in [[&begin[..], &resume], [&resume[..], &begin], [&begin[..], &eval]] {
+        let began = Instant::now();
+        let said = refused(mpirun_each(&ranks.map(|arguments| (arguments, &[][..]))));
+        assert!(began.elapsed() < Duration::from_secs(20));
+        assert!(said.contains("rank 1 on ") && said.contains("was started as"), "{said}");
+        assert_eq!(said.matches("error: ").count(), 1, "{said}");
+    }
+    assert!(!out.exists(), "nothing was begun");
+}
+
+/// What all ranks run into is said once.
+#[test]
+fn a_divergence_is_said_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    for more in [&["--distributed"][..], &["--distributed", "--local-steps", "3"]] {
+        let flags = [more, &["--set", "inner.rate=1e30"]].concat();
+        let said = refused(mpirun(3, &train("outer.meta_batch=2", "20", &flags, &out)));
+        assert_eq!(said.matches("diverged at iteration").count(), 1, "{said}");
+        std::fs::remove_dir_all(&out).unwrap();
+    }
+}
+
+#[test]
+fn an_exchange_is_measured_between_ranks() {
+    let said = refused(mpirun(1, &["bench", "--exchange", "--distributed"]));
+    assert!(said.contains("there is one rank"), "{said}");
+    let output = mpirun(2, &["bench", "--exchange", "--distributed"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("| 1,000 | f32 | 4,000 |") && text.contains("µs a message"), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("| 1024 | ")), "{text}");
 }
 
 /// Writes a file of lines y = a x, ten points of each.

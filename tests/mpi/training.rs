@@ -109,7 +109,7 @@ fn rounds_go_on_exactly_and_with_other_numbers_of_ranks() {
         assert!(said.contains("resuming at iteration 20"), "{said}");
         assert!(parameters(&out, 60) == parameters(&at("straight"), 60), "{name}");
         let said = resume(3, "80");
-        assert!(said.contains("2 rank(s) trained the run so far, now 3"), "{said}");
+        assert!(said.contains("the ranks that train the run were 2 and are 3"), "{said}");
         assert_eq!(parameters(&out, 80).len(), parameters(&out, 60).len());
     }
 }

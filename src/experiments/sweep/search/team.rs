@@ -46,8 +46,10 @@ impl Team {
         let all = self.gather(&own.to_string())?;
         match all.iter().position(|one| *one != all[0]) {
             Some(rank) => {
-                let message =
-                    format!("rank {rank} has another {what} than rank 0; give all the same");
+                let host = self.0.as_ref().map_or("this machine", |ranks| &ranks.hosts()[rank]);
+                let message = format!(
+                    "rank {rank} on {host} has another {what} than rank 0; give all the same"
+                );
                 Err(Error::Ranks(message))
             }
             None => Ok(()),
