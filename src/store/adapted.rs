@@ -59,7 +59,7 @@ pub const RESIDUAL: &str = "residual";
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// SHA-256 of the checkpoint's file, from [`sha256_file`].
+    /// SHA-256 of the checkpoint's file, from `sha256_file`.
     pub base: String,
     /// Inner steps K.
     pub steps: usize,

@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::program::{Run, SMALL, refusal, reptile, sine_config};
+use crate::program::{Run, SMALL, refusal, reptile, sine_config, stderr};
 
 fn train(arguments: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
@@ -170,4 +170,23 @@ fn compiled_pipelines_of_another_device_are_made_anew() {
     std::fs::remove_dir_all(&cache).unwrap();
     std::fs::write(&cache, "a file").unwrap();
     train("third");
+}
+
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn a_program_without_mpi_says_how_to_get_one_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    for command in [["train", "--preset", "sine"], ["reproduce", "sine", "--seeds=1"]] {
+        let said = refusal(reptile().args(command).args(["--distributed", "--out"]).arg(&out));
+        assert!(said.contains("without MPI") && said.contains("make mpi"), "{said}");
+    }
+    assert!(!out.exists());
+    // What there is to say without ranks.
+    let mut command = reptile();
+    command.args(["train", "--preset", "sine", "--iterations", "1", "--no-autotune"]).args(SMALL);
+    command.args(["--set", "distributed.local_steps=5", "--out"]).arg(&out);
+    assert!(stderr(command.assert().success()).contains("count with --distributed alone"));
+    let flag = reptile().args(["train", "--preset", "sine", "--overlap"]).assert().code(2);
+    assert!(stderr(flag).contains("--distributed"));
 }

@@ -1,11 +1,14 @@
 //! `eval`, `sweep` and `reproduce` on several ranks: the results of one process, to the byte.
 
 use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::common::sweep_file::write;
-use crate::program::{ONE_HIDDEN, bytes_of_parameters, has_data, program};
+use crate::faults::{ends, processes, signal};
+use crate::program::{ONE_HIDDEN, bytes_of_parameters, has_data, program, wait_for};
 use crate::{done, mpirun, train};
 
 fn stdout(mut command: std::process::Command) -> String {
@@ -39,7 +42,7 @@ fn results(out: &Path) -> Vec<String> {
     vec![read("results.json"), read("best.toml"), format!("{best:?}")]
 }
 
-/// Also with halving and a run that diverges, and where another number of ranks goes on with it.
+/// Also with halving and a run that diverges, and where it is killed on the way and another number of ranks goes on with it.
 #[test]
 fn the_runs_of_a_sweep_are_shared_out() {
     let folder = tempfile::tempdir().unwrap();
@@ -57,6 +60,21 @@ fn the_runs_of_a_sweep_are_shared_out() {
         let said = done(mpirun(ranks, &start));
         assert!(said.contains(&format!("rank {} of {ranks}", ranks - 1)), "{said}");
         assert!(results(&out) == wanted, "{ranks} ranks");
+    }
+    for kill in 0..3 {
+        let out = at(&format!("killed-{kill}"));
+        let path = out.to_str().unwrap();
+        let start = ["sweep", &file, "--no-autotune", "--distributed", "--out", path];
+        let child = mpirun(3, &start).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        wait_for(|| out.join("state.json").exists());
+        std::thread::sleep(Duration::from_millis(300 * kill));
+        if let Some(rank) = processes(&child).get(kill as usize) {
+            signal(*rank, "KILL");
+        }
+        ends(child, Duration::from_secs(20));
+        let go_on = ["sweep", "--out", path, "--resume", "--no-autotune", "--distributed"];
+        done(mpirun(2, &go_on));
+        assert!(results(&out) == wanted, "killed");
     }
 }
 
