@@ -10,7 +10,7 @@ use reptile::rng::{Draws, Part, Phase, Stream};
 use serde_json::Value;
 
 use crate::common::sweep_file::write;
-use crate::program::{SMALL, bytes_of_parameters, program};
+use crate::program::{SMALL, bytes_of_parameters, program, without_times};
 
 /// Kills in all, in `make test`; `REPTILE_CRASHES` is another number (`make crash-test`: a thousand).
 const KILLS: usize = 4;
@@ -91,18 +91,6 @@ fn learned(out: &Path) -> Vec<Value> {
 
 fn json(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
-
-/// Takes away what differs from time to time.
-pub fn without_times(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|name, _| !name.contains("seconds") && name != "tasks_per_second");
-            fields.values_mut().for_each(without_times);
-        }
-        Value::Array(items) => items.iter_mut().for_each(without_times),
-        _ => {}
-    }
 }
 
 /// Lets `command` run for `time`; whether it was over by then. Its words are kept in `log`.

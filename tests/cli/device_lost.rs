@@ -94,7 +94,7 @@ fn other_jobs_go_on_as_well() {
             assert_eq!(said.contains("going on from the last checkpoint"), lost, "{said}");
             let mut value =
                 serde_json::from_slice(&std::fs::read(out.join(result)).unwrap()).unwrap();
-            crate::crash::without_times(&mut value);
+            crate::program::without_times(&mut value);
             value
         };
         assert_eq!(of("whole", false), of("lost", true), "{}", job[0]);

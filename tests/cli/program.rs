@@ -134,6 +134,18 @@ pub fn eval_json(run: impl AsRef<Path>, arguments: &[&str]) -> Value {
     value
 }
 
+/// Takes away what differs from time to time.
+pub fn without_times(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| !name.contains("seconds") && name != "tasks_per_second");
+            fields.values_mut().for_each(without_times);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_times),
+        _ => {}
+    }
+}
+
 /// The bytes of every tensor of a checkpoint.
 pub fn bytes_of_parameters(checkpoint: &Path) -> BTreeMap<String, Vec<u8>> {
     let bytes = std::fs::read(checkpoint).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use crate::program::wait_for;
-use crate::{Rank, done, mpirun, mpirun_each, parameters, refused, train};
+use crate::{Rank, done, mpirun, mpirun_each, parameters, refused, resume, train};
 
 /// A training that does not end by itself, with its words in `log`.
 pub fn endless(ranks: usize, out: &Path, more: &[&str]) -> (Child, std::path::PathBuf) {
@@ -56,22 +56,10 @@ pub fn has_checkpoint(out: &Path) -> bool {
     })
 }
 
-/// Goes on with `out` for `more` meta-iterations, with `ranks` ranks.
+/// Goes on with `out` for some meta-iterations.
 fn goes_on(out: &Path, ranks: usize) {
     let newest = newest(out);
-    let wanted = (newest + 20).to_string();
-    let path = out.to_str().unwrap();
-    let arguments = [
-        "train",
-        "--out",
-        path,
-        "--resume",
-        "--iterations",
-        &wanted,
-        "--distributed",
-        "--no-autotune",
-    ];
-    let said = done(mpirun(ranks, &arguments));
+    let said = resume(out, ranks, newest + 20);
     assert!(said.contains(&format!("resuming at iteration {newest}")), "{said}");
     assert!(parameters(out, newest + 20).iter().all(|number| number.is_finite()));
 }

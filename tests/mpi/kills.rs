@@ -8,7 +8,7 @@ use reptile::rng::{Part, Phase, Stream};
 
 use crate::faults::{endless, ends, has_checkpoint, newest, processes, signal};
 use crate::program::wait_for;
-use crate::{done, mpirun, parameters, train};
+use crate::{done, mpirun, parameters, resume, train};
 
 /// Kills in `make mpi-test`; `REPTILE_KILLS` is another number.
 const KILLS: usize = 4;
@@ -46,37 +46,15 @@ fn a_killed_job_goes_on_to_the_bytes_of_one_that_was_stopped() {
         if !out.join("config.toml").exists() || crate::program::numbers(&out).is_empty() {
             continue;
         }
-        let (newest, path) = (newest(&out), out.to_str().unwrap());
-        let wanted = (newest + 30).to_string();
-        let resume = [
-            "train",
-            "--out",
-            path,
-            "--resume",
-            "--iterations",
-            &wanted,
-            "--distributed",
-            "--no-autotune",
-        ];
-        done(mpirun(3, &resume));
+        let newest = newest(&out);
+        resume(&out, 3, newest + 30);
         // The same, stopped there.
         let stopped = folder.path().join("stopped");
         let constant = ["--distributed", "--set", "outer.schedule.kind=constant"];
         let flags = [&constant[..], more].concat();
         let iterations = newest.to_string();
         done(mpirun(3, &train("outer.meta_batch=2", &iterations, &flags, &stopped)));
-        let path = stopped.to_str().unwrap();
-        let resume = [
-            "train",
-            "--out",
-            path,
-            "--resume",
-            "--iterations",
-            &wanted,
-            "--distributed",
-            "--no-autotune",
-        ];
-        done(mpirun(3, &resume));
+        resume(&stopped, 3, newest + 30);
         let [a, b] = [&out, &stopped].map(|run| parameters(run, newest + 30));
         assert!(a == b, "{kill}: {more:?} at {newest} after {moment} ms");
         compared += 1;

@@ -73,6 +73,14 @@ fn refused(mut command: Command) -> String {
     said
 }
 
+/// Goes on with a run of `ranks` ranks up to so many meta-iterations.
+fn resume(out: &Path, ranks: usize, iterations: u64) -> String {
+    let (path, iterations) = (out.to_str().unwrap(), iterations.to_string());
+    let mut all = vec!["train", "--out", path, "--resume", "--iterations", &iterations];
+    all.extend(["--distributed", "--no-autotune"]);
+    done(mpirun(ranks, &all))
+}
+
 fn checkpoint(out: &Path, iteration: u64) -> PathBuf {
     out.join("checkpoints").join(format!("{iteration:010}.safetensors"))
 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::common::sweep_file::write;
 use crate::faults::{ends, processes, signal};
-use crate::program::{ONE_HIDDEN, bytes_of_parameters, has_data, program, wait_for};
+use crate::program::{ONE_HIDDEN, bytes_of_parameters, has_data, program, wait_for, without_times};
 use crate::{done, mpirun, train};
 
 fn stdout(mut command: std::process::Command) -> String {
@@ -83,17 +83,6 @@ fn table(out: &Path) -> Value {
     let mut table: Value = serde_json::from_str(&text).unwrap();
     without_times(&mut table);
     table
-}
-
-fn without_times(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|name, _| !name.contains("seconds") && name != "tasks_per_second");
-            fields.values_mut().for_each(without_times);
-        }
-        Value::Array(items) => items.iter_mut().for_each(without_times),
-        _ => {}
-    }
 }
 
 #[test]

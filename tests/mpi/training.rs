@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::{done, furthest, mpirun, parameters, train};
+use crate::{done, furthest, mpirun, parameters, resume, train};
 
 fn alone(arguments: &[&str]) {
     let mut command = crate::program::program();
@@ -91,24 +91,10 @@ fn rounds_go_on_exactly_and_with_other_numbers_of_ranks() {
         done(mpirun(2, &train("outer.meta_batch=2", "60", &flags, &at("straight"))));
         done(mpirun(2, &train("outer.meta_batch=2", "20", &flags, &at("parts"))));
         let out = at("parts");
-        let resume = |ranks: usize, iterations: &str| {
-            let out = out.to_str().unwrap();
-            let arguments = [
-                "train",
-                "--out",
-                out,
-                "--resume",
-                "--iterations",
-                iterations,
-                "--distributed",
-                "--no-autotune",
-            ];
-            done(mpirun(ranks, &arguments))
-        };
-        let said = resume(2, "60");
+        let said = resume(&out, 2, 60);
         assert!(said.contains("resuming at iteration 20"), "{said}");
         assert!(parameters(&out, 60) == parameters(&at("straight"), 60), "{name}");
-        let said = resume(3, "80");
+        let said = resume(&out, 3, 80);
         assert!(said.contains("the ranks that train the run were 2 and are 3"), "{said}");
         assert_eq!(parameters(&out, 80).len(), parameters(&out, 60).len());
     }
