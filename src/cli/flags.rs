@@ -18,7 +18,7 @@ const KEYS: [(&str, &str); 11] = [
 ];
 
 /// Remedies, and the flags for them.
-const REMEDIES: [(&str, &str); 10] = [
+const REMEDIES: [(&str, &str); 11] = [
     ("give another folder", "give another --out"),
     ("resume it, or", "use --resume to go on with it, or"),
     ("begin one instead of resuming it", "begin one without --resume"),
@@ -28,6 +28,7 @@ const REMEDIES: [(&str, &str); 10] = [
     ("lower the minibatch (eval.batch)", "lower --batch (eval.batch)"),
     ("in the configuration of another data set", "in a configuration for `reptile eval --on`"),
     ("go on all the same with what is there", "go on all the same with --changed-data"),
+    ("wait longer if so long", "raise --timeout if so long"),
     ("is good: go on from ", "is good: go on with --resume --checkpoint "),
 ];
 
@@ -70,6 +71,7 @@ mod tests {
             + include_str!("../store/checkpoint/file.rs")
             + include_str!("../data/data_folder.rs")
             + include_str!("../data/stored_split.rs")
+            + include_str!("../cluster/mpi.rs")
             + include_str!("../config/job.rs")
             + include_str!("../config/validate/tasks.rs")
             + include_str!("../meta/evaluation.rs")

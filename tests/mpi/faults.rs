@@ -82,7 +82,7 @@ fn a_rank_that_hangs_is_named() {
         let said = std::fs::read_to_string(log).unwrap();
         let named = format!("rank {rank} on ");
         assert_eq!(said.matches(&named).count(), 1, "{said}");
-        assert!(said.contains("no answer for 2 seconds"), "{said}");
+        assert!(said.contains("no answer for 2 seconds; raise --timeout"), "{said}");
         assert!(rank == 0 || said.contains("the last checkpoint is"), "{said}");
         goes_on(&out, 2);
     }
