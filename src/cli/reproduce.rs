@@ -88,8 +88,8 @@ impl Reproduce {
         })
     }
 
-    /// Begins or goes on, and says what came of it. Of several ranks each takes trainings of its own, and the first writes the
-    /// table.
+    /// Begins or goes on, and says what came of it. Of several ranks each takes trainings of its own, then all test what was trained
+    /// together; the first writes the table.
     fn reproduce(
         &self,
         out: &Path,
@@ -114,8 +114,8 @@ impl Reproduce {
         agree(ranks, if first { begin() } else { Ok(()) })?;
         let (device, stop) = (device_name(&gpu), Stop::once(stop)?);
         let (changed_data, other_arithmetic) = (self.changed_data, self.other_arithmetic);
-        let work =
-            Work { gpu, flags: &self.device, device, stop, out, changed_data, other_arithmetic };
+        let flags = &self.device;
+        let work = Work { gpu, flags, ranks, device, stop, out, changed_data, other_arithmetic };
         let table = || match first {
             true => Ok(write_table(out, &plan, &trainings)?),
             false => Ok(String::new()),
@@ -123,6 +123,12 @@ impl Reproduce {
         let mut text: String = agree(ranks, table())?;
         let (mut finished, mut failed) = (true, false);
         let [rank, size] = ranks.map_or([0, 1], |ranks| [ranks.rank(), ranks.size()]);
+        if trainings.len() < size {
+            let (idle, all) = (size - trainings.len(), trainings.len());
+            note!(
+                "note: {idle} of {size} ranks train nothing, since there are {all} trainings; all of them test"
+            );
+        }
         for (index, training) in trainings.iter().enumerate().skip(rank).step_by(size) {
             let config = &training.config;
             note!(
@@ -133,7 +139,7 @@ impl Reproduce {
                 config.iterations,
                 config.runs,
             );
-            let done = work.one(training);
+            let done = if ranks.is_some() { work.train(training) } else { work.one(training) };
             text = table()?;
             match done.with_context(|| training.preset.name().to_string())? {
                 Done::Finished => {}
@@ -148,6 +154,13 @@ impl Reproduce {
             let all = ranks.gather(vec![u8::from(finished), u8::from(failed)])?;
             finished = all.iter().all(|one| one.first() == Some(&1));
             failed = all.iter().any(|one| one.get(1) == Some(&1));
+            for training in trainings.iter().filter(|_| finished) {
+                if !work.evaluate_on(ranks, training)? {
+                    finished = false;
+                    break;
+                }
+                table()?;
+            }
             text = table()?;
         }
         say(text.trim_end());
@@ -256,6 +269,8 @@ enum Done {
 struct Work<'a> {
     gpu: Gpu,
     flags: &'a DeviceArgs,
+    /// That test together.
+    ranks: Option<&'a Arc<Ranks>>,
     device: String,
     stop: &'a Stop,
     out: &'a Path,
@@ -266,6 +281,38 @@ struct Work<'a> {
 impl Work<'_> {
     /// Trains and evaluates what is not done yet.
     fn one(&self, training: &Training) -> Result<Done> {
+        match self.train(training)? {
+            Done::Finished => {
+                let path = self.out.join(training.preset.name());
+                let mut results = Results::load(&path)?;
+                let whole = self.evaluate(training, &path, &mut results)?;
+                Ok(if whole { Done::Finished } else { Done::Stopped })
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// Evaluates on all `ranks` what one of them has trained, unless that diverged; false if one of them is to stop.
+    fn evaluate_on(&self, ranks: &Arc<Ranks>, training: &Training) -> Result<bool> {
+        let path = self.out.join(training.preset.name());
+        let load = || -> Result<Results> { Ok(Results::load(&path)?) };
+        let results = agree(Some(ranks), first(Some(ranks)).then(load).transpose())?;
+        let mut results = of_first(Some(ranks), results)?;
+        if results.finished.is_none() {
+            return Ok(true);
+        }
+        self.evaluate(training, &path, &mut results)
+    }
+
+    /// Whether somebody asked to stop, of any rank.
+    fn asked(&self) -> Result<bool> {
+        let own = self.stop.asked();
+        let Some(ranks) = self.ranks else { return Ok(own) };
+        Ok(ranks.gather(vec![u8::from(own)])?.iter().any(|one| one.first() == Some(&1)))
+    }
+
+    /// Trains what is not done yet.
+    fn train(&self, training: &Training) -> Result<Done> {
         let path = self.out.join(training.preset.name());
         let begun = RunDirectory::open(&path).is_ok();
         let mut results = if begun { Results::load(&path)? } else { Results::default() };
@@ -292,7 +339,7 @@ impl Work<'_> {
             }
             results.save(&path)?;
         }
-        self.evaluate(training, &path, &mut results)
+        Ok(Done::Finished)
     }
 
     fn on(&self) -> On<'_> {
@@ -314,8 +361,8 @@ impl Work<'_> {
         training::resume(self.on(), config, run, how)
     }
 
-    /// Evaluates the last state in the modes of the cells, seed by seed; each seed is kept at once.
-    fn evaluate(&self, training: &Training, path: &Path, results: &mut Results) -> Result<Done> {
+    /// Evaluates the last state in the modes of the cells, seed by seed; each seed is kept at once. False if it is to stop.
+    fn evaluate(&self, training: &Training, path: &Path, results: &mut Results) -> Result<bool> {
         let config = &training.config;
         let mut modes = Vec::new();
         for cell in &training.cells {
@@ -327,29 +374,33 @@ impl Work<'_> {
             missing.copied().collect()
         };
         if (0..config.runs).all(|run| missing(results, run).is_empty()) {
-            return Ok(Done::Finished);
+            return Ok(true);
         }
         let iteration = results.finished.context("an evaluation follows a training")?;
         let file = RunDirectory::open(path)?.checkpoint_path(iteration);
-        let Reopened { checkpoint, split, .. } = training::reopen(config, path, Some(&file))?;
+        let Reopened { checkpoint, split, directory: _held } = match self.ranks {
+            None => training::reopen(config, path, Some(&file))?,
+            Some(ranks) => training::reopen_on(ranks, config, path, Some(&file))?,
+        };
         let snapshot = checkpoint.context("the trained state is gone")?.state;
         let data =
             Data { split: split.as_ref(), changed: self.changed_data, purpose: Purpose::Test };
-        let job = load_job(&self.gpu, config.clone(), data)?;
+        let job = agree(self.ranks, load_job(&self.gpu, config.clone(), data))?;
         for run in 0..config.runs {
-            if self.stop.asked() {
-                return Ok(Done::Stopped);
+            if self.asked()? {
+                return Ok(false);
             }
             let modes = missing(results, run);
             let tasks = config.eval.tasks;
             let seed = config.seed.wrapping_add(run as u64);
             let spinner = working(format!("evaluating seed {seed} on {tasks} tasks"));
             let began = Instant::now();
-            let test = Test { stop: Some(self.stop.flag()), ..Test::new(&modes) };
+            let ranks = self.ranks.map(|ranks| &**ranks);
+            let test = Test { stop: Some(self.stop.flag()), ranks, ..Test::new(&modes) };
             let evaluations = Evaluation::trained(&self.gpu, &job, &snapshot, run, test)?;
             spinner.finish_and_clear();
             if evaluations.iter().any(|one| one.scores.len() < tasks) {
-                return Ok(Done::Stopped);
+                return Ok(false);
             }
             // One adaptation serves all modes.
             let seconds = began.elapsed().as_secs_f64() / modes.len().max(1) as f64;
@@ -366,8 +417,10 @@ impl Work<'_> {
                 changed_data: listed(job.changed_data()),
                 scores: one.scored(job.model().loss()),
             }));
-            results.save(path)?;
+            if first(self.ranks) {
+                results.save(path)?;
+            }
         }
-        Ok(Done::Finished)
+        Ok(true)
     }
 }

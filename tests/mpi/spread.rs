@@ -109,6 +109,13 @@ fn the_cells_of_a_reproduction_are_shared_out() {
     let mut all = arguments(&out("two"));
     all.push("--distributed".into());
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    done(mpirun(2, &all));
+    // Three ranks for two trainings.
+    let said = done(mpirun(3, &all));
+    assert!(said.contains("1 of 3 ranks train nothing"), "{said}");
+    assert_eq!(table(&at("two")), table(&at("one")));
+    // What is done is kept.
+    let two = out("two");
+    let again = ["reproduce", "--out", &two, "--resume", "--no-autotune", "--distributed"];
+    done(mpirun(2, &again));
     assert_eq!(table(&at("two")), table(&at("one")));
 }

@@ -51,8 +51,7 @@ impl Search {
             iterations: [end, end],
         };
         let most = self.state.now[round.clone()].iter().map(|batch| batch.members.len()).max();
-        let own =
-            if round.contains(&index) { self.state.now[index].members.clone() } else { Vec::new() };
+        let own = self.own_members(&round);
         for run in 0..most.unwrap_or(0) {
             let known = |member: &Member| self.state.scores.iter().any(|it| it.member == *member);
             let member = own.get(run).filter(|member| !known(member));
@@ -77,6 +76,12 @@ impl Search {
         Ok(true)
     }
 
+    /// The runs of this rank's batch of `round`; none where there is no batch for it.
+    fn own_members(&self, round: &Range<usize>) -> Vec<Member> {
+        let batch = self.state.now[round.clone()].get(self.team.rank());
+        batch.map(|batch| batch.members.clone()).unwrap_or_default()
+    }
+
     /// Trains the batches `round` to the end of the rung, each rank one of them; returns this rank's. Runs that diverge leave it.
     pub(super) fn train(
         &mut self,
@@ -86,11 +91,7 @@ impl Search {
     ) -> Result<Trained> {
         let index = round.start + self.team.rank();
         let from = self.starts(rung, round.clone())?;
-        let members = |search: &Self| {
-            let own = round.contains(&index).then(|| search.state.now[index].members.clone());
-            own.unwrap_or_default()
-        };
-        let mut own = members(self);
+        let mut own = self.own_members(&round);
         let mut trainer =
             (!own.is_empty()).then(|| self.trainer(&own, from.as_ref())).transpose()?;
         let place = [index + 1, self.state.now.len()];
