@@ -3,13 +3,7 @@
 # everything on every adapter and in every mode; docs/testing.md lists what each run proves.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-target=${CARGO_TARGET_DIR:-target}
-
-# Caches of drivers and of the program stay here.
-mkdir -p "$target/tmp"
-export MESA_SHADER_CACHE_DIR=${MESA_SHADER_CACHE_DIR:-$(cd "$target" && pwd)/tmp/mesa}
-# Mesa's device-select layer complains on every start where there is no desktop.
-if [ -z "${XDG_RUNTIME_DIR:-}" ]; then export NODEVICE_SELECT=1; fi
+source scripts/test_env.sh
 
 times=()
 # part NAME COMMAND…: runs COMMAND and keeps its time.
@@ -20,13 +14,6 @@ part() {
     times+=("$(printf '%6d s  %s' $((SECONDS - start)) "$name")")
 }
 
-# One compilation for the lints and the tests: clippy's driver is rustc with more to say.
-clippy=$(rustc --print sysroot)/bin/clippy-driver
-if [ -x "$clippy" ]; then
-    export RUSTC_WORKSPACE_WRAPPER=$clippy CLIPPY_ARGS="-D__CLIPPY_HACKERY__warnings"
-else
-    echo "test: no clippy (rustup component add clippy); the lints are not checked" >&2
-fi
 programs=(--lib --test device --test cli --test growth)
 
 # Most kernels run a few times here: Mesa's compiler leaves its optimisations out, which `make test-all` has.

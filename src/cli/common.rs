@@ -1,6 +1,7 @@
 //! What several subcommands share: choosing a device, opening a checkpoint, progress of loading.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -158,7 +159,7 @@ impl DeviceArgs {
     }
 
     /// The same for one of `ranks`, if there are several: the device in its place of --device, or of all GPUs of its machine.
-    pub fn open_for(&self, ranks: Option<&Ranks>) -> Result<Gpu> {
+    pub fn open_for(&self, ranks: Option<&Arc<Ranks>>) -> Result<Gpu> {
         let mut choice = self.choice();
         if let Some(ranks) = ranks {
             choice.place = ranks.place_on_host();

@@ -104,7 +104,7 @@ impl Eval {
         let format = agree(ranks, per_task.map(PerTask::check).transpose().map_err(Into::into))?;
         let Prepared { stored, models, list, own } = agree(ranks, self.prepare())?;
         let snapshot = agree(ranks, stored.snapshot())?;
-        let gpu = agree(ranks, self.device.open_for(ranks.map(|ranks| &**ranks)))?;
+        let gpu = agree(ranks, self.device.open_for(ranks))?;
         let job = agree(ranks, load_job(&gpu, stored.config.clone(), stored.data()))?;
         if let Some(ranks) = ranks {
             introduce(ranks, &gpu, Some(&job), Some(("checkpoint", stored.file.path())))?;

@@ -103,7 +103,7 @@ impl Reproduce {
         let plan = of_first(ranks, plan)?;
         let trainings = agree(ranks, plan.trainings().map_err(Into::into))?;
         agree(ranks, check_data(&trainings))?;
-        let gpu = agree(ranks, self.device.open_for(ranks.map(|ranks| &**ranks)))?;
+        let gpu = agree(ranks, self.device.open_for(ranks))?;
         if let Some(ranks) = ranks {
             introduce(ranks, &gpu, None, None)?;
         }

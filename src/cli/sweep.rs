@@ -77,7 +77,7 @@ impl Sweep {
             prepared.set_data(data)?;
         }
         let [trials, seeds] = prepared.size();
-        let gpu = agree(ranks, self.device.open_for(ranks.map(|ranks| &**ranks)))?;
+        let gpu = agree(ranks, self.device.open_for(ranks))?;
         let split = if resume { Prepared::split(out)? } else { None };
         if resume {
             note_missing_split(&prepared.base().tasks, split.as_ref());

@@ -213,7 +213,7 @@ impl Train {
 
     fn start(&self, config: Config, out: &Path, ranks: Option<&Arc<Ranks>>) -> Result<Session> {
         let weights = agree(ranks, self.weights(&config))?;
-        let gpu = agree(ranks, self.device.open_for(ranks.map(|ranks| &**ranks)))?;
+        let gpu = agree(ranks, self.device.open_for(ranks))?;
         let weights = self.init.as_deref().zip(weights.as_ref());
         let on = On { device: &self.device, gpu: &gpu, ranks };
         training::start(on, config, out, Purpose::Train, weights)
@@ -264,7 +264,7 @@ impl Train {
             None => training::reopen(&config, out, from)?,
             Some(ranks) => training::reopen_on(ranks, &config, out, from)?,
         };
-        let gpu = agree(ranks, self.device.open_for(ranks.map(|ranks| &**ranks)))?;
+        let gpu = agree(ranks, self.device.open_for(ranks))?;
         let how = Resuming {
             purpose: Purpose::Train,
             changed_data: self.changed_data,

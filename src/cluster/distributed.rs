@@ -51,11 +51,6 @@ impl Distributed {
         &self.ranks
     }
 
-    /// How they train.
-    pub fn spec(&self) -> &DistributedSpec {
-        &self.spec
-    }
-
     /// The momentum of the rounds' optimiser, `[R][P]`; none where it has none.
     pub fn momentum(&self, runs: usize) -> Sets {
         self.agreed.momentum(runs)

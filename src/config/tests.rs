@@ -341,3 +341,16 @@ proptest! {
         let _ = config.validate();
     }
 }
+
+#[test]
+fn differences_name_the_whole_key() {
+    let sine = Config::from_toml(presets::get("sine").unwrap(), "sine").unwrap();
+    let mut other = sine.clone();
+    assert!(sine.differences(&other).is_empty());
+    other.inner.rate = 0.5;
+    other.distributed.local_steps = 3;
+    let said = other.differences(&sine);
+    assert!(said.contains(&"inner.rate = 0.5".into()), "{said:?}");
+    assert!(said.contains(&"distributed.local_steps = 3".into()), "{said:?}");
+    assert!(sine.differences(&other).contains(&"without distributed.local_steps".into()));
+}

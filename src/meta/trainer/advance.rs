@@ -147,7 +147,7 @@ impl Trainer {
 
     /// Moves the number of iterations a submission, or of submissions an iteration, towards the target time. On a
     /// software device the work decides into how many an iteration is cut: its time says how busy the cores are.
-    fn adjust(&mut self, elapsed: Duration, count: usize) {
+    pub(super) fn adjust(&mut self, elapsed: Duration, count: usize) {
         let one = elapsed.as_secs_f64().max(1e-6) / count as f64;
         let wanted = (SUBMIT_TARGET.as_secs_f64() / one) as usize;
         let most = (RING / IN_FLIGHT).min((SUBMIT_PASSES / self.recording.passes()).max(1));

@@ -1,6 +1,8 @@
 //! Meta-iterations whose tasks several trainers share: each adds up what its own tasks did, the sums of all are exchanged,
 //! and every trainer takes the same outer step.
 
+use web_time::Instant;
+
 use super::{IterationMetrics, RING, Trainer};
 use crate::error::{Error, Result};
 use crate::gpu::{Passes, Pending};
@@ -42,7 +44,9 @@ impl Trainer {
         let mut before = None;
         while self.iteration < end {
             let offset = self.write_settings();
+            let began = Instant::now();
             let Sums { mut values, metrics } = self.sum(offset, before)?;
+            self.adjust(began.elapsed(), 1);
             if let Some((_, iteration)) = before
                 && !self.visit(iteration, 1, &metrics, &mut visit)?
             {
