@@ -179,6 +179,8 @@ impl DeviceArgs {
         }
         note!("device: {}", device_name(&gpu));
         if gpu.profile().software {
+            #[cfg(target_os = "linux")]
+            crate::cli::processors::keep_apart();
             let asked = choice.device.is_some()
                 || choice.name.is_some()
                 || choice.backend.is_some()

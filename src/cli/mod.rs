@@ -18,6 +18,8 @@ mod out_folder;
 mod plot;
 mod predict;
 mod presets;
+#[cfg(target_os = "linux")]
+mod processors;
 mod ranks;
 mod reproduce;
 mod stop;

@@ -57,6 +57,8 @@ pub enum Element {
     Number,
     /// `u32`
     Word,
+    /// `vec4<u32>`
+    Words,
 }
 
 impl Element {
@@ -67,11 +69,13 @@ impl Element {
             Self::Vector => "vec4<f32>",
             Self::Number => "f32",
             Self::Word => "u32",
+            Self::Words => "vec4<u32>",
         };
         let (format, place, part) = match self {
             Self::Vector => ("rgba32float", "i", ""),
             Self::Number => ("rgba32float", "(i >> 2u)", "[i & 3u]"),
             Self::Word => ("rgba32uint", "(i >> 2u)", "[i & 3u]"),
+            Self::Words => ("rgba32uint", "i", ""),
         };
         let (kind, read) = match mirrored {
             false => (format!("var<storage, read> {name}: array<{element}>"), format!("{name}[i]")),

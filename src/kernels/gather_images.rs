@@ -27,11 +27,11 @@ impl ImageShape {
     }
 }
 
-/// Vectors of a row of `columns` that an invocation writes: one on real GPUs, where neighbours write side by side, and several on
-/// software devices, where finding the image costs more than a pixel.
-fn vectors_at_once(profile: &Profile, columns: usize) -> usize {
+/// Units of a row of `columns` that an invocation writes: one on real GPUs, where neighbours write side by side, and several on
+/// software devices, where finding the image costs more than a unit.
+pub(super) fn at_once(profile: &Profile, columns: usize) -> usize {
     let most = if profile.software { 8 } else { 1 };
-    (1..=most).rev().find(|vectors| columns.is_multiple_of(*vectors)).unwrap_or(1)
+    (1..=most).rev().find(|units| columns.is_multiple_of(*units)).unwrap_or(1)
 }
 
 /// Records batch_x `[G, B, …input]` (0..1, or bytes where the first layer reads them) and labels
@@ -53,7 +53,7 @@ pub fn gather_images(
     [batch_x, labels]: [&wgpu::Buffer; 2],
 ) -> Result<()> {
     let columns = model.inputs_padded() / 4;
-    let vectors = vectors_at_once(gpu.profile(), columns);
+    let vectors = at_once(gpu.profile(), columns);
     let source = Source::new("gather_images", shader!("gather_images.wgsl"))
         .reads("words", Element::Word)
         .constant("BLOCK", BLOCK)

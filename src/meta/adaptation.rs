@@ -102,7 +102,7 @@ impl Adaptation {
         for queries in modes.iter().cycle().take(passes * modes.len()) {
             QueryPass::plan(&mut one, model, *queries);
         }
-        TaskBuffers::plan(&mut one, model, &setup.origin, axis, &setup.batches, &modes);
+        TaskBuffers::plan(&mut one, gpu, model, &setup.origin, axis, &setup.batches, &modes);
         // The parameters, and the largest batch of queries.
         one.read(size_of_f32s(model.packed_len()));
         let queries = modes.iter().map(|queries| queries.count() * queries.examples()).max();

@@ -1,5 +1,6 @@
 //! Tasks in device memory: drawn by a kernel or uploaded, and cut into minibatches by another.
 
+mod batches;
 mod draw;
 mod fits;
 mod probe;
@@ -13,14 +14,13 @@ pub(super) use read::first_of;
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::gpu::{BufferList, Gpu, Memory, Recording};
-use crate::kernels::{
-    Axis, BatchRows, ExampleRows, GlyphRows, InnerSteps, OwnExamples, gather_images, gather_rows,
-};
+use crate::gpu::{BufferList, Gpu, Memory, size_of_f32s};
+use crate::kernels::{Axis, ExampleRows, GlyphRows, OwnExamples};
 use crate::meta::arrays::DeviceArrays;
 use crate::meta::checks;
 use crate::meta::images::DeviceImages;
 use crate::meta::query::QueryBatches;
+use crate::meta::source::batches::{batch_buffers, holds, makes_bytes};
 use crate::model::{Loss, Model, Shape};
 use crate::tasks::{Batches, GlyphsSpec, SineSpec, SplitPart, TaskFunctions};
 
@@ -161,6 +161,8 @@ pub struct TaskBuffers {
     query: [wgpu::Buffer; 2],
     /// Of tasks over arrays: numbers of the support and query examples.
     numbers: [wgpu::Buffer; 2],
+    /// Of episodes: the images of the support sets as bytes, where minibatches are taken from them.
+    bytes: Option<wgpu::Buffer>,
 }
 
 impl TaskBuffers {
@@ -194,13 +196,14 @@ impl TaskBuffers {
             && (batches.way, batches.tail) == (1, 0)
             && batches.batch <= batches.group
             && batches.steps <= MOST_PASSES;
-        let [order, support_x, support_y, query_x, query_y, support, query] =
-            own_buffers(model, &origin, axis, &batches, queries).allocate(gpu)?;
+        let [order, support_x, support_y, query_x, query_y, support, query, bytes] =
+            own_buffers(gpu, model, &origin, axis, &batches, queries).allocate(gpu)?;
         Ok(Self {
             order,
             support: [support_x, support_y],
             query: [query_x, query_y],
             numbers: [support, query],
+            bytes: makes_bytes(gpu, model, &origin, axis, &batches).then_some(bytes),
             origin,
             axis,
             batches,
@@ -222,6 +225,7 @@ impl TaskBuffers {
     /// `modes` to `memory`; none in training.
     pub fn plan(
         memory: &mut Memory,
+        gpu: &Gpu,
         model: &Model,
         origin: &Origin,
         axis: Axis,
@@ -229,7 +233,10 @@ impl TaskBuffers {
         modes: &[QueryBatches],
     ) {
         let queries = modes.first().map_or(0, |mode| mode.queries);
-        own_buffers(model, origin, axis, batches, queries).plan(memory);
+        let own = own_buffers(gpu, model, origin, axis, batches, queries);
+        let [.., (_, bytes)] = own.0;
+        memory.read(size_of_f32s(bytes));
+        own.plan(memory);
         for mode in modes.iter().filter(|mode| !holds(origin, **mode)) {
             batch_buffers(model, *mode).plan(memory);
         }
@@ -271,158 +278,38 @@ impl TaskBuffers {
         self.origin.has_rows().then(|| [&self.query[0], &self.query[1]])
     }
 
-    /// Records the minibatches of one inner step of `count` tasks: `x` `[count, batch, in]`, `y`
-    /// targets or labels. The step names the first task.
-    ///
-    /// # Errors
-    /// See [`crate::kernels::call`].
-    pub fn record_batch(
-        &self,
-        gpu: &Gpu,
-        out: &mut Recording,
-        model: &Model,
-        [count, batch]: [usize; 2],
-        inner: (&InnerSteps, usize),
-        buffers: [&wgpu::Buffer; 2],
-    ) -> Result<()> {
-        let rows = BatchRows {
-            count,
-            per_task: 1,
-            rows: batch,
-            support_rows: batch,
-            order_len: Some(self.batches.order_len()),
-            ..self.examples()
-        };
-        self.record_gather(gpu, out, model, rows, inner, buffers)
-    }
-
-    /// The buffers of the batches in which queries are predicted, `[G, B, in]` and targets: those of the tasks or new
-    /// ones.
-    ///
-    /// # Errors
-    /// [`crate::Error::Limit`] if the device has no room.
-    pub(super) fn query_buffers(
-        &self,
-        gpu: &Gpu,
-        model: &Model,
-        batches: QueryBatches,
-    ) -> Result<[wgpu::Buffer; 2]> {
-        match holds(&self.origin, batches) {
-            true => Ok(self.query.clone()),
-            false => batch_buffers(model, batches).allocate(gpu),
-        }
-    }
-
-    /// Records the batches in which queries are predicted, once `record_sample` has run, into `query_buffers`.
-    ///
-    /// # Errors
-    /// See [`crate::kernels::call`].
-    pub(super) fn record_queries(
-        &self,
-        gpu: &Gpu,
-        out: &mut Recording,
-        model: &Model,
-        batches: QueryBatches,
-        inner: (&InnerSteps, usize),
-        [x, y]: &[wgpu::Buffer; 2],
-    ) -> Result<()> {
-        if holds(&self.origin, batches) {
-            return Ok(());
-        }
-        let rows = BatchRows {
-            count: batches.count(),
-            per_task: batches.per_task(),
-            rows: batches.examples(),
-            support_rows: batches.support.unwrap_or(0),
-            order_len: None,
-            ..self.examples()
-        };
-        self.record_gather(gpu, out, model, rows, inner, [x, y])
-    }
-
-    /// The part of [`BatchRows`] that the tasks decide.
-    fn examples(&self) -> BatchRows {
-        let queries_per_class = match self.origin {
-            Origin::Episodes { queries, .. } | Origin::Listed { queries, .. } => queries,
-            _ => self.queries,
-        };
-        BatchRows {
-            count: 0,
-            per_task: 1,
-            rows: 0,
-            support_rows: 0,
-            order_len: None,
-            examples: [self.batches.support(), self.queries],
-            per_class: [self.batches.group, queries_per_class],
-        }
-    }
-
-    fn record_gather(
-        &self,
-        gpu: &Gpu,
-        out: &mut Recording,
-        model: &Model,
-        rows: BatchRows,
-        inner: (&InnerSteps, usize),
-        buffers: [&wgpu::Buffer; 2],
-    ) -> Result<()> {
-        let order = &self.order;
-        match &self.origin {
-            Origin::Episodes { images, part, .. } | Origin::Listed { images, part, .. } => {
-                let words = &images.part(*part).words;
-                let sources = [&self.support[0], &self.query[0], words];
-                gather_images(gpu, out, model, images.shape, rows, inner, order, sources, buffers)
-            }
-            _ => {
-                let support = [&self.support[0], &self.support[1]];
-                let query = [&self.query[0], &self.query[1]];
-                gather_rows(gpu, out, model, rows, inner, order, support, query, buffers)
-            }
-        }
-    }
-
     /// Whether targets are class labels.
     pub fn labels(&self) -> bool {
         self.labels
     }
 }
 
-/// The minibatches' order, the support sets and the query sets of the tasks: inputs and targets each.
+/// The minibatches' order, the support sets and the query sets of the tasks: inputs and targets each; the numbers of their
+/// examples, and the images of the support sets as bytes.
 fn own_buffers(
+    gpu: &Gpu,
     model: &Model,
     origin: &Origin,
     axis: Axis,
     batches: &Batches,
     queries: usize,
-) -> BufferList<7> {
+) -> BufferList<8> {
     let (tasks, sets) = (axis.tasks(), "support and query sets");
     let [x, y] = example_floats(model, origin);
     let of = |examples: usize, floats: usize| tasks.saturating_mul(examples).saturating_mul(floats);
     let support = batches.support();
     let arrays = matches!(origin, Origin::Arrays { .. });
+    let bytes = usize::from(makes_bytes(gpu, model, origin, axis, batches));
     BufferList([
         ("minibatch order", tasks.saturating_mul(batches.order_len())),
         (sets, of(support, x)),
-        (sets, of(support, y)),
+        (sets, of(support, y.max(bytes))),
         (sets, of(queries, x)),
         (sets, of(queries, y)),
         ("example numbers", of(if arrays { support } else { 0 }, 1)),
         ("example numbers", of(if arrays { queries } else { 0 }, 1)),
+        (sets, bytes * of(support, model.input_words())),
     ])
-}
-
-/// Inputs and targets of the batches in which queries are predicted.
-fn batch_buffers(model: &Model, batches: QueryBatches) -> BufferList<2> {
-    let rows = batches.count() * batches.examples();
-    BufferList([
-        ("query inputs", rows * model.input_words()),
-        ("query targets", rows * model.target_words()),
-    ])
-}
-
-/// Whether the tasks' own buffers hold the batches in which queries are predicted.
-fn holds(origin: &Origin, batches: QueryBatches) -> bool {
-    batches.support.is_none() && origin.has_rows()
 }
 
 /// Floats that the tasks' buffers hold of an example: inputs and target, or an image's number.

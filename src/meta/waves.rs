@@ -139,7 +139,7 @@ fn plan_tasks(memory: &mut Memory, gpu: &Gpu, setup: &TrainerSetup, axis: Axis) 
     if setup.telemetry {
         seen_buffer(model, axis).plan(memory);
     }
-    TaskBuffers::plan(memory, model, &setup.origin, axis, batches, &[]);
+    TaskBuffers::plan(memory, gpu, model, &setup.origin, axis, batches, &[]);
     Ok(plan)
 }
 

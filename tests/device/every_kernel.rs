@@ -210,7 +210,7 @@ fn sum_of_a_wave(gpu: &Gpu) {
 }
 
 /// Those of [`other_kernels`] that between them use all its kernels.
-const FEW_ADAPTATIONS: [usize; 7] = [3, 5, 6, 7, 8, 9, 10];
+const FEW_ADAPTATIONS: [usize; 8] = [2, 3, 5, 6, 7, 8, 9, 10];
 
 /// Cross-entropy on rows, and episodes over images.
 fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
@@ -291,6 +291,8 @@ fn other_kernels(gpu: &Gpu, everything: bool) -> Results {
         let batches = match &origin {
             Origin::Arrays { arrays, .. } if !arrays.has_classes() => Batches::new([1, 4], 3, 2),
             Origin::Functions { .. } => Batches::new([1, 4], 3, 2),
+            // As many images as there are, or more, so that they become bytes once.
+            Origin::Episodes { .. } if model.layers()[0].is_dense() => Batches::new([2, 2], 3, 4),
             _ => batches.clone(),
         };
         let setup = with(AdaptationSetup::new(model, origin, rule, 0.01, batches), |it| {
@@ -396,7 +398,7 @@ fn without_device(lanes: u32, options: GpuOptions) -> Gpu {
 }
 
 /// Every shader file of the crate.
-pub const FILES: [&str; 40] = [
+pub const FILES: [&str; 41] = [
     "broadcast",
     "ceiling_copy",
     "ceiling_multiply_add",
@@ -405,6 +407,7 @@ pub const FILES: [&str; 40] = [
     "empty",
     "fused_subgroup",
     "fused_workgroup",
+    "gather_bytes",
     "gather_examples",
     "gather_images",
     "gather_rows",

@@ -5,13 +5,16 @@ use crate::harness::{Device, On, Tests, named};
 use crate::tools::{play, room};
 use reptile::dispatch::{Argument, call};
 use reptile::gpu::{Element, Gpu, Recording, Source, Work};
-use reptile::kernels::{BatchRows, ImageShape, InnerStep, InnerSteps, gather_images, gather_rows};
+use reptile::kernels::{
+    BatchRows, ImageShape, InnerStep, InnerSteps, gather_bytes, gather_images, gather_rows,
+};
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::tasks::{Bits, ImageClass, ImageSet};
 
 pub fn tests(tests: &mut Tests) {
     tests.on(On::EVERY, named!(rows_are_gathered));
     tests.on(On::EVERY, named!(images_are_gathered_turned_and_scaled));
+    tests.on(On::EVERY, named!(minibatches_of_bytes_are_those_of_images));
     tests.on(On::EVERY, named!(bytes_become_the_same_numbers_everywhere));
 }
 
@@ -168,6 +171,61 @@ fn check_images(gpu: &Gpu, set: &ImageSet, model: &Model, rows: BatchRows, what:
         let what = format!("row {row} of {what}");
         assert_close(&what, &got[row * pixels..][..pixels], &wanted, 1e-6);
         assert_eq!(got_labels[row] as usize, number / [3, 2][list], "{what}");
+    }
+}
+
+/// Minibatches from support sets that were made bytes once, and those from the images, in units of one word and of four.
+fn minibatches_of_bytes_are_those_of_images(Device { name, gpu, .. }: &Device) {
+    for (bits, channels, side) in [(Bits::Eight, 3, 7), (Bits::One, 1, 8)] {
+        let all = ImageClass { name: "all".into(), first_image: 0, images: 11 };
+        let set = random_images(1, side, channels, bits, vec![all]);
+        let model = &takers(channels, side)[2];
+        let words = model.input_words();
+        let images = integers(2, TASKS * SUPPORT, set.len());
+        let order = integers(4, TASKS * ORDER, SUPPORT);
+        let [support, words_of_set, order] =
+            [&images, &set.words, &order].map(|values| gpu.storage_with("test", values).unwrap());
+        let shape = ImageShape {
+            channels,
+            height: side,
+            width: side,
+            bits: bits.count(),
+            words_per_image: set.words_per_image(),
+        };
+        let [minibatches, ..] = kinds();
+        let examples = [SUPPORT; 2];
+        let whole = BatchRows {
+            count: TASKS,
+            rows: SUPPORT,
+            support_rows: SUPPORT,
+            order_len: None,
+            ..minibatches
+        };
+        let first = InnerStep { index: 0, order_start: 0, last: 0, first_task: 0 };
+        let (own, first) = (inner(gpu), InnerSteps::new(gpu, &[first]).unwrap());
+        let sources = [&support, &support, &words_of_set];
+        let made = |rows: usize| [room(gpu, rows * words), room(gpu, rows)];
+        let [bytes, labels] = made(TASKS * SUPPORT);
+        let [one, other] = [(); 2].map(|()| made(minibatches.count * minibatches.rows));
+        let mut out = Recording::default();
+        let whole = BatchRows { examples, ..whole };
+        let to = [&bytes, &labels];
+        gather_images(gpu, &mut out, model, shape, whole, (&first, 0), &order, sources, to)
+            .unwrap();
+        let from = [&order, &bytes];
+        gather_bytes(gpu, &mut out, model, minibatches, (&own, 0), from, one.each_ref()).unwrap();
+        let to = other.each_ref();
+        gather_images(gpu, &mut out, model, shape, minibatches, (&own, 0), &order, sources, to)
+            .unwrap();
+        play(gpu, &out, 0);
+        for (one, other) in one.iter().zip(&other) {
+            let [one, other] = [one, other].map(|it| {
+                let count = it.size() as usize / 4;
+                gpu.read::<u32>(it, 0, count).unwrap()
+            });
+            assert_eq!(one, other, "{bits:?}, {words} words, {name}");
+            assert!(one.iter().any(|word| *word > 0), "{name}");
+        }
     }
 }
 
