@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Element, Gpu, Recording, Source, Work};
-use crate::kernels::gather_images::at_once;
+use crate::kernels::gather_images::units_at_once;
 use crate::kernels::{Argument, BLOCK, BatchRows, InnerSteps, call};
 use crate::model::Model;
 
@@ -25,7 +25,7 @@ pub fn gather_bytes(
         0 => (words / 4, shader!("lib/unit_four_words.wgsl"), Element::Words),
         _ => (words, shader!("lib/unit_word.wgsl"), Element::Word),
     };
-    let at_once = at_once(gpu.profile(), columns);
+    let at_once = units_at_once(gpu.profile(), columns);
     let source = Source::new("gather_bytes", shader!("gather_bytes.wgsl"))
         .reads("images", element)
         .library(unit)

@@ -29,7 +29,7 @@ impl ImageShape {
 
 /// Units of a row of `columns` that an invocation writes: one on real GPUs, where neighbours write side by side, and several on
 /// software devices, where finding the image costs more than a unit.
-pub(super) fn at_once(profile: &Profile, columns: usize) -> usize {
+pub(super) fn units_at_once(profile: &Profile, columns: usize) -> usize {
     let most = if profile.software { 8 } else { 1 };
     (1..=most).rev().find(|units| columns.is_multiple_of(*units)).unwrap_or(1)
 }
@@ -53,7 +53,7 @@ pub fn gather_images(
     [batch_x, labels]: [&wgpu::Buffer; 2],
 ) -> Result<()> {
     let columns = model.inputs_padded() / 4;
-    let vectors = at_once(gpu.profile(), columns);
+    let vectors = units_at_once(gpu.profile(), columns);
     let source = Source::new("gather_images", shader!("gather_images.wgsl"))
         .reads("words", Element::Word)
         .constant("BLOCK", BLOCK)

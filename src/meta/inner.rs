@@ -146,9 +146,7 @@ impl InnerLoop {
                 broadcast(gpu, out, self.axis, stride, per_run, None, runs, shared, own)?;
             }
         }
-        if self.kind == PlanKind::Layered {
-            tasks.record_support(gpu, out, &self.model, (&self.inner, 0))?;
-        }
+        tasks.record_support(gpu, out, &self.model, (&self.inner, 0))?;
         let last = self.segments.len() - 1;
         for (index, segment) in self.segments.iter().enumerate() {
             let (from, sharers) =

@@ -156,7 +156,7 @@ pub struct TaskBuffers {
     /// How functions draw examples.
     drawn: OwnExamples,
     order: wgpu::Buffer,
-    /// Rows: inputs and targets. Episodes: image numbers, and nothing.
+    /// Rows: inputs and targets. Episodes: image numbers, and nothing, or labels beside `bytes`.
     support: [wgpu::Buffer; 2],
     query: [wgpu::Buffer; 2],
     /// Of tasks over arrays: numbers of the support and query examples.

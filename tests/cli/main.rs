@@ -40,6 +40,7 @@ mod omniglot;
 mod online;
 mod pages;
 mod predict;
+mod processors;
 mod program;
 mod reproduce;
 mod resume;

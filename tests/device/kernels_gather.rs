@@ -193,7 +193,6 @@ fn minibatches_of_bytes_are_those_of_images(Device { name, gpu, .. }: &Device) {
             words_per_image: set.words_per_image(),
         };
         let [minibatches, ..] = kinds();
-        let examples = [SUPPORT; 2];
         let whole = BatchRows {
             count: TASKS,
             rows: SUPPORT,
@@ -208,7 +207,6 @@ fn minibatches_of_bytes_are_those_of_images(Device { name, gpu, .. }: &Device) {
         let [bytes, labels] = made(TASKS * SUPPORT);
         let [one, other] = [(); 2].map(|()| made(minibatches.count * minibatches.rows));
         let mut out = Recording::default();
-        let whole = BatchRows { examples, ..whole };
         let to = [&bytes, &labels];
         gather_images(gpu, &mut out, model, shape, whole, (&first, 0), &order, sources, to)
             .unwrap();
