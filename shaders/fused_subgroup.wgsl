@@ -19,6 +19,78 @@
 // BIASES (vectors into a parameter set), ACTIVATIONS. HALVES: LANES / 2, LANES / 4, … 1.
 const LAST = HIDDEN - 1u;
 
+// Activations [layer, slot, b]; gradients by the units of a layer [slot, b], before the activation and after that below.
+var<private> h: array<vec4<f32>, H_TOTAL>;
+var<private> d: array<vec4<f32>, D_SIZE>;
+var<private> back: array<vec4<f32>, D_SIZE>;
+
+// If RESIDENT: weights [layer, slot of the row, column vector, component of the row], and what steps with them share.
+// Functions, called with numbers for places, since front ends take more than in proportion to read a long text.
+var<private> w: array<vec4<f32>, W_TOTAL>;
+var<private> share: array<vec4<f32>, LANES>;
+var<private> e: array<vec4<f32>, BATCH>;
+
+fn clear_shares() {
+    for (var q = 0u; q < LANES; q++) { // unroll
+        share[q] = vec4<f32>(0.0);
+    }
+}
+
+// Adds what the rows from register `weights` on give to the columns of all lanes.
+fn add_shares(weights: u32, activation: u32) {
+    let v = h[activation];
+    for (var q = 0u; q < LANES; q++) { // unroll
+        let at = weights + 4u * q;
+        share[q] = fma(w[at], vec4<f32>(v.x), share[q]);
+        share[q] = fma(w[at + 1u], vec4<f32>(v.y), share[q]);
+        share[q] = fma(w[at + 2u], vec4<f32>(v.z), share[q]);
+        share[q] = fma(w[at + 3u], vec4<f32>(v.w), share[q]);
+    }
+}
+
+// The shares of all lanes in this lane's column.
+fn sum_of_shares(lane: u32) -> vec4<f32> {
+    for (var t = 0u; t < STAGES; t++) { // unroll
+        let upper = (lane & HALVES[t]) != 0u;
+        for (var i = 0u; i < HALVES[t]; i++) { // unroll
+            let kept = select(share[i], share[i + HALVES[t]], upper);
+            let given = select(share[i + HALVES[t]], share[i], upper);
+            share[i] = kept + subgroupShuffleXor(given, HALVES[t]);
+        }
+    }
+    return share[0];
+}
+
+// Gives all lanes the gradients by the column of lane `owner`.
+fn spread(gradient: u32, owner: u32) {
+    for (var b = 0u; b < BATCH; b++) { // unroll
+        e[b] = subgroupShuffle(d[gradient + b], owner);
+    }
+}
+
+// Four rows of that column: the gradients below, and the step of the weights, whose parameters and state begin at `row`.
+fn back_and_update(weights: u32, below: u32, activation: u32, row: u32, columns: u32, rates: Rates) {
+    let wx = w[weights];
+    let wy = w[weights + 1u];
+    let wz = w[weights + 2u];
+    let ww = w[weights + 3u];
+    for (var b = 0u; b < BATCH; b++) { // unroll
+        back[below + b] += vec4<f32>(dot(wx, e[b]), dot(wy, e[b]), dot(wz, e[b]), dot(ww, e[b]));
+    }
+    var g = mat4x4<f32>();
+    for (var b = 0u; b < BATCH; b++) { // unroll
+        let v = h[activation + b];
+        g[0] = fma(vec4<f32>(v.x), e[b], g[0]);
+        g[1] = fma(vec4<f32>(v.y), e[b], g[1]);
+        g[2] = fma(vec4<f32>(v.z), e[b], g[2]);
+        g[3] = fma(vec4<f32>(v.w), e[b], g[3]);
+    }
+    w[weights] = updated(row, wx, g[0], rates);
+    w[weights + 1u] = updated(row + columns, wy, g[1], rates);
+    w[weights + 2u] = updated(row + 2u * columns, wz, g[2], rates);
+    w[weights + 3u] = updated(row + 3u * columns, ww, g[3], rates);
+}
+
 @compute @workgroup_size(LANES)
 fn main(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -44,8 +116,6 @@ fn main(
                 * start[source + BIASES[l] + min(s * LANES + lane, COLUMNS[l] - 1u)];
         }
     }
-    // w: [layer, slot of the row, column vector, component of the row].
-    var w: array<vec4<f32>, W_TOTAL>;
     if (RESIDENT == 1u) { // static
         for (var l = 1u; l < HIDDEN; l++) { // unroll
             for (var s = 0u; s < SLOTS[l - 1u]; s++) { // unroll
@@ -78,8 +148,7 @@ fn main(
             rows[b] = task * SUPPORT + order[first + b];
         }
 
-        // Forward. h: [layer, slot, b]; z likewise where GELU needs it.
-        var h = array<vec4<f32>, H_TOTAL>();
+        // Forward.
         var z = array<vec4<f32>, Z_TOTAL>();
         for (var s = 0u; s < SLOTS[0]; s++) { // unroll
             for (var b = 0u; b < BATCH; b++) { // unroll
@@ -110,26 +179,11 @@ fn main(
                     // so that each lane ends with the sum of its own column.
                     for (var g = 0u; g < SLOTS[l]; g++) { // unroll
                         for (var b = 0u; b < BATCH; b++) { // unroll
-                            var share = array<vec4<f32>, LANES>();
-                            for (var q = 0u; q < LANES; q++) { // unroll
-                                share[q] = vec4<f32>(0.0);
-                                for (var s = 0u; s < SLOTS[max(l, 1u) - 1u]; s++) { // unroll
-                                    let v = h[H_START[max(l, 1u) - 1u] + s * BATCH + b];
-                                    share[q] = fma(w[(W_START[l] + 4u * (s * COLUMNS[l] + g * LANES + q)) % W_TOTAL], vec4<f32>(v.x), share[q]);
-                                    share[q] = fma(w[(W_START[l] + 4u * (s * COLUMNS[l] + g * LANES + q) + 1u) % W_TOTAL], vec4<f32>(v.y), share[q]);
-                                    share[q] = fma(w[(W_START[l] + 4u * (s * COLUMNS[l] + g * LANES + q) + 2u) % W_TOTAL], vec4<f32>(v.z), share[q]);
-                                    share[q] = fma(w[(W_START[l] + 4u * (s * COLUMNS[l] + g * LANES + q) + 3u) % W_TOTAL], vec4<f32>(v.w), share[q]);
-                                }
+                            clear_shares();
+                            for (var s = 0u; s < SLOTS[max(l, 1u) - 1u]; s++) { // unroll
+                                add_shares(W_START[l] + 4u * (s * COLUMNS[l] + g * LANES), H_START[max(l, 1u) - 1u] + s * BATCH + b);
                             }
-                            for (var t = 0u; t < STAGES; t++) { // unroll
-                                let upper = (lane & HALVES[t]) != 0u;
-                                for (var i = 0u; i < HALVES[t]; i++) { // unroll
-                                    let kept = select(share[i], share[i + HALVES[t]], upper);
-                                    let given = select(share[i + HALVES[t]], share[i], upper);
-                                    share[i] = kept + subgroupShuffleXor(given, HALVES[t]);
-                                }
-                            }
-                            h[H_START[l] + g * BATCH + b] += share[0];
+                            h[H_START[l] + g * BATCH + b] += sum_of_shares(lane);
                         }
                     }
                 }
@@ -186,7 +240,6 @@ fn main(
         }
 
         // Head, loss, and the gradient d by the last hidden layer before its activation.
-        var d = array<vec4<f32>, D_SIZE>();
         var head_gradient = array<vec4<f32>, OUTPUTS * SLOTS[LAST]>();
         var head_bias_gradient = array<f32, OUTPUTS>();
         for (var o = 0u; o < OUTPUTS; o++) { // unroll
@@ -273,38 +326,21 @@ fn main(
                     bias[B_START[l] + s] = updated(place, bias[B_START[l] + s], gradient, rates);
                 }
             }
-            var back = array<vec4<f32>, D_SIZE>();
             for (var i = 0u; i < SLOTS[l - 1u] * BATCH; i++) { // unroll
                 back[i] = vec4<f32>(0.0);
             }
             if (RESIDENT == 1u) { // static
                 for (var c = 0u; c < COLUMNS[l]; c++) { // unroll
-                    var e = array<vec4<f32>, BATCH>();
-                    for (var b = 0u; b < BATCH; b++) { // unroll
-                        e[b] = subgroupShuffle(d[c / LANES * BATCH + b], c % LANES);
-                    }
+                    spread(c / LANES * BATCH, c % LANES);
                     for (var s = 0u; s < SLOTS[l - 1u]; s++) { // unroll
-                        let wx = w[(W_START[l] + 4u * (s * COLUMNS[l] + c)) % W_TOTAL];
-                        let wy = w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 1u) % W_TOTAL];
-                        let wz = w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 2u) % W_TOTAL];
-                        let ww = w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 3u) % W_TOTAL];
-                        for (var b = 0u; b < BATCH; b++) { // unroll
-                            back[s * BATCH + b] +=
-                                vec4<f32>(dot(wx, e[b]), dot(wy, e[b]), dot(wz, e[b]), dot(ww, e[b]));
-                        }
-                        var g = mat4x4<f32>();
-                        for (var b = 0u; b < BATCH; b++) { // unroll
-                            let v = h[H_START[l - 1u] + s * BATCH + b];
-                            g[0] = fma(vec4<f32>(v.x), e[b], g[0]);
-                            g[1] = fma(vec4<f32>(v.y), e[b], g[1]);
-                            g[2] = fma(vec4<f32>(v.z), e[b], g[2]);
-                            g[3] = fma(vec4<f32>(v.w), e[b], g[3]);
-                        }
-                        let row = base + OFFSETS[l] + 4u * (s * LANES + lane) * COLUMNS[l] + c;
-                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c)) % W_TOTAL] = updated(row, wx, g[0], rates);
-                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 1u) % W_TOTAL] = updated(row + COLUMNS[l], wy, g[1], rates);
-                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 2u) % W_TOTAL] = updated(row + 2u * COLUMNS[l], wz, g[2], rates);
-                        w[(W_START[l] + 4u * (s * COLUMNS[l] + c) + 3u) % W_TOTAL] = updated(row + 3u * COLUMNS[l], ww, g[3], rates);
+                        back_and_update(
+                            W_START[l] + 4u * (s * COLUMNS[l] + c),
+                            s * BATCH,
+                            H_START[l - 1u] + s * BATCH,
+                            base + OFFSETS[l] + 4u * (s * LANES + lane) * COLUMNS[l] + c,
+                            COLUMNS[l],
+                            rates,
+                        );
                     }
                 }
             }

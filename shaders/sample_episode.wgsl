@@ -1,5 +1,5 @@
 // N-way episodes over an image set: which images are support and query, and the order of the
-// minibatches. Grid: (blocks of elements, 1 + layers of passes, tasks); layer 0 of y picks the images.
+// minibatches. Grid: (blocks of the pool, EXAMPLE_ROWS + layers of passes, tasks); the first rows pick the images.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<storage, read_write> order: array<u32>;         // [T, ORDER_STRIDE]
@@ -45,12 +45,10 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let task = group.z;
-    let element = group.x * BLOCK + lane;
+    let element = example_block(group) * BLOCK + lane;
     let stream = stream_of(runs[task / TASKS_PER_RUN], task);
-    if (group.y > 0u) {
-        if (group.x * BLOCK < max(POOL, WAY * TAIL)) {
-            write_order(stream, task, group.y - 1u, group.x, lane);
-        }
+    if (group.y >= EXAMPLE_ROWS) {
+        write_order(stream, task, group.y - EXAMPLE_ROWS, group.x, lane);
     } else if (element < WAY) {
         pick_images(stream, task, element);
     }

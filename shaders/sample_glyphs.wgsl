@@ -1,6 +1,6 @@
 // N-way tasks over glyphs: support rows, query rows and the order of the minibatches. A class is a
 // program of strokes, an example draws it with other points, another affine map and another width.
-// Grid: (images of a task or blocks of elements, 1 + layers of passes, tasks); layer 0 of y draws, a workgroup
+// Grid: (blocks of the pool, EXAMPLE_ROWS + layers of passes, tasks); the first rows draw, a workgroup
 // an image. Needs lib/order.wgsl with BLOCK = 64 and lib/precise_sin.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
@@ -181,19 +181,18 @@ fn main(
 ) {
     let task = group.z;
     let stream = stream_of(runs[task / TASKS_PER_RUN], task);
-    if (group.y > 0u) {
-        if (group.x * BLOCK < max(POOL, WAY * TAIL)) {
-            write_order(stream, task, group.y - 1u, group.x, lane);
-        }
+    if (group.y >= EXAMPLE_ROWS) {
+        write_order(stream, task, group.y - EXAMPLE_ROWS, group.x, lane);
         return;
     }
-    if (group.x >= IMAGES) {
+    let image = example_block(group);
+    if (image >= IMAGES) {
         return;
     }
-    var label = group.x / GROUP;
-    var example = group.x % GROUP;
-    let is_query = group.x >= SUPPORT;
-    let row = select(group.x, group.x - SUPPORT, is_query);
+    var label = image / GROUP;
+    var example = image % GROUP;
+    let is_query = image >= SUPPORT;
+    let row = select(image, image - SUPPORT, is_query);
     if (is_query) {
         label = row / max(QUERIES, 1u);
         example = GROUP + row % max(QUERIES, 1u);

@@ -1,6 +1,6 @@
 // Tasks of a list: which one it is, which of its examples are support and query, and the order of the
 // minibatches. Training draws any task of the list; validation and tests go through it, once and again.
-// Grid: (blocks of elements, 1 + layers of passes, tasks); layer 0 of y draws the examples.
+// Grid: (blocks of the pool, EXAMPLE_ROWS + layers of passes, tasks); the first rows draw the examples.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<storage, read_write> order: array<u32>;         // [T, ORDER_STRIDE]
@@ -47,13 +47,11 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let task = group.z;
-    let element = group.x * BLOCK + lane;
+    let element = example_block(group) * BLOCK + lane;
     let run = runs[task / TASKS_PER_RUN];
     let stream = stream_of(run, task);
-    if (group.y > 0u) {
-        if (group.x * BLOCK < max(POOL, WAY * TAIL)) {
-            write_order(stream, task, group.y - 1u, group.x, lane);
-        }
+    if (group.y >= EXAMPLE_ROWS) {
+        write_order(stream, task, group.y - EXAMPLE_ROWS, group.x, lane);
     } else if (element < GROUP + QUERIES) {
         pick_examples(run, stream, task, element);
     }

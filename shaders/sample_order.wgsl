@@ -1,5 +1,5 @@
 // The order of the minibatches alone, for tasks whose examples are the user's own.
-// Grid: (blocks of elements, layers of passes, tasks).
+// Grid: (blocks of the pool, layers of passes, tasks).
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
 @group(0) @binding(1) var<storage, read_write> order: array<u32>;   // [T, ORDER_STRIDE]

@@ -1,5 +1,5 @@
 // Sine tasks y = A sin(x + φ) on an even grid: support rows, query rows and the order of the
-// minibatches. Grid: (blocks of elements, 1 + layers of passes, tasks); layer 0 of y writes the rows. Needs
+// minibatches. Grid: (blocks of the pool, EXAMPLE_ROWS + layers of passes, tasks); the first rows draw. Needs
 // lib/order.wgsl and lib/precise_sin.wgsl.
 
 @group(0) @binding(0) var<storage, read> runs: array<RunStep>;
@@ -15,14 +15,12 @@ fn main(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let task = group.z;
-    let element = group.x * BLOCK + lane;
     let stream = stream_of(runs[task / TASKS_PER_RUN], task);
-    if (group.y > 0u) {
-        if (group.x * BLOCK < max(POOL, WAY * TAIL)) {
-            write_order(stream, task, group.y - 1u, group.x, lane);
-        }
+    if (group.y >= EXAMPLE_ROWS) {
+        write_order(stream, task, group.y - EXAMPLE_ROWS, group.x, lane);
         return;
     }
+    let element = example_block(group) * BLOCK + lane;
     let words = random_words(stream, PART_TASK, 0u);
     let amplitude = AMPLITUDE_LOW + (AMPLITUDE_HIGH - AMPLITUDE_LOW) * unit(words.x);
     let phase = PHASE_LOW + (PHASE_HIGH - PHASE_LOW) * unit(words.y);

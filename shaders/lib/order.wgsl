@@ -1,7 +1,7 @@
 // The order of a task's minibatches: in each pass the elements of the pool get random keys, and an
 // element's rank by key is its place in the pass. A workgroup ranks as many passes at once as it has
 // lanes for. Needs lib/rng.wgsl, lib/run_step.wgsl, lib/rank_*.wgsl, lib/order_*.wgsl and the constants
-// BLOCK (invocations), PASS_LANES, TASKS_PER_RUN, WAY, GROUP, TAIL, ORDERED (places filled by passes),
+// BLOCK (invocations), PASS_LANES, ORDER_BLOCKS (blocks of the pool), TASKS_PER_RUN, WAY, GROUP, TAIL, ORDERED (places filled by passes),
 // ORDER_STRIDE.
 
 const PASSES_AT_ONCE = BLOCK / PASS_LANES;
@@ -10,6 +10,11 @@ const PASSES_AT_ONCE = BLOCK / PASS_LANES;
 fn stream_of(run: RunStep, task: u32) -> vec2<u32> {
     let number = run.first_task + task % TASKS_PER_RUN;
     return task_stream(run.seed, run.phase, run.iteration, number);
+}
+
+// Of the rows of workgroups that draw a task's examples, which of their blocks a workgroup has.
+fn example_block(group: vec3<u32>) -> u32 {
+    return group.y * ORDER_BLOCKS + group.x;
 }
 
 // Fills the places of `order` that the passes of workgroup `layer` give to the elements of `block`.

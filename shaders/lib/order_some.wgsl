@@ -1,6 +1,6 @@
 // The order of a batch that need not be full: a task has `support` examples, its minibatches the first `rows` of BATCH
 // places; the others name an example that is not there. Needs lib/run_step.wgsl, the bindings runs and order, and the
-// constants BATCH, STEPS, REPLACEMENT, GROUP, ORDER_STRIDE, BLOCK, BLOCKS (of the grid).
+// constants BATCH, STEPS, REPLACEMENT, GROUP, ORDER_STRIDE, BLOCK, ORDER_BLOCKS.
 
 fn pool_size() -> u32 {
     return runs[0].support;
@@ -30,7 +30,7 @@ fn write_absent(task: u32, layer: u32, block: u32, lane: u32) {
     if (layer > 0u || absent == 0u) {
         return;
     }
-    for (var i = block * BLOCK + lane; i < STEPS * absent; i += BLOCKS * BLOCK) {
+    for (var i = block * BLOCK + lane; i < STEPS * absent; i += ORDER_BLOCKS * BLOCK) {
         order[task * ORDER_STRIDE + i / absent * BATCH + rows + i % absent] = GROUP - 1u;
     }
 }

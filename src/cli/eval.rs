@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -120,7 +121,7 @@ impl Eval {
             Some(mode) => vec![mode],
             None => evaluation::modes(&job),
         };
-        let mut evaluations = Vec::new();
+        let (mut evaluations, began) = (Vec::new(), Instant::now());
         let stop = Stop::on_signals()?;
         let test = Test {
             seed: self.seed,
@@ -149,10 +150,15 @@ impl Eval {
             evaluations.extend(Evaluation::random(&gpu, &job, test)?);
             spinner.finish_and_clear();
         }
+        let seconds = began.elapsed().as_secs_f64();
         // Tasks are missing only where somebody asked to stop.
         let wanted = stored.config.eval.tasks;
         let whole = evaluations.iter().all(|one| one.scores.len() == wanted);
         evaluations.retain(|one| !one.scores.is_empty());
+        // Both modes of a task are one adaptation.
+        let tested = evaluations.iter().filter(|one| one.transductive == modes[0]);
+        let tasks: usize = tested.map(|one| one.scores.len()).sum();
+        note!("{tasks} tasks in {seconds:.1} s, {:.0} tasks/s", tasks as f64 / seconds);
         evaluations.sort_by_key(|one| one.transductive);
         if let (Some(format), Some(path)) = (format, per_task) {
             let path = partial::place(path, whole);

@@ -236,10 +236,11 @@ impl Job {
     /// How run `run` is evaluated on tasks of `phase`.
     pub fn evaluation(&self, run: usize, phase: Phase) -> AdaptationSetup {
         let config = &self.config;
-        let part = match phase {
-            Phase::Test => SplitPart::Test,
-            Phase::Validation => SplitPart::Val,
-            _ => SplitPart::Train,
+        let (part, expected_tasks) = match phase {
+            // The random initialisation is mostly tested by the same kernels.
+            Phase::Test => (SplitPart::Test, config.eval.tasks.saturating_mul(2)),
+            Phase::Validation => (SplitPart::Val, config.eval.validation_tasks),
+            _ => (SplitPart::Train, 0),
         };
         let [way, _, group] = config.tasks.groups();
         AdaptationSetup {
@@ -262,6 +263,7 @@ impl Job {
             scored: true,
             transductive: vec![config.eval.transductive],
             classes: config.tasks.classes().filter(|classes| *classes < self.model.outputs()),
+            expected_tasks,
         }
     }
 }

@@ -26,15 +26,26 @@ impl Wait {
         }
     }
 
-    /// [`Gpu::answer`] or its twin.
+    /// As [`Gpu::answer`] or its twin.
     pub async fn answer<T>(
         self,
         gpu: &Gpu,
         ask: impl FnOnce(&mut wgpu::CommandEncoder) -> Result<Pending<T>>,
     ) -> Result<T> {
+        let (pending, submission) = gpu.ask(ask)?;
+        self.take(gpu, pending, submission).await
+    }
+
+    /// The values that `submission` brings.
+    pub async fn take<T>(
+        self,
+        gpu: &Gpu,
+        pending: Pending<T>,
+        submission: wgpu::SubmissionIndex,
+    ) -> Result<T> {
         match self {
-            Self::Blocking => gpu.answer(ask),
-            Self::Awaiting => gpu.answer_async(ask).await,
+            Self::Blocking => pending.wait(gpu, Some(submission)),
+            Self::Awaiting => pending.await,
         }
     }
 

@@ -10,19 +10,28 @@ use crate::tasks::{Batches, SineSpec};
 const RANK_WORKGROUP: &str = shader!("lib/rank_workgroup.wgsl");
 const RANK_SUBGROUP: &str = shader!("lib/rank_subgroup.wgsl");
 
-/// What the order of a batch that need not be full is made with; `blocks` workgroups cover the elements.
-fn order_of_some(source: Source, batches: &Batches, blocks: usize) -> Source {
+/// What the order of a batch that need not be full is made with.
+fn order_of_some(source: Source, batches: &Batches) -> Source {
     source
         .library(shader!("lib/order_some.wgsl"))
         .constant("BATCH", batches.batch)
         .constant("STEPS", batches.steps)
         .constant("REPLACEMENT", batches.replacement)
-        .constant("BLOCKS", blocks)
 }
 
-/// Adds the sampler's libraries and the constants of the order, for a grid that covers `elements`
-/// elements in workgroups of `block` lanes, or of as many as suit the device; returns the source, the
-/// number of blocks and the layers that the passes take. Of `some` batches not all examples are there.
+/// Who draws a task's examples beside the order of their minibatches.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Drawing {
+    /// Nobody: there is the order alone.
+    Nothing,
+    /// A lane each, so many.
+    Lanes(usize),
+    /// A workgroup of 64 lanes each, so many.
+    Workgroups(usize),
+}
+
+/// Adds the sampler's libraries and the constants of the order; returns the source, and the grid: of each task rows of workgroups
+/// that draw, then one for each layer of passes. Of `some` batches not all examples are there.
 ///
 /// # Errors
 /// [`crate::Error::Config`] if the driver would end the ranking of the elements early.
@@ -31,26 +40,38 @@ pub(super) fn with_order(
     source: Source,
     axis: Axis,
     batches: &Batches,
-    elements: usize,
-    block: Option<usize>,
+    drawing: Drawing,
     some: bool,
-) -> Result<(Source, [usize; 2])> {
+) -> Result<(Source, [usize; 3])> {
     let rounds = 2 * batches.pool();
     gpu.profile().check_rounds(source.name(), rounds, "support examples of a task")?;
-    let subgroup = gpu.profile().broadcast_lanes().filter(|_| block.is_none());
-    let (library, block, pass_lanes) = match subgroup {
-        Some(lanes) => (RANK_SUBGROUP, lanes as usize, lanes as usize),
-        None => {
-            let block = block.unwrap_or(elements.next_power_of_two().clamp(8, 64));
-            (RANK_WORKGROUP, block, ordered_elements(batches).min(block))
+    let ordered = ordered_elements(batches);
+    let (library, block, pass_lanes) = match (drawing, gpu.profile().broadcast_lanes()) {
+        (Drawing::Nothing | Drawing::Lanes(_), Some(lanes)) => {
+            (RANK_SUBGROUP, lanes as usize, lanes as usize)
+        }
+        _ => {
+            let block = match drawing {
+                Drawing::Nothing => ordered.next_power_of_two().clamp(8, 64),
+                Drawing::Lanes(count) => count.max(ordered).next_power_of_two().clamp(8, 64),
+                Drawing::Workgroups(_) => 64,
+            };
+            (RANK_WORKGROUP, block, ordered.min(block))
         }
     };
+    let drawn = match drawing {
+        Drawing::Nothing => 0,
+        Drawing::Lanes(count) => count.div_ceil(block),
+        Drawing::Workgroups(count) => count,
+    };
+    // The rows of one task have the same length: whatever a row has too many returns at once.
+    let across = ordered.div_ceil(pass_lanes);
+    let rows = drawn.div_ceil(across);
     // At least one, so that a tail alone is written as well. With few examples every minibatch is a pass.
     let passes = if some { batches.passes().max(batches.steps) } else { batches.passes() };
     let layers = passes.max(1).div_ceil(block / pass_lanes);
-    let blocks = elements.div_ceil(block);
     let source = if some {
-        order_of_some(source, batches, blocks)
+        order_of_some(source, batches)
     } else {
         source
             .library(shader!("lib/order_all.wgsl"))
@@ -69,12 +90,14 @@ pub(super) fn with_order(
         .constant("GROUP", batches.group)
         .constant("TAIL", batches.tail)
         .constant("ORDERED", batches.ordered())
-        .constant("ORDER_STRIDE", batches.order_len());
-    Ok((source, [blocks, layers]))
+        .constant("ORDER_STRIDE", batches.order_len())
+        .constant("ORDER_BLOCKS", across)
+        .constant("EXAMPLE_ROWS", rows);
+    Ok((source, [across, rows + layers, axis.tasks()]))
 }
 
 /// Elements that the order's passes have to cover.
-pub(super) fn ordered_elements(batches: &Batches) -> usize {
+fn ordered_elements(batches: &Batches) -> usize {
     batches.pool().max(batches.way * batches.tail)
 }
 
@@ -107,8 +130,8 @@ pub fn sample_sine(
         .constant("PHASE_HIGH", spec.phase[1])
         .constant("RANGE_LOW", spec.range[0])
         .constant("RANGE_HIGH", spec.range[1]);
-    let elements = spec.points.max(ordered_elements(batches));
-    let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, None, false)?;
+    let drawing = Drawing::Lanes(spec.points);
+    let (source, grid) = with_order(gpu, source, axis, batches, drawing, false)?;
     let arguments = [
         Argument::Runs(runs),
         Argument::Buffer("order", order),
@@ -119,7 +142,7 @@ pub fn sample_sine(
     ];
     let points = batches.support() + if queries { spec.points } else { 0 };
     let work = Work::words(axis.tasks() * (batches.order_len() + 8 * points));
-    call(gpu, recording, &source, &arguments, [blocks, 1 + layers, axis.tasks()], work)
+    call(gpu, recording, &source, &arguments, grid, work)
 }
 
 /// Records episodes: image numbers of the support `[T, N]` and of the queries
@@ -144,8 +167,8 @@ pub fn sample_episode(
         .constant("CLASSES", class_count)
         .constant("QUERIES", queries)
         .constant("DRAWS", batches.way.max(batches.group + queries));
-    let elements = batches.way.max(ordered_elements(batches));
-    let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, None, false)?;
+    let drawing = Drawing::Lanes(batches.way);
+    let (source, grid) = with_order(gpu, source, axis, batches, drawing, false)?;
     let arguments = [
         Argument::Runs(runs),
         Argument::Buffer("order", order),
@@ -155,7 +178,7 @@ pub fn sample_episode(
     ];
     let images = batches.support() + batches.way * queries;
     let work = Work::words(axis.tasks() * (batches.order_len() + 2 * batches.way + images));
-    call(gpu, recording, &source, &arguments, [blocks, 1 + layers, axis.tasks()], work)
+    call(gpu, recording, &source, &arguments, grid, work)
 }
 
 /// Records tasks of a list: numbers of the support examples `[T, N]` and of `queries` query examples a task, and `order`.
@@ -181,8 +204,8 @@ pub fn sample_listed(
         .constant("LISTED", count)
         .constant("QUERIES", queries)
         .constant("PHASE_TRAIN", Phase::Train as usize);
-    let elements = examples.max(ordered_elements(batches));
-    let (source, [blocks, layers]) = with_order(gpu, source, axis, batches, elements, None, false)?;
+    let drawing = Drawing::Lanes(examples);
+    let (source, grid) = with_order(gpu, source, axis, batches, drawing, false)?;
     let arguments = [
         Argument::Runs(runs),
         Argument::Buffer("order", order),
@@ -192,7 +215,7 @@ pub fn sample_listed(
     ];
     let listed_words = (2 * axis.tasks()).min(listed.size() as usize / 4);
     let work = Work::words(axis.tasks() * (batches.order_len() + examples) + listed_words);
-    call(gpu, recording, &source, &arguments, [blocks, 1 + layers, axis.tasks()], work)
+    call(gpu, recording, &source, &arguments, grid, work)
 }
 
 /// Records the order of the minibatches alone; of `some` batches not all examples are there, and the settings of the run
@@ -210,9 +233,8 @@ pub fn sample_order(
     some: bool,
 ) -> Result<()> {
     let source = Source::new("sample_order", shader!("sample_order.wgsl"));
-    let (source, [blocks, layers]) =
-        with_order(gpu, source, axis, batches, ordered_elements(batches), None, some)?;
+    let (source, grid) = with_order(gpu, source, axis, batches, Drawing::Nothing, some)?;
     let arguments = [Argument::Runs(runs), Argument::Buffer("order", order)];
     let work = Work::words(axis.tasks() * batches.order_len());
-    call(gpu, recording, &source, &arguments, [blocks, layers, axis.tasks()], work)
+    call(gpu, recording, &source, &arguments, grid, work)
 }

@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source, Work};
-use crate::kernels::sample::{ordered_elements, with_order};
+use crate::kernels::sample::{Drawing, with_order};
 use crate::kernels::{Argument, Axis, PRECISE_SIN, RunSteps, call};
 use crate::model::{Layout, Model};
 use crate::tasks::{Batches, GlyphsSpec};
@@ -63,10 +63,9 @@ pub fn sample_glyphs(
         .constant("SHIFT", variation.shift)
         .constant("WIDTH_LOW", variation.width[0])
         .constant("WIDTH_HIGH", variation.width[1]);
-    // An image takes 64 lanes.
-    let elements = ordered_elements(batches);
-    let (source, [blocks, layers]) =
-        with_order(gpu, source, axis, batches, elements, Some(64), false)?;
+    let images = batches.support() + batches.way * queries;
+    let (source, grid) =
+        with_order(gpu, source, axis, batches, Drawing::Workgroups(images), false)?;
     let arguments = [
         Argument::Runs(runs),
         Argument::Buffer("order", order),
@@ -75,9 +74,7 @@ pub fn sample_glyphs(
         Argument::Buffer("query_x", query_x),
         Argument::Buffer("query_y", query_y),
     ];
-    let images = batches.support() + batches.way * queries;
-    let across = blocks.max(images);
     let values = images * (4 * rows.columns + 1);
     let work = Work::words(axis.tasks() * (batches.order_len() + values));
-    call(gpu, recording, &source, &arguments, [across, 1 + layers, axis.tasks()], work)
+    call(gpu, recording, &source, &arguments, grid, work)
 }

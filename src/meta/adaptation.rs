@@ -152,7 +152,8 @@ impl Adaptation {
         let model = &setup.model;
         let (origin, batches) = (setup.origin.clone(), setup.batches.clone());
         let buffers = TaskBuffers::new(gpu, model, origin, axis, batches, true)?;
-        let inner = InnerLoop::new(gpu, model, setup.rule, &buffers, setup.plan, false, 0)?;
+        let work = setup.expected_tasks.saturating_mul(setup.batches.steps) as u64;
+        let inner = InnerLoop::new(gpu, model, setup.rule, &buffers, setup.plan, false, work)?;
         let set = |name| gpu.storage(name, size_of_f32s(axis.runs * model.packed_len()));
         let prediction = |batches| -> Result<Prediction> {
             let pass = || QueryPass::new(gpu, model, batches);
@@ -351,10 +352,11 @@ impl Adaptation {
     /// [`Error::Config`] for a task beyond the last that the device counts, [`Error::DeviceLost`] if the device does not
     /// answer.
     pub fn run(&self, first_task: usize) -> Result<()> {
-        self.submit_all(Wait::Blocking, first_task)
+        self.submit_all(Wait::Blocking, first_task)?;
+        self.gpu.wait()
     }
 
-    /// As [`Adaptation::run`]; where it awaits, what is asked for next is awaited with it.
+    /// Submits the whole adaptation: what is asked for next is there once it has run.
     pub(super) fn submit_all(&self, wait: Wait, first_task: usize) -> Result<()> {
         self.submit_part(wait, first_task, 0..self.recording.len())
     }
@@ -366,7 +368,8 @@ impl Adaptation {
     /// As [`Adaptation::run`]; [`Error::Config`] if there are more models than tasks, or one is not as long as the
     /// network's parameters.
     pub fn run_models(&self, first_task: usize, models: &[Vec<f32>]) -> Result<()> {
-        self.submit_models(Wait::Blocking, first_task, models)
+        self.submit_models(Wait::Blocking, first_task, models)?;
+        self.gpu.wait()
     }
 
     pub(super) fn submit_models(
@@ -385,13 +388,16 @@ impl Adaptation {
 
     fn submit_part(&self, wait: Wait, first_task: usize, part: Range<usize>) -> Result<()> {
         const DISPATCHES: usize = 64;
+        let mut before = None;
         let offset = self.runs.write(&self.gpu, 0, &self.settings(first_task)?);
         for first in part.clone().step_by(DISPATCHES) {
             let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
             self.record_part(&mut encoder, offset, first..part.end.min(first + DISPATCHES));
-            self.gpu.submit(encoder.finish());
-            if wait == Wait::Blocking {
-                self.gpu.wait()?;
+            let submission = self.gpu.submit(encoder.finish());
+            // The device has one part to do while the next is recorded, and no more.
+            let before = before.replace(submission);
+            if wait == Wait::Blocking && before.is_some() {
+                self.gpu.poll(before)?;
             }
         }
         Ok(())

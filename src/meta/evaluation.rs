@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, Result};
-use crate::gpu::{Gpu, Wait, now};
+use crate::gpu::{Gpu, Pending, Wait, now};
 use crate::meta::adaptation::{Adaptation, AdaptationSetup, Score};
 use crate::meta::source::Origin;
 use crate::meta::task_batches::{Start, TaskBatches};
@@ -287,29 +287,41 @@ async fn scored(
 ) -> Result<Vec<Vec<[Score; 2]>>> {
     let stopped = || stop.is_some_and(|stop| stop.load(Ordering::SeqCst));
     let mut scores = vec![Vec::new(); setup.transductive.len()];
+    let mut add = |batch: Vec<Vec<[Score; 2]>>, count| {
+        for (all, batch) in scores.iter_mut().zip(batch) {
+            all.extend(batch.into_iter().take(count));
+        }
+    };
     let mut batches = TaskBatches::new(gpu, setup, start, tasks);
+    let mut under_way: Option<(Asked, usize)> = None;
     while !stopped()
         && let Some((adaptation, tasks)) = batches.next(wait).await?
     {
         let count = tasks.len();
-        let done = of_batch(wait, gpu, setup, adaptation, tasks, way).await.map(|batch| {
-            for (all, batch) in scores.iter_mut().zip(batch) {
-                all.extend(batch.into_iter().take(count));
-            }
-        });
-        batches.end(done)?;
+        let asked = submit_batch(wait, gpu, setup, adaptation, tasks, way).await;
+        // The device has the next batch while the scores of the one before are fetched.
+        if let Some(((pending, submission), count)) = under_way.take() {
+            add(wait.take(gpu, pending, submission).await?, count);
+        }
+        batches.end(asked.map(|asked| under_way = Some((asked, count))))?;
+    }
+    if let Some(((pending, submission), count)) = under_way {
+        add(wait.take(gpu, pending, submission).await?, count);
     }
     Ok(scores)
 }
 
-async fn of_batch(
+/// The scores of a batch that has been submitted.
+type Asked = (Pending<Vec<Vec<[Score; 2]>>>, wgpu::SubmissionIndex);
+
+async fn submit_batch(
     wait: Wait,
     gpu: &Gpu,
     setup: &AdaptationSetup,
     adaptation: &mut Adaptation,
     tasks: Range<usize>,
     way: &Way<'_>,
-) -> Result<Vec<Vec<[Score; 2]>>> {
+) -> Result<Asked> {
     let first = tasks.start;
     match way {
         Way::Adapted => adaptation.submit_all(wait, first)?,
@@ -328,5 +340,5 @@ async fn of_batch(
             adaptation.submit_all(wait, first)?;
         }
     }
-    wait.answer(gpu, |encoder| adaptation.ask_scores(encoder)).await
+    gpu.ask(|encoder| adaptation.ask_scores(encoder))
 }

@@ -110,7 +110,7 @@ async fn in_batches_by(
 /// Tasks by their numbers, as many at a time as the device allows; half as many where its memory runs out.
 pub(super) struct TaskBatches<'a> {
     gpu: &'a Gpu,
-    setup: &'a AdaptationSetup,
+    setup: AdaptationSetup,
     start: Start<'a>,
     parts: Parts,
     made: Option<Adaptation>,
@@ -119,11 +119,13 @@ pub(super) struct TaskBatches<'a> {
 impl<'a> TaskBatches<'a> {
     pub fn new(
         gpu: &'a Gpu,
-        setup: &'a AdaptationSetup,
+        setup: &AdaptationSetup,
         start: Start<'a>,
         tasks: Range<usize>,
     ) -> Self {
         let at_once = Adaptation::batch_size(gpu, setup, tasks.len());
+        let expected_tasks = setup.expected_tasks.max(tasks.end);
+        let setup = AdaptationSetup { expected_tasks, ..setup.clone() };
         let parts = Parts::new(tasks, at_once);
         Self { gpu, setup, start, parts, made: None }
     }

@@ -111,6 +111,7 @@ impl Recipe {
                 scored: false,
                 transductive: vec![config.eval.transductive],
                 classes: self.classes,
+                expected_tasks: arrays.tasks,
             }),
         }
     }

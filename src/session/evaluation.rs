@@ -145,8 +145,9 @@ impl Evaluation {
                 "tasks from a list start from the run's parameters; leave the list of episodes out";
             return Err(Error::config("warm_start", message));
         }
-        let setup = Self::setup(job, run, test);
-        let scores = shared_scores(test.ranks, job.config().eval.tasks, |tasks| {
+        let count = job.config().eval.tasks;
+        let setup = Self::setup(job, run, test, count);
+        let scores = shared_scores(test.ranks, count, |tasks| {
             evaluate_until(gpu, &setup, Start::Each, Tested::Warm(&entries), tasks, test.stop)
         })?;
         Ok(Self::in_modes(job, Origin::Trained, run, test, scores))
@@ -171,12 +172,13 @@ impl Evaluation {
         test: Test<'_>,
         models: Option<&[Vec<f32>]>,
     ) -> Result<Vec<Self>> {
-        let mut setup = Self::setup(job, run, test);
+        let count = test.count(job, models);
+        let mut setup = Self::setup(job, run, test, count);
         if origin == Origin::Random && matches!(setup.rule, InnerRule::Refined { .. }) {
             // There are no sums that its rates could go on from.
             setup.rule = InnerRule::learned(job.config().inner_steps());
         }
-        let scores = shared_scores(test.ranks, test.count(job, models), |tasks| {
+        let scores = shared_scores(test.ranks, count, |tasks| {
             let tested = match (test.episodes, models) {
                 (_, Some(models)) => Tested::Models(models),
                 (Some(episodes), None) => Tested::Listed(episodes),
@@ -187,11 +189,12 @@ impl Evaluation {
         Ok(Self::in_modes(job, origin, run, test, scores))
     }
 
-    /// How run `run` is tested.
-    fn setup(job: &Job, run: usize, test: Test<'_>) -> AdaptationSetup {
+    /// How run `run` is tested on `count` tasks.
+    fn setup(job: &Job, run: usize, test: Test<'_>, count: usize) -> AdaptationSetup {
         let mut setup = job.evaluation(run, Phase::Test);
         setup.transductive = test.transductive.to_vec();
         setup.seed = test.seed.unwrap_or(setup.seed);
+        setup.expected_tasks = setup.expected_tasks.max(count);
         setup
     }
 

@@ -5,7 +5,9 @@ use crate::harness::{Device, On, Tests, all, named};
 use reptile::Result;
 use reptile::gpu::Gpu;
 use reptile::kernels::InnerRule;
-use reptile::meta::{Adaptation, AdaptationSetup, Origin, PlanKind, Score, StartingPoint};
+use reptile::meta::{
+    Adaptation, AdaptationSetup, Origin, PlanKind, Score, StartingPoint, evaluate,
+};
 use reptile::model::{Activation, Loss, Model, ModelSpec, Padding};
 use reptile::optimizers::{Inner, InnerOptimizer, Settings};
 use reptile::tasks::{Batches, SineSpec};
@@ -15,6 +17,7 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST, named!(sizes_need_no_new_kernels_or_buffers));
     tests.on(On::FIRST, named!(sizes_wait_with_what_is_recorded));
     tests.on(On::FIRST, named!(impossible_sizes_are_refused));
+    tests.on(On::FIRST_OR_FAST, named!(tasks_of_a_long_job_are_those_of_a_short_one));
 }
 
 /// Tasks of a batch.
@@ -257,4 +260,27 @@ fn impossible_sizes_are_refused(Device { gpu, .. }: &Device) {
     let mut drawn = Adaptation::new(gpu, setup, 1).unwrap();
     let text = drawn.set_sizes(2, 1).unwrap_err().to_string();
     assert!(text.contains("uploaded as rows"), "{text}");
+}
+
+/// Kernels for long jobs add numbers in another order, where there are any.
+fn tasks_of_a_long_job_are_those_of_a_short_one(device: &Device) {
+    let gpu = &device.gpu;
+    let model = network(1, &[(64, Activation::Tanh), (64, Activation::Relu)], 1, Loss::Mse);
+    let origin = Origin::Sine(SineSpec::default());
+    let batches = Batches::new([1, 6], 2, 4);
+    let setup = AdaptationSetup::new(&model, origin, InnerRule::SGD, 0.05, batches);
+    let short = with(setup, |it| it.scored = true);
+    let long = with(short.clone(), |it| it.expected_tasks = 1 << 20);
+    let start = StartingPoint::new(model.initial(1));
+    let losses = |setup: &AdaptationSetup| -> [Vec<f32>; 2] {
+        let scores = evaluate(gpu, setup, &start, 5).unwrap().remove(0);
+        [0, 1].map(|when| scores.iter().map(|pair| pair[when].loss).collect())
+    };
+    let ([before, after], [before_long, after_long]) = (losses(&short), losses(&long));
+    assert_eq!(before, before_long, "nothing was adapted yet");
+    assert_close("losses", &after_long, &widen(&after), 1e-4);
+    // A lane has the rows of four of 64 units at least.
+    let registers = gpu.profile().broadcast_lanes().is_some();
+    assert_eq!(after != after_long, registers, "{after:?}");
+    assert_ne!(after, before);
 }

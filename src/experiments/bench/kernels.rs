@@ -70,6 +70,7 @@ pub fn measure(
                 submits: 1.0 / time.iterations as f64,
                 memory,
                 first_result: None,
+                evaluation: None,
                 time,
             };
             Ok((shape, measured))

@@ -20,8 +20,8 @@ pub use exchange::exchange;
 pub use kernels::{Alone, kernels_of};
 pub use page::variants;
 pub use report::{
-    Bound, Ceilings, Device, DispatchTime, FirstResult, Measured, Outcome, Report, Row, VERSION,
-    schema,
+    Bound, Ceilings, Device, DispatchTime, Evaluated, FirstResult, Measured, Outcome, Report, Row,
+    VERSION, schema,
 };
 pub use scaling::{Point, Size, scales, scaling};
 pub use table::compare;
@@ -79,11 +79,13 @@ pub fn run(
     progress("ceilings");
     let ceilings = Ceilings::measure(gpu, settings.effort)?;
     let mut rows = Vec::new();
-    for (workload, tasks) in settings.sizes() {
+    let sizes = settings.sizes();
+    for (place, (workload, tasks)) in sizes.iter().copied().enumerate() {
+        let last = sizes[place + 1..].iter().all(|(other, _)| *other != workload);
         let name = workload.name();
         progress(&format!("{name}, {tasks} tasks"));
         let measured = if workload.is_training() {
-            training_row(gpu, workload, tasks, settings.effort, first_result)
+            training_row(gpu, workload, tasks, settings.effort, last, first_result)
         } else {
             kernels::measure(gpu, workload, tasks, settings.effort)
         };
@@ -119,11 +121,15 @@ fn training_row(
     workload: Workload,
     tasks: usize,
     effort: Effort,
+    evaluated: bool,
     first_result: &mut dyn FnMut(Workload, usize) -> Result<Option<FirstResult>>,
 ) -> Result<Vec<(String, Measured)>> {
     let setup = workload.training(gpu, tasks)?;
     let shape = format!("{} steps of batch {}", setup.batches.steps, setup.batches.batch);
     let mut measured = training::measure(gpu, setup, effort)?;
+    if evaluated {
+        measured.evaluation = Some(training::evaluation(gpu, workload.evaluation(gpu)?, effort)?);
+    }
     measured.first_result = first_result(workload, tasks)?;
     Ok(vec![(shape, measured)])
 }

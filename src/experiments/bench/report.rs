@@ -151,12 +151,21 @@ pub struct Measured {
     pub memory: u64,
     /// Start-up times of fresh processes; none for a kernel alone, or where they are not wanted.
     pub first_result: Option<FirstResult>,
+    /// How fast the same network is tested in a long job; of each training for its largest number of tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<Evaluated>,
 }
 
 impl Measured {
     /// Inner steps of tasks in a second.
     pub fn task_steps_per_second(&self) -> Option<f64> {
         self.task_steps.map(|steps| steps as f64 / self.time.median)
+    }
+
+    /// The evaluation's operations of inner steps in a second as a multiple of the training's.
+    pub fn evaluation_ratio(&self) -> Option<f64> {
+        let one = self.evaluation.as_ref()?;
+        Some(one.flops as f64 / one.time.median / self.flops_per_second()?)
     }
 
     /// Inner steps of tasks in a second of processor time.
@@ -244,6 +253,29 @@ pub struct FirstResult {
     pub cold: f64,
     /// With what the cold start left in the caches of driver and program.
     pub warm: f64,
+}
+
+/// Test tasks with the preset's steps and minibatches: drawn, predicted before and after adaptation, the scores brought back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Evaluated {
+    /// Tasks at once: as many as an evaluation of 10,000 has.
+    pub tasks: usize,
+    /// Inner steps of a task.
+    pub steps: usize,
+    /// Examples of a minibatch.
+    pub batch: usize,
+    /// Floating-point operations of all their inner steps, counted as the training's; those of the predictions are not among them.
+    pub flops: u64,
+    /// Of these tasks.
+    pub time: Timing,
+}
+
+impl Evaluated {
+    /// Tasks in a second.
+    pub fn tasks_per_second(&self) -> f64 {
+        self.tasks as f64 / self.time.median
+    }
 }
 
 /// The JSON schema of a report.

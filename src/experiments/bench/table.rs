@@ -40,6 +40,7 @@ impl Report {
             ))
         );
         self.write_training(&mut text);
+        self.write_evaluations(&mut text);
         self.write_kernels(&mut text);
         self.write_skipped(&mut text);
         self.write_times(&mut text);
@@ -166,6 +167,37 @@ impl Report {
                 format!("{}, {}", one.dispatches, number(one.submits)),
                 number(one.memory as f64 / f64::from(1 << 20)),
                 or_none(first.map(|it| format!("{} s, {} s", number(it.cold), number(it.warm)))),
+            ]));
+        }
+    }
+
+    fn write_evaluations(&self, text: &mut String) {
+        let rows: Vec<_> = self.measured().filter(|(_, one)| one.evaluation.is_some()).collect();
+        if rows.is_empty() {
+            return;
+        }
+        text.push('\n');
+        text.push_str(&head(&[
+            "evaluation",
+            "steps",
+            "minibatch",
+            "tasks at once",
+            "tasks/s",
+            "± quartiles",
+            "GFLOP/s of inner steps",
+            "of the training's",
+        ]));
+        for (row, one) in rows {
+            let Some(tested) = &one.evaluation else { continue };
+            text.push_str(&line(&[
+                row.workload.clone(),
+                tested.steps.to_string(),
+                tested.batch.to_string(),
+                tested.tasks.to_string(),
+                number(tested.tasks_per_second()),
+                percent(tested.time.spread),
+                number(tested.flops as f64 / tested.time.median / 1e9),
+                one.evaluation_ratio().map_or("–".into(), percent),
             ]));
         }
     }

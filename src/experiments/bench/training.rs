@@ -1,4 +1,4 @@
-//! Whole meta-iterations: time, overhead, device time by kernel.
+//! Whole meta-iterations: time, overhead, device time by kernel; and the evaluation of what they train.
 
 use std::time::Instant;
 
@@ -6,10 +6,10 @@ use cpu_time::ThreadTime;
 
 use crate::error::Result;
 use crate::experiments::bench::dispatches;
-use crate::experiments::bench::report::Measured;
+use crate::experiments::bench::report::{Evaluated, Measured};
 use crate::experiments::bench::timing::{Effort, Timing};
 use crate::gpu::Gpu;
-use crate::meta::{Trainer, TrainerSetup, memory};
+use crate::meta::{Adaptation, AdaptationSetup, StartingPoint, Trainer, TrainerSetup, memory};
 
 /// Measures meta-iterations of `setup`, every pipeline warm.
 ///
@@ -43,6 +43,7 @@ pub fn measure(gpu: &Gpu, setup: TrainerSetup, effort: Effort) -> Result<Measure
         submits,
         memory,
         first_result: None,
+        evaluation: None,
         time,
     };
     drop(trainer);
@@ -50,6 +51,27 @@ pub fn measure(gpu: &Gpu, setup: TrainerSetup, effort: Effort) -> Result<Measure
     control.empty_inner_loops()?;
     measured.control = Some(iterations(&mut control, effort)?);
     Ok(measured)
+}
+
+/// Measures an evaluation of `setup` from initial parameters, every buffer made and every pipeline warm.
+///
+/// # Errors
+/// As [`Adaptation::new`] and [`Adaptation::run`].
+pub fn evaluation(gpu: &Gpu, setup: AdaptationSetup, effort: Effort) -> Result<Evaluated> {
+    let start = StartingPoint::new(setup.model.initial(setup.seed));
+    let (steps, batch) = (setup.batches.steps, setup.batches.batch);
+    let tasks = Adaptation::batch_size(gpu, &setup, setup.expected_tasks);
+    let flops = setup.model.flops_per_step(batch) * (tasks * steps) as u64;
+    let mut adaptation = Adaptation::new(gpu, setup, tasks)?;
+    adaptation.start_from(&start)?;
+    let time = Timing::of(effort, |batches| {
+        for batch in 0..batches as usize {
+            adaptation.run(batch * tasks)?;
+            adaptation.scores()?;
+        }
+        Ok(())
+    })?;
+    Ok(Evaluated { tasks, steps, batch, flops, time })
 }
 
 /// Time of a meta-iteration, its losses brought back.

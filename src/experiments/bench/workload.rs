@@ -5,9 +5,13 @@ use std::sync::Arc;
 use crate::config::{Config, presets};
 use crate::error::Result;
 use crate::gpu::Gpu;
-use crate::kernels::ImageShape;
-use crate::meta::{DeviceImages, Origin, TrainerSetup};
-use crate::tasks::{SplitPart, TaskSpec};
+use crate::kernels::{ImageShape, InnerRule};
+use crate::meta::{AdaptationSetup, DeviceImages, Origin, TrainerSetup};
+use crate::rng::Phase;
+use crate::tasks::{Batches, SplitPart, TaskSpec};
+
+/// Test tasks of the evaluation that is measured: of trained and of initial parameters, as an evaluation mostly has both.
+const TESTED: usize = 2 * 10_000;
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,19 +122,33 @@ impl Workload {
         // Long enough for variants that pay only in long jobs.
         config.iterations = 1_000_000;
         let model = config.validate()?;
-        let origin = match (&config.tasks, config.model.input.as_slice()) {
-            (TaskSpec::Sine(spec), _) => Origin::Sine(spec.clone()),
-            (_, &[channels, height, width]) => {
-                // Omniglot lies on the device with one bit a pixel, colours with eight.
-                let bits = if channels == 1 { 1 } else { 8 };
-                let words_per_image = (channels * height * width * bits).div_ceil(32);
-                let shape = ImageShape { channels, height, width, bits, words_per_image };
-                let images = Arc::new(DeviceImages::noise(gpu, shape, 200, 20)?);
-                Origin::Episodes { images, part: SplitPart::Train, queries: 1 }
-            }
-            _ => unreachable!("the presets are for sine waves and images"),
-        };
+        let origin = origin(gpu, &config)?;
         Ok(config.trainer_setup(model, origin))
+    }
+
+    /// How the network that is trained is tested in a long job: with the preset's steps and minibatches.
+    ///
+    /// # Errors
+    /// As [`Workload::training`].
+    ///
+    /// # Panics
+    /// For kernels alone.
+    pub fn evaluation(self, gpu: &Gpu) -> Result<AdaptationSetup> {
+        let config = self.config()?;
+        let (model, origin) = (config.validate()?, origin(gpu, &config)?);
+        let ([way, _, group], eval) = (config.tasks.groups(), &config.eval);
+        let batches = Batches {
+            replacement: eval.replacement,
+            ..Batches::new([way, group], eval.batch, eval.steps)
+        };
+        let rule = InnerRule::Optimizer(config.inner.rule());
+        Ok(AdaptationSetup {
+            phase: Phase::Test,
+            scored: true,
+            transductive: vec![eval.transductive],
+            expected_tasks: TESTED,
+            ..AdaptationSetup::new(&model, origin, rule, 1e-3 * config.inner.rate, batches)
+        })
     }
 
     /// The preset behind a training, with the workload's sizes.
@@ -150,4 +168,20 @@ impl Workload {
         }
         Ok(config)
     }
+}
+
+/// The tasks of `config`, with one query a class.
+fn origin(gpu: &Gpu, config: &Config) -> Result<Origin> {
+    Ok(match (&config.tasks, config.model.input.as_slice()) {
+        (TaskSpec::Sine(spec), _) => Origin::Sine(spec.clone()),
+        (_, &[channels, height, width]) => {
+            // Omniglot lies on the device with one bit a pixel, colours with eight.
+            let bits = if channels == 1 { 1 } else { 8 };
+            let words_per_image = (channels * height * width * bits).div_ceil(32);
+            let shape = ImageShape { channels, height, width, bits, words_per_image };
+            let images = Arc::new(DeviceImages::noise(gpu, shape, 200, 20)?);
+            Origin::Episodes { images, part: SplitPart::Train, queries: 1 }
+        }
+        _ => unreachable!("the presets are for sine waves and images"),
+    })
 }

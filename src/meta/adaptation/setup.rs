@@ -42,6 +42,10 @@ pub struct AdaptationSetup {
     /// Classes of the tasks, where they are fewer than the network's outputs: the spare ones, the last, are masked in
     /// loss and accuracy. Needs a dense last layer.
     pub classes: Option<usize>,
+    /// Tasks that will be adapted to in all, in this batch and in others; 0 where nobody knows. [`crate::meta::evaluate`] and
+    /// [`crate::meta::in_batches`] count their own. Some kernels for long jobs take longer to compile and less time a step; they
+    /// add numbers in another order, so that parts of one job should expect the same.
+    pub expected_tasks: usize,
 }
 
 impl AdaptationSetup {
@@ -68,6 +72,7 @@ impl AdaptationSetup {
             scored: false,
             transductive: vec![false],
             classes: None,
+            expected_tasks: 0,
         }
     }
 

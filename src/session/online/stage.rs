@@ -92,6 +92,7 @@ impl Stage<'_> {
             Arrivals::Drawn(job) => AdaptationSetup {
                 rule: InnerRule::Optimizer(config.inner.rule()),
                 batches,
+                expected_tasks: 0,
                 ..job.evaluation(0, Phase::Test)
             },
             Arrivals::Files(_) => AdaptationSetup {
@@ -109,6 +110,7 @@ impl Stage<'_> {
                 scored,
                 transductive: vec![config.eval.transductive],
                 classes: None,
+                expected_tasks: 0,
                 batches,
             },
         }
