@@ -95,7 +95,12 @@ impl Sweep {
         let largest = search.largest_setup()?;
         note!("memory: {} on the device", HumanBytes(memory(&gpu, &largest)?));
         self.device.autotune(&gpu, &largest)?;
-        note!("sweep: {trials} configurations, {seeds} seeds each, in {}", out.display());
+        note!(
+            "sweep: {trials} configurations, {seeds} seeds each, in {}; {} train at once, the device has room for {}",
+            out.display(),
+            largest.runs,
+            search.most_at_once(&largest)
+        );
         let stop = Stop::once(stop)?;
         let (bar, start) = (progress_bar(1, BAR), Instant::now());
         let finished = search.run(|progress| {

@@ -16,7 +16,9 @@ fn the_program_searches_resumes_and_hands_over_a_configuration() {
         command
     };
     let name = file.display().to_string();
-    let table = stdout(&mut sweep(&[&name]));
+    let done = sweep(&[&name]).assert().success();
+    let table = String::from_utf8(done.get_output().stdout.clone()).unwrap();
+    assert!(stderr(done).contains("; 2 train at once, the device has room for "));
     assert!(table.contains("| inner.rate | validation loss |"), "{table}");
     assert!(table.contains("| 1 | 0.02 |") && table.contains("| 2 | 0.0001 |"), "{table}");
     assert_eq!(stdout(&mut sweep(&["--resume"])), table, "nothing is left to do");

@@ -6,6 +6,7 @@ use crate::harness::{Device, On, Tests, named};
 use reptile::config::{Config, Job};
 use reptile::experiments::sweep::{Prepared, Search};
 use reptile::gpu::Gpu;
+use reptile::meta::memory;
 use reptile::store::checkpoint::Checkpoint;
 use serde_json::Value;
 use std::path::Path;
@@ -15,6 +16,7 @@ pub fn tests(tests: &mut Tests) {
     tests.on(On::FIRST, named!(a_sweep_that_was_stopped_goes_on_exactly));
     tests.on(On::FIRST, named!(a_configuration_that_diverges_is_the_last_and_harms_no_other));
     tests.on(On::FIRST, named!(an_infinite_moment_of_the_optimiser_is_a_divergence));
+    tests.on(On::FIRST, named!(a_sweep_knows_how_many_runs_the_device_has_room_for));
     tests.on(On::FIRST, named!(a_folder_is_taken_over_or_refused_for_what_it_holds));
 }
 
@@ -166,4 +168,25 @@ fn a_folder_is_taken_over_or_refused_for_what_it_holds(Device { gpu, .. }: &Devi
     assert!(text.contains("is not empty"), "{text}");
     let text = Prepared::reopen(folder.path()).unwrap_err().to_string();
     assert!(text.contains("holds no sweep"), "{text}");
+}
+
+/// Nothing is made for it, so that the runs may be larger than a test's.
+fn a_sweep_knows_how_many_runs_the_device_has_room_for(Device { gpu, .. }: &Device) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("sweep.toml");
+    let text =
+        "preset = \"sine\"\nset = [\"outer.meta_batch=40\"]\n[values]\ninner.rate = [0.01, 0.02]\n";
+    std::fs::write(&file, text).unwrap();
+    let search = start(gpu, &file, &folder.path().join("out"));
+    let setup = search.largest_setup().unwrap();
+    assert_eq!(setup.runs, 2);
+    let most = search.most_at_once(&setup);
+    let needed = |runs| {
+        let own = setup.own.iter().cycle().take(runs).copied().collect();
+        memory(gpu, &with(setup.clone(), |it| (it.runs, it.own) = (runs, own)))
+    };
+    assert!(needed(most).is_ok(), "{most}");
+    assert!((2..=4096).contains(&most) && (most == 4096 || needed(most + 1).is_err()), "{most}");
+    // 4,417 parameters of 40 tasks a run.
+    assert!(most < 4096 || gpu.profile().largest_binding > 1 << 31, "{most}");
 }

@@ -14,7 +14,7 @@ use crate::config::{Config, Job};
 use crate::data::listed;
 use crate::disk::atomic;
 use crate::error::{Error, Result};
-use crate::experiments::sweep::spec::{SweepSpec, Trial};
+use crate::experiments::sweep::spec::{MOST_RUNS, SweepSpec, Trial};
 use crate::experiments::sweep::state::{Batch, Member, RunScore, Rung, State, TrialScore, ranked};
 use crate::experiments::sweep::{Prepared, Report};
 use crate::gpu::Gpu;
@@ -172,6 +172,20 @@ impl Search {
         let batches = self.batches(0)?;
         let largest = batches.iter().max_by_key(|batch| batch.members.len());
         self.setup(&largest.expect("a sweep has a run").members)
+    }
+
+    /// How many runs like those of `setup` the device has room for at once, of as many as a sweep may have.
+    pub fn most_at_once(&self, setup: &TrainerSetup) -> usize {
+        let fits = |runs: &usize| {
+            let own = setup.own.iter().cycle().take(*runs).copied().collect();
+            memory(&self.gpu, &TrainerSetup { runs: *runs, own, ..setup.clone() }).is_ok()
+        };
+        let (mut fitting, mut too_many) = (setup.runs, MOST_RUNS + 1);
+        while too_many - fitting > 1 {
+            let middle = fitting.midpoint(too_many);
+            if fits(&middle) { fitting = middle } else { too_many = middle }
+        }
+        fitting
     }
 
     /// Searches to the end, or until `observe` says false; true at the end. The results are in the

@@ -16,7 +16,7 @@ use crate::rng::{Part, Phase, Stream};
 /// Keys that may vary: none of them changes the shape of a network or of a task.
 const KEYS: [&str; 5] = ["inner.rate", "inner.steps", "inner.batch", "outer.rate", "strategy.rate"];
 /// Runs of a sweep at most: configurations × seeds.
-const MOST_RUNS: usize = 4096;
+pub(super) const MOST_RUNS: usize = 4096;
 
 /// How trials are chosen and given up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
