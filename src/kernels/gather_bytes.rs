@@ -7,7 +7,7 @@ use crate::kernels::{Argument, BLOCK, BatchRows, InnerSteps, call};
 use crate::model::Model;
 
 /// Records batch_x `[G, B, in]` and labels `[G, B]` from `images` `[T, N, in]` of the support sets, all of them bytes, four to a
-/// word, as [`gather_images`](crate::kernels::gather_images) makes them.
+/// word, as `gather_images` makes them.
 ///
 /// # Errors
 /// See [`call`].
