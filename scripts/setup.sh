@@ -106,12 +106,14 @@ want() {
 have_xvfb() { command -v Xvfb >/dev/null; }
 have_xdotool() { command -v xdotool >/dev/null; }
 have_mpi() { command -v mpirun >/dev/null && command -v mpicc >/dev/null; }
-# bindgen reads MPI's header with it.
+# bindgen reads MPI's header with it; libclang-cpp, which other packages bring, is another library.
 have_libclang() {
-    local file
+    local folder file
     if [ -n "${LIBCLANG_PATH:-}" ]; then return 0; fi
-    for file in /usr/lib*/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib/llvm*/lib/libclang*.so* /opt/homebrew/opt/llvm/lib/libclang*; do
-        if [ -e "$file" ]; then return 0; fi
+    for folder in /usr/lib* /usr/lib/* /usr/lib/llvm*/lib /opt/homebrew/opt/llvm/lib; do
+        for file in "$folder"/libclang.so* "$folder"/libclang-[0-9]*.so* "$folder"/libclang.dylib; do
+            if [ -e "$file" ]; then return 0; fi
+        done
     done
     return 1
 }
