@@ -336,6 +336,7 @@ fn subgroup(
     let source = c
         .rule
         .library(source("fused_subgroup", text, c), false)
+        .library(shader!("lib/resident_weights.wgsl"))
         .variant(format!("subgroup{lanes}, weights in {weights}"))
         .constant("LANES", lanes)
         .constant("SHARERS", c.sharers)
