@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source, Work};
-use crate::kernels::{Argument, Axis, BLOCK, call};
+use crate::kernels::ordered_sum::OrderedSum;
+use crate::kernels::{Argument, Axis, call};
 
 /// Sizes and buffers of a mean over tasks, which may come in several waves.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +31,10 @@ pub struct MeanState<'a> {
 /// # Errors
 /// See [`call`].
 pub fn mean_state(gpu: &Gpu, recording: &mut Recording, c: &MeanState<'_>) -> Result<()> {
-    let source = Source::new("mean_state", shader!("mean_state.wgsl"))
-        .constant("BLOCK", BLOCK)
+    let sizes = [c.axis.runs, c.vectors, c.axis.per_run];
+    let sum = OrderedSum::new(gpu, "mean_state", sizes, "outer.meta_batch")?;
+    let source = sum
+        .of(Source::new("mean_state", shader!("mean_state.wgsl")))
         .constant("VECTORS", c.vectors)
         .constant("TASKS", c.axis.per_run)
         .constant("TASKS_PER_RUN", c.tasks)
@@ -44,5 +47,5 @@ pub fn mean_state(gpu: &Gpu, recording: &mut Recording, c: &MeanState<'_>) -> Re
     ];
     let sums = c.axis.runs * (usize::from(!c.begins) + 1);
     let work = Work::words(4 * c.vectors * (c.axis.tasks() + sums));
-    call(gpu, recording, &source, &arguments, [c.vectors.div_ceil(BLOCK), c.axis.runs, 1], work)
+    call(gpu, recording, &source, &arguments, [sum.groups(c.vectors), c.axis.runs, 1], work)
 }

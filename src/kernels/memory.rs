@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source, Work};
+use crate::kernels::ordered_sum::OrderedSum;
 use crate::kernels::{Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, call};
 
 /// Sizes and buffers of an insertion.
@@ -85,10 +86,10 @@ pub fn memory_sums(
     entries: &wgpu::Buffer,
     sums: &wgpu::Buffer,
 ) -> Result<()> {
-    gpu.profile().check_rounds("memory_sums", capacity, "memory.capacity")?;
-    let source = Source::new("memory_sums", shader!("memory_sums.wgsl"))
+    let sum = OrderedSum::new(gpu, "memory_sums", [count, vectors, capacity], "memory.capacity")?;
+    let source = sum
+        .of(Source::new("memory_sums", shader!("memory_sums.wgsl")))
         .library(RUN_STEP)
-        .constant("BLOCK", BLOCK)
         .constant("VECTORS", vectors)
         .constant("CAPACITY", capacity);
     let arguments = [
@@ -97,5 +98,5 @@ pub fn memory_sums(
         Argument::Buffer("sums", sums),
     ];
     let work = Work::words(4 * vectors * count * (capacity + 1));
-    call(gpu, recording, &source, &arguments, [vectors.div_ceil(BLOCK), count, 1], work)
+    call(gpu, recording, &source, &arguments, [sum.groups(vectors), count, 1], work)
 }

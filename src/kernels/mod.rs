@@ -15,6 +15,7 @@ mod loss;
 mod mean_state;
 mod memory;
 mod noise;
+mod ordered_sum;
 mod outer_sum;
 mod outer_update;
 mod rows;

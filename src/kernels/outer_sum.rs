@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source, Work};
-use crate::kernels::{Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, TASK_SUMS, call};
+use crate::kernels::ordered_sum::OrderedSum;
+use crate::kernels::{Argument, Axis, GUARD, RUN_STEP, RunSteps, TASK_SUMS, call, vectors};
 
 /// Sizes and buffers of a wave's sums.
 #[derive(Clone, Copy, Debug)]
@@ -45,15 +46,17 @@ pub fn outer_sum(
     runs: &RunSteps,
     c: &OuterSum<'_>,
 ) -> Result<()> {
-    let rounds = c.axis.per_run * (1 + c.steps.div_ceil(BLOCK));
-    gpu.profile().check_rounds("outer_sum", rounds, "outer.meta_batch")?;
-    let source = Source::new("outer_sum", shader!("outer_sum.wgsl"))
+    let sizes = [c.axis.runs, c.vectors, c.axis.per_run];
+    let sum = OrderedSum::new(gpu, "outer_sum", sizes, "outer.meta_batch")?;
+    let source = sum
+        .of(Source::new("outer_sum", shader!("outer_sum.wgsl")))
         .library(RUN_STEP)
         .library(GUARD)
         .library(TASK_SUMS)
-        .constant("BLOCK", BLOCK)
         .constant("VECTORS", c.vectors)
+        .constant("LOSSES", sum.filled(c.vectors))
         .constant("RUNS", c.axis.runs)
+        .constant("SETS", c.axis.per_run)
         .constant("TASKS", c.axis.per_run)
         .constant("STEPS", c.steps)
         .constant("COLUMNS", c.columns)
@@ -69,7 +72,7 @@ pub fn outer_sum(
         Argument::Buffer("losses", c.losses),
         Argument::Buffer("metrics", c.metrics),
     ];
-    let grid = [c.vectors.div_ceil(BLOCK) + 1, c.axis.runs, 1];
+    let grid = [sum.groups(c.vectors) + sum.groups(vectors(c.steps)), c.axis.runs, 1];
     let sets = c.axis.tasks() * (1 + usize::from(c.fomaml));
     // θ is read, Δ is added to.
     let shared = c.axis.runs * (2 + usize::from(!c.begins));

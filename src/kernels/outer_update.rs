@@ -2,7 +2,8 @@
 
 use crate::error::Result;
 use crate::gpu::{Gpu, Recording, Source, Work};
-use crate::kernels::{Argument, Axis, BLOCK, GUARD, RUN_STEP, RunSteps, TASK_SUMS, call};
+use crate::kernels::ordered_sum::OrderedSum;
+use crate::kernels::{Argument, Axis, GUARD, RUN_STEP, RunSteps, TASK_SUMS, call, vectors};
 use crate::optimizers::{Kept, Outer, decay_constants};
 
 /// The outer optimiser as the kernel knows it; its rate comes with each iteration.
@@ -89,22 +90,27 @@ pub fn outer_update(
     c: &OuterUpdate<'_>,
 ) -> Result<()> {
     let tasks = if c.summed { 0 } else { c.axis.per_run };
-    let rounds = tasks * (1 + c.steps.div_ceil(BLOCK)) + c.capacity;
-    let key = if c.capacity > tasks { "memory.capacity" } else { "outer.meta_batch" };
-    gpu.profile().check_rounds("outer_update", rounds, key)?;
-    let source = Source::new("outer_update", shader!("outer_update.wgsl"))
+    let (sets, key) = match c.capacity {
+        0 => (tasks, "outer.meta_batch"),
+        capacity => (capacity.max(tasks), "memory.capacity"),
+    };
+    let sum = OrderedSum::new(gpu, "outer_update", [c.axis.runs, c.vectors, sets], key)?;
+    let source = sum
+        .of(Source::new("outer_update", shader!("outer_update.wgsl")))
         .library(RUN_STEP)
         .library(GUARD)
         .library(TASK_SUMS)
-        .constant("BLOCK", BLOCK)
         .constant("VECTORS", c.vectors)
+        .constant("LOSSES", sum.filled(c.vectors))
         .constant("RUNS", c.axis.runs)
+        .constant("SETS", if c.capacity > 0 { c.capacity } else { tasks })
         .constant("TASKS", tasks)
         .constant("SUMMED", c.summed)
         .constant("CAPACITY", c.capacity)
         .constant("STEPS", c.steps)
         .constant("COLUMNS", c.columns)
-        .constant("GUARD", c.guard)
+        // What a memory holds has been judged.
+        .constant("GUARD", if c.capacity > 0 { 0.0 } else { c.guard })
         .constant("FOMAML", c.fomaml);
     let arguments = [
         Argument::Runs(runs),
@@ -116,7 +122,7 @@ pub fn outer_update(
         Argument::Buffer("losses", c.losses),
         Argument::Buffer("metrics", c.metrics),
     ];
-    let grid = [c.vectors.div_ceil(BLOCK) + 1, c.axis.runs, 1];
+    let grid = [sum.groups(c.vectors) + sum.groups(vectors(c.steps)), c.axis.runs, 1];
     // A full memory, or Δ, takes the place of the tasks' sets.
     let sets = match (c.capacity, c.summed) {
         (0, true) => c.axis.runs,

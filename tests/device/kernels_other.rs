@@ -5,10 +5,10 @@ use crate::harness::{Device, On, Tests, named};
 use crate::tools::{
     layer_shape, one_step, padded_rows, play, random, room, run_steps, upload, without_padding,
 };
-use reptile::gpu::Recording;
+use reptile::gpu::{Gpu, Recording};
 use reptile::kernels::{
-    Axis, LossCall, MeanState, OuterRule, OuterUpdate, RunStep, broadcast, loss, mean_state,
-    outer_update,
+    Axis, LossCall, MeanState, OuterRule, OuterSum, OuterUpdate, RunStep, broadcast, loss,
+    mean_state, outer_sum, outer_update,
 };
 use reptile::model::Loss;
 use reptile::optimizers::{OptimizerState, Outer, OuterOptimizer, Settings};
@@ -19,10 +19,14 @@ use reptile::rng::Phase;
 pub fn tests(tests: &mut Tests) {
     tests.cases(On::EVERY, [2, 6], named!(losses_agree_with_float64));
     tests.on(On::EVERY, named!(outer_updates_agree_with_float64_over_several_iterations));
+    tests.on(On::MODES, named!(sums_of_waves_are_those_of_all_tasks_at_once));
     tests.on(On::EVERY, named!(state_is_averaged_and_sets_are_handed_out));
 }
 
 const TOLERANCE: f64 = 2e-5;
+
+/// Tasks that a real GPU's kernels load in two rounds, not all of the last one.
+const MANY: usize = 150;
 
 fn losses_agree_with_float64(Device { name, gpu, .. }: &Device, number: u64) {
     random(number, layer_shape(), |&[tasks, batch, _, outputs]| {
@@ -85,12 +89,14 @@ fn losses_agree_with_float64(Device { name, gpu, .. }: &Device, number: u64) {
 fn outer_updates_agree_with_float64_over_several_iterations(Device { name, gpu, .. }: &Device) {
     let settings = with(Settings::DEFAULT, |it| (it.beta1, it.epsilon) = (0.9, 1e-6));
     let rules = OuterOptimizer::ALL.iter().map(|&optimizer| Outer::new(optimizer, settings));
-    let axis = Axis { runs: 2, per_run: 3 };
     let (length, steps) = (300, 70);
-    for (rule, fomaml) in rules.zip([false, true].into_iter().cycle()) {
+    let few = rules.zip([false, true].into_iter().cycle()).map(|(rule, fomaml)| (3, rule, fomaml));
+    let many = [false, true].map(|fomaml| (MANY, Outer::INTERPOLATION, fomaml));
+    for (tasks, rule, fomaml) in few.chain(many) {
+        let axis = Axis { runs: 2, per_run: tasks };
         let sets = |seed, count: usize| numbers(seed, count * length);
-        let (theta, adapted, anchors) = (sets(1, 2), sets(2, 6), sets(3, 6));
-        let losses = numbers(4, 6 * steps);
+        let (theta, adapted, anchors) = (sets(1, 2), sets(2, 2 * tasks), sets(3, 2 * tasks));
+        let losses = numbers(4, 2 * tasks * steps);
         let buffers = [&theta, &adapted, &anchors, &losses].map(|set| upload(gpu, set));
         let [first, second] = [0, 1].map(|_| room(gpu, 2 * length));
         let metrics = room(gpu, 3 * 2 * steps);
@@ -128,11 +134,11 @@ fn outer_updates_agree_with_float64_over_several_iterations(Device { name, gpu, 
                 let delta: Vec<f64> = (0..length)
                     .map(|i| {
                         let task = |task: usize| {
-                            let place = (run * 3 + task) * length + i;
+                            let place = (run * tasks + task) * length + i;
                             let start = if fomaml { f64::from(anchors[place]) } else { theta[i] };
                             f64::from(adapted[place]) - start
                         };
-                        (0..3).map(task).sum::<f64>() / 3.0
+                        (0..tasks).map(task).sum::<f64>() / tasks as f64
                     })
                     .collect();
                 let rate = f64::from(0.1 + 0.1 * run as f32);
@@ -144,8 +150,8 @@ fn outer_updates_agree_with_float64_over_several_iterations(Device { name, gpu, 
         let means: Vec<f64> = (0..2 * steps)
             .map(|i| {
                 let (run, k) = (i / steps, i % steps);
-                (0..3).map(|task| f64::from(losses[(run * 3 + task) * steps + k])).sum::<f64>()
-                    / 3.0
+                let loss = |task| f64::from(losses[(run * tasks + task) * steps + k]);
+                (0..tasks).map(loss).sum::<f64>() / tasks as f64
             })
             .collect();
         let ring: Vec<f32> = gpu.read(&metrics, 2 * 2 * steps, 2 * steps).unwrap();
@@ -153,12 +159,88 @@ fn outer_updates_agree_with_float64_over_several_iterations(Device { name, gpu, 
     }
 }
 
+/// Of a wave with so few tasks that each invocation sums by itself, and of one in which a real GPU's share.
+fn sums_of_waves_are_those_of_all_tasks_at_once(Device { name, gpu, .. }: &Device) {
+    let (length, steps) = (300, 5);
+    let axis = Axis { runs: 1, per_run: MANY };
+    let (theta, sums) = (numbers(1, length), room(gpu, length));
+    let (adapted, losses) = (numbers(2, MANY * length), numbers(4, MANY * steps));
+    let none = room(gpu, 4);
+    let (runs, offset) = run_steps(gpu, axis, |_| RunStep {
+        outer_rate: 0.5,
+        ..RunStep::new(0, Phase::Train, axis)
+    });
+    let of_waves = |waves: &[usize]| {
+        let (theta, metrics) = (upload(gpu, &theta), room(gpu, steps));
+        let mut out = Recording::default();
+        let mut begin = 0;
+        let summed = waves.len() > 1;
+        for &tasks in waves {
+            let part = |of: &[f32], each: usize| upload(gpu, &of[begin * each..][..tasks * each]);
+            let axis = Axis { per_run: tasks, ..axis };
+            let wave = OuterSum {
+                axis,
+                vectors: length / 4,
+                steps,
+                columns: steps,
+                guard: 0.5,
+                fomaml: false,
+                begins: begin == 0,
+                adapted: &part(&adapted, length),
+                anchors: &none,
+                theta: &theta,
+                sums: &sums,
+                losses: &part(&losses, steps),
+                metrics: &metrics,
+            };
+            if summed {
+                outer_sum(gpu, &mut out, &runs, &wave).unwrap();
+            }
+            begin += tasks;
+            if begin == MANY {
+                let update = OuterUpdate {
+                    rule: OuterRule::INTERPOLATION,
+                    axis,
+                    vectors: wave.vectors,
+                    steps,
+                    columns: steps,
+                    guard: wave.guard,
+                    fomaml: false,
+                    summed,
+                    capacity: 0,
+                    adapted: if summed { &sums } else { wave.adapted },
+                    anchors: &none,
+                    theta: &theta,
+                    first: &none,
+                    second: &none,
+                    losses: wave.losses,
+                    metrics: &metrics,
+                };
+                outer_update(gpu, &mut out, &runs, &update).unwrap();
+            }
+        }
+        play(gpu, &out, offset);
+        let read = |buffer, count| gpu.read::<f32>(buffer, 0, count).unwrap();
+        [read(&theta, length), read(&metrics, steps)].concat()
+    };
+    let whole = of_waves(&[MANY]);
+    assert_eq!(whole, of_waves(&[20, MANY - 20]), "{name}");
+    let sum: f64 = (0..MANY).map(|task| f64::from(losses[task * steps])).sum();
+    assert_close(name, &whole[length..=length], &[sum / MANY as f64], TOLERANCE);
+}
+
 fn state_is_averaged_and_sets_are_handed_out(Device { name, gpu, .. }: &Device) {
-    let axis = Axis { runs: 2, per_run: 3 };
+    for count in [3, MANY] {
+        state_of(count, name, gpu);
+    }
+}
+
+fn state_of(count: usize, name: &str, gpu: &Gpu) {
+    let axis = Axis { runs: 2, per_run: count };
     let length = 100;
-    let state = numbers(1, 6 * length);
+    let state = numbers(1, 2 * count * length);
     let (tasks, shared) = (upload(gpu, &state), room(gpu, 2 * length));
-    let copies = room(gpu, 6 * length);
+    let copies = room(gpu, 2 * count * length);
     let (runs, offset) = run_steps(gpu, axis, |run| RunStep {
         weight_decay: if run == 0 { 0.5 } else { 1.0 },
         ..RunStep::new(0, Phase::Train, axis)
@@ -167,7 +249,7 @@ fn state_is_averaged_and_sets_are_handed_out(Device { name, gpu, .. }: &Device) 
     let (vectors, sums) = (length / 4, room(gpu, 4));
     let mean = MeanState {
         axis,
-        tasks: 3,
+        tasks: count,
         begins: true,
         ends: true,
         vectors,
@@ -176,17 +258,18 @@ fn state_is_averaged_and_sets_are_handed_out(Device { name, gpu, .. }: &Device) 
         shared: &shared,
     };
     mean_state(gpu, &mut out, &mean).unwrap();
-    broadcast(gpu, &mut out, axis, length / 4, 3, Some(0), &runs, &shared, &copies).unwrap();
+    broadcast(gpu, &mut out, axis, length / 4, count, Some(0), &runs, &shared, &copies).unwrap();
     play(gpu, &out, offset);
     let mean = |run: usize, i: usize| {
-        (0..3).map(|task| f64::from(state[(run * 3 + task) * length + i])).sum::<f64>() / 3.0
+        let number = |task| f64::from(state[(run * count + task) * length + i]);
+        (0..count).map(number).sum::<f64>() / count as f64
     };
-    let wanted: Vec<f64> = (0..6 * length)
+    let wanted: Vec<f64> = (0..2 * count * length)
         .map(|place| {
-            let run = place / length / 3;
+            let run = place / length / count;
             mean(run, place % length) * if run == 0 { 0.5 } else { 1.0 }
         })
         .collect();
-    let got: Vec<f32> = gpu.read(&copies, 0, 6 * length).unwrap();
+    let got: Vec<f32> = gpu.read(&copies, 0, 2 * count * length).unwrap();
     assert_close(name, &got, &wanted, TOLERANCE);
 }
