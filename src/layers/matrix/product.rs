@@ -115,9 +115,12 @@ impl Product {
         let candidates = match (profile.broadcast_lanes(), profile.subgroup) {
             (Some(lanes), _) => {
                 let lanes = lanes as usize;
-                // The text of more rows leaves the processor's cache of decoded instructions (docs/kernels.md).
+                // The text of more rows leaves the processor's cache of decoded instructions; numbers of a window that
+                // are looked for one by one are dear, and serve more columns (docs/kernels.md).
+                let narrow = self.libraries[0] == ROWS_NARROW;
                 let sizes = match self.columns >= 2 * lanes {
-                    true => vec![(16, 1), (24, 1), (32, 1), (16, 2)],
+                    true if narrow => vec![(8, 2), (16, 1), (16, 2)],
+                    true => vec![(16, 1), (24, 2), (32, 1), (16, 2)],
                     false => vec![(16, 1), (24, 1), (32, 1)],
                 };
                 let tile = |(rows, width)| Tile::Subgroup { lanes, rows, width };
