@@ -85,6 +85,24 @@ await tried('page: drawn characters are told apart', async () => {
   assert.ok(right >= 4, `${right} of 5`);
   const shares = await page.$$eval('#bars b', (all) => all.map((it) => parseInt(it.textContent, 10)));
   assert.ok(Math.abs(shares.reduce((a, b) => a + b) - 100) <= 3, `${shares}`);
+  // What a stroke of the query costs, and one of an example.
+  const milliseconds = await page.evaluate(async () => {
+    const net = (await import('/dist/networks.js')).networks.get('glyphs');
+    const image = Float32Array.from({ length: 28 * 28 }, (_, place) => place % 3 === 0);
+    const examples = Float32Array.from({ length: 5 * image.length }, (_, place) => place % 7 === 0);
+    const median = async (work) => {
+      const times = [];
+      for (let round = 0; round < 5; round++) {
+        const begin = performance.now();
+        await work();
+        times.push(performance.now() - begin);
+      }
+      return times.sort((a, b) => a - b)[2];
+    };
+    const told = await median(() => net.adapt(examples, Float32Array.of(0, 1, 2, 3, 4), { classes: 5 }));
+    return [await median(() => net.predict(image)), told];
+  });
+  console.log(`  milliseconds of a prediction and of an adaptation: ${milliseconds.map(Math.round)}`);
   await page.close();
 });
 
