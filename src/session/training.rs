@@ -10,7 +10,7 @@ use crate::config::{Config, Job};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::meta::{
-    IterationMetrics, Score, Start, Summary, Tested, Trainer, TrainingState, evaluate_until,
+    IterationMetrics, Score, Sets, Start, Summary, Tested, Trainer, TrainingState, evaluate_until,
 };
 use crate::model::Loss;
 use crate::rng::Phase;
@@ -31,6 +31,8 @@ pub struct Session {
     trainer: Trainer,
     /// Of a run that several ranks train.
     ranks: Option<Distributed>,
+    /// Of ranks that trained the run before: kept for those that may go on.
+    round_momentum: Sets,
     /// Of the rank that writes.
     directory: Option<RunDirectory>,
     recorder: Recorder,
@@ -135,8 +137,12 @@ impl Session {
         let mut session = Self::new(gpu, job, trainer, directory, ranks)?;
         session.describe()?;
         session.set_aside = set_aside;
-        if let (Some(ranks), Some(checkpoint)) = (&mut session.ranks, &checkpoint) {
-            ranks.restore_momentum(&checkpoint.state.round_momentum);
+        if let Some(checkpoint) = checkpoint {
+            let momentum = checkpoint.state.round_momentum;
+            match &mut session.ranks {
+                Some(ranks) => ranks.restore_momentum(&momentum),
+                None => session.round_momentum = momentum,
+            }
         }
         Ok(session)
     }
@@ -170,8 +176,17 @@ impl Session {
             recorder = recorder.writing(journal, metrics::seconds(&records));
         }
         let ranks = ranks.map(|ranks| Distributed::new(ranks, job.config().distributed.clone()));
-        let (gpu, set_aside) = (gpu.clone(), Vec::new());
-        Ok(Self { gpu, job, trainer, ranks, directory, recorder, best, set_aside })
+        Ok(Self {
+            gpu: gpu.clone(),
+            job,
+            trainer,
+            ranks,
+            round_momentum: Vec::new(),
+            directory,
+            recorder,
+            best,
+            set_aside: Vec::new(),
+        })
     }
 
     /// Writes what the run is.
@@ -370,9 +385,12 @@ impl Session {
     fn checkpoint(&self) -> Result<Checkpoint> {
         let mut state: TrainingState = self.trainer.snapshot()?;
         let mut run = RunInfo::of(self.job.config(), self.job.stored_split());
-        if let Some(ranks) = &self.ranks {
-            state.round_momentum = ranks.momentum(state.runs);
-            run.ranks = ranks.ranks().size();
+        match &self.ranks {
+            Some(ranks) => {
+                state.round_momentum = ranks.momentum(state.runs);
+                run.ranks = ranks.ranks().size();
+            }
+            None => state.round_momentum.clone_from(&self.round_momentum),
         }
         Ok(Checkpoint { run, state })
     }

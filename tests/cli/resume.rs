@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use reptile::config::Config;
+use reptile::model::Model;
 use reptile::store::checkpoint::Checkpoint;
 
 use crate::program::{
@@ -180,13 +181,33 @@ fn an_existing_run_is_not_overwritten() {
     assert_eq!(before, std::fs::read(run.checkpoint("0000000020")).unwrap());
 }
 
+fn model_of(run: &Run) -> Model {
+    let config = std::fs::read_to_string(run.path().join("config.toml")).unwrap();
+    Config::from_toml(&config, "config").unwrap().validate().unwrap()
+}
+
+/// What ranks left in a checkpoint is there when some go on later.
+#[test]
+fn one_process_keeps_the_momentum_of_rounds_between_ranks() {
+    let run = Run::train(&["--iterations", "20"]);
+    let (file, model) = (run.checkpoint("0000000020"), model_of(&run));
+    let mut of_ranks = Checkpoint::load(&model, &file).unwrap();
+    let momentum: Vec<f32> = (0..model.parameter_count()).map(|i| 0.5 - i as f32).collect();
+    of_ranks.state.round_momentum = vec![momentum];
+    of_ranks.save(&model, &file).unwrap();
+    let mut resume = reptile();
+    resume.args(["train", "--iterations", "40", "--resume", "--out"]).arg(run.path());
+    resume.assert().success();
+    let later = Checkpoint::load(&model, run.checkpoint("0000000040")).unwrap();
+    assert_eq!(later.state.round_momentum, of_ranks.state.round_momentum);
+}
+
 /// A run of an earlier version, whose checkpoints say nothing of their arithmetic.
 #[test]
 fn a_run_of_another_arithmetic_is_refused_with_the_way_to_go_on() {
     let run = Run::train(&["--iterations", "20"]);
     let file = run.checkpoint("0000000020");
-    let config = std::fs::read_to_string(run.path().join("config.toml")).unwrap();
-    let model = Config::from_toml(&config, "config").unwrap().validate().unwrap();
+    let model = model_of(&run);
     let mut old = Checkpoint::load(&model, &file).unwrap();
     old.run.arithmetic = 1;
     old.save(&model, &file).unwrap();
