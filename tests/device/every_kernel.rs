@@ -66,6 +66,9 @@ fn every_kernel_comes_to_the_same_in_every_mode(device: &Device) {
     }
 }
 
+/// Sets over which a workgroup sums on a real GPU.
+const MANY: usize = 40;
+
 /// What jobs came to, by their names.
 type Results = Vec<(String, Vec<f32>)>;
 
@@ -122,6 +125,7 @@ pub fn run(gpu: &Gpu, everything: bool) -> Results {
             setup.outer.optimizer = outer;
             if outer == OuterOptimizer::Momentum {
                 setup.outer.algorithm = Algorithm::Fomaml;
+                setup.outer.meta_batch = MANY;
             }
             results.push(trained(gpu, format!("{plan:?}, {optimizer:?}, {outer:?}"), setup));
         }
@@ -162,7 +166,8 @@ fn strategies(gpu: &Gpu, setup: &TrainerSetup, everything: bool) -> Results {
         let mut setup = setup.clone();
         setup.plan = plan;
         setup.model = network(1, &[(5, Activation::Tanh)], 1, Loss::Mse);
-        (setup.memory.capacity, setup.memory.blend) = (3, 0.5);
+        let capacity = if kind == StrategyKind::Aruba { MANY } else { 3 };
+        (setup.memory.capacity, setup.memory.blend) = (capacity, 0.5);
         setup.telemetry = plan == PlanKind::Layered;
         setup.strategy = strategy;
         setup.batches.steps += usize::from(setup.strategy.has_query());
@@ -189,9 +194,10 @@ fn codecs(gpu: &Gpu, bits: &[usize]) -> Results {
 
 /// What a trainer needs only for more tasks than a device binds at once.
 fn sum_of_a_wave(gpu: &Gpu) {
-    let [reads, sums, metrics] = [(); 3].map(|()| gpu.storage("", 16).unwrap());
+    let bytes = 16 * MANY as u64;
+    let [reads, sums, metrics] = [(); 3].map(|()| gpu.storage("", bytes).unwrap());
     let sum = OuterSum {
-        axis: Axis { runs: 1, per_run: 1 },
+        axis: Axis { runs: 1, per_run: MANY },
         vectors: 1,
         steps: 1,
         columns: 1,

@@ -246,18 +246,22 @@ await tried('a checkpoint of images is adapted, and trained where the images are
   names(page.words, { label: '3 is no class', part: 'no whole examples' });
 });
 
-await tried('every type of layer trains as it does natively', async () => {
+await tried('every type of layer, and many tasks, train as they do natively', async () => {
   const norm = (type, more = '') => `{ type = "${type}", activation = "relu"${more} }`;
   const conv = (stride) => `{ type = "conv2d", filters = 8, kernel = 3, stride = ${stride}, activation = "tanh" }`;
   const [pool, end] = ['{ type = "max-pool", size = 2 }, { type = "average-pool", size = 2 }', '{ type = "dense", units = 3 }'];
-  const nets = {
-    batch: `[${conv(2)}, ${norm('batch-norm')}, ${conv(1)}, ${pool}, ${end}]`,
-    group: `[${conv(1)}, ${norm('group-norm', ', groups = 2')}, ${conv(2)}, { type = "global-pool" }, ${end}]`,
-    layer: `[{ type = "flatten" }, { type = "dense", units = 24 }, { type = "activation", function = "gelu" }, ${norm('layer-norm')}, ${end}]`,
+  const set = (...settings) => settings.flatMap((setting) => ['--set', setting]);
+  const images = (layers) => ['--preset', 'glyphs-5w1s', ...set(`model.layers=${layers}`, 'tasks.way=3', 'inner.optimizer=sgd')];
+  const jobs = {
+    batch: images(`[${conv(2)}, ${norm('batch-norm')}, ${conv(1)}, ${pool}, ${end}]`),
+    group: images(`[${conv(1)}, ${norm('group-norm', ', groups = 2')}, ${conv(2)}, { type = "global-pool" }, ${end}]`),
+    layer: images(`[{ type = "flatten" }, { type = "dense", units = 24 }, { type = "activation", function = "gelu" }, ${norm('layer-norm')}, ${end}]`),
+    // So many that a workgroup sums over them.
+    many: ['--preset', 'sine', ...set('outer.meta_batch=40', 'inner.epochs=5')],
   };
-  for (const [name, layers] of Object.entries(nets)) {
-    const [sgd, more] = [['--set', 'inner.optimizer=sgd', '--set', 'inner.rate=0.01'], ['--set', 'log.checkpoint_every=1', '--set', 'eval.every=0']];
-    run('train', '--preset', 'glyphs-5w1s', '--iterations', '3', '--set', `model.layers=${layers}`, '--set', 'tasks.way=3', ...sgd, ...more, '--no-autotune', '--out', name);
+  for (const [name, job] of Object.entries(jobs)) {
+    const more = set('inner.rate=0.01', 'log.checkpoint_every=1', 'eval.every=0');
+    run('train', ...job, '--iterations', '3', ...more, '--no-autotune', '--out', name);
     const [begin, end] = [1, 3].map((number) => read(name, 'checkpoints', `000000000${number}.safetensors`));
     const saved = await evaluated(async (file) => {
       const net = await reptile.Reptile.create({ checkpoint: bytes(file) });
