@@ -5,8 +5,8 @@
 @group(0) @binding(1) var<storage, read> entries: array<vec4<f32>>;        // [R, CAPACITY, VECTORS]
 @group(0) @binding(2) var<storage, read_write> sums: array<vec4<f32>>;     // [R, 2, VECTORS] of strategy_sums
 
-fn addend(run: u32, index: u32, vector: u32, start: vec4<f32>) -> vec4<f32> {
-    return entries[(run * CAPACITY + index) * VECTORS + min(vector, VECTORS - 1u)];
+fn addend(run: u32, index: u32, vector: u32, start: vec4<f32>, of_losses: bool) -> vec4<f32> {
+    return entries[(run * CAPACITY + index) * VECTORS + vector];
 }
 
 @compute @workgroup_size(BLOCK)
@@ -14,7 +14,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let run = group.y;
     let vector = group.x * ACROSS + lane % ACROSS;
     let zero = vec4<f32>(0.0);
-    let sum = ordered_sum(run, vector, lane, runs[run].entries, zero, zero);
+    let sum = ordered_sum(run, min(vector, VECTORS - 1u), lane, runs[run].entries, zero, zero, false);
     if (lane < ACROSS && vector < VECTORS) {
         sums[2u * run * VECTORS + vector] = sum * (runs[run].entries_inverse / runs[run].tasks_inverse);
     }

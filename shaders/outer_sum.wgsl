@@ -14,22 +14,18 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let run = group.y;
     let vector = group.x * ACROSS + lane % ACROSS;
-    let place = run * VECTORS + min(vector, VECTORS - 1u);
-    var before = vec4<f32>(0.0);
-    if (FIRST == 0u) {
-        if (vector < LOSSES) {
-            before = sums[place];
-        } else {
-            before = losses_before(run, vector);
-        }
-    }
-    let sum = ordered_sum(run, vector, lane, TASKS, theta[place], before);
-    if (lane >= ACROSS) {
+    if (group.x * ACROSS >= LOSSES) {
+        sum_losses(run, vector, lane, TASKS, FIRST == 0u, 1.0);
         return;
     }
-    if (vector >= LOSSES) {
-        put_losses(run, vector, sum);
-    } else if (vector < VECTORS) {
+    let safe = min(vector, VECTORS - 1u);
+    let place = run * VECTORS + safe;
+    var before = vec4<f32>(0.0);
+    if (FIRST == 0u) {
+        before = sums[place];
+    }
+    let sum = ordered_sum(run, safe, lane, TASKS, theta[place], before, false);
+    if (lane < ACROSS && vector < VECTORS) {
         sums[place] = sum;
     }
 }

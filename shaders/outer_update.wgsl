@@ -18,30 +18,25 @@
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let run = group.y;
     let vector = group.x * ACROSS + lane % ACROSS;
-    let place = run * VECTORS + min(vector, VECTORS - 1u);
-    let start = theta[place];
-    let remembered = CAPACITY > 0u && group.x * ACROSS < LOSSES;
-    var before = vec4<f32>(0.0);
-    if (SUMMED == 1u && !remembered) {
-        if (vector < LOSSES) {
-            before = adapted[place];
-        } else {
-            before = losses_before(run, vector);
-        }
-    }
-    var count = TASKS;
-    var inverse = runs[run].tasks_inverse;
-    if (remembered) {
-        count = runs[run].entries;
-        inverse = runs[run].entries_inverse;
-    }
-    let mean = ordered_sum(run, vector, lane, count, start, before) * inverse;
-    if (lane >= ACROSS) {
+    let tasks_inverse = runs[run].tasks_inverse;
+    if (group.x * ACROSS >= LOSSES) {
+        sum_losses(run, vector, lane, TASKS, SUMMED == 1u, tasks_inverse);
         return;
     }
-    if (vector >= LOSSES) {
-        put_losses(run, vector, mean);
-    } else if (vector < VECTORS) {
-        theta[place] = outer_step(runs[run], place, start, mean);
+    let safe = min(vector, VECTORS - 1u);
+    let place = run * VECTORS + safe;
+    let start = theta[place];
+    var before = vec4<f32>(0.0);
+    var count = TASKS;
+    var inverse = tasks_inverse;
+    if (CAPACITY > 0u) {
+        count = runs[run].entries;
+        inverse = runs[run].entries_inverse;
+    } else if (SUMMED == 1u) {
+        before = adapted[place];
+    }
+    let delta = ordered_sum(run, safe, lane, count, start, before, false) * inverse;
+    if (lane < ACROSS && vector < VECTORS) {
+        theta[place] = outer_step(runs[run], place, start, delta);
     }
 }

@@ -14,11 +14,12 @@ fn addend_or_zero(
     vector: u32,
     count: u32,
     start: vec4<f32>,
+    of_losses: bool,
 ) -> vec4<f32> {
     if (index >= count) {
         return vec4<f32>(0.0);
     }
-    return addend(run, index, vector, start);
+    return addend(run, index, vector, start, of_losses);
 }
 
 fn ordered_sum(
@@ -28,12 +29,13 @@ fn ordered_sum(
     count: u32,
     start: vec4<f32>,
     before: vec4<f32>,
+    of_losses: bool,
 ) -> vec4<f32> {
     var sum = before;
     var index = lane / ACROSS;
     var next: array<vec4<f32>, LOADS>;
     for (var k = 0u; k < LOADS; k++) { // unroll
-        next[k] = addend_or_zero(run, index + k * SLICES, vector, count, start);
+        next[k] = addend_or_zero(run, index + k * SLICES, vector, count, start, of_losses);
     }
     for (var done = 0u; done < count; done += LOADS * SLICES) {
         for (var k = 0u; k < LOADS; k++) { // unroll
@@ -42,7 +44,7 @@ fn ordered_sum(
         workgroupBarrier();
         index += LOADS * SLICES;
         for (var k = 0u; k < LOADS; k++) { // unroll
-            next[k] = addend_or_zero(run, index + k * SLICES, vector, count, start);
+            next[k] = addend_or_zero(run, index + k * SLICES, vector, count, start, of_losses);
         }
         if (lane < ACROSS) {
             let some = min(LOADS * SLICES, count - done);
