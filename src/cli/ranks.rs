@@ -278,13 +278,15 @@ const FIRST: Duration = Duration::from_secs(3);
 fn end(ranks: &Ranks, result: Result<ExitCode>) -> Result<ExitCode> {
     let Err(error) = result else { return result };
     let own = !error.chain().any(|it| matches!(it.downcast_ref(), Some(Error::Ranks(_))));
-    if !own && !ranks.has_failed() {
-        return if ranks.rank() == 0 { Err(error) } else { Ok(ExitCode::FAILURE) };
-    }
     let error = match is_lost(&error) {
         true => anyhow::anyhow!("{}", in_one_line(&error)),
         false => flags::with_flags(error),
     };
+    if !own && !ranks.has_failed() {
+        // Before the ranks part (the others are silent): `mpirun` ends who is left when the first one is gone.
+        note!("error: {error:#}");
+        return Ok(ExitCode::FAILURE);
+    }
     if own {
         ranks.fail(format!("{error:#}"));
         if ranks.rank() > 0 {
