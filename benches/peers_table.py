@@ -111,12 +111,16 @@ TARGETS = {
     ("sine", 64, "jax"): 0.5,
     ("sine", 1024, "jax"): 0.5,
     ("sine", 64, "torch_compile"): 1,
+    ("sine", 64, "torch_loop"): 30,
     ("dense", 10, "jax"): 0.3,
     ("dense", 10, "torch_loop"): 1.2,
     ("omniglot", 5, "jax"): 0.4,
     ("omniglot", 32, "jax"): 0.4,
     ("omniglot", 5, "torch_compile"): 1,
     ("omniglot", 5, "torch_loop"): 1.2,
+    ("omniglot", 5, "torch_vmap"): 0.7,
+    ("sine", 1, "burn_wgpu"): 500,
+    ("omniglot", 5, "burn_flex"): 2,
 }
 print(f"{device['name']}, {device['driver_info']}, {processor()}; rounds: {rounds}.\n")
 print("| workload | tasks | peer, its best variant | reptile, task-steps/s | peer | ratio |"

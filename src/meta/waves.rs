@@ -76,10 +76,8 @@ pub(super) fn sizes(gpu: &Gpu, setup: &TrainerSetup, most: usize) -> Result<Vec<
     plan_tasks(&mut memory, gpu, setup, one)?;
     memory.check(gpu, remedy)?;
     let profile = gpu.profile();
-    let steps = setup.batches.steps;
-    // Of outer_update and outer_sum.
-    let rounds =
-        profile.loop_rounds.map_or(u64::MAX, |rounds| (rounds / (1 + steps.div_ceil(64))) as u64);
+    // Sums over tasks take a round of a task, those of telemetry two or more.
+    let rounds = profile.loop_rounds.map_or(u64::MAX, |rounds| rounds as u64 / 2);
     let at_once = (profile.largest_binding / memory.largest().max(1))
         .min(u64::from(profile.largest_grid) / setup.runs.max(1) as u64)
         .min(rounds)
